@@ -1,0 +1,31 @@
+"""CycleGAN (Zhu, Park, Isola and Efros, 2017) as an artgan plugin. This module is the manifest: no torch here."""
+
+from artgan.plugin import Plugin
+
+plugin = Plugin(
+    name="cyclegan",
+    summary="Unpaired photo-to-painting translation (Zhu et al., 2017)",
+    config="artgan_cyclegan.config:CycleGANConfig",
+    generator="artgan_cyclegan.networks:build_generator",
+    networks="artgan_cyclegan.networks:build",
+    trainer="artgan_cyclegan.trainer:CycleGANTrainer",
+    presets={
+        # The paper's: 11.4M parameters a generator, the reference's state-dict layout.
+        "paper": {},
+        # For CPUs: narrow, and trained against frozen VGG-19 features.
+        "compact": {
+            "width": 24,
+            "blocks": 6,
+            "upsample": "resize",
+            "skip": True,
+            "discriminator": "projected",
+            "loss": "hinge",
+            "lr": 3e-4,
+            "beta2": 0.99,
+            "lambda_cycle": 4.0,
+            "lambda_identity": 1.0,
+            "identity_every": 4,
+            "pool": 0,
+        },
+    },
+)

@@ -1,0 +1,110 @@
+"""Frozen dataclasses as configurations: built from mappings with strict checks, and described for a help text.
+
+A field is declared with :func:`option`, which keeps its help (and its choices or its range) in the field's
+metadata; the same declaration then serves Python, YAML files, the registry and the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from artgan.errors import ConfigError
+
+C = TypeVar("C")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A dataclass field with a help text and limits: ``least`` and ``most`` are allowed, ``above`` is not."""
+    metadata = {"help": help, "choices": choices, "least": least, "above": above, "most": most}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def field_types(cls: type) -> dict[str, tuple[type, bool]]:
+    """For each field of a dataclass its plain type (bool, int, float or str), and whether None is allowed."""
+    hints = typing.get_type_hints(cls)
+    plain: dict[str, tuple[type, bool]] = {}
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        optional = False
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+            optional = len(inner) < len(typing.get_args(hint))
+            hint = inner[0] if len(inner) == 1 else hint
+        if hint not in (bool, int, float, str):
+            raise ConfigError(f"{cls.__name__}.{field.name}: fields are bool, int, float or str, not {hint}")
+        plain[field.name] = (hint, optional)
+    return plain
+
+
+def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Build ``cls`` from ``values``, with its defaults for what they leave out.
+
+    Args:
+        cls: a frozen dataclass whose fields are bool, int, float or str, or one of these or None.
+        values: by field name, as YAML or JSON gives them. An int does where a float is asked for.
+        where: what the values are of, to begin an error with ("registry.yaml: cyclegan.monet: config").
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of its range; the message names it.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: must be a mapping of options to values, not {type(values).__name__}")
+    known = field_types(cls)
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        near = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+        raise ConfigError(f"{where}: unknown option {unknown[0]!r}{hint}")
+    checked = {
+        field.name: _check(values[field.name], *known[field.name], field.metadata, f"{where}: {field.name}")
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # callers pass dataclasses
+        if field.name in values
+    }
+    try:
+        return cls(**checked)
+    except ValueError as error:  # a rule over several fields, from __post_init__
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], where: str) -> Any:
+    if value is None and optional:
+        return None
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{where}: must be {_article(kind)}, not {value!r}")
+    choices, least, above, most = (limits.get(key) for key in ("choices", "least", "above", "most"))
+    if choices and value not in choices:
+        raise ConfigError(f"{where}: must be one of {', '.join(choices)}, not {value!r}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value != value or abs(value) == float("inf"):
+            raise ConfigError(f"{where}: must be finite, not {value!r}")
+        if least is not None and value < least:
+            raise ConfigError(f"{where}: must be at least {least}, not {value!r}")
+        if above is not None and value <= above:
+            raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
+        if most is not None and value > most:
+            raise ConfigError(f"{where}: must be at most {most}, not {value!r}")
+    return value
+
+
+def _article(kind: type) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """All fields and values of a configuration, in order; :func:`parse` takes them back."""
+    return dataclasses.asdict(config)

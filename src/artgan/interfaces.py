@@ -1,0 +1,192 @@
+"""The four ideas that every plugin shares: Generator, Discriminator, Trainer and Metric.
+
+This module knows no other part of artgan. Pictures are float tensors of shape N x 3 x H x W (RGB) with values
+in [-1, 1] wherever a tensor is called a picture.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Task = Literal["image-to-image", "noise-to-image"]
+
+
+class Generator(nn.Module, ABC):
+    """A network that makes pictures, from pictures or from noise.
+
+    Attributes:
+        task: what goes in: ``"image-to-image"`` (pictures) or ``"noise-to-image"`` (N x Z noise vectors).
+        stride: height and width of an input picture must be multiples of this many pixels; callers pad.
+            Meaningless for noise.
+        minimum_size: the least height and width, in pixels, that the network accepts.
+    """
+
+    task: ClassVar[Task] = "image-to-image"
+    stride: int = 1
+    minimum_size: int = 1
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x 3 x H x W pictures (or N x Z noise) to N x 3 x H x W pictures in [-1, 1].
+
+        The output has the dtype and device of the input, and for pictures its height and width.
+        Row ``i`` of the output depends on row ``i`` of the input alone.
+        """
+
+    def generate(self, x: Tensor, **options: Any) -> Tensor:
+        """Run the network for use rather than for training; shapes and ranges as in :meth:`forward`.
+
+        ``options`` are the plugin's own, already checked. The default takes none and runs :meth:`forward`
+        without recording gradients; a model that optimises the picture itself overrides this.
+
+        Raises:
+            TypeError: an option that the model does not have.
+        """
+        if options:
+            raise TypeError(f"this model takes no options, got {', '.join(sorted(options))}")
+        with torch.inference_mode():
+            return self(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+class Discriminator(nn.Module, ABC):
+    """A network that tells real pictures from generated ones.
+
+    It works in two parts, so that a costly frozen part (features of a pretrained network, say) need not run
+    twice on the same pictures: :meth:`observe` makes features, :meth:`judge` makes logits of them.
+    """
+
+    def observe(self, pictures: Tensor) -> Sequence[Tensor]:
+        """N x 3 x H x W pictures in [-1, 1] to the tensors that :meth:`judge` takes.
+
+        Holds no trainable parameter; gradients flow to the pictures. The default is the pictures themselves.
+        """
+        return (pictures,)
+
+    @abstractmethod
+    def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Observed features to logits: one N x ... tensor a head, unbounded, higher for more real.
+
+        A loss averages over each head's entries and sums over the heads.
+        """
+
+    def forward(self, pictures: Tensor) -> Sequence[Tensor]:
+        """N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
+        return self.judge(self.observe(pictures))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """All networks of one model while it is trained, by name.
+
+    Attributes:
+        generators: at least one; the first is the model that a run ends with, the others serve it
+            (CycleGAN's way back) and are saved beside it. A name says what the generator makes.
+        discriminators: any number, none included.
+    """
+
+    generators: Mapping[str, Generator]
+    discriminators: Mapping[str, Discriminator] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a :class:`Trainer` may know of the run that it is part of.
+
+    Attributes:
+        steps: how many optimisation steps the run has in all.
+        backward: back-propagates a scalar loss (scaled and synchronised as precision and processes need);
+            call it in place of ``loss.backward()``.
+    """
+
+    steps: int
+    backward: Callable[[Tensor], None]
+
+
+class Trainer(ABC):
+    """What one optimisation step of a model does. It knows no device, file, schedule or progress bar.
+
+    Attributes:
+        domains: the sets of pictures that a step needs, by name; each becomes an option of the command line
+            (``photos`` is ``--photos DIR``) and a key of the batches.
+        optimizers: by name. The loop may replace the values by wrapped ones before the first step and scales
+            their learning rates as the run's schedule says.
+    """
+
+    domains: ClassVar[Mapping[str, str]]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def __init__(self, networks: Networks, config: Any, run: Run) -> None:
+        self.networks = networks
+        self.config = config
+        self.run = run
+        self.optimizers = {}
+
+    @abstractmethod
+    def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
+        """Make one optimisation step and return its losses by name, as scalar tensors without gradient.
+
+        Args:
+            batch: for each of :attr:`domains` a B x 3 x S x S picture tensor in [-1, 1].
+            index: the number of the step, from 0.
+        """
+
+    @abstractmethod
+    def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
+        """Labelled rows for a sample sheet: each a N x 3 x S x S picture tensor in [-1, 1].
+
+        Args:
+            batch: fixed pictures of each domain.
+            generators: the averaged (EMA) generators, under the names of ``networks.generators``.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the trainer holds beyond networks and optimisers (an image pool, say): JSON types and tensors."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One result of a metric.
+
+    Attributes:
+        name: carries the feature network where it matters, for example ``fd-vgg19``.
+        value: the score.
+        n: how many pictures it was computed from: real ones (0 if the metric has no reference), generated.
+        details: with what it was computed, as JSON types.
+    """
+
+    name: str
+    value: float
+    n: tuple[int, int]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """A score of generated pictures, alone or against real ones. It knows no model and no file.
+
+    Feed pictures in batches of any size with :meth:`update`, then call :meth:`compute`; memory must not grow
+    with the size of a picture times their number.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def update(self, pictures: Tensor, *, real: bool) -> None:
+        """Take in N x 3 x H x W pictures in [-1, 1] of the real or the generated set."""
+
+    @abstractmethod
+    def compute(self) -> Score:
+        """The score of all that was taken in.
+
+        Raises:
+            ValueError: too few pictures for the score to be defined.
+        """
