@@ -1,0 +1,90 @@
+"""Random crops for training, drawn afresh at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class Draws(Dataset[dict[str, Tensor]]):
+    """The batches of a training run by step number: each domain drawn on its own, never zipped to the shorter.
+
+    A batch depends on the seed and the step alone, so that a run resumed at step k sees what it would have seen.
+
+    Args:
+        domains: pictures by domain.
+        size: side of the square crops, in pixels. A picture with a shorter side is enlarged to fit.
+        batch: pictures of each domain in a batch.
+        seed: of all draws.
+        zoom: the short side is first resized to between ``size`` and this many times ``size`` (at random, but
+            never enlarged beyond what fits); None crops at the picture's own scale.
+    """
+
+    def __init__(
+        self,
+        domains: Mapping[str, Sequence[Image.Image]],
+        *,
+        size: int,
+        batch: int,
+        seed: int,
+        steps: int,
+        zoom: float | None = None,
+    ) -> None:
+        self.domains = domains
+        self.size = size
+        self.batch = batch
+        self.seed = seed
+        self.steps = steps
+        self.zoom = zoom
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """For each domain a B x 3 x S x S uint8 tensor."""
+        rng = np.random.default_rng((self.seed, step))
+        return {
+            name: torch.stack(
+                [self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)]
+            )
+            for name, pictures in self.domains.items()
+        }
+
+    def _crop(self, picture: Image.Image, rng: np.random.Generator) -> Tensor:
+        short = min(picture.size)
+        target = max(short, self.size)
+        if self.zoom is not None:
+            target = round(self.size * rng.uniform(1.0, max(1.0, min(self.zoom, target / self.size))))
+        if target != short:
+            picture = resize_short_side(picture, target)
+        left = int(rng.integers(picture.width - self.size + 1))
+        top = int(rng.integers(picture.height - self.size + 1))
+        pixels = np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
+        if rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
+    """``picture`` with its shorter side ``pixels`` long and its aspect kept."""
+    scale = pixels / min(picture.size)
+    size = (max(pixels, round(picture.width * scale)), max(pixels, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def centre_crop(picture: Image.Image, size: int) -> Tensor:
+    """The middle of ``picture``, its short side resized to ``size``: a 3 x S x S uint8 tensor."""
+    picture = resize_short_side(picture, size)
+    left, top = (picture.width - size) // 2, (picture.height - size) // 2
+    pixels = np.array(picture.crop((left, top, left + size, top + size)))
+    return torch.from_numpy(pixels.transpose(2, 0, 1))
+
+
+def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """uint8 batches to float pictures in [-1, 1] on ``device``."""
+    return {name: pixels.to(device).float().div_(127.5).sub_(1.0) for name, pixels in batch.items()}
