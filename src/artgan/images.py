@@ -1,0 +1,464 @@
+"""Pictures in and out: the one place that knows Pillow's traps.
+
+:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB, with
+transparency and colour profile set aside. :func:`assemble` puts them back and :func:`encode` writes a file.
+Nothing here imports torch before a tensor is needed.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import stat
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from artgan.errors import PictureError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_PIXELS = 100_000_000
+"""The largest picture that :func:`decode` takes unless told otherwise, in pixels."""
+
+Source: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
+"""What :func:`decode` takes."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str  # Pillow's
+    suffixes: tuple[str, ...]
+    save: Mapping[str, Any] | None = None  # options for writing; None: only read
+    alpha: bool = False  # whether a file holds transparency that other programs see
+    codec: str = "PIL"  # the module without which Pillow does not have this format
+
+
+# Ordinary picture formats. All others are refused even under these suffixes: Pillow would start Ghostscript for
+# an EPS file called .jpg.
+_FORMATS = tuple(
+    row
+    for row in (
+        _Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), {"quality": 95, "subsampling": "4:4:4"}),
+        _Format("PNG", (".png",), {}, alpha=True),
+        _Format("WEBP", (".webp",), {"quality": 95}, alpha=True, codec="PIL._webp"),
+        _Format("AVIF", (".avif",), {"quality": 90, "subsampling": "4:4:4"}, alpha=True, codec="PIL._avif"),
+        _Format("TIFF", (".tif", ".tiff"), {"compression": "tiff_adobe_deflate"}, alpha=True),
+        _Format("BMP", (".bmp",), {}),
+        _Format("PPM", (".ppm", ".pnm"), {}),
+        _Format("PPM", (".pgm", ".pbm")),
+        _Format("GIF", (".gif",)),
+        _Format("JPEG2000", (".jp2", ".j2k")),
+    )
+    if find_spec(row.codec)
+)
+_FORMAT_NAMES = tuple(dict.fromkeys(row.name for row in _FORMATS))
+
+READABLE = frozenset(suffix for row in _FORMATS for suffix in row.suffixes)
+"""Lower-case suffixes of the files that artgan takes for pictures when it looks through a folder."""
+
+WRITABLE = frozenset(suffix for row in _FORMATS if row.save is not None for suffix in row.suffixes)
+"""Lower-case suffixes that :func:`encode` writes."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        rgb: upright, mode RGB, without metadata; where the source is transparent, laid over white, so that
+            colours which nobody sees do not bleed into the painting.
+        alpha: mode L, of the same size, 0 transparent to 255 opaque; None where all of it is opaque.
+        icc: the ICC profile that ``rgb`` is in; None means sRGB.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None = field(default=None)
+    icc: bytes | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.rgb.size
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the name ends like a picture's that artgan reads; the file itself is not looked at."""
+    return Path(path).suffix.lower() in READABLE
+
+
+# ---- in
+
+
+def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture of any mode as 8-bit RGB, with transparency and RGB colour profile kept beside it.
+
+    Args:
+        source: one of
+
+            - a path to a file: the first frame of an animation;
+            - a Pillow image: its current frame; it is loaded but not changed;
+            - an array H x W, H x W x 1, H x W x 3 (RGB) or H x W x 4 (RGBA): uint8, uint16, or float in [0, 1];
+            - a tensor 3 x H x W or 1 x 3 x H x W: float in [-1, 1], RGB.
+        max_pixels: larger pictures are refused before memory is taken for their pixels.
+
+    EXIF orientation is applied. CMYK, grey and Lab go through their own ICC profile to sRGB where there is one,
+    which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit greys, floats
+    as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with values outside of
+    these, the least is black and the largest white.
+
+    Raises:
+        PictureError: the picture cannot be read; one line that starts with the path (or with "picture", "array"
+            or "tensor") and names the reason.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _decode_file(Path(source), max_pixels)
+    if isinstance(source, Image.Image):
+        name = str(getattr(source, "filename", "") or "picture")
+        return _decode_image(source, name, max_pixels)
+    if isinstance(source, np.ndarray):
+        return _decode_image(_from_array(source, max_pixels), "array", max_pixels)
+    torch = sys.modules.get("torch")  # without torch loaded nobody holds a tensor
+    if torch is not None and isinstance(source, torch.Tensor):
+        return _decode_tensor(source, max_pixels)
+    raise PictureError(
+        f"picture: cannot read one from a {type(source).__name__}; give a path, a Pillow image, an array or a tensor"
+    )
+
+
+def _decode_file(path: Path, max_pixels: int) -> Picture:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PictureError(f"{path}: is a folder, not a picture")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise PictureError(f"{path}: is a device, pipe or socket, not a picture file")
+        if status.st_size == 0:
+            raise PictureError(f"{path}: is empty (0 bytes); fetch or export it again")
+        with path.open("rb") as file, _open_image(file) as image:
+            return _decode_image(image, str(path), max_pixels)
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError(f"{path}: no such file") from None
+    except PermissionError:
+        raise PictureError(f"{path}: you are not permitted to read it") from None
+    except UnidentifiedImageError:
+        known = ", ".join(_FORMAT_NAMES)
+        raise PictureError(f"{path}: not a picture in a format that artgan reads ({known})") from None
+    except Exception as error:  # on broken files Pillow raises nearly everything
+        raise PictureError(f"{path}: cannot be read as a picture ({_reason(error)})") from error
+
+
+_opening = threading.Lock()
+
+
+@contextmanager
+def _open_image(file: io.BufferedReader) -> Iterator[Image.Image]:
+    """Read the header. The limit on the size is ours: Pillow's own warns and raises without naming the size."""
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of broken metadata; what matters is whether the pixels can be read
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=_FORMAT_NAMES)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
+def _decode_image(image: Image.Image, name: str, max_pixels: int) -> Picture:
+    _check_size(image.size, name, max_pixels)
+    try:
+        image.load()
+        icc = _profile(image)
+        colour, alpha = _split_alpha(image)
+        rgb = _convert_to_rgb(colour, icc)
+        rgb, alpha = _upright(image, rgb, alpha)
+        if alpha is not None:
+            rgb = _over_white(rgb, alpha)
+    except PictureError as error:
+        raise PictureError(f"{name}: {error}") from None
+    except MemoryError:
+        raise PictureError(f"{name}: {_describe(image.size)} do not fit in memory; make it smaller") from None
+    except Exception as error:  # on broken files Pillow raises nearly everything
+        kind = getattr(image, "format", None) or "picture"
+        raise PictureError(
+            f"{name}: damaged or incomplete {kind} ({_reason(error)}); fetch or export it again"
+        ) from error
+    rgb.info.clear()
+    return Picture(rgb, alpha, icc if icc and _colour_space(icc) == b"RGB " else None)
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise PictureError(f"{name}: has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{name}: {_describe(size)} are over the limit of {max_pixels / 1e6:g} megapixels; make it smaller"
+        )
+
+
+def _describe(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+_DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """An 8-bit image without transparency, in the colour space of the file, and its alpha unless opaque."""
+    if image.mode in _DEEP_MODES:
+        colour, alpha = _eight_bit(image)
+    elif image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        grey = image.mode in ("1", "L", "LA", "La")
+        colour, alpha = rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
+    elif image.mode in ("1", "P"):
+        colour, alpha = image.convert("L" if image.mode == "1" else "RGB"), None
+    else:
+        colour, alpha = image, None
+    if alpha is not None and alpha.getextrema() == (255, 255):
+        alpha = None
+    return colour, alpha
+
+
+def _eight_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """A grey picture of more than 8 bits as mode L; Pillow's own conversion clips at 255."""
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise PictureError("holds values that are not finite")
+    ceilings = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    fitting = [ceiling for ceiling in ceilings if low >= 0 and high <= ceiling]
+    black, white = (0.0, fitting[0]) if fitting else (low, high)
+    scale = 255 / ((white - black) or 1)
+    grey = np.rint((values.astype(np.float32) - np.float32(black)) * np.float32(scale)).clip(0, 255)
+    alpha = None
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.fromarray(grey.astype(np.uint8)), alpha
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    icc = image.info.get("icc_profile")
+    if not isinstance(icc, bytes) or icc[36:40] != b"acsp":  # the signature of every ICC profile
+        return None
+    return icc
+
+
+def _colour_space(icc: bytes) -> bytes:
+    return icc[16:20]
+
+
+_SPACE_OF_MODE = {"CMYK": b"CMYK", "L": b"GRAY", "LAB": b"Lab "}
+
+
+def _convert_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """A new RGB image: through the picture's own profile where RGB cannot keep that, else by formula."""
+    if icc and _colour_space(icc) == _SPACE_OF_MODE.get(image.mode):
+        with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):  # a damaged profile
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, io.BytesIO(icc), srgb, outputMode="RGB")
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(
+    image: Image.Image, rgb: Image.Image, alpha: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
+    """Turn both as the EXIF data of the image say."""
+    try:
+        turn = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF data raise nearly everything, and say nothing of the pixels
+        turn = None
+    if turn is None:
+        return rgb, alpha
+    return rgb.transpose(turn), alpha and alpha.transpose(turn)
+
+
+def _over_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+
+
+def _from_array(array: np.ndarray[Any, Any], max_pixels: int) -> Image.Image:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise PictureError(
+            f"array: expected H x W, H x W x 1, H x W x 3 or H x W x 4, got shape {array.shape}"
+        )
+    _check_size((array.shape[1], array.shape[0]), "array", max_pixels)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype == np.uint16:
+        array = np.rint(array / np.float32(257))
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # false for NaN too
+            raise PictureError("array: float values must be finite and in [0, 1]")
+        array = np.rint(array * 255)
+    elif array.dtype != np.uint8:
+        raise PictureError(f"array: expected uint8, uint16 or float in [0, 1], got {array.dtype}")
+    return Image.fromarray(np.ascontiguousarray(array, dtype=np.uint8))
+
+
+def _decode_tensor(tensor: Tensor, max_pixels: int) -> Picture:
+    shape = tuple(tensor.shape)
+    if len(shape) == 4 and shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 3 or tensor.shape[0] != 3 or not tensor.is_floating_point():
+        raise PictureError(f"tensor: expected float 3 x H x W or 1 x 3 x H x W, got {tensor.dtype} {shape}")
+    _check_size((tensor.shape[2], tensor.shape[1]), "tensor", max_pixels)
+    if not bool((tensor.detach().abs() <= 1).all()):  # false for NaN too
+        raise PictureError("tensor: values must be finite and in [-1, 1]")
+    return Picture(to_rgb(tensor))
+
+
+# ---- tensors
+
+
+def to_tensor(rgb: Image.Image) -> Tensor:
+    """An RGB image to a 3 x H x W float32 tensor in [-1, 1]; :func:`to_rgb` gives the same image back.
+
+    Raises:
+        PictureError: the image has another mode (decode it first).
+    """
+    import torch
+
+    if rgb.mode != "RGB":
+        raise PictureError(f"picture: expected mode RGB, got {rgb.mode}; decode it first")
+    pixels = torch.from_numpy(np.array(rgb))
+    return pixels.permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
+
+
+def to_rgb(tensor: Tensor) -> Image.Image:
+    """A 3 x H x W float tensor to an RGB image: [-1, 1] to 0..255, rounded; values outside are clamped.
+
+    Raises:
+        PictureError: the tensor has another shape, or values that are not finite.
+    """
+    import torch
+
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise PictureError(f"tensor: expected shape 3 x H x W, got {tuple(tensor.shape)}")
+    values = tensor.detach().float()
+    if not bool(values.isfinite().all()):
+        half = tensor.dtype in (torch.float16, torch.bfloat16)
+        hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
+        raise PictureError(f"tensor: holds values that are not finite{hint}")
+    bytes_ = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return Image.fromarray(bytes_.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+# ---- out
+
+
+def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
+    """The painting of a picture, with the picture's transparency (mode RGBA) and ICC profile put back.
+
+    Args:
+        picture: what was painted.
+        painted: mode RGB, of the same size; it is not changed.
+
+    Raises:
+        PictureError: the sizes differ.
+    """
+    if painted.size != picture.size:
+        raise PictureError(f"picture: {_describe(picture.size)} became {_describe(painted.size)}")
+    result = painted.copy()
+    if picture.alpha is not None:
+        result.putalpha(picture.alpha)
+    if picture.icc is not None:
+        result.info["icc_profile"] = picture.icc
+    return result
+
+
+def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write an image, in the format that the suffix says, with the ICC profile in its ``info``.
+
+    The file appears complete or not at all. Where the format has no transparency, the image is laid over white.
+    JPEG is written at quality 95 without chroma subsampling.
+
+    Raises:
+        PictureError: unknown suffix, the file exists (and may not be overwritten), or it cannot be written.
+    """
+    path = Path(path)
+    format_ = _format_for_writing(path)
+    if path.is_dir():
+        raise PictureError(f"{path}: is a folder")
+    _check_absent(path, overwrite)
+    beside = path.with_name(f".artgan-{secrets.token_hex(8)}.part")
+    try:
+        with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
+            options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
+            _fit(image, format_).save(file, format_.name, **options)
+        _check_absent(path, overwrite)
+        beside.replace(path)
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError(f"{path}: there is no folder {path.parent}; create it first") from None
+    except Exception as error:  # Pillow's encoders raise nearly everything
+        out_of_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "; make room or write elsewhere" if out_of_space else ""
+        raise PictureError(
+            f"{path}: cannot be written as {format_.name}, {_describe(image.size)} ({_reason(error)}){hint}"
+        ) from error
+    finally:
+        with suppress(OSError):  # gone after success; an unwritable folder never had it
+            beside.unlink()
+
+
+def _format_for_writing(path: Path) -> _Format:
+    for row in _FORMATS:
+        if row.save is not None and path.suffix.lower() in row.suffixes:
+            return row
+    raise PictureError(
+        f"{path}: cannot write pictures with suffix '{path.suffix}'; known: {', '.join(sorted(WRITABLE))}"
+    )
+
+
+def _check_absent(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{path}: exists already; choose another name or allow overwriting")
+
+
+def _fit(image: Image.Image, format_: _Format) -> Image.Image:
+    """The image as RGB, or as RGBA where it and the format have transparency."""
+    if image.mode not in ("RGB", "RGBA"):
+        picture = decode(image)
+        image = assemble(picture, picture.rgb)
+    if image.mode == "RGBA" and not format_.alpha:
+        image = _over_white(image.convert("RGB"), image.getchannel("A"))
+    return image

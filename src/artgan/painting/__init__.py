@@ -1,0 +1,6 @@
+"""From a picture to a painting: one, a batch of one size, or files and folders of them."""
+
+from artgan.painting.files import Job, Result, paint_files, plan
+from artgan.painting.painter import paint, paint_batch
+
+__all__ = ["Job", "Result", "paint", "paint_batch", "paint_files", "plan"]

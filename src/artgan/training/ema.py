@@ -1,0 +1,43 @@
+"""Exponential moving averages of networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from artgan.interfaces import Generator
+
+
+class EMA:
+    """A moving average of each generator's parameters, and a copy of its buffers.
+
+    The average follows quickly at first, with decay min(``decay``, (1 + n) / (10 + n)) after n updates, so that
+    a short run's average does not remember the random start.
+    """
+
+    def __init__(self, generators: Mapping[str, Generator], decay: float) -> None:
+        self.generators = {name: copy.deepcopy(g).eval().requires_grad_(False) for name, g in generators.items()}
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, generators: Mapping[str, Generator], step: int) -> None:
+        """Take in the generators as they are after ``step`` updates (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, generator in generators.items():
+            average = self.generators[name]
+            for mean, value in zip(average.parameters(), generator.parameters(), strict=True):
+                mean.lerp_(value.detach(), 1 - decay)
+            for kept, value in zip(average.buffers(), generator.buffers(), strict=True):
+                kept.copy_(value)
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """By generator, its averaged state."""
+        return {name: generator.state_dict() for name, generator in self.generators.items()}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        for name, generator in self.generators.items():
+            generator.load_state_dict(state[name])
