@@ -1,0 +1,63 @@
+"""Sheets of pictures in labelled rows: a training run's samples, or one photo in many styles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from artgan import images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MARGIN = 4
+_INK = "black"
+_PAPER = "white"
+
+
+def sheet(rows: Mapping[str, Sequence[Image.Image]], *, cell: int) -> Image.Image:
+    """Pictures in rows, each row labelled at its left.
+
+    Args:
+        rows: by label; rows may differ in length.
+        cell: the longer side that a picture is fitted into, in pixels; it is never enlarged.
+    """
+    font = ImageFont.load_default(size=max(12, cell // 12))
+    labels = max((font.getlength(label) for label in rows), default=0)
+    left = int(labels) + 2 * _MARGIN if labels else _MARGIN
+    columns = max((len(row) for row in rows.values()), default=0)
+    fitted = {label: [_fit(picture, cell) for picture in row] for label, row in rows.items()}
+    heights = [max((picture.height for picture in row), default=0) for row in fitted.values()]
+    size = (left + columns * (cell + _MARGIN), _MARGIN + sum(height + _MARGIN for height in heights))
+    page = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(page)
+    top = _MARGIN
+    for (label, row), height in zip(fitted.items(), heights, strict=True):
+        draw.text((_MARGIN, top + height // 2), label, fill=_INK, font=font, anchor="lm")
+        for column, picture in enumerate(row):
+            page.paste(picture, (left + column * (cell + _MARGIN), top))
+        top += height + _MARGIN
+    return page
+
+
+def _fit(picture: Image.Image, cell: int) -> Image.Image:
+    fitted = picture.convert("RGB") if "A" not in picture.getbands() else _flatten(picture)
+    fitted.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    return fitted
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    paper = Image.new("RGB", picture.size, _PAPER)
+    paper.paste(picture, mask=picture.getchannel("A"))
+    return paper
+
+
+def write_rows(rows: Mapping[str, Tensor], path: Path) -> None:
+    """Write N x 3 x H x W picture tensors in [-1, 1] as a sheet with a row for each."""
+    pictures = {label: [images.to_rgb(picture) for picture in row.float().cpu()] for label, row in rows.items()}
+    cell = max(max(picture.size) for row in pictures.values() for picture in row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.encode(sheet(pictures, cell=cell), path, overwrite=True)
