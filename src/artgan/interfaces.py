@@ -112,13 +112,10 @@ class Trainer(ABC):
     """What one optimisation step of a model does. It knows no device, file, schedule or progress bar.
 
     Attributes:
-        domains: the sets of pictures that a step needs, by name; each becomes an option of the command line
-            (``photos`` is ``--photos DIR``) and a key of the batches.
         optimizers: by name. The loop may replace the values by wrapped ones before the first step and scales
             their learning rates as the run's schedule says.
     """
 
-    domains: ClassVar[Mapping[str, str]]
     optimizers: dict[str, torch.optim.Optimizer]
 
     def __init__(self, networks: Networks, config: Any, run: Run) -> None:
@@ -132,7 +129,7 @@ class Trainer(ABC):
         """Make one optimisation step and return its losses by name, as scalar tensors without gradient.
 
         Args:
-            batch: for each of :attr:`domains` a B x 3 x S x S picture tensor in [-1, 1].
+            batch: for each domain that the plugin's manifest names (``photos``, say) a B x 3 x S x S picture tensor in [-1, 1].
             index: the number of the step, from 0.
         """
 

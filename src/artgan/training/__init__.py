@@ -1,6 +1,1 @@
-"""The training loop that all plugins share."""
-
-from artgan.training.loop import train
-from artgan.training.options import TrainingOptions
-
-__all__ = ["TrainingOptions", "train"]
+"""The training loop that all plugins share: :func:`artgan.training.loop.train` and what it is made of."""

@@ -54,7 +54,7 @@ def train(
         plugin: whose networks and trainer.
         config: an instance of the plugin's config dataclass.
         options: what all plugins share.
-        folders: a folder of pictures for each of the trainer's domains.
+        folders: a folder of pictures for each of the plugin's domains.
         out: the run's folder; must be new or empty unless ``resume``.
         resume: go on from the newest checkpoint of ``out``.
 
@@ -67,7 +67,7 @@ def train(
         PictureError: a folder without pictures, or a picture that cannot be read.
     """
     trainer_class: type[Trainer] = resolve(plugin, "trainer")
-    domains = {name: PictureFolder(folders[name]) for name in trainer_class.domains}
+    domains = {name: PictureFolder(folders[name]) for name in plugin.domains}
     steps = options.total_steps(max(len(pictures) for pictures in domains.values()))
     _settle_run_folder(out, _description(plugin, config, options, domains), resume=resume)
 

@@ -9,6 +9,7 @@ plugin = Plugin(
     generator="artgan_cyclegan.networks:build_generator",
     networks="artgan_cyclegan.networks:build",
     trainer="artgan_cyclegan.trainer:CycleGANTrainer",
+    domains={"photos": "folder of photos", "paintings": "folder of paintings"},
     presets={
         # The paper's: 11.4M parameters a generator, the reference's state-dict layout.
         "paper": {},

@@ -41,8 +41,6 @@ class PicturePool:
 class CycleGANTrainer(Trainer):
     """Both translators and both discriminators, updated in turn."""
 
-    domains = {"photos": "folder of photos", "paintings": "folder of paintings"}  # noqa: RUF012  # the interface's
-
     config: CycleGANConfig
 
     def __init__(self, networks: Networks, config: CycleGANConfig, run: Run) -> None:

@@ -1,0 +1,24 @@
+"""The command line: one file a group of commands, with no logic of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from artgan.errors import ArtganError
+
+
+def main() -> None:
+    """The program ``artgan``. Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong."""
+    from artgan.cli.app import app
+
+    try:
+        app()
+    except ArtganError as error:
+        print(f"artgan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("artgan: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read our output (head, say) has had enough
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,43 @@
+"""The commands put together. What a command needs is imported when it runs, so that --help stays quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from artgan.cli import paint, train, zoo
+
+app = typer.Typer(
+    name="artgan",
+    help="Photos to paintings, and the networks that make them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import artgan
+
+        print(artgan.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(paint.paint)
+app.command()(paint.compare)
+app.command()(zoo.models)
+app.command()(zoo.show)
+app.command()(zoo.plugins)
+app.command()(zoo.doctor)
+app.add_typer(train.app, name="train")

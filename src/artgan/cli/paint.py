@@ -1,0 +1,126 @@
+"""``artgan paint`` and ``artgan compare``: photos to paintings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(str, Enum):
+    """How results are printed."""
+
+    text = "text"
+    json = "json"
+
+
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: cpu]", show_default=False)]
+
+
+def paint(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A name that `artgan models` lists.")] = "monet",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The painting's name, or a folder for several. [default: beside the photo, PHOTO-MODEL.jpg]",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = None,
+    batch: Annotated[int, typer.Option(min=1, help="Photos of one size painted at once.")] = 1,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into sub-folders.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace paintings that exist.")] = False,
+    format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+) -> None:
+    """Turn photos into paintings of the same size.
+
+    A painting is written beside its photo, those of a folder into a new folder beside it, or all under --out.
+    """
+    from artgan.cli.progress import progress
+    from artgan.loading import load
+    from artgan.painting import paint_files, plan
+
+    loaded = load(model, device=device)
+    jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite)
+    failures, results = [], []
+    with progress("painting", len(jobs)) as advance:
+        for result in paint_files(loaded.generator, jobs, batch=batch, overwrite=overwrite):
+            advance()
+            if result.error is not None:
+                failures.append(result.error)
+            if format is Format.json:
+                results.append(
+                    {
+                        "input": str(result.input),
+                        "output": result.output and str(result.output),
+                        "error": result.error,
+                        "seconds": round(result.seconds, 4),
+                        "size": result.size,
+                    }
+                )
+            elif result.output is not None:
+                print(result.output)
+    if format is Format.json:
+        print(json.dumps(results, indent=2))
+    _report(failures, len(jobs))
+
+
+def compare(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, one column each.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet.")],
+    models: Annotated[str, typer.Option(help="Names of models, separated by commas.")] = "monet",
+    device: Device = None,
+    size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
+) -> None:
+    """Draw the same photos in several styles, labelled, on one sheet."""
+    from artgan import images, sheets
+    from artgan.cli.progress import progress
+    from artgan.errors import PictureError
+    from artgan.loading import load
+    from artgan.painting import paint_batch
+
+    images.check_writable(out, overwrite=overwrite)
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    loaded = {name: load(name, device=device) for name in names}
+    rows: dict[str, list[images.Image.Image]] = {"photo": [], **{name: [] for name in names}}
+    failures = []
+    with progress("painting", len(photos)) as advance:
+        for photo in photos:
+            try:
+                picture = images.decode(photo)
+                column = {"photo": picture.rgb}
+                column |= {name: paint_batch(m.generator, [picture])[0] for name, m in loaded.items()}
+            except PictureError as error:
+                failures.append(str(error))
+            else:
+                for name, image in column.items():
+                    image.thumbnail((size, size))  # all that the sheet needs; the rest is memory
+                    rows[name].append(image)
+            advance()
+    if rows["photo"]:
+        images.encode(sheets.sheet(rows, cell=size), out, overwrite=overwrite)
+        print(out)
+    _report(failures, len(photos))
+
+
+def _tag(model: str) -> str:
+    """What a model adds to a file's name: "monet" for "cyclegan.monet" and for "local-dir:runs/monet"."""
+    return model.rstrip("/").replace(":", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1] or "painting"
+
+
+def _report(failures: list[str], total: int) -> None:
+    """Name the failures at the end; exit status 1 if there are any."""
+    for failure in failures:
+        print(f"artgan: {failure}", file=sys.stderr)
+    if failures and total > 1:
+        print(f"artgan: {len(failures)} of {total} failed", file=sys.stderr)
+    if failures:
+        raise typer.Exit(1)

@@ -1,0 +1,172 @@
+"""``artgan train PLUGIN``: one sub-command a plugin, with options made from its configuration's fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from artgan.errors import ArtganError, ConfigError
+
+
+class _PluginGroup(TyperGroup):
+    """Sub-commands that are made when they are asked for: another plugin's fault cannot get in the way."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from artgan.plugin import find_plugins
+
+        return sorted(find_plugins())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from artgan.plugin import find_plugins
+
+        if cmd_name not in find_plugins():
+            return None
+        listing = ctx.protected_args == [] and ctx.args == []
+        try:
+            return _command(cmd_name)
+        except ArtganError as error:
+            if not listing:
+                raise
+            return _broken(cmd_name, str(error))
+
+
+app = typer.Typer(cls=_PluginGroup, no_args_is_help=True, help="Train a plugin's networks on your own pictures.")
+
+
+@app.callback()
+def _train() -> None:
+    """Train a plugin's networks on your own pictures."""
+
+
+def _broken(name: str, problem: str) -> Any:
+    def command() -> None:
+        raise ArtganError(problem)
+
+    single = typer.Typer(add_completion=False)
+    single.command(name, help=f"(broken: {problem})")(command)
+    return typer.main.get_command(single)
+
+
+def _command(name: str) -> Any:
+    from artgan.config import field_types
+    from artgan.plugin import load_plugin, resolve
+    from artgan.training.options import TrainingOptions
+
+    plugin = load_plugin(name)
+    if plugin.trainer is None:
+        raise ArtganError(f"{name}: this plugin has nothing to train")
+    config_class = resolve(plugin, "config")
+    parameters = [
+        _parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
+        _parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
+        _parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
+    ]
+    parameters += [
+        _parameter(domain, Path | None, help, panel="Pictures") for domain, help in plugin.domains.items()
+    ]
+    if plugin.presets:
+        presets = ", ".join(plugin.presets)
+        parameters.append(_parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
+    for cls, panel in ((config_class, name), (TrainingOptions, "Training")):
+        kinds = field_types(cls)
+        parameters += [
+            _parameter(field.name, kinds[field.name][0] | None, _describe(field), panel=panel)
+            for field in dataclasses.fields(cls)
+        ]
+
+    def command(**given: Any) -> None:
+        _run(plugin, config_class, {key: value for key, value in given.items() if value is not None})
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name, help=plugin.summary)(command)
+    return typer.main.get_command(single)
+
+
+def _parameter(
+    name: str, kind: Any, help: str, *, default: Any = None, flags: tuple[str, ...] = (), panel: str | None = None
+) -> inspect.Parameter:
+    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def _describe(field: dataclasses.Field[Any]) -> str:
+    """A field's help; every option defaults to None, so that what was given can be told from what was not."""
+    help = str(field.metadata.get("help", ""))
+    return help if field.default is None else f"{help} \\[default: {field.default}]"
+
+
+def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
+    """Merge, from weakest to strongest: the stored run or the file, the preset, the command line."""
+    from artgan.config import parse
+    from artgan.training.loop import read_run_config, train
+    from artgan.training.options import TrainingOptions
+
+    out, resume = given.get("out"), given["resume"]
+    if out is None:
+        raise ConfigError("give the run's folder: -o RUN")
+    stored: Mapping[str, Any] = {"config": {}, "training": {}, "data": {}}
+    if resume:
+        stored = read_run_config(out)
+    elif "config" in given:
+        stored = _read_config(given["config"], plugin.name)
+    preset = given.get("preset")
+    if preset is not None and preset not in plugin.presets:
+        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets)}, not {preset!r}")
+    values = {**stored["config"], **plugin.presets.get(preset, {}), **_of(config_class, given)}
+    training = {**stored["training"], **_of(TrainingOptions, given)}
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in given and other not in given:  # the command line's choice replaces the stored one's
+            training.pop(other, None)
+    folders = {}
+    for domain, help in plugin.domains.items():
+        folder = given.get(domain) or stored["data"].get(domain, {}).get("folder")
+        if folder is None:
+            raise ConfigError(f"give the {help}: --{domain} DIR")
+        folders[domain] = Path(folder)
+    model = train(
+        plugin,
+        parse(config_class, values, where=plugin.name),
+        parse(TrainingOptions, training, where="training"),
+        folders,
+        out,
+        resume=resume,
+    )
+    if model is None:
+        typer.echo(f"artgan: interrupted; go on with: artgan train {plugin.name} -o {out} --resume", err=True)
+        raise typer.Exit(130)
+    print(model)
+
+
+def _of(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: given[field.name] for field in dataclasses.fields(cls) if field.name in given}
+
+
+def _read_config(path: Path, plugin: str) -> dict[str, Any]:
+    """A file with any of the sections of a run's ``config.yaml``."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: must hold the sections config and training")
+    unknown = document.keys() - {"plugin", "config", "training", "data"}
+    if unknown:
+        raise ConfigError(f"{path}: unknown section {min(map(str, unknown))!r}; known: plugin, config, training, data")
+    if document.get("plugin", plugin) != plugin:
+        raise ConfigError(f"{path}: is for the plugin {document['plugin']!r}, not {plugin!r}")
+    sections = {name: document.get(name) or {} for name in ("config", "training", "data")}
+    for name, section in sections.items():
+        if not isinstance(section, dict) or (name == "data" and not all(isinstance(d, dict) for d in section.values())):
+            raise ConfigError(f"{path}: section {name!r} must be a mapping")
+    return sections

@@ -1,0 +1,1 @@
+"""Scores of generated pictures. So far: style distance and content kept."""

@@ -1,0 +1,106 @@
+"""How much paintings look like an artist's, and how much of the photo they keep.
+
+The style distance is the kernel distance (Binkowski et al., 2018, arXiv:1801.01401: squared maximum mean
+discrepancy, cubic polynomial kernel, unbiased) between statistics of pictures: the means and standard deviations
+over each channel of some features, as in adaptive instance normalisation (Huang and Belongie, 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from artgan.features import VGG19
+
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+CONTENT_LAYER = "conv4_2"
+
+# Opponent colours (grey, red-green, blue-yellow), scaled to the range of a channel.
+_OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
+
+
+def vgg_statistics(features: VGG19) -> Callable[[Tensor], Tensor]:
+    """A function from pictures N x 3 x H x W in [-1, 1] to their N x D channel means and deviations."""
+
+    def statistics(pictures: Tensor) -> Tensor:
+        return torch.cat([_moments(layer) for layer in features(pictures)], dim=1)
+
+    return statistics
+
+
+def filter_statistics(pictures: Tensor) -> Tensor:
+    """Statistics that no network has a part in: colours, and edges and spots at four scales.
+
+    For each opponent colour its mean and deviation, and at full, half, quarter and eighth size the mean and
+    deviation of the absolute horizontal and vertical differences and of the Laplacian.
+
+    Args:
+        pictures: N x 3 x H x W in [-1, 1], sides at least 24.
+
+    Returns:
+        N x 78.
+    """
+    x = torch.einsum("oc,nchw->nohw", pictures.new_tensor(_OPPONENT), pictures)
+    parts = [_moments(x)]
+    for _ in range(4):
+        across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
+        spots = x[..., 1:-1, 1:-1] - F.avg_pool2d(x, 3, stride=1)
+        parts += [_moments(response.abs()) for response in (across, down, spots)]
+        x = F.avg_pool2d(x, 2)
+    return torch.cat(parts, dim=1)
+
+
+def _moments(features: Tensor) -> Tensor:
+    """N x C x H x W to N x 2C: each channel's mean and standard deviation."""
+    flat = features.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
+
+
+def collect(statistics: Callable[[Tensor], Tensor], pictures: Iterable[Tensor]) -> Tensor:
+    """The statistics of pictures (each 3 x H x W in [-1, 1], any sizes) as N x D in float64."""
+    with torch.inference_mode():
+        return torch.cat([statistics(picture.unsqueeze(0)).double() for picture in pictures])
+
+
+def standardise(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
+    """Each of ``sets`` (N x D) with every column z-scored by the rows of all ``reference`` sets together."""
+    together = torch.cat(list(reference))
+    mean, deviation = together.mean(0), together.std(0).clamp_min(1e-12)
+    return [(values - mean) / deviation for values in sets]
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Unbiased squared MMD of two samples, N x D and M x D, with the kernel (a.b / D + 1)^3.
+
+    About 0 (and at times slightly less) for samples of one distribution.
+
+    Raises:
+        ValueError: fewer than two rows, or widths that differ.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"need at least 2 rows of one width each, got {tuple(x.shape)} and {tuple(y.shape)}")
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        gram = kernel(a, a)
+        return (gram.sum() - gram.diagonal().sum()) / (len(a) * (len(a) - 1))
+
+    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
+
+
+def content_kept(features: VGG19, photo: Tensor, painting: Tensor) -> float:
+    """Cosine between the features of a photo and of its painting, each 3 x H x W in [-1, 1]; 1 if equal."""
+    with torch.inference_mode():
+        (a,), (b,) = features(photo.unsqueeze(0)), features(painting.unsqueeze(0))
+        return float(F.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+
+
+def colour_moved(photo: Tensor, painting: Tensor) -> float:
+    """Mean absolute difference of 16 x 16 pixel averages, in steps of 0..255: changes of colour, not of strokes."""
+    difference = F.avg_pool2d((painting - photo).unsqueeze(0), 16, ceil_mode=True)
+    return float(difference.abs().mean() * 127.5)
