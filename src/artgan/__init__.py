@@ -1,0 +1,65 @@
+"""artgan: a model zoo for art-generating networks. ``artgan.load("monet").paint("photo.jpg")``
+
+Importing this package loads neither torch nor any plugin: names arrive when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from artgan.errors import (
+    ArtganError,
+    ConfigError,
+    ModelNotFoundError,
+    PictureError,
+    PluginError,
+    RegistryError,
+    TrainingError,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    from artgan.loading import Model, load
+
+    __version__: str
+
+__all__ = [
+    "ArtganError",
+    "ConfigError",
+    "Model",
+    "ModelNotFoundError",
+    "PictureError",
+    "PluginError",
+    "RegistryError",
+    "TrainingError",
+    "WeightsError",
+    "list_models",
+    "load",
+]
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names of the registry's models that match an fnmatch pattern, sorted: ``["cyclegan.monet", ...]``.
+
+    Raises:
+        RegistryError: the registry has a fault.
+    """
+    from artgan.registry import read_registry
+
+    return read_registry().names(pattern)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load", "Model"):
+        from artgan import loading
+
+        return getattr(loading, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("artgan")
+    raise AttributeError(f"module 'artgan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
