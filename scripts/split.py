@@ -1,6 +1,6 @@
 """Keep some pictures of a folder aside: symbolic links to all of them in two new folders, train/ and held-out/.
 
-    python scripts/split.py PICTURES OUT --hold-out 100 --seed 0
+python scripts/split.py PICTURES OUT --hold-out 100 --seed 0
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -29,38 +29,49 @@ def _vgg19_indices() -> dict[str, int]:
     return indices
 
 
-_VGG19 = _vgg19_indices()
+VGG19_LAYERS = _vgg19_indices()
 
 
 class VGG19(nn.Module):
     """VGG-19's features after the ReLU of chosen convolutions, frozen.
 
+    Its weights are no part of a state dict: they come from their own file, not from a checkpoint.
+
+    Args:
+        state: weights and biases by timm's key below ``features`` ("0.weight", "0.bias", "2.weight" ...).
+        layers: "conv1_1" ... "conv5_4"; the network ends after the last of them.
+
     Attributes:
-        layers: the names asked for, in the network's order ("conv1_1" ... "conv5_4").
+        layers: in the network's order.
         channels: how many channels each has.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, convolutions: nn.Sequential, layers: Sequence[str]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], layers: Sequence[str]) -> None:
         super().__init__()
-        self.layers = tuple(sorted(layers, key=_VGG19.__getitem__))
-        self.taps = [_VGG19[layer] + 1 for layer in self.layers]
-        self.convolutions = convolutions
-        self.channels = tuple(convolutions[tap - 1].out_channels for tap in self.taps)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
-        self.requires_grad_(False)
+        self.layers = tuple(sorted(layers, key=VGG19_LAYERS.__getitem__))
+        self.channels = tuple(len(state[f"{VGG19_LAYERS[layer]}.bias"]) for layer in self.layers)
+        last = VGG19_LAYERS[self.layers[-1]]
+        self._run = {layer: index for layer, index in VGG19_LAYERS.items() if index <= last}
+        buffers = {
+            f"{kind}{i}": state[f"{i}.{kind}"].float() for i in self._run.values() for kind in ("weight", "bias")
+        }
+        buffers["mean"] = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
+        buffers["std"] = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Pictures N x 3 x H x W in [-1, 1], sides at least 16, to N x C x h x w features, one a layer."""
         x = ((pictures + 1) / 2 - self.mean) / self.std
         features = []
-        for index, layer in enumerate(self.convolutions):
-            # timm's ReLUs work in place, which would overwrite what a tap before them holds.
-            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
-            if index in self.taps:
+        for layer, index in self._run.items():
+            if index and layer.endswith("_1"):  # every block but the first begins with a pooling
+                x = F.max_pool2d(x, 2)
+            x = F.relu(F.conv2d(x, getattr(self, f"weight{index}"), getattr(self, f"bias{index}"), padding=1))
+            if layer in self.layers:
                 features.append(x)
         return features
 
@@ -75,26 +86,23 @@ def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG1
 
     Raises:
         ValueError: a layer that VGG-19 does not have.
-        WeightsError: the file cannot be read or lacks a layer, or the Hub cannot be reached.
+        WeightsError: the file cannot be read, lacks a layer or is another network's; or no Hub can be reached.
     """
-    unknown = [layer for layer in layers if layer not in _VGG19]
+    unknown = [layer for layer in layers if layer not in VGG19_LAYERS]
     if unknown or not layers:
-        raise ValueError(f"VGG-19 has the layers {', '.join(_VGG19)}, not {', '.join(unknown) or 'none'}")
-    import timm
-
-    depth = max(_VGG19[layer] for layer in layers) + 2
-    with torch.device("meta"):  # most of the network is cut off: never allocate it
-        convolutions = timm.create_model("vgg19").features[:depth]
+        raise ValueError(f"VGG-19 has the layers {', '.join(VGG19_LAYERS)}, not {', '.join(unknown) or 'none'}")
     state = _vgg19_state(weights)
-    needed = list(convolutions.state_dict())
-    missing = [key for key in needed if key not in state]
-    if missing:
-        raise WeightsError(f"{weights}: lacks VGG-19's features.{missing[0]}, needed for {', '.join(layers)}")
-    try:
-        convolutions.load_state_dict({key: state[key].float() for key in needed}, assign=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{weights}: not VGG-19's weights: {str(error).splitlines()[-1].strip()}") from None
-    return VGG19(convolutions, layers).eval()
+    channels = 3
+    for layer, index in VGG19_LAYERS.items():
+        wider = min(64 * 2 ** (int(layer[4]) - 1), 512)
+        if index <= max(VGG19_LAYERS[name] for name in layers):
+            for kind, shape in (("weight", (wider, channels, 3, 3)), ("bias", (wider,))):
+                found = state.get(f"{index}.{kind}")
+                if found is None or tuple(found.shape) != shape:
+                    fault = "lacks" if found is None else f"has another shape ({tuple(found.shape)}) of"
+                    raise WeightsError(f"{weights}: {fault} features.{index}.{kind}, VGG-19's {layer}")
+        channels = wider
+    return VGG19(state, layers).eval()
 
 
 def _vgg19_state(weights: str | Path | None) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Pictures in and out: the one place that knows Pillow's traps.
 
-:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB, with
-transparency and colour profile set aside. :func:`assemble` puts them back and :func:`encode` writes a file.
+:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB,
+with transparency and colour profile set aside. :func:`assemble` puts them back, :func:`encode` writes a file.
 Nothing here imports torch before a tensor is needed.
 """
 
@@ -46,8 +46,8 @@ class _Format:
     codec: str = "PIL"  # the module without which Pillow does not have this format
 
 
-# Ordinary picture formats. All others are refused even under these suffixes: Pillow would start Ghostscript for
-# an EPS file called .jpg.
+# Ordinary picture formats. All others are refused even under these suffixes: Pillow would start Ghostscript
+# for an EPS file called .jpg.
 _FORMATS = tuple(
     row
     for row in (
@@ -110,18 +110,19 @@ def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
             - a path to a file: the first frame of an animation;
             - a Pillow image: its current frame; it is loaded but not changed;
-            - an array H x W, H x W x 1, H x W x 3 (RGB) or H x W x 4 (RGBA): uint8, uint16, or float in [0, 1];
+            - an array H x W, H x W x 1, H x W x 3 (RGB) or H x W x 4 (RGBA): uint8, uint16 or float in
+              [0, 1];
             - a tensor 3 x H x W or 1 x 3 x H x W: float in [-1, 1], RGB.
         max_pixels: larger pictures are refused before memory is taken for their pixels.
 
-    EXIF orientation is applied. CMYK, grey and Lab go through their own ICC profile to sRGB where there is one,
-    which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit greys, floats
-    as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with values outside of
-    these, the least is black and the largest white.
+    EXIF orientation is applied. CMYK, grey and Lab go through their own ICC profile to sRGB where there is
+    one, which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit greys,
+    floats as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with values
+    outside of these, the least is black and the largest white.
 
     Raises:
-        PictureError: the picture cannot be read; one line that starts with the path (or with "picture", "array"
-            or "tensor") and names the reason.
+        PictureError: the picture cannot be read; one line that starts with the path (or with "picture",
+            "array" or "tensor") and names the reason.
     """
     if isinstance(source, str | os.PathLike):
         return _decode_file(Path(source), max_pixels)
@@ -167,7 +168,7 @@ _opening = threading.Lock()
 
 @contextmanager
 def _open_image(file: io.BufferedReader) -> Iterator[Image.Image]:
-    """Read the header. The limit on the size is ours: Pillow's own warns and raises without naming the size."""
+    """Read the header. The limit on the size is ours: Pillow's own does not name the size."""
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of broken metadata; what matters is whether the pixels can be read
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -297,9 +298,7 @@ _TRANSPOSE = {
 }
 
 
-def _upright(
-    image: Image.Image, rgb: Image.Image, alpha: Image.Image | None
-) -> tuple[Image.Image, Image.Image | None]:
+def _upright(image: Image.Image, rgb: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
     """Turn both as the EXIF data of the image say."""
     try:
         turn = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
@@ -316,9 +315,7 @@ def _over_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
 
 def _from_array(array: np.ndarray[Any, Any], max_pixels: int) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise PictureError(
-            f"array: expected H x W, H x W x 1, H x W x 3 or H x W x 4, got shape {array.shape}"
-        )
+        raise PictureError(f"array: expected H x W or H x W x C with 1, 3 or 4 channels, got shape {array.shape}")
     _check_size((array.shape[1], array.shape[0]), "array", max_pixels)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -404,20 +401,35 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
     return result
 
 
+def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Whether :func:`encode` could write there, as far as can be told before there is anything to write.
+
+    Raises:
+        PictureError: as :func:`encode` would.
+    """
+    path = Path(path)
+    _format_for_writing(path)
+    if path.is_dir():
+        raise PictureError(f"{path}: is a folder, where the name of a picture is needed")
+    _check_absent(path, overwrite)
+    if not path.parent.is_dir():
+        raise PictureError(f"{path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PictureError(f"{path}: you are not permitted to write into {path.parent}")
+
+
 def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write an image, in the format that the suffix says, with the ICC profile in its ``info``.
 
-    The file appears complete or not at all. Where the format has no transparency, the image is laid over white.
-    JPEG is written at quality 95 without chroma subsampling.
+    The file appears complete or not at all. Where the format has no transparency, the image is laid over
+    white. JPEG is written at quality 95 without chroma subsampling.
 
     Raises:
         PictureError: unknown suffix, the file exists (and may not be overwritten), or it cannot be written.
     """
     path = Path(path)
+    check_writable(path, overwrite=overwrite)
     format_ = _format_for_writing(path)
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder")
-    _check_absent(path, overwrite)
     beside = path.with_name(f".artgan-{secrets.token_hex(8)}.part")
     try:
         with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
@@ -427,8 +439,6 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
         beside.replace(path)
     except PictureError:
         raise
-    except FileNotFoundError:
-        raise PictureError(f"{path}: there is no folder {path.parent}; create it first") from None
     except Exception as error:  # Pillow's encoders raise nearly everything
         out_of_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "; make room or write elsewhere" if out_of_space else ""
@@ -438,6 +448,17 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     finally:
         with suppress(OSError):  # gone after success; an unwritable folder never had it
             beside.unlink()
+
+
+def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise the :class:`PictureError` that :func:`encode` would, as far as it can be known before painting."""
+    path = Path(path)
+    _format_for_writing(path)
+    _check_absent(path, overwrite)
+    if not path.parent.is_dir():
+        raise PictureError(f"{path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PictureError(f"{path}: you are not permitted to write into {path.parent}")
 
 
 def _format_for_writing(path: Path) -> _Format:

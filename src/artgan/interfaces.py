@@ -148,6 +148,8 @@ class Trainer(ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, got {', '.join(state)}")
 
 
 @dataclass(frozen=True)

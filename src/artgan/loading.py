@@ -147,7 +147,12 @@ def save_model(
     Raises:
         WeightsError: the folder cannot be written.
     """
-    document = {"plugin": plugin, "config": dict(config), "artgan_version": version("artgan"), **(extra or {})}
+    document = {
+        "plugin": plugin,
+        "config": dict(config),
+        "artgan_version": version("artgan"),
+        **(extra or {}),
+    }
     state = {
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
@@ -284,7 +289,9 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    found = _DTYPES.get(dtype or "float32") if dtype is None or isinstance(dtype, str) else dtype
-    if found not in _DTYPES.values():
-        raise ArtganError(f"dtype {dtype!r} cannot be used; there are {', '.join(_DTYPES)}")
-    return found
+    for name, found in _DTYPES.items():
+        if dtype in (name, found):
+            return found
+    if dtype is None:
+        return torch.float32
+    raise ArtganError(f"dtype {dtype!r} cannot be used; there are {', '.join(_DTYPES)}")

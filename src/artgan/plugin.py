@@ -64,7 +64,9 @@ class Plugin:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PluginError(f"plugin name {self.name!r}: use lower-case letters, digits, '-' and '_'")
-        strings = {key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")}
+        strings = {
+            key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
+        }
         strings |= {f"metrics[{key!r}]": value for key, value in self.metrics.items()}
         for key, value in strings.items():
             if value is None and key != "config":

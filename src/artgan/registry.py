@@ -283,7 +283,7 @@ class _Fields:
             kinds = kind if isinstance(kind, tuple) else (kind,)
             names = " or ".join(_KINDS[k] for k in kinds)
             raise RegistryError(f"{self.where}: {key}: must be {names}, not {_kind(value)}")
-        if check and not check.fullmatch(value):
+        if check and not check.fullmatch(str(value)):
             raise RegistryError(f"{self.where}: {key}: must be {expected or 'like ' + check.pattern}, not {value!r}")
         return value
 

@@ -43,9 +43,9 @@ def paint(
 
     A painting is written beside its photo, those of a folder into a new folder beside it, or all under --out.
     """
-    from artgan.cli.progress import progress
     from artgan.loading import load
     from artgan.painting import paint_files, plan
+    from artgan.progress import progress
 
     loaded = load(model, device=device)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite)
@@ -81,16 +81,18 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
     """Draw the same photos in several styles, labelled, on one sheet."""
+    from PIL.Image import Image
+
     from artgan import images, sheets
-    from artgan.cli.progress import progress
     from artgan.errors import PictureError
     from artgan.loading import load
     from artgan.painting import paint_batch
+    from artgan.progress import progress
 
     images.check_writable(out, overwrite=overwrite)
     names = [name.strip() for name in models.split(",") if name.strip()]
     loaded = {name: load(name, device=device) for name in names}
-    rows: dict[str, list[images.Image.Image]] = {"photo": [], **{name: [] for name in names}}
+    rows: dict[str, list[Image]] = {"photo": [], **{name: [] for name in names}}
     failures = []
     with progress("painting", len(photos)) as advance:
         for photo in photos:

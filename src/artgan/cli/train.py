@@ -67,9 +67,7 @@ def _command(name: str) -> Any:
         _parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
         _parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
     ]
-    parameters += [
-        _parameter(domain, Path | None, help, panel="Pictures") for domain, help in plugin.domains.items()
-    ]
+    parameters += [_parameter(domain, Path | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
     if plugin.presets:
         presets = ", ".join(plugin.presets)
         parameters.append(_parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
@@ -90,12 +88,16 @@ def _command(name: str) -> Any:
 
 
 def _parameter(
-    name: str, kind: Any, help: str, *, default: Any = None, flags: tuple[str, ...] = (), panel: str | None = None
+    name: str,
+    kind: Any,
+    help: str,
+    *,
+    default: Any = None,
+    flags: tuple[str, ...] = (),
+    panel: str | None = None,
 ) -> inspect.Parameter:
     option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 def _describe(field: dataclasses.Field[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -26,16 +27,18 @@ def models(
         print(json.dumps([entry.to_dict() for entry in entries], indent=2))
         return
     rows = [
-        (entry.name, entry.alias or "", f"{entry.weights.size / 1e6:.1f} MB", _where(entry), entry.distribution)
+        (
+            entry.name,
+            entry.alias or "",
+            f"{entry.weights.size / 1e6:.1f} MB",
+            "bundled" if entry.weights.bundled else "hub",
+            entry.distribution,
+        )
         for entry in entries
     ]
     _table(("MODEL", "ALIAS", "SIZE", "WEIGHTS", "DISTRIBUTION"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
-
-
-def _where(entry) -> str:  # type: ignore[no-untyped-def]
-    return "bundled" if entry.weights.bundled else "hub"
 
 
 def show(
@@ -83,7 +86,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Columns as wide as they need: plain text that a pipe can take."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:

@@ -49,9 +49,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         """For each domain a B x 3 x S x S uint8 tensor."""
         rng = np.random.default_rng((self.seed, step))
         return {
-            name: torch.stack(
-                [self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)]
-            )
+            name: torch.stack([self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)])
             for name, pictures in self.domains.items()
         }
 

@@ -66,12 +66,12 @@ def plan(
     """Find the pictures and say where their paintings go; nothing is painted yet.
 
     Without ``out`` the painting of ``photo.jpg`` is ``photo-TAG.jpg`` beside it, and those of the folder
-    ``photos`` go to ``photos-TAG`` under their own names: a second run finds no paintings among the photos. With
-    ``out`` they go into that folder, under their own names; for a single file, ``out`` with a picture's suffix is
-    the painting itself. A suffix that artgan does not write becomes ``.png``.
+    ``photos`` go to ``photos-TAG`` under their own names: a second run finds no paintings among the photos.
+    With ``out`` they go into that folder, under their own names; for a single file, ``out`` with a picture's
+    suffix is the painting itself. A suffix that artgan does not write becomes ``.png``.
 
-    In folders, hidden names are skipped, links followed, and sub-folders read if ``recursive`` (and kept in the
-    output). Names come in sorted order.
+    In folders, hidden names are skipped, links followed, and sub-folders read if ``recursive`` (and kept in
+    the output). Names come in sorted order.
 
     Args:
         inputs: picture files and folders of pictures.
@@ -81,8 +81,9 @@ def plan(
         overwrite: whether existing files may be replaced; an input never is.
 
     Returns:
-        One job a picture, in order. An input that is missing or holds no picture, and a picture whose painting has
-        nowhere to go (the name exists, belongs to an input, or was taken by another), is a job with an error.
+        One job a picture, in order. An input that is missing or holds no picture, and a picture whose painting
+        has nowhere to go (the name exists, belongs to an input, or is that of another painting), is a job with
+        an error.
 
     Raises:
         ArtganError: ``out`` cannot be what it is asked to be.
@@ -219,8 +220,8 @@ def paint_files(
 ) -> Iterator[Result]:
     """Paint one job after another and yield what became of each, in order, as soon as it is known.
 
-    A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in one
-    run of the generator, one by one if that fails. Memory does not grow with the number of jobs.
+    A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in
+    one run of the generator, one by one if that fails. Memory does not grow with the number of jobs.
 
     Args:
         generator: an image-to-image model.
@@ -268,12 +269,10 @@ def _finish(
         yield Result(read.job.input, None if error else read.output, error, seconds, read.picture.size)
 
 
-def _paint(
-    generator: Generator, group: Sequence[_Read], options: Mapping[str, Any]
-) -> list[Image.Image] | list[Image.Image | str]:
+def _paint(generator: Generator, group: Sequence[_Read], options: Mapping[str, Any]) -> list[Image.Image | str]:
     """A painting, or what went wrong, for each picture of the group."""
     try:
-        return paint_batch(generator, [read.picture for read in group], **options)
+        return [*paint_batch(generator, [read.picture for read in group], **options)]
     except Exception as error:  # whatever a plugin raises on one picture, the others are to be painted
         if len(group) == 1:
             kind = "" if isinstance(error, ArtganError) else f"{type(error).__name__}: "

@@ -26,8 +26,8 @@ def paint(generator: Generator, image: Source, **options: Any) -> Image.Image:
         options: the model's own, passed to its ``generate``.
 
     Returns:
-        A painting of exactly the (upright) picture's size: mode RGB, or RGBA where the picture is transparent,
-        with the picture's ICC profile in ``info["icc_profile"]``.
+        A painting of exactly the (upright) picture's size: mode RGB, or RGBA where the picture is
+        transparent, with the picture's ICC profile in ``info["icc_profile"]``.
 
     Raises:
         PictureError: the picture cannot be read or painted.
@@ -62,14 +62,13 @@ def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: An
         number = f"{len(pictures)} pictures" if len(pictures) > 1 else "a picture"
         fewer = " or paint fewer at once" if len(pictures) > 1 else ""
         raise PictureError(
-            f"{number} of {width} x {height} pixels did not fit in the memory of {like.device}; "
-            f"make it smaller{fewer}"
+            f"{number} of {width} x {height} pixels did not fit in the memory of {like.device}; make it smaller{fewer}"
         ) from None
     return [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=True)]
 
 
 def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:
-    """Extend N x C x H x W at the right and bottom to multiples of ``stride`` of at least ``minimum_size`` pixels.
+    """Extend N x C x H x W at the right and bottom: to multiples of ``stride``, at least ``minimum_size``.
 
     The picture is mirrored at its edge; where it is too small for that, its last row or column is repeated.
     """

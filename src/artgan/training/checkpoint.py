@@ -58,8 +58,7 @@ def load_newest(folder: Path) -> tuple[int, dict[str, Any]]:
         tensors = load_file(newest / "tensors.safetensors")
         if document["format"] != FORMAT:
             raise TrainingError(
-                f"{newest}: written by another version of artgan (format {document['format']}, "
-                f"this one reads {FORMAT})"
+                f"{newest}: written by another version of artgan (format {document['format']}, this one reads {FORMAT})"
             )
         return int(document["step"]), _restore(document["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -28,10 +28,10 @@ class EMA:
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, generator in generators.items():
             average = self.generators[name]
-            for mean, value in zip(average.parameters(), generator.parameters(), strict=True):
-                mean.lerp_(value.detach(), 1 - decay)
-            for kept, value in zip(average.buffers(), generator.buffers(), strict=True):
-                kept.copy_(value)
+            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
+                mean.lerp_(parameter, 1 - decay)
+            for kept, buffer in zip(average.buffers(), generator.buffers(), strict=True):
+                kept.copy_(buffer)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """By generator, its averaged state."""

@@ -45,9 +45,9 @@ class Journal:
         with self.path.open("a") as log:
             log.write(json.dumps(line) + "\n")
         for name, value in means.items():
-            self.tensorboard.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.tensorboard.add_scalar(name, value, step)
         self.losses, self.seconds = {}, []
 
     def close(self) -> None:
         """Flush and close."""
-        self.tensorboard.close()  # type: ignore[no-untyped-call]
+        self.tensorboard.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ from typing import Any
 import torch
 import yaml
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,6 +25,7 @@ from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
 from artgan.loading import save_model
 from artgan.plugin import Plugin, resolve
+from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.ema import EMA
 from artgan.training.journal import Journal
@@ -85,15 +83,14 @@ def train(
     run = _State(networks, trainer, ema)
     done = run.restore(out / "checkpoints") if resume else 0
 
-    draws = Draws(
-        domains, size=options.size, batch=options.batch, seed=options.seed, steps=steps, zoom=options.zoom
-    )
+    draws = Draws(domains, size=options.size, batch=options.batch, seed=options.seed, steps=steps, zoom=options.zoom)
     fixed = to_pictures(
-        {name: _fixed_pictures(pictures, options.size) for name, pictures in domains.items()}, accelerator.device
+        {name: _fixed_pictures(pictures, options.size) for name, pictures in domains.items()},
+        accelerator.device,
     )
     journal = Journal(out, resumed_at=done, every=options.log_every)
     try:
-        with _interrupts() as interrupted, _progress(steps, done) as advance:
+        with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step, batch in enumerate(_batches(draws, done), start=done + 1):
                 began = time.perf_counter()
                 factor = options.learning_rate_factor(step - 1, steps)
@@ -178,21 +175,21 @@ def _settle_run_folder(out: Path, description: dict[str, Any], *, resume: bool) 
     path = out / "config.yaml"
     if resume:
         stored = read_run_config(out)
-        for section in ("plugin", "config", "training", "data"):
-            if stored.get(section) != description[section]:
-                raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(stored, description, section)}")
+        for section, wanted in description.items():
+            if stored[section] != wanted:
+                told = _difference(stored[section], wanted)
+                raise TrainingError(f"{path}: cannot resume with another {section}: {told}")
         return
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise TrainingError(f"{out}: exists and is not an empty folder; give another -o, or --resume to go on")
+            raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(description, sort_keys=False))
     except OSError as error:
         raise TrainingError(f"{out}: cannot write the run's folder: {error.strerror}") from None
 
 
-def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], section: str) -> str:
-    old, new = stored.get(section), wanted[section]
+def _difference(old: Any, new: Any) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         changed = [key for key in new if old.get(key) != new[key]]
         return ", ".join(f"{key} was {old.get(key)!r}, now {new[key]!r}" for key in changed) or "keys differ"
@@ -269,28 +266,3 @@ def _interrupts() -> Iterator[list[int]]:
         yield noted
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _progress(steps: int, done: int) -> Iterator[Any]:
-    """A bar with time per step and time left; nothing where standard error is no terminal."""
-    progress = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    began = time.perf_counter()
-    with progress:
-        task = progress.add_task("training", total=steps, completed=done, pace="")
-        count = 0
-
-        def advance() -> None:
-            nonlocal count
-            count += 1
-            progress.update(task, advance=1, pace=f"{(time.perf_counter() - began) / count:.2f} s/step")
-
-        yield advance

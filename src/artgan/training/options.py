@@ -16,7 +16,9 @@ class TrainingOptions:
     batch: int = option(1, "pictures of each kind in a step", least=1, most=4096)
     size: int = option(256, "side of the square crops, in pixels", least=16, most=4096)
     zoom: float | None = option(
-        None, "resize a picture's short side to between SIZE and this many times SIZE before the crop", least=1
+        None,
+        "resize the short side to between SIZE and this many times SIZE, then crop",
+        least=1,
     )
     seed: int = option(0, "seed of networks, draws and noise", least=0, most=2**63 - 1)
     device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best there is]")

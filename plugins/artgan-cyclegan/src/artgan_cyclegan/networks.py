@@ -89,12 +89,12 @@ class ResNetGenerator(Generator):
             up(2 * width),
             *norm(width),
             nn.ReflectionPad2d(3),
-            nn.Conv2d(width, 3, 7),
+            output := nn.Conv2d(width, 3, 7),
             nn.Identity() if skip else nn.Tanh(),
         )
         self.apply(_initialise)
         if skip:  # begin close to the identity
-            nn.init.normal_(self.model[-2].weight, 0.0, 0.002)
+            nn.init.normal_(output.weight, 0.0, 0.002)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 16."""
@@ -119,7 +119,10 @@ class PatchDiscriminator(Discriminator):
     def __init__(self, width: int = 64, layers: int = 3, shrink: int = 1) -> None:
         super().__init__()
         self.shrink = shrink
-        parts: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        parts: list[nn.Module] = [
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
         channels = width
         for layer in range(1, layers + 1):
             wider = width * min(2**layer, 8)
@@ -178,7 +181,7 @@ class ProjectedDiscriminator(Discriminator):
         pictures, *features = observed
         logits = [head(f) for head, f in zip(self.heads, features, strict=True)]
         for part in self.pixels:
-            logits += part((pictures)) if isinstance(part, PatchDiscriminator) else []
+            logits.extend(part(pictures))
         return logits
 
 
@@ -202,10 +205,13 @@ def build(config: CycleGANConfig) -> Networks:
         artgan.WeightsError: the projected discriminator's VGG-19 weights cannot be read or fetched.
     """
 
-    def discriminator() -> Discriminator:
-        if config.discriminator == "patch":
-            return PatchDiscriminator(config.discriminator_width)
+    features = None
+    if config.discriminator == "projected":
         features = load_vgg19(ProjectedDiscriminator.layers, config.features)
+
+    def discriminator() -> Discriminator:
+        if features is None:
+            return PatchDiscriminator(config.discriminator_width)
         return ProjectedDiscriminator(features, config.discriminator_width)
 
     return Networks(

@@ -71,7 +71,9 @@ class CycleGANTrainer(Trainer):
         self._train_discriminators(False)
         with_identity = config.lambda_identity > 0 and index % config.identity_every == 0
         total = torch.zeros((), device=batch["photos"].device)
-        made, observed, losses = {}, {}, {}
+        made: dict[str, Tensor] = {}
+        observed: dict[str, list[Tensor]] = {}
+        losses: dict[str, Tensor] = {}
         for domain, other in self.others.items():
             made[domain] = generators[domain](batch[other])
             seen = self.networks.discriminators[domain].observe(made[domain])
