@@ -450,17 +450,6 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
             beside.unlink()
 
 
-def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise the :class:`PictureError` that :func:`encode` would, as far as it can be known before painting."""
-    path = Path(path)
-    _format_for_writing(path)
-    _check_absent(path, overwrite)
-    if not path.parent.is_dir():
-        raise PictureError(f"{path}: there is no folder {path.parent}; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PictureError(f"{path}: you are not permitted to write into {path.parent}")
-
-
 def _format_for_writing(path: Path) -> _Format:
     for row in _FORMATS:
         if row.save is not None and path.suffix.lower() in row.suffixes:

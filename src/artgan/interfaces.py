@@ -129,7 +129,7 @@ class Trainer(ABC):
         """Make one optimisation step and return its losses by name, as scalar tensors without gradient.
 
         Args:
-            batch: for each domain that the plugin's manifest names (``photos``, say) a B x 3 x S x S picture tensor in [-1, 1].
+            batch: for each domain of the plugin's manifest (``photos``, say) B x 3 x S x S pictures in [-1, 1].
             index: the number of the step, from 0.
         """
 

@@ -27,12 +27,9 @@ class _PluginGroup(TyperGroup):
 
         if cmd_name not in find_plugins():
             return None
-        listing = ctx.protected_args == [] and ctx.args == []
         try:
             return _command(cmd_name)
-        except ArtganError as error:
-            if not listing:
-                raise
+        except ArtganError as error:  # told when it is called; until then it must not spoil the list
             return _broken(cmd_name, str(error))
 
 
@@ -49,7 +46,8 @@ def _broken(name: str, problem: str) -> Any:
         raise ArtganError(problem)
 
     single = typer.Typer(add_completion=False)
-    single.command(name, help=f"(broken: {problem})")(command)
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    single.command(name, help=f"(broken) {problem}", context_settings=anything)(command)
     return typer.main.get_command(single)
 
 
@@ -103,7 +101,9 @@ def _parameter(
 def _describe(field: dataclasses.Field[Any]) -> str:
     """A field's help; every option defaults to None, so that what was given can be told from what was not."""
     help = str(field.metadata.get("help", ""))
-    return help if field.default is None else f"{help} \\[default: {field.default}]"
+    if field.default is not None:
+        help += f" [default: {field.default}]"
+    return help.replace("[", "\\[")  # brackets are markup to rich
 
 
 def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:

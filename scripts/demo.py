@@ -1,0 +1,32 @@
+"""Paint a real photo: the one given, or a sample photo of scikit-learn, read from where it is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def main() -> int:
+    given = sys.argv[1:]
+    photo = Path(given[0]) if given else sample_photo()
+    out = Path("demo")
+    artgan = str(Path(sys.executable).with_name("artgan"))
+    command = [artgan, "paint", str(photo), "--model", "monet", "-o", str(out), "--overwrite"]
+    print("artgan paint", photo.name, "--model monet -o demo --overwrite")
+    status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    if status == 0:
+        print(f"The painting is {(out / photo.name).resolve()}")
+    return status
+
+
+def sample_photo() -> Path:
+    """A temple in China, by an unnamed photographer; scikit-learn ships it (CC BY, see its README.txt there)."""
+    spec = find_spec("sklearn")
+    assert spec and spec.submodule_search_locations, "scikit-learn is a development dependency"
+    return Path(spec.submodule_search_locations[0], "datasets", "images", "china.jpg")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
