@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def sample_photo() -> Path:
-    """A temple in China, by an unnamed photographer; scikit-learn ships it (CC BY, see its README.txt there)."""
+    """A temple in China, by danielbuechele (CC BY 2.0), which scikit-learn ships."""
     spec = find_spec("sklearn")
     assert spec and spec.submodule_search_locations, "scikit-learn is a development dependency"
     return Path(spec.submodule_search_locations[0], "datasets", "images", "china.jpg")

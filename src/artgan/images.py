@@ -7,7 +7,6 @@ Nothing here imports torch before a tensor is needed.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import secrets
@@ -116,9 +115,9 @@ def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         max_pixels: larger pictures are refused before memory is taken for their pixels.
 
     EXIF orientation is applied. CMYK, grey and Lab go through their own ICC profile to sRGB where there is
-    one, which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit greys,
-    floats as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with values
-    outside of these, the least is black and the largest white.
+    one, which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit
+    greys, floats as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with
+    values outside of these, the least is black and the largest white.
 
     Raises:
         PictureError: the picture cannot be read; one line that starts with the path (or with "picture",
@@ -402,11 +401,7 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Whether :func:`encode` could write there, as far as can be told before there is anything to write.
-
-    Raises:
-        PictureError: as :func:`encode` would.
-    """
+    """Raise the :class:`PictureError` that :func:`encode` would, as far as it is known before painting."""
     path = Path(path)
     _format_for_writing(path)
     if path.is_dir():
@@ -440,10 +435,8 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     except PictureError:
         raise
     except Exception as error:  # Pillow's encoders raise nearly everything
-        out_of_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "; make room or write elsewhere" if out_of_space else ""
         raise PictureError(
-            f"{path}: cannot be written as {format_.name}, {_describe(image.size)} ({_reason(error)}){hint}"
+            f"{path}: cannot be written as {format_.name}, {_describe(image.size)} ({_reason(error)})"
         ) from error
     finally:
         with suppress(OSError):  # gone after success; an unwritable folder never had it

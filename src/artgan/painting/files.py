@@ -81,9 +81,9 @@ def plan(
         overwrite: whether existing files may be replaced; an input never is.
 
     Returns:
-        One job a picture, in order. An input that is missing or holds no picture, and a picture whose painting
-        has nowhere to go (the name exists, belongs to an input, or is that of another painting), is a job with
-        an error.
+        One job a picture, in order. An input that is missing or holds no picture, and a picture whose
+        painting has nowhere to go (the name exists, belongs to an input, or is that of another painting), is
+        a job with an error.
 
     Raises:
         ArtganError: ``out`` cannot be what it is asked to be.

@@ -1,0 +1,155 @@
+"""The networks against the paper, the reference's layout and each other."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from artgan_cyclegan import plugin
+from artgan_cyclegan.config import CycleGANConfig
+from artgan_cyclegan.networks import (
+    PatchDiscriminator,
+    ProjectedDiscriminator,
+    ResizeConv2d,
+    ResNetGenerator,
+    build,
+    build_generator,
+)
+from torch import nn
+
+from artgan.config import parse
+from artgan.features import VGG19, VGG19_LAYERS
+
+
+def preset(name: str) -> CycleGANConfig:
+    return parse(CycleGANConfig, plugin.presets[name], where=name)
+
+
+def test_the_paper_preset_has_the_references_parameters_and_layout() -> None:
+    generator = build_generator(preset("paper"))
+    assert sum(p.numel() for p in generator.parameters()) == 11_378_179
+    convolutions = ["model.1", "model.4", "model.7"]
+    convolutions += [f"model.{block}.conv_block.{i}" for block in range(10, 19) for i in (1, 5)]
+    convolutions += ["model.19", "model.22", "model.26"]
+    expected = {f"{name}.{part}" for name in convolutions for part in ("weight", "bias")}
+    assert set(generator.state_dict()) == expected  # no statistics, no affine part of the norms
+    shapes = {key: tuple(value.shape) for key, value in generator.state_dict().items()}
+    assert shapes["model.1.weight"] == (64, 3, 7, 7)
+    assert shapes["model.19.weight"] == (256, 128, 3, 3)  # transposed: input channels first
+    assert shapes["model.26.weight"] == (3, 64, 7, 7)
+
+
+def test_the_paper_generator_costs_what_was_counted() -> None:
+    """49.55 GMAC at 256 x 256, with the transposed convolutions counted at their input's size."""
+    macs = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal macs
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        where = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        macs += module.weight.numel() * where.shape[2] * where.shape[3]
+
+    with torch.device("meta"):
+        generator = build_generator(preset("paper"))
+    for module in generator.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.register_forward_hook(count)
+    generator(torch.empty(1, 3, 256, 256, device="meta"))
+    assert macs / 1e9 == pytest.approx(49.55, abs=0.01)
+
+
+def test_the_patch_discriminator_looks_at_70_by_70_pixels() -> None:
+    """The receptive field of one logit, by its gradient (instance norm, which sees everything, taken out)."""
+    discriminator = PatchDiscriminator(width=4)
+    norms = [i for i, part in enumerate(discriminator.model) if isinstance(part, nn.InstanceNorm2d)]
+    for index in norms:
+        discriminator.model[index] = nn.Identity()
+    picture = torch.randn(1, 3, 256, 256, requires_grad=True)
+    (logits,) = discriminator(picture)
+    assert logits.shape == (1, 1, 30, 30)
+    logits[0, 0, 15, 15].backward()
+    assert picture.grad is not None
+    rows, columns = picture.grad.abs().sum((0, 1)).nonzero(as_tuple=True)
+    assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (70, 70)
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("size", [(16, 16), (20, 64), (36, 28)])
+def test_a_generator_keeps_size_and_range(upsample: str, skip: bool, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    generator = ResNetGenerator(4, 2, upsample, skip).eval()
+    pictures = torch.rand(3, 3, *size) * 2 - 1
+    paintings = generator.generate(pictures)
+    assert paintings.shape == pictures.shape
+    assert paintings.abs().max() <= 1
+    alone = generator.generate(pictures[1:2])
+    torch.testing.assert_close(alone, paintings[1:2], atol=1e-5, rtol=1e-5)
+
+
+def test_with_a_skip_a_new_generator_is_nearly_the_identity() -> None:
+    torch.manual_seed(0)
+    pictures = torch.rand(1, 3, 64, 64) * 1.6 - 0.8
+    generator = ResNetGenerator(24, 6, "resize", skip=True)
+    assert (generator(pictures) - pictures).abs().mean() < 0.1
+    assert (ResNetGenerator(24, 6, "resize")(pictures) - pictures).abs().mean() > 0.3
+
+
+def test_the_gradient_passes_the_clamp() -> None:
+    generator = ResNetGenerator(4, 0, "resize", skip=True)
+    white = torch.ones(1, 3, 16, 16)
+    with torch.no_grad():
+        generator.model[-2].bias += 5  # every pixel is far over the range
+    painting = generator(white)
+    assert painting.max() <= 1
+    painting.mean().backward()
+    assert generator.model[-2].bias.grad.abs().sum() > 0
+
+
+def test_resize_convolution_has_no_checkerboard() -> None:
+    """Constant input and weights of any kind: a constant inside; a transposed convolution gives a pattern."""
+    torch.manual_seed(0)
+    flat = torch.ones(1, 4, 8, 8)
+    inside = ResizeConv2d(4, 2)(flat)[..., 2:-2, 2:-2]
+    assert inside.std((2, 3)).max() < 1e-6
+    transposed = nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1, output_padding=1)(flat)[..., 2:-2, 2:-2]
+    assert transposed.std((2, 3)).max() > 1e-3
+
+
+def random_vgg(layers: tuple[str, ...] = ProjectedDiscriminator.layers) -> VGG19:
+    state, channels = {}, 3
+    for layer, index in VGG19_LAYERS.items():
+        wider = min(64 * 2 ** (int(layer[4]) - 1), 512)
+        state[f"{index}.weight"] = torch.randn(wider, channels, 3, 3) * math.sqrt(2 / (9 * channels))
+        state[f"{index}.bias"] = torch.zeros(wider)
+        channels = wider
+    return VGG19(state, layers)
+
+
+def test_the_projected_discriminator_trains_its_heads_alone() -> None:
+    torch.manual_seed(0)
+    discriminator = ProjectedDiscriminator(random_vgg(), width=8)
+    pictures = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
+    logits = discriminator(pictures)
+    assert [tuple(l.shape[:2]) for l in logits] == [(2, 1)] * 5
+    assert [l.shape[-1] for l in logits[:3]] == [32, 16, 8]
+    sum(l.mean() for l in logits).backward()
+    assert pictures.grad is not None
+    assert pictures.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in discriminator.parameters())
+    assert not any("features" in key for key in discriminator.state_dict())  # VGG-19 is in no checkpoint
+
+
+def test_observed_features_are_normalised_over_channels() -> None:
+    discriminator = ProjectedDiscriminator(random_vgg(), width=8)
+    _, *features = discriminator.observe(torch.rand(1, 3, 32, 32))
+    for layer in features:
+        torch.testing.assert_close(layer.mean(1), torch.zeros_like(layer[:, 0]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(layer.var(1, correction=0), torch.ones_like(layer[:, 0]), atol=1e-2, rtol=0)
+
+
+def test_two_of_each() -> None:
+    networks = build(parse(CycleGANConfig, {"width": 4, "blocks": 1, "discriminator_width": 4}, where="test"))
+    assert list(networks.generators) == ["paintings", "photos"]
+    assert set(networks.discriminators) == {"paintings", "photos"}

@@ -1,0 +1,46 @@
+"""How fast things are, each against a baseline of the same run. Nothing fails for being slow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from artgan_cyclegan import plugin
+from artgan_cyclegan.config import CycleGANConfig
+from artgan_cyclegan.networks import ResNetGenerator, build_generator
+
+from artgan.config import parse
+
+
+def _generator(preset: str) -> ResNetGenerator:
+    torch.manual_seed(0)
+    return build_generator(parse(CycleGANConfig, plugin.presets[preset], where=preset)).eval()
+
+
+def test_the_compact_generator_against_the_papers(compare: Callable[..., None], benchmark: Any) -> None:
+    compact, paper = _generator("compact"), _generator("paper")
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    with torch.inference_mode():
+        assert compact(x).shape == paper(x).shape == x.shape
+        compare(
+            lambda: compact(x),
+            lambda: paper(x),
+            names=("generator, compact preset, 256 x 256", "paper preset"),
+            rounds=7,
+        )
+
+
+def test_listing_models_against_importing_torch(compare: Callable[..., None]) -> None:
+    def python(*arguments: str) -> Callable[[], Any]:
+        return lambda: subprocess.run([sys.executable, "-c", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    compare(
+        python("from artgan.cli import main; main()", "models"),
+        python("import torch"),
+        names=("artgan models", "python -c 'import torch'"),
+        rounds=5,
+    )

@@ -1,0 +1,77 @@
+"""Painting many files takes no more memory than painting a few."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+# Run in a process of its own. The peak is that of the process's own memory (VmHWM): on Linux, ru_maxrss of a
+# fresh process begins with what its parent had, and pytest with torch loaded would hide any growth.
+PROGRAM = """
+import json, resource, sys
+from pathlib import Path
+
+import torch
+from artgan.painting import paint_files, plan
+from artgan_cyclegan.networks import ResNetGenerator
+
+
+def peak():
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+photos, paintings = sys.argv[1:]
+peaks, errors = {}, []
+jobs = plan([photos], paintings, tag="tiny")
+for number, result in enumerate(paint_files(ResNetGenerator(width=4, blocks=1).eval(), jobs, batch=4), 1):
+    if result.error:
+        errors.append(result.error)
+    if number in (100, 1000):
+        peaks[number] = peak()
+print(json.dumps({"peaks": peaks, "errors": errors}))
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    photos = tmp_path / "photos"
+    drawn.mkdir()
+    photos.mkdir()
+    draw = random.Random(0)
+    kinds = []  # big enough that a thousand kept in memory would show, small enough to be quick
+    for number in range(12):
+        width, height = draw.randrange(96, 161), draw.randrange(96, 161)
+        noise = Image.frombytes("RGB", (7, 5), draw.randbytes(7 * 5 * 3))
+        kinds.append(drawn / f"{number}.{'jpg' if number % 2 else 'png'}")
+        noise.resize((width, height), Image.Resampling.BICUBIC).save(kinds[-1])
+    for number in range(1000):
+        kind = kinds[number // 3 % len(kinds)]  # threes of one size, so that batches form
+        (photos / f"{number:04}{kind.suffix}").hardlink_to(kind)
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, photos, tmp_path / "paintings"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["errors"] == []
+    assert len(list((tmp_path / "paintings").iterdir())) == 1000
+    after_100, after_1000 = found["peaks"]["100"], found["peaks"]["1000"]
+    assert after_1000 <= 1.1 * after_100
