@@ -30,7 +30,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     unwanted = shutil.ignore_patterns("__pycache__", ".*_cache", "dist", "build", "*.egg-info")
     for name in ("src", "tests", "plugins"):
         shutil.copytree(ROOT / name, copy / name, ignore=unwanted)
-    for name in ("pyproject.toml", "registry.yaml", "README.md", "LICENSE", ".gitignore"):  # builds obey the last
+    # The build leaves out what .gitignore names.
+    for name in ("pyproject.toml", "registry.yaml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
     for project in (copy, copy / PLUGIN):
         _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, project, cwd=dist)
@@ -61,7 +62,8 @@ def test_the_wheels_alone_paint_a_photo(wheels: dict[str, Path], tmp_path: Path)
     venv, empty = tmp_path / "venv", tmp_path / "empty"
     assert not venv.resolve().is_relative_to(ROOT)
     _make_venv(venv, links=tmp_path / "third-party")
-    python, artgan = (venv / ("Scripts" if os.name == "nt" else "bin") / name for name in ("python", "artgan"))
+    programs = venv / ("Scripts" if os.name == "nt" else "bin")
+    python, artgan = programs / "python", programs / "artgan"
     install = ("install", "--no-deps", "--no-index", "--disable-pip-version-check", "-q")
     _run(sys.executable, "-m", "pip", "--python", python, *install, *wheels.values(), cwd=tmp_path)
 
@@ -79,10 +81,11 @@ def test_the_wheels_alone_paint_a_photo(wheels: dict[str, Path], tmp_path: Path)
     files = _run(python, "-c", show, cwd=empty)
     for file in files.splitlines():
         assert Path(file).resolve().is_relative_to(venv.resolve())
-    models = {model["name"]: model for model in json.loads(_run(artgan, "models", "--format", "json", cwd=empty))}
+    listed = json.loads(_run(artgan, "models", "--format", "json", cwd=empty))
+    models = {model["name"]: model for model in listed}
     assert models["cyclegan.monet"]["weights"]["bundled"] == "artgan_cyclegan/weights/monet.safetensors"
-    [row] = [line.split() for line in _run(artgan, "models", cwd=empty).splitlines() if "cyclegan.monet" in line]
-    assert "bundled" in row
+    rows = [line.split() for line in _run(artgan, "models", cwd=empty).splitlines()]
+    assert [row for row in rows if row[0] == "cyclegan.monet" and "bundled" in row]
 
 
 def _contents(wheel: Path) -> dict[str, bytes]:
@@ -93,16 +96,17 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 def _make_venv(venv: Path, links: Path) -> None:
     """A venv with the third-party packages of the running environment, but without its artgan.
 
-    They come in through a folder of links, since a path to the whole site-packages would bring artgan's metadata.
-    Only the venv's own .pth files run, not those in the folder, so that no editable install gets in.
+    They come in through a folder of links, since a path to the whole site-packages would bring artgan's
+    metadata. Only the venv's own .pth files run, not those in the folder: no editable install gets in.
     """
     _run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=venv.parent)
     links.mkdir()
     for site in (Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")):
         for entry in site.iterdir() if site.is_dir() else ():
-            wanted = "artgan" not in entry.name.lower() and entry.suffix != ".pth" and entry.name != "__pycache__"
-            if wanted and not (links / entry.name).exists():
-                (links / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
+            link = links / entry.name  # of two with one name, the first on the path counts
+            unwanted = "artgan" in entry.name.lower() or entry.suffix == ".pth" or entry.name == "__pycache__"
+            if not unwanted and not link.exists():
+                link.symlink_to(entry, target_is_directory=entry.is_dir())
     [site] = venv.glob("[Ll]ib/**/site-packages")
     (site / "third-party.pth").write_text(f"{links}\n", encoding="utf-8")
 
@@ -110,9 +114,9 @@ def _make_venv(venv: Path, links: Path) -> None:
 def _run(*command: Any, cwd: Path) -> str:
     """What a command that must succeed prints; nothing of the checkout reaches it through the environment."""
     unwanted = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "ARTGAN_DISABLE_PLUGINS"}
-    environment = {key: value for key, value in os.environ.items() if key not in unwanted}
-    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {key: value for key, value in os.environ.items() if key not in unwanted}
+    env |= {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"{' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{words}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -20,7 +20,13 @@ def compare(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., Non
     The ratio of the medians, baseline / subject, goes to ``extra_info`` and to the table: 2 is twice as fast.
     """
 
-    def run(subject: Callable[[], Any], baseline: Callable[[], Any], *, names: tuple[str, str], rounds: int) -> None:
+    def run(
+        subject: Callable[[], Any],
+        baseline: Callable[[], Any],
+        *,
+        names: tuple[str, str],
+        rounds: int,
+    ) -> None:
         subject()  # both are warm before they are timed
         baseline()
         times: dict[str, list[float]] = {"subject": [], "baseline": []}

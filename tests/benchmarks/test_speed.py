@@ -36,7 +36,8 @@ def test_the_compact_generator_against_the_papers(compare: Callable[..., None], 
 
 def test_listing_models_against_importing_torch(compare: Callable[..., None]) -> None:
     def python(*arguments: str) -> Callable[[], Any]:
-        return lambda: subprocess.run([sys.executable, "-c", *arguments], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-c", *arguments]
+        return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     compare(
         python("from artgan.cli import main; main()", "models"),

@@ -137,7 +137,7 @@ def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -
 def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterator[Job]:
     """The pictures in a folder, and the folders that cannot be read, as jobs without output."""
     unread: list[OSError] = []
-    seen = {skip}  # also ends loops of links
+    seen = {skip} - {_identity(folder)}  # also ends loops of links
     for parent, folders, names in os.walk(folder, onerror=unread.append, followlinks=True):
         identity = _identity(parent)
         if identity in seen:
