@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,7 +24,7 @@ from artgan.images import Source
 from artgan.interfaces import Generator
 from artgan.painting import paint
 from artgan.plugin import find_plugins, load_plugin, resolve
-from artgan.registry import Entry, HubFile, Weights, read_registry
+from artgan.registry import Entry, Weights, read_registry
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_LOCAL_WEIGHTS = 4 * 2**30
@@ -106,19 +105,18 @@ def load(
         model = _load_folder(name, Path(rest).expanduser())
     elif scheme == "hf-hub":
         repo_id, _, pinned = rest.partition("@")
-        hub.fetch(
-            HubFile(repo_id, revision or pinned or "main", _WEIGHTS),
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
+        files = (_CONFIG, _WEIGHTS)
+        folder = hub.fetch(
+            repo_id, revision or pinned or None, files, cache_dir=cache_dir, local_files_only=local_files_only
         )
-        raise WeightsError(f"{name}: not loaded")
+        model = _load_folder(name, folder)
     else:
         entry = read_registry().entry(name)
         if entry.plugin not in find_plugins():
             raise PluginError(
                 f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
             )
-        path = _locate(entry, cache_dir, local_files_only)
+        path = _locate(entry, revision, cache_dir, local_files_only)
         data = _read_verified(path, entry.weights, f"{entry.name}: {path}", entry.install_command())
         generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
         model = Model(entry.name, generator, entry.to_dict())
@@ -197,10 +195,15 @@ def _load_folder(name: str, folder: Path) -> Model:
     return Model(name, generator, card)
 
 
-def _locate(entry: Entry, cache_dir: str | Path | None, local_files_only: bool) -> Path:
+def _locate(entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Path:
+    remote = entry.weights.hub
     if entry.weights.bundled is None:
-        assert entry.weights.hub is not None  # the registry asks for one of the two
-        return hub.fetch(entry.weights.hub, cache_dir=cache_dir, local_files_only=local_files_only)
+        assert remote is not None  # the registry asks for one of the two
+        pinned = revision or remote.revision
+        folder = hub.fetch(
+            remote.repo_id, pinned, [remote.file], cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        return folder / remote.file
     package, _, inside = entry.weights.bundled.partition("/")
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -224,7 +227,7 @@ def _read(path: Path) -> bytes:
 
 def _read_verified(path: Path, weights: Weights, where: str, install: str) -> bytes:
     """The file's bytes, if they are those that the registry promises."""
-    size = os.stat(path).st_size
+    size = path.stat().st_size
     if size != weights.size:
         raise WeightsError(f"{where}: has {size} bytes, expected {weights.size}; install again: {install}")
     data = _read(path)
