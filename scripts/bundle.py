@@ -1,0 +1,31 @@
+"""Pack a trained model's weights for a plugin's wheel: float16, with the registry's lines on standard output.
+
+python scripts/bundle.py RUN/model plugins/artgan-cyclegan/src/artgan_cyclegan/weights/monet.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from safetensors.torch import save
+
+import artgan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    model = artgan.load(f"local-dir:{options.model}")
+    state = {key: value.half().contiguous() for key, value in model.generator.state_dict().items()}
+    data = save(state, {"format": "pt", "plugin": model.card["plugin"]})
+    options.out.write_bytes(data)
+    print(f"sha256: {hashlib.sha256(data).hexdigest()}")
+    print(f"size: {len(data)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The real program, run as a subprocess: what it writes, what it says, how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
+
+
+def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run artgan in ``cwd`` and make sure that it never shows a traceback."""
+    done = subprocess.run(
+        [*ARTGAN, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def photo(path: Path, size: tuple[int, int] = (50, 38)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.radial_gradient("L").resize(size).convert("RGB").save(path)
+    return path
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_photo_becomes_a_painting_of_its_size_beside_it(tmp_path: Path) -> None:
+    photo(tmp_path / "my photo.jpg", (61, 35))
+    done = run("paint", "my photo.jpg", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "my photo-monet.jpg\n")
+    assert done.stderr == ""  # no progress bar where there is no terminal
+    with Image.open(tmp_path / "my photo-monet.jpg") as painting, Image.open(tmp_path / "my photo.jpg") as original:
+        assert painting.size == original.size
+        assert painting.tobytes() != original.tobytes()
+
+
+def test_a_folder_with_a_broken_picture_is_painted_and_the_broken_one_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "deep/c.png"):
+        photo(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "broken.jpg").write_text("not a picture")
+    done = run("paint", "photos", "--recursive", "--batch", "2", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    results = json.loads(done.stdout)
+    assert [bool(r["output"]) for r in results] == [True, True, False, True]
+    assert "photos/broken.jpg: not a picture" in done.stderr
+    assert done.stderr.splitlines()[-1] == "artgan: 1 of 4 failed"
+    assert files(tmp_path / "photos-monet") == {"a.png", "b.png", "deep/c.png"}
+
+
+def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "a-monet.png").write_text("precious")
+    done = run("paint", "a.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "a-monet.png exists already" in done.stderr
+    assert (tmp_path / "a-monet.png").read_text() == "precious"
+    assert run("paint", "a.png", "--overwrite", cwd=tmp_path).returncode == 0
+    assert Image.open(tmp_path / "a-monet.png").size == (50, 38)
+
+
+def huge_png(path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_bad_inputs_each_give_one_line_and_no_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "zero.png").write_bytes(b"")
+    photo(tmp_path / "whole.jpg", (200, 200))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    (tmp_path / "whole.jpg").unlink()
+    huge_png(tmp_path / "huge.png")
+    expected = {
+        "absent.jpg": "no such file",
+        "empty": "no pictures in it",
+        "text.jpg": "not a picture",
+        "zero.png": "is empty",
+        "cut.jpg": "damaged or incomplete",
+        "huge.png": "20000 x 20000 pixels are over the limit",
+    }
+    before = files(tmp_path)
+    done = run("paint", *expected, cwd=tmp_path)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(expected) + 1
+    for (name, reason), line in zip(expected.items(), lines, strict=False):
+        assert name in line
+        assert reason in line
+    assert done.stdout == ""
+    assert files(tmp_path) == before
+
+
+def test_one_pixel_is_painted(tmp_path: Path) -> None:
+    photo(tmp_path / "dot.png", (1, 1))
+    assert run("paint", "dot.png", cwd=tmp_path).returncode == 0
+    assert Image.open(tmp_path / "dot-monet.png").size == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model", "monnet"], "did you mean monet"),
+        (["--model", "./monet"], "local-dir:./monet"),
+        (["--model", "local-dir:nowhere"], "nowhere: no such folder"),
+        (["--model", "hf-hub:org/repo"], "does not fetch from the Hub yet"),
+        (["--device", "warp"], "device 'warp' cannot be used here"),
+        (["-o", "a.png/out"], "a.png"),
+        (["--batch", "0"], "--batch"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_wrong_call_exits_with_2_and_writes_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+    photo(tmp_path / "a.png")
+    done = run("paint", "a.png", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert files(tmp_path) == {"a.png"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    (tmp_path / "out").mkdir(mode=0o555)
+    done = run("paint", "a.png", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not permitted to write" in done.stderr
+
+
+def test_models_and_show(tmp_path: Path) -> None:
+    done = run("models", "*monet*", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "cyclegan.monet" in done.stdout
+    assert run("models", "nothing*", "--format", "json", cwd=tmp_path).stdout == "[]\n"
+    card = json.loads(run("show", "monet", "--format", "json", cwd=tmp_path).stdout)
+    assert card["name"] == "cyclegan.monet"
+    assert {"license", "training", "metrics", "weights"} <= card.keys()
+    missing = run("show", "monnet", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "did you mean monet" in missing.stderr
+
+
+def test_plugins_and_doctor(tmp_path: Path) -> None:
+    done = run("plugins", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "cyclegan" in done.stdout
+    disabled = run("plugins", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="cyclegan")
+    assert disabled.returncode == 1
+    assert "disabled by ARTGAN_DISABLE_PLUGINS" in disabled.stdout
+    doctor = run("doctor", cwd=tmp_path)
+    assert doctor.returncode == 0
+    assert "FAULT" not in doctor.stdout
+    assert run("paint", "x.png", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="*").returncode == 2
+
+
+def test_compare_draws_a_sheet_and_names_what_failed(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png", (64, 48))
+    photo(tmp_path / "b.png", (40, 60))
+    done = run("compare", "a.png", "absent.png", "b.png", "--models", "monet", "-o", "sheet.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "absent.png: no such file" in done.stderr
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 2 * 320
+        assert sheet.height > 2 * 60
+    again = run("compare", "a.png", "-o", "sheet.png", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
