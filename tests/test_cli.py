@@ -37,6 +37,11 @@ def photo(path: Path, size: tuple[int, int] = (50, 38)) -> Path:
     return path
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -72,7 +77,7 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     assert "a-monet.png exists already" in done.stderr
     assert (tmp_path / "a-monet.png").read_text() == "precious"
     assert run("paint", "a.png", "--overwrite", cwd=tmp_path).returncode == 0
-    assert Image.open(tmp_path / "a-monet.png").size == (50, 38)
+    assert size_of(tmp_path / "a-monet.png") == (50, 38)
 
 
 def huge_png(path: Path) -> None:
@@ -115,7 +120,7 @@ def test_bad_inputs_each_give_one_line_and_no_file(tmp_path: Path) -> None:
 def test_one_pixel_is_painted(tmp_path: Path) -> None:
     photo(tmp_path / "dot.png", (1, 1))
     assert run("paint", "dot.png", cwd=tmp_path).returncode == 0
-    assert Image.open(tmp_path / "dot-monet.png").size == (1, 1)
+    assert size_of(tmp_path / "dot-monet.png") == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,7 @@ def test_one_pixel_is_painted(tmp_path: Path) -> None:
         (["--model", "hf-hub:org/repo"], "does not fetch from the Hub yet"),
         (["--device", "warp"], "device 'warp' cannot be used here"),
         (["-o", "a.png/out"], "a.png"),
+        (["-o", "/proc/out"], "/proc/out: this folder cannot be made"),
         (["--batch", "0"], "--batch"),
         (["--nonsense"], "--nonsense"),
     ],

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_bad_calls_give_one_line_and_leave_nothing(folders: list[str], tmp_path:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious").write_text("")
     (tmp_path / "odd.yaml").write_text("config: {wdith: 3}")
-    photos, paintings = folders[:2], folders[2:]
+    photos = folders[:2]
     run = ["-o", str(tmp_path / "run")]
     cases = [
         ([*folders], "give the run's folder: -o RUN"),
@@ -202,7 +203,7 @@ def test_ema_is_the_weighted_mean_and_copies_buffers() -> None:
 
 def test_a_checkpoint_returns_what_it_took(tmp_path: Path) -> None:
     shared = torch.arange(3.0)
-    state = {
+    state: dict[str, Any] = {
         "a": {0: {"exp_avg": shared, "step": torch.tensor(4)}},
         "b": [shared, 1.5, None, "x"],
         "rng": torch.get_rng_state(),

@@ -99,7 +99,7 @@ def load(
         WeightsError: the weights are missing, damaged or another model's.
         ArtganError: a device or dtype that there is not.
     """
-    place, precision = _device(device), _dtype(dtype)
+    place, precision = usable_device(device), _dtype(dtype)
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
         model = _load_folder(name, Path(rest).expanduser())
@@ -278,7 +278,8 @@ def _check_state(generator: Generator, state: Mapping[str, Tensor], file: str) -
         raise WeightsError(f"{file}: these are another network's weights: the file {'; '.join(told)}")
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """The device of that name, the CPU for None; raises ArtganError if it cannot be used here."""
     try:
         place = torch.device(device or "cpu")
         torch.empty(0, device=place)

@@ -23,7 +23,7 @@ from artgan.data import Draws, PictureFolder
 from artgan.data.draws import centre_crop, to_pictures
 from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
-from artgan.loading import save_model
+from artgan.loading import save_model, usable_device
 from artgan.plugin import Plugin, resolve
 from artgan.progress import progress
 from artgan.training import checkpoint
@@ -67,9 +67,9 @@ def train(
     trainer_class: type[Trainer] = resolve(plugin, "trainer")
     domains = {name: PictureFolder(folders[name]) for name in plugin.domains}
     steps = options.total_steps(max(len(pictures) for pictures in domains.values()))
+    accelerator = _accelerator(options)
     _settle_run_folder(out, _description(plugin, config, options, domains), resume=resume)
 
-    accelerator = _accelerator(options)
     torch.manual_seed(options.seed)
     networks: Networks = resolve(plugin, "networks")(config)
     networks = Networks(
@@ -214,7 +214,7 @@ def read_run_config(out: Path) -> dict[str, Any]:
 
 def _accelerator(options: TrainingOptions) -> Accelerator:
     if options.device is not None:
-        device = torch.device(options.device)
+        device = usable_device(options.device)
         if device.type == "cpu":
             return Accelerator(cpu=True, mixed_precision=options.precision)
         if device.index is not None:
@@ -228,7 +228,10 @@ def _accelerator(options: TrainingOptions) -> Accelerator:
 def _batches(draws: Draws, start: int) -> Iterator[dict[str, Tensor]]:
     """The batches from step ``start`` on; one worker decodes ahead where there is a core to spare."""
     workers = 1 if (os.cpu_count() or 1) > 1 else 0
-    return iter(DataLoader(draws, batch_size=None, sampler=range(start, draws.steps), num_workers=workers))
+    # A generator of its own: by default the loader would draw from the one that a resumed run must find as it was.
+    own = torch.Generator()
+    steps = range(start, draws.steps)
+    return iter(DataLoader(draws, batch_size=None, sampler=steps, num_workers=workers, generator=own))
 
 
 def _fixed_pictures(pictures: PictureFolder, size: int) -> Tensor:
