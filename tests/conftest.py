@@ -1,0 +1,51 @@
+"""Fake plugins: a dist-info folder and a module on sys.path are all that discovery needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from artgan.registry import read_registry
+
+InstallPlugin = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the person who runs the tests, and no registry read by another test."""
+    for name in ("ARTGAN_DISABLE_PLUGINS", "ARTGAN_STRICT_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    read_registry.cache_clear()
+    yield
+    read_registry.cache_clear()
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InstallPlugin]:
+    """A function that installs a package ``NAME_plugin`` with the given code as a plugin's distribution."""
+    installed: list[str] = []
+
+    def install(
+        name: str, code: str, *, distribution: str | None = None, version: str = "1.0", package: str | None = None
+    ) -> Path:
+        distribution = distribution or f"artgan-{name}"
+        package = package or f"{name}_plugin"
+        site = tmp_path / f"site-{distribution}"
+        (site / package).mkdir(parents=True)
+        (site / package / "__init__.py").write_text(code)
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[artgan.plugins]\n{name} = {package}:plugin\n")
+        monkeypatch.syspath_prepend(str(site))
+        importlib.invalidate_caches()
+        installed.append(package)
+        return site / package
+
+    yield install
+    for module in [m for m in sys.modules if m.split(".")[0] in installed]:
+        del sys.modules[module]

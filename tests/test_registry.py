@@ -1,0 +1,476 @@
+"""Registry files: read strictly, merged without surprises, and never a crash whatever they hold."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from artgan import registry
+from artgan.errors import ModelNotFoundError, RegistryError
+from artgan.registry import Entry, HubFile, Registry, Weights, read_file, read_registry
+
+Install = Callable[..., Any]
+
+ROOT = Path(__file__).parent.parent
+REMOVE = object()
+MODEL = "ink.wash"
+
+
+def model(**more: Any) -> dict[str, Any]:
+    """A valid model with every key; ``more`` replaces some."""
+    return {
+        "plugin": "ink",
+        "distribution": "artgan-ink",
+        "alias": "wash",
+        "summary": "Ink on wet paper",
+        "config": {"width": 4, "skip": True},
+        "license": {"weights": "CC0-1.0"},
+        "training": {"steps": 10},
+        "metrics": [{"name": "fd-vgg19", "value": 1.5, "n": 10}],
+        "check": {"mean": 0.5},
+        "weights": {
+            "bundled": "artgan_ink/weights/wash.safetensors",
+            "hub": {"repo_id": "some-org/ink", "revision": "0" * 40, "file": "wash.safetensors"},
+            "sha256": "a" * 64,
+            "size": 1000,
+        },
+        **more,
+    }
+
+
+def document(**models: Any) -> dict[str, Any]:
+    """A registry of those models, "." in their names written as "__"."""
+    return {"schema": 1, "models": {name.replace("__", "."): fields for name, fields in models.items()}}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def changed(keys: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """The valid document with one value replaced, added or removed."""
+    result = copy.deepcopy(document(ink__wash=model()))
+    inner: Any = result
+    for key in keys[:-1]:
+        inner = inner[key]
+    if value is REMOVE:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    return result
+
+
+def refusal(path: Path, content: Any) -> str:
+    with pytest.raises(RegistryError) as caught:
+        read_file(write(path, content))
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """artgan's own registry, in place of the repository's: one model, ink.wash."""
+    path = write(tmp_path / "own" / "registry.yaml", document(ink__wash=model()))
+    monkeypatch.setattr(registry, "_own_file", lambda: path)
+    read_registry.cache_clear()
+    return path
+
+
+# Reading one file
+
+
+def test_a_valid_document_gives_its_entries(tmp_path: Path) -> None:
+    entries = read_file(write(tmp_path / "r.yaml", document(ink__wash=model(), ink__dry=model(alias="dry"))))
+    assert list(entries) == ["ink.dry", "ink.wash"]  # as yaml.safe_dump sorts them
+    entry = entries[MODEL]
+    assert entry == Entry(
+        MODEL,
+        "ink",
+        "artgan-ink",
+        Weights(
+            "a" * 64,
+            1000,
+            "artgan_ink/weights/wash.safetensors",
+            HubFile("some-org/ink", "0" * 40, "wash.safetensors"),
+        ),
+        alias="wash",
+        summary="Ink on wet paper",
+        config={"width": 4, "skip": True},
+        license={"weights": "CC0-1.0"},
+        training={"steps": 10},
+        metrics=({"name": "fd-vgg19", "value": 1.5, "n": 10},),
+        check={"mean": 0.5},
+    )
+    assert entry.to_dict()["weights"]["hub"]["repo_id"] == "some-org/ink"
+    assert entry.to_dict()["metrics"] == [{"name": "fd-vgg19", "value": 1.5, "n": 10}]
+
+
+def test_only_what_is_needed_must_be_there(tmp_path: Path) -> None:
+    weights = {"bundled": "artgan_ink/w.safetensors", "sha256": "b" * 64, "size": 1}
+    small = {"plugin": "ink", "distribution": "ink-paints", "weights": weights}
+    entry = read_file(write(tmp_path / "r.yaml", document(ink__wash=small)))[MODEL]
+    assert (entry.alias, entry.summary, entry.config, entry.metrics) == (None, "", {}, ())
+    assert entry.weights.hub is None
+    assert read_file(write(tmp_path / "empty.yaml", {"schema": 1, "models": {}})) == {}
+
+
+def test_the_install_command_knows_the_extras_of_artgan() -> None:
+    weights = Weights("a" * 64, 1, "p/w")
+    assert Entry(MODEL, "ink", "artgan-ink", weights).install_command() == 'pip install "artgan[ink]"'
+    assert Entry(MODEL, "ink", "ink-paints", weights).install_command() == "pip install ink-paints"
+
+
+FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("plugin",), REMOVE, "plugin: is missing"),
+    (("plugin",), "oil", "plugin: is 'oil'"),
+    (("plugin",), 3, "plugin: must be a text"),
+    (("distribution",), REMOVE, "distribution: is missing"),
+    (("distribution",), "x; rm -rf ~", "distribution: must be like"),
+    (("distribution",), "--index-url", "distribution: must be like"),
+    (("alias",), "Wash", "alias: must be like"),
+    (("alias",), "ink.wash", "alias: must be like"),
+    (("alias",), None, "alias: must be a text, not empty"),
+    (("summary",), ["a"], "summary: must be a text, not a list"),
+    (("config",), "width", "config: must be a mapping"),
+    (("license",), [], "license: must be a mapping"),
+    (("training",), 3, "training: must be a mapping"),
+    (("check",), 3.5, "check: must be a mapping"),
+    (("metrics",), {}, "metrics: must be a list"),
+    (("metrics",), ["fd"], "metrics[0]: must be a mapping"),
+    (("metrics",), [{"value": 1}], "metrics[0]: name: is missing"),
+    (("metrics",), [{"name": "fd", "value": 1}, {"name": "kd", "value": "low"}], "metrics[1]: value: must be"),
+    (("metrics",), [{"name": "fd", "value": True}], "metrics[0]: value: must be"),
+    (("colour",), "red", "colour: unknown key"),
+    (("weights",), REMOVE, "weights: is missing"),
+    (("weights",), None, "weights: must be a mapping, not empty"),
+    (("weights", "extra"), 1, "weights: extra: unknown key"),
+    (("weights", "size"), REMOVE, "weights: size: is missing"),
+    (("weights", "size"), 0, "weights: size: must be 1 to"),
+    (("weights", "size"), -5, "weights: size: must be 1 to"),
+    (("weights", "size"), 2**33, "weights: size: must be 1 to"),
+    (("weights", "size"), 10.0, "weights: size: must be a whole number"),
+    (("weights", "size"), True, "weights: size: must be a whole number"),
+    (("weights", "sha256"), REMOVE, "weights: sha256: is missing"),
+    (("weights", "sha256"), "A" * 64, "weights: sha256: must be 64 lower-case hex digits"),
+    (("weights", "sha256"), "a" * 63, "weights: sha256: must be 64 lower-case hex digits"),
+    (("weights", "sha256"), "a" * 64 + "\n", "weights: sha256: must be 64 lower-case hex digits"),
+    (("weights", "bundled"), 3, "weights: bundled: must be a text"),
+    (("weights", "bundled"), "", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "/etc/passwd", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "artgan_ink/../secret.safetensors", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "../artgan_ink/w.safetensors", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "artgan_ink\\w.safetensors", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "artgan_ink/w\0.safetensors", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "w.safetensors", "weights: bundled: must be package/"),
+    (("weights", "hub"), "some-org/ink", "weights: hub: must be a mapping"),
+    (("weights", "hub", "repo_id"), "ink", "weights: hub: repo_id: must be like"),
+    (("weights", "hub", "repo_id"), "../../ink", "weights: hub: repo_id: must be like"),
+    (("weights", "hub", "revision"), "main", "weights: hub: revision: must be a commit of 40 hex digits"),
+    (("weights", "hub", "file"), REMOVE, "weights: hub: file: is missing"),
+    (("weights", "hub", "token"), "x", "weights: hub: token: unknown key"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "told"), FAULTS)
+def test_a_fault_is_told_with_file_model_and_key(tmp_path: Path, keys: tuple[Any, ...], value: Any, told: str) -> None:
+    path = tmp_path / "r.yaml"
+    assert refusal(path, changed(("models", MODEL, *keys), value)).startswith(f"{path}: {MODEL}: {told}")
+
+
+def test_weights_must_be_somewhere(tmp_path: Path) -> None:
+    weights = {"sha256": "a" * 64, "size": 1}
+    assert f"{MODEL}: weights: needs bundled or hub" in refusal(
+        tmp_path / "r.yaml", document(ink__wash=model(weights=weights))
+    )
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        ".",
+        "__main__",
+        "artgan_not_there.sub",
+        "with space",
+    ],
+)
+@pytest.mark.xfail(reason="the first part of bundled is not checked to be a package's plain name", strict=True)
+def test_bundled_must_start_with_the_plain_name_of_a_package(tmp_path: Path, package: str) -> None:
+    path = f"{package}/weights/w.safetensors" if package != "." else "./a/w.safetensors"
+    assert "bundled" in refusal(tmp_path / "r.yaml", changed(("models", MODEL, "weights", "bundled"), path))
+
+
+@pytest.mark.parametrize("file", ["../../w.safetensors", "/etc/passwd"])
+@pytest.mark.xfail(reason="hub.file is not checked as bundled is", strict=True)
+def test_a_file_of_the_hub_stays_in_its_repository(tmp_path: Path, file: str) -> None:
+    assert "file" in refusal(tmp_path / "r.yaml", changed(("models", MODEL, "weights", "hub", "file"), file))
+
+
+@pytest.mark.parametrize("name", ["wash", "Ink.wash", "ink.", ".wash", "ink/wash", "ink.Wash", 3, None, "ink.wa sh"])
+def test_a_bad_name_of_a_model_is_refused(tmp_path: Path, name: Any) -> None:
+    told = refusal(tmp_path / "r.yaml", {"schema": 1, "models": {name: model()}})
+    assert f"{name}: a model's name is plugin.tag" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "must be a mapping, not empty"),
+        ("- 1\n", "must be a mapping, not a list"),
+        ({"models": {}}, "schema: is missing"),
+        ({"schema": 2, "models": {}}, "schema: this artgan reads schema 1; upgrade artgan"),
+        ({"schema": "1", "models": {}}, "schema: must be a whole number, not a text"),
+        ({"schema": True, "models": {}}, "schema: must be a whole number"),
+        ({"schema": 1}, "models: is missing"),
+        ({"schema": 1, "models": []}, "models: must be a mapping, not a list"),
+        ({"schema": 1, "models": {}, "extra": 1}, "extra: unknown key"),
+        ({"schema": 1, "models": {MODEL: None}}, f"{MODEL}: must be a mapping, not empty"),
+        ("schema: [1", "not valid YAML"),
+        ("schema: 1\nmodels: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("? [a, b]\n: 1\n", "not valid YAML"),
+        ("schema: 2024-99-99\n", "not valid YAML"),
+        ("[" * 100_000, "not valid YAML"),
+    ],
+)
+def test_a_fault_at_the_top_is_told_with_the_file(tmp_path: Path, content: Any, told: str) -> None:
+    assert told in refusal(tmp_path / "r.yaml", content)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("schema: 1\nschema: 1\nmodels: {}\n", "schema"),
+        ("schema: 1\nmodels:\n  ink.wash: {}\n  ink.wash: {}\n", "ink.wash"),
+        ("schema: 1\nmodels: {ink.wash: {config: {width: 1, skip: true, width: 2}}}\n", "width"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, content: str, key: str) -> None:
+    assert f"{key!r} is there twice" in refusal(tmp_path / "r.yaml", content)
+
+
+def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    with path.open("wb") as file:
+        file.truncate(5 * 2**20)
+    with pytest.raises(RegistryError, match=r"r\.yaml: larger than 4 MiB"):
+        read_file(path)
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"absent\.yaml: cannot be read"):
+        read_file(tmp_path / "absent.yaml")
+    with pytest.raises(RegistryError, match="cannot be read"):
+        read_file(tmp_path)
+    (tmp_path / "r.yaml").write_bytes(b"schema: \xff\xfe\n")
+    with pytest.raises(RegistryError, match=r"r\.yaml: cannot be read"):
+        read_file(tmp_path / "r.yaml")
+
+
+def test_an_alias_used_twice_is_refused(tmp_path: Path) -> None:
+    told = refusal(tmp_path / "r.yaml", document(ink__dry=model(), ink__wash=model()))
+    assert "ink.wash: alias 'wash' is ink.dry's already" in told
+
+
+CRASHERS = {
+    "a list as a mapping": "schema: 1\nmodels: !!map [a]\n",
+    "a list as a set": "schema: 1\nmodels: !!set [a]\n",
+    "an empty int": "schema: !!int ''\n",
+    "a text as a bool": "schema: !!bool maybe\n",
+    "a text as a time": "schema: !!timestamp soon\n",
+    "a float out of range": f"schema: {'59:' * 300}59.5\n".replace("schema: 59:", "schema: 1:", 1),
+    "a size of 5000 digits": f"schema: 1\nmodels: {{ink.wash: {{plugin: ink, distribution: d, weights: "
+    f"{{bundled: a/b, sha256: {'a' * 64}, size: 0x{'f' * 5000}}}}}}}\n",
+    "a key of 5000 digits": f"schema: 1\nmodels: {{}}\n0x{'f' * 5000}: 1\n",
+}
+
+
+@pytest.mark.parametrize("content", CRASHERS.values(), ids=CRASHERS)
+@pytest.mark.xfail(reason="read_file lets TypeError, IndexError, KeyError and the like of a hostile file through")
+def test_a_hostile_document_is_a_registry_error(tmp_path: Path, content: str) -> None:
+    refusal(tmp_path / "r.yaml", content)
+
+
+# Hypothesis: a registry error or a registry, nothing else
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.dates())
+KEYS = st.one_of(st.text(max_size=8), st.integers(), st.sampled_from(["schema", "models", "weights", "plugin", MODEL]))
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+PLACES: list[tuple[Any, ...]] = [
+    ("schema",),
+    ("models",),
+    ("models", MODEL),
+    *(("models", MODEL, key) for key in model()),
+    *(("models", MODEL, "weights", key) for key in model()["weights"]),
+    *(("models", MODEL, "weights", "hub", key) for key in model()["weights"]["hub"]),
+    ("models", MODEL, "metrics", 0),
+    ("models", MODEL, "metrics", 0, "value"),
+]
+ANY_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+
+
+def parses_or_refuses(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8", errors="replace")
+    try:
+        entries = read_file(path)
+    except RegistryError:
+        return
+    for name, entry in entries.items():
+        assert isinstance(entry, Entry)
+        assert entry.name == name
+
+
+@ANY_FILE
+@given(VALUES)
+def test_any_document_parses_or_is_refused(tmp_path: Path, value: Any) -> None:
+    parses_or_refuses(tmp_path / "r.yaml", yaml.safe_dump(value, allow_unicode=True))
+
+
+@ANY_FILE
+@given(st.sampled_from(PLACES), VALUES | st.just(REMOVE))
+def test_a_valid_document_with_one_change_parses_or_is_refused(
+    tmp_path: Path, place: tuple[Any, ...], value: Any
+) -> None:
+    parses_or_refuses(tmp_path / "r.yaml", yaml.safe_dump(changed(place, value), allow_unicode=True))
+
+
+@ANY_FILE
+@given(st.text() | st.text(alphabet="schema:1modl{}[]&*!?|>-'\"#% \n\t,", max_size=60))
+def test_any_text_parses_or_is_refused(tmp_path: Path, text: str) -> None:
+    parses_or_refuses(tmp_path / "r.yaml", text)
+
+
+# The registry of all files
+
+
+def test_the_registry_of_the_repository_reads_without_fault() -> None:
+    path = ROOT / "registry.yaml"
+    if not path.is_file():
+        pytest.skip("registry.yaml is not there yet")
+    entries = read_file(path)
+    assert all(entry.weights.bundled or entry.weights.hub for entry in entries.values())
+    assert not read_registry().problems
+
+
+def test_models_of_plugins_join_without_an_import(own: Path, install_plugin: Install) -> None:
+    files = {"registry.yaml": yaml.safe_dump(document(oil__thick=model(plugin="oil", alias="thick")))}
+    installed = install_plugin("oil", files=files)
+    found = read_registry()
+    assert {"ink.wash", "oil.thick"} <= set(found.names())
+    assert found.entry("thick").name == "oil.thick"
+    assert installed.module not in sys.modules
+
+
+@pytest.mark.parametrize("clash", ["name", "alias"])
+def test_a_clash_of_two_plugins_is_a_problem_that_names_both_files(
+    own: Path, install_plugin: Install, monkeypatch: pytest.MonkeyPatch, clash: str
+) -> None:
+    names = ("oil__thick", "oil__thick" if clash == "name" else "oil__thin")
+    aliases = ("thick", "thin" if clash == "name" else "thick")
+    paths = []
+    for plugin, name, alias in zip(("oila", "oilb"), names, aliases, strict=True):
+        text = yaml.safe_dump(document(**{name: model(plugin="oil", alias=alias)}))
+        paths.append(install_plugin(plugin, files={"registry.yaml": text}).package / "registry.yaml")
+    found = read_registry()
+    assert {MODEL, "oil.thick"} <= set(found.names())
+    assert "oil.thin" not in found.names()
+    assert len(found.problems) == 1
+    for path in paths:
+        assert str(path) in found.problems[0]
+    read_registry.cache_clear()
+    monkeypatch.setenv("ARTGAN_STRICT_PLUGINS", "1")
+    with pytest.raises(RegistryError, match=r"oil\.thi"):
+        read_registry()
+
+
+def test_a_plugin_cannot_take_a_model_of_artgans_own(own: Path, install_plugin: Install) -> None:
+    theirs = model(summary="Not what you asked for", alias="mine")
+    path = install_plugin("ink", files={"registry.yaml": yaml.safe_dump(document(ink__wash=theirs))}).package
+    found = read_registry()
+    assert found.entry(MODEL).summary == "Ink on wet paper"
+    assert str(own) in found.problems[0]
+    assert str(path / "registry.yaml") in found.problems[0]
+
+
+def test_a_faulty_registry_of_a_plugin_leaves_out_its_models_only(
+    own: Path, install_plugin: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = document(oil__thick=model(plugin="oil", alias="thick"), oil__thin=model(plugin="wax"))
+    install_plugin("oil", files={"registry.yaml": yaml.safe_dump(bad)})
+    found = read_registry()
+    assert MODEL in found.names()
+    assert not found.names("oil.*")
+    assert "oil.thin: plugin" in found.problems[0]
+    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "oil")
+    read_registry.cache_clear()
+    assert not read_registry().problems
+
+
+def test_a_fault_in_artgans_own_registry_is_an_error(own: Path) -> None:
+    write(own, {"schema": 1})
+    with pytest.raises(RegistryError, match="models: is missing"):
+        read_registry()
+
+
+def test_a_plugin_whose_package_is_not_there_is_no_fault_of_the_registry(own: Path, install_plugin: Install) -> None:
+    package = install_plugin("oil").package
+    (package / "__init__.py").unlink()
+    package.rmdir()
+    importlib.invalidate_caches()
+    found = read_registry()
+    assert found.names("ink.*") == [MODEL]
+    assert not found.problems
+
+
+# Asking the registry
+
+
+@pytest.fixture
+def three() -> Registry:
+    names = {"ink.wash": "wash", "ink.dry": None, "oil.thick": "thick"}
+    weights = Weights("a" * 64, 1, "p/w")
+    return Registry(
+        {name: Entry(name, name.split(".")[0], "d", weights, alias=alias) for name, alias in names.items()}
+    )
+
+
+def test_names_match_a_pattern_and_are_sorted(three: Registry) -> None:
+    assert three.names() == ["ink.dry", "ink.wash", "oil.thick"]
+    assert three.names("ink.*") == ["ink.dry", "ink.wash"]
+    assert three.names("*.thi?k") == ["oil.thick"]
+    assert three.names("INK.*") == []
+
+
+def test_a_model_is_found_by_name_or_alias(three: Registry) -> None:
+    assert three.entry("ink.wash") is three.entry("wash")
+    assert three.entry("ink.dry").name == "ink.dry"
+
+
+def test_an_unknown_model_hints_at_near_ones(three: Registry) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no model named 'oil\.thik'; did you mean oil\.thick"):
+        three.entry("oil.thik")
+    with pytest.raises(ModelNotFoundError, match="did you mean wash"):
+        three.entry("wsh")
+    with pytest.raises(ModelNotFoundError, match=r"known: ink\.dry, ink\.wash, oil\.thick"):
+        three.entry("zzzzzz")
+    with pytest.raises(ModelNotFoundError, match="known: none"):
+        Registry({}).entry("wash")
+
+
+@pytest.mark.parametrize("name", ["org/repo", "/tmp/model", "./model", "../model", "~/model", "C:\\model"])
+def test_a_path_hints_at_the_prefixes(three: Registry, name: str) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        three.entry(name)
+    assert f"local-dir:{name}" in str(caught.value)
+    assert "hf-hub:org/repo@revision" in str(caught.value)
