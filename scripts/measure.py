@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -20,8 +20,11 @@ from torch import Tensor
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
-from artgan.features import load_vgg19
+from artgan.features import VGG19, load_vgg19
 from artgan.metrics import style
+
+# What the style distance is measured with, as layers of VGG-19; () is no network.
+KINDS = {"vgg19": style.STYLE_LAYERS, "vgg19-conv5_1": ("conv5_1",), "filters": ()}
 
 
 def main() -> None:
@@ -34,40 +37,53 @@ def main() -> None:
     options = parser.parse_args()
 
     model = artgan.load(options.model)
-    photos = [images.to_tensor(p) for p in list(PictureFolder(options.photos))[: options.limit]]
-    real = [images.to_tensor(p) for p in list(PictureFolder(options.paintings))[: options.limit]]
-    painted = [images.to_tensor(model.paint(photo)) for photo in photos]
-
-    statistics: dict[str, Callable[[Tensor], Tensor]] = {
-        "vgg19": style.vgg_statistics(load_vgg19(style.STYLE_LAYERS, options.vgg19)),
-        "vgg19-conv5_1": style.vgg_statistics(load_vgg19(["conv5_1"], options.vgg19)),
-        "filters": style.filter_statistics,
-    }
-    content = load_vgg19([style.CONTENT_LAYER], options.vgg19)
+    vgg19 = load_vgg19([*style.STYLE_LAYERS, style.CONTENT_LAYER, "conv5_1"], options.vgg19)
+    photos, painted, content, colour = [], [], [], []
+    for photo in tensors(options.photos, options.limit):
+        painting = images.to_tensor(model.paint(photo))
+        (of_photo, a), (of_painting, b) = observe(vgg19, photo), observe(vgg19, painting)
+        photos.append(of_photo)
+        painted.append(of_painting)
+        content.append(float(style.content_kept(a, b)))
+        colour.append(style.colour_moved(photo, painting))
+    real = [observe(vgg19, picture)[0] for picture in tensors(options.paintings, options.limit)]
     report = {
         "model": options.model,
         "n": {"photos": len(photos), "paintings": len(real)},
-        "style distance": {name: distances(function, photos, painted, real) for name, function in statistics.items()},
-        "content kept": mean(style.content_kept(content, a, b) for a, b in zip(photos, painted, strict=True)),
-        "colour moved": mean(style.colour_moved(a, b) for a, b in zip(photos, painted, strict=True)),
+        "style distance": {kind: distances(*(stack(s, kind) for s in (photos, painted, real))) for kind in KINDS},
+        "content kept": round(sum(content) / len(content), 4),
+        "colour moved": round(sum(colour) / len(colour), 2),
     }
     print(json.dumps(report, indent=2))
 
 
-def distances(
-    statistics: Callable[[Tensor], Tensor], photos: list[Tensor], painted: list[Tensor], real: list[Tensor]
-) -> dict[str, float]:
-    of_photos, of_real, of_painted = (style.collect(statistics, pictures) for pictures in (photos, real, painted))
-    x, y, z = style.standardise([of_real, of_photos], of_photos, of_real, of_painted)
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    first, second = y[order].chunk(2)
+def tensors(folder: Path, limit: int | None) -> Iterable[Tensor]:
+    pictures = PictureFolder(folder)
+    return (images.to_tensor(pictures[i]) for i in range(min(limit or len(pictures), len(pictures))))
+
+
+def observe(vgg19: VGG19, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """A picture's statistics of each kind, and its content features."""
+    with torch.inference_mode():
+        features = dict(zip(vgg19.layers, vgg19(picture.unsqueeze(0)), strict=True))
+        statistics = {
+            kind: style.statistics([features[layer] for layer in layers])
+            if layers
+            else style.filter_statistics(picture.unsqueeze(0))
+            for kind, layers in KINDS.items()
+        }
+    return statistics, features[style.CONTENT_LAYER]
+
+
+def stack(rows: list[dict[str, Tensor]], kind: str) -> Tensor:
+    return torch.cat([row[kind] for row in rows]).double()
+
+
+def distances(photos: Tensor, painted: Tensor, real: Tensor) -> dict[str, float]:
+    x, y, z = style.standardise([real, photos], photos, real, painted)
+    first, second = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].chunk(2)
     pairs = {"photos": (x, y), "painted": (z, y), "real halves": (first, second)}
     return {name: round(style.kernel_distance(a, b), 4) for name, (a, b) in pairs.items()}
-
-
-def mean(values: object) -> float:
-    numbers = [float(value) for value in values]  # type: ignore[attr-defined]
-    return round(sum(numbers) / len(numbers), 4)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@ over each channel of some features, as in adaptive instance normalisation (Huang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from artgan.features import VGG19
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 CONTENT_LAYER = "conv4_2"
@@ -22,13 +20,9 @@ CONTENT_LAYER = "conv4_2"
 _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 
 
-def vgg_statistics(features: VGG19) -> Callable[[Tensor], Tensor]:
-    """A function from pictures N x 3 x H x W in [-1, 1] to their N x D channel means and deviations."""
-
-    def statistics(pictures: Tensor) -> Tensor:
-        return torch.cat([_moments(layer) for layer in features(pictures)], dim=1)
-
-    return statistics
+def statistics(features: Sequence[Tensor]) -> Tensor:
+    """Features N x C x H x W of some layers to N x D: each channel's mean and standard deviation."""
+    return torch.cat([_moments(layer) for layer in features], dim=1)
 
 
 def filter_statistics(pictures: Tensor) -> Tensor:
@@ -59,12 +53,6 @@ def _moments(features: Tensor) -> Tensor:
     return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
 
 
-def collect(statistics: Callable[[Tensor], Tensor], pictures: Iterable[Tensor]) -> Tensor:
-    """The statistics of pictures (each 3 x H x W in [-1, 1], any sizes) as N x D in float64."""
-    with torch.inference_mode():
-        return torch.cat([statistics(picture.unsqueeze(0)).double() for picture in pictures])
-
-
 def standardise(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
     """Each of ``sets`` (N x D) with every column z-scored by the rows of all ``reference`` sets together."""
     together = torch.cat(list(reference))
@@ -93,11 +81,9 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
     return float(within(x) + within(y) - 2 * kernel(x, y).mean())
 
 
-def content_kept(features: VGG19, photo: Tensor, painting: Tensor) -> float:
-    """Cosine between the features of a photo and of its painting, each 3 x H x W in [-1, 1]; 1 if equal."""
-    with torch.inference_mode():
-        (a,), (b,) = features(photo.unsqueeze(0)), features(painting.unsqueeze(0))
-        return float(F.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+def content_kept(photo: Tensor, painting: Tensor) -> Tensor:
+    """Cosine between the features of photos and of their paintings, both N x C x H x W, as N; 1 if equal."""
+    return F.cosine_similarity(photo.flatten(1), painting.flatten(1))
 
 
 def colour_moved(photo: Tensor, painting: Tensor) -> float:
