@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,7 +103,7 @@ def load(
     place, precision = usable_device(device), _dtype(dtype)
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
-        model = _load_folder(name, Path(rest).expanduser())
+        model = _load_folder(name, Path(rest))
     elif scheme == "hf-hub":
         repo_id, _, pinned = rest.partition("@")
         files = (_CONFIG, _WEIGHTS)
@@ -174,6 +175,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _load_folder(name: str, folder: Path) -> Model:
+    with suppress(RuntimeError):  # no such user: then there is no such folder
+        folder = folder.expanduser()
     if not folder.is_dir():
         raise WeightsError(f"{folder}: no such folder")
     for file in (_CONFIG, _WEIGHTS):
@@ -271,9 +274,18 @@ def _check_state(generator: Generator, state: Mapping[str, Tensor], file: str) -
     """Refuse weights of another network before any is assigned."""
     wanted = generator.state_dict()
     missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
-    shapes = [k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape]
-    faults = [("lacks", missing), ("has the unknown", unexpected), ("has another shape of", shapes)]
-    told = [f"{what} {', '.join(sorted(keys)[:3])}{' ...' if len(keys) > 3 else ''}" for what, keys in faults if keys]
+    both = wanted.keys() & state.keys()
+    faults = {
+        "lacks": missing,
+        "has the unknown": unexpected,
+        "has another shape of": [k for k in both if wanted[k].shape != state[k].shape],
+        "has another type of": [k for k in both if wanted[k].is_floating_point() != state[k].is_floating_point()],
+    }
+    told = [
+        f"{what} {', '.join(sorted(keys)[:3])}{' ...' if len(keys) > 3 else ''}"
+        for what, keys in faults.items()
+        if keys
+    ]
     if told:
         raise WeightsError(f"{file}: these are another network's weights: the file {'; '.join(told)}")
 

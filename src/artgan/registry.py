@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,7 +20,6 @@ from artgan.plugin import find_plugins, strict
 SCHEMA = 1
 _MAX_BYTES = 4 * 2**20
 _MAX_WEIGHTS = 4 * 2**30
-_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, written in C: four times as fast
 
 _MODEL = re.compile(r"[a-z][a-z0-9_-]*\.[a-z0-9][a-z0-9_.-]*")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
@@ -178,11 +177,13 @@ def read_file(path: Path) -> dict[str, Entry]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise RegistryError(f"{path}: larger than {_MAX_BYTES // 2**20} MiB")
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_unique_keys(_Loader))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{path}: cannot be read ({error})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RegistryError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeysLoader)
+    except RegistryError:
+        raise
+    except OSError as error:
+        raise RegistryError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception as error:  # on hostile files PyYAML raises nearly everything
+        raise RegistryError(f"{path}: not valid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
     top = _Fields(document, str(path))
     if top.take("schema", int) != SCHEMA:
         raise RegistryError(f"{path}: schema: this artgan reads schema {SCHEMA}; upgrade artgan")
@@ -231,8 +232,8 @@ def _weights(document: Any, where: str) -> Weights:
     fields = _Fields(document, where)
     bundled = fields.take("bundled", str, default=None)
     if bundled is not None:
-        path = PurePosixPath(bundled)
-        if path.is_absolute() or ".." in path.parts or "\\" in bundled or "\0" in bundled or len(path.parts) < 2:
+        package, _, inside = bundled.partition("/")
+        if not package.isidentifier() or not _stays_inside(inside):
             raise RegistryError(f"{where}: bundled: must be package/path/in/it.safetensors, not {bundled!r}")
     hub = None
     if (repository := fields.take("hub", dict, default=None)) is not None:
@@ -242,6 +243,8 @@ def _weights(document: Any, where: str) -> Weights:
             one.take("revision", str, check=re.compile("[0-9a-f]{40}"), expected="a commit of 40 hex digits"),
             one.take("file", str),
         )
+        if not _stays_inside(hub.file):
+            raise RegistryError(f"{where}: hub: file: must be a path inside the repository, not {hub.file!r}")
         one.finish()
     if bundled is None and hub is None:
         raise RegistryError(f"{where}: needs bundled or hub")
@@ -251,6 +254,12 @@ def _weights(document: Any, where: str) -> Weights:
     sha256 = fields.take("sha256", str, check=re.compile("[0-9a-f]{64}"), expected="64 lower-case hex digits")
     fields.finish()
     return Weights(sha256, size, bundled, hub)
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a path is a relative one that leads to a file below where it starts."""
+    parts = path.split("/")
+    return not any(part in ("", ".", "..") for part in parts) and "\\" not in path and path.isprintable()
 
 
 _REQUIRED = object()
@@ -299,11 +308,13 @@ def _kind(value: Any) -> str:
     return "empty" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
-@cache
-def _unique_keys(loader: type) -> type:
-    """A loader that refuses a mapping with one key twice, where YAML's silently keeps the last."""
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """Refuses a mapping with one key twice, where YAML's silently keeps the last.
 
-    def construct(self: Any, node: Any, deep: bool = False) -> Any:
+    In Python on purpose: the loader written in C crashes on a deeply nested file, this one raises RecursionError.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -312,7 +323,4 @@ def _unique_keys(loader: type) -> type:
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is there twice", key_node.start_mark)
             seen.add(key)
-        return base(self, node, deep)
-
-    base: Callable[..., Any] = loader.construct_mapping  # type: ignore[attr-defined]
-    return type("UniqueKeysLoader", (loader,), {"construct_mapping": construct})
+        return super().construct_mapping(node, deep)
