@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 
 from safetensors.torch import save
@@ -21,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     model = artgan.load(f"local-dir:{options.model}")
     state = {key: value.half().contiguous() for key, value in model.generator.state_dict().items()}
-    data = save(state, {"format": "pt", "plugin": model.card["plugin"]})
+    data = save(state, {"artgan": json.dumps({"plugin": model.card["plugin"]})})
     options.out.write_bytes(data)
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")
     print(f"size: {len(data)}")

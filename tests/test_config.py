@@ -50,6 +50,8 @@ def test_round_trip_and_defaults() -> None:
         ({"kind": "c"}, "kind: must be one of a, b"),
         ({"fast": 1}, "fast: must be true or false"),
         ({"fast": True, "kind": "b"}, "b cannot be fast"),
+        ({"rate": 10**400}, "rate: is too large a number"),
+        ({"width": 10**5000}, "width: is too large a number"),
         ([], "must be a mapping"),
     ],
 )

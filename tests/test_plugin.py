@@ -50,6 +50,7 @@ def test_one_is_loaded_by_name_and_no_other(install_plugin: InstallPlugin) -> No
         (good("dots", API + 1), "upgrade artgan"),
         (good("dots", API - 1), "upgrade artgan-dots"),
         ("from artgan.plugin import Plugin\nplugin = Plugin(name='dots', summary='', config='x')", "config must be"),
+        (GOOD.format(name="dots", api="'2'"), "api must be a whole number"),
     ],
 )
 def test_a_broken_one_is_told_and_the_rest_work(install_plugin: InstallPlugin, code: str, told: str) -> None:
@@ -126,6 +127,9 @@ def test_parts_that_are_missing_or_broken_are_told(install_plugin: InstallPlugin
         {"networks": 3},
         {"metrics": {"m": "no colon"}},
         {"registry": "../registry.yaml"},
+        {"metrics": None},
+        {"domains": ["photos"]},
+        {"api": "2"},
     ],
 )
 def test_a_manifest_with_a_fault_is_refused(fault: dict[str, object]) -> None:

@@ -196,23 +196,13 @@ def test_weights_must_be_somewhere(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        ".",
-        "__main__",
-        "artgan_not_there.sub",
-        "with space",
-    ],
-)
-@pytest.mark.xfail(reason="the first part of bundled is not checked to be a package's plain name", strict=True)
+@pytest.mark.parametrize("package", [".", "artgan_not_there.sub", "with space"])
 def test_bundled_must_start_with_the_plain_name_of_a_package(tmp_path: Path, package: str) -> None:
     path = f"{package}/weights/w.safetensors" if package != "." else "./a/w.safetensors"
     assert "bundled" in refusal(tmp_path / "r.yaml", changed(("models", MODEL, "weights", "bundled"), path))
 
 
 @pytest.mark.parametrize("file", ["../../w.safetensors", "/etc/passwd"])
-@pytest.mark.xfail(reason="hub.file is not checked as bundled is", strict=True)
 def test_a_file_of_the_hub_stays_in_its_repository(tmp_path: Path, file: str) -> None:
     assert "file" in refusal(tmp_path / "r.yaml", changed(("models", MODEL, "weights", "hub", "file"), file))
 
@@ -273,7 +263,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="cannot be read"):
         read_file(tmp_path)
     (tmp_path / "r.yaml").write_bytes(b"schema: \xff\xfe\n")
-    with pytest.raises(RegistryError, match=r"r\.yaml: cannot be read"):
+    with pytest.raises(RegistryError, match=r"r\.yaml: .*utf-8"):
         read_file(tmp_path / "r.yaml")
 
 
@@ -288,20 +278,21 @@ CRASHERS = {
     "an empty int": "schema: !!int ''\n",
     "a text as a bool": "schema: !!bool maybe\n",
     "a text as a time": "schema: !!timestamp soon\n",
-    "a float out of range": f"schema: {'59:' * 300}59.5\n".replace("schema: 59:", "schema: 1:", 1),
-    "a size of 5000 digits": f"schema: 1\nmodels: {{ink.wash: {{plugin: ink, distribution: d, weights: "
-    f"{{bundled: a/b, sha256: {'a' * 64}, size: 0x{'f' * 5000}}}}}}}\n",
+    "a float out of range": f"schema: 1:{'59:' * 300}59.5\n",
     "a key of 5000 digits": f"schema: 1\nmodels: {{}}\n0x{'f' * 5000}: 1\n",
 }
 
 
 @pytest.mark.parametrize("content", CRASHERS.values(), ids=CRASHERS)
-@pytest.mark.xfail(reason="read_file lets TypeError, IndexError, KeyError and the like of a hostile file through")
 def test_a_hostile_document_is_a_registry_error(tmp_path: Path, content: str) -> None:
     refusal(tmp_path / "r.yaml", content)
 
 
-@pytest.mark.xfail(reason="libyaml's composer recurses without a limit and takes the process down")
+def test_a_size_of_thousands_of_digits_is_a_registry_error(tmp_path: Path) -> None:
+    text = yaml.safe_dump(changed(("models", MODEL, "weights", "size"), 12345)).replace("12345", f"0x{'f' * 5000}")
+    assert "size" in refusal(tmp_path / "r.yaml", text)
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "- " * 100_000], ids=["flow", "block"])
 def test_a_document_nested_without_end_is_a_registry_error(tmp_path: Path, content: str) -> None:
     write(tmp_path / "r.yaml", content)
@@ -375,12 +366,12 @@ def test_the_registry_of_the_repository_reads_without_fault() -> None:
 
 
 def test_models_of_plugins_join_without_an_import(own: Path, install_plugin: Install) -> None:
-    files = {"registry.yaml": yaml.safe_dump(document(oil__thick=model(plugin="oil", alias="thick")))}
-    installed = install_plugin("oil", files=files)
+    package = install_plugin("oil", "")
+    write(package / "registry.yaml", document(oil__thick=model(plugin="oil", alias="thick")))
     found = read_registry()
     assert {"ink.wash", "oil.thick"} <= set(found.names())
     assert found.entry("thick").name == "oil.thick"
-    assert installed.module not in sys.modules
+    assert package.name not in sys.modules
 
 
 @pytest.mark.parametrize("clash", ["name", "alias"])
@@ -391,8 +382,8 @@ def test_a_clash_of_two_plugins_is_a_problem_that_names_both_files(
     aliases = ("thick", "thin" if clash == "name" else "thick")
     paths = []
     for plugin, name, alias in zip(("oila", "oilb"), names, aliases, strict=True):
-        text = yaml.safe_dump(document(**{name: model(plugin="oil", alias=alias)}))
-        paths.append(install_plugin(plugin, files={"registry.yaml": text}).package / "registry.yaml")
+        models = document(**{name: model(plugin="oil", alias=alias)})
+        paths.append(write(install_plugin(plugin, "") / "registry.yaml", models))
     found = read_registry()
     assert {MODEL, "oil.thick"} <= set(found.names())
     assert "oil.thin" not in found.names()
@@ -407,18 +398,18 @@ def test_a_clash_of_two_plugins_is_a_problem_that_names_both_files(
 
 def test_a_plugin_cannot_take_a_model_of_artgans_own(own: Path, install_plugin: Install) -> None:
     theirs = model(summary="Not what you asked for", alias="mine")
-    path = install_plugin("ink", files={"registry.yaml": yaml.safe_dump(document(ink__wash=theirs))}).package
+    path = write(install_plugin("ink", "") / "registry.yaml", document(ink__wash=theirs))
     found = read_registry()
     assert found.entry(MODEL).summary == "Ink on wet paper"
     assert str(own) in found.problems[0]
-    assert str(path / "registry.yaml") in found.problems[0]
+    assert str(path) in found.problems[0]
 
 
 def test_a_faulty_registry_of_a_plugin_leaves_out_its_models_only(
     own: Path, install_plugin: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = document(oil__thick=model(plugin="oil", alias="thick"), oil__thin=model(plugin="wax"))
-    install_plugin("oil", files={"registry.yaml": yaml.safe_dump(bad)})
+    write(install_plugin("oil", "") / "registry.yaml", bad)
     found = read_registry()
     assert MODEL in found.names()
     assert not found.names("oil.*")
@@ -435,7 +426,7 @@ def test_a_fault_in_artgans_own_registry_is_an_error(own: Path) -> None:
 
 
 def test_a_plugin_whose_package_is_not_there_is_no_fault_of_the_registry(own: Path, install_plugin: Install) -> None:
-    package = install_plugin("oil").package
+    package = install_plugin("oil", "")
     (package / "__init__.py").unlink()
     package.rmdir()
     importlib.invalidate_caches()

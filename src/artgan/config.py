@@ -82,6 +82,8 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
 def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], where: str) -> Any:
     if value is None and optional:
         return None
+    if isinstance(value, int) and abs(value) >= 2**63:  # Python would not even print some of them
+        raise ConfigError(f"{where}: is too large a number")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

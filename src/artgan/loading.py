@@ -156,7 +156,8 @@ def save_model(
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
     }
-    metadata = {"format": "pt", "plugin": plugin, "config": json.dumps(dict(config))}
+    # One key: safetensors writes several in an order that changes from file to file, and hashes with it.
+    metadata = {"artgan": json.dumps({"plugin": plugin, "config": dict(config)})}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / _WEIGHTS, save_safetensors(state, metadata))

@@ -64,6 +64,11 @@ class Plugin:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PluginError(f"plugin name {self.name!r}: use lower-case letters, digits, '-' and '_'")
+        if not isinstance(self.api, int):
+            raise PluginError(f"plugin {self.name}: api must be a whole number, not {self.api!r}")
+        for key in ("domains", "metrics", "presets"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise PluginError(f"plugin {self.name}: {key} must be a mapping, not {getattr(self, key)!r}")
         strings = {
             key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
         }

@@ -250,7 +250,7 @@ def _weights(document: Any, where: str) -> Weights:
         raise RegistryError(f"{where}: needs bundled or hub")
     size = fields.take("size", int)
     if not 0 < size <= _MAX_WEIGHTS:
-        raise RegistryError(f"{where}: size: must be 1 to {_MAX_WEIGHTS} bytes, not {size}")
+        raise RegistryError(f"{where}: size: must be 1 to {_MAX_WEIGHTS} bytes")
     sha256 = fields.take("sha256", str, check=re.compile("[0-9a-f]{64}"), expected="64 lower-case hex digits")
     fields.finish()
     return Weights(sha256, size, bundled, hub)

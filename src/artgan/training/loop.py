@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 import yaml
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -112,6 +114,8 @@ def train(
                     _save_models(out, plugin, config, ema, step)
                 if interrupted and step < steps:
                     return None
+    except (OSError, SafetensorError) as error:  # a full disk, say; what was written before is whole
+        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint is intact") from None
     finally:
         journal.close()
     return out / "model"
@@ -213,13 +217,11 @@ def read_run_config(out: Path) -> dict[str, Any]:
 
 
 def _accelerator(options: TrainingOptions) -> Accelerator:
-    if options.device is not None:
-        device = usable_device(options.device)
-        if device.type == "cpu":
-            return Accelerator(cpu=True, mixed_precision=options.precision)
-        if device.index is not None:
-            os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
-    accelerator = Accelerator(mixed_precision=options.precision)
+    device = usable_device(options.device)
+    if device.index is not None:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    on_cpu = options.device is not None and device.type == "cpu"
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=options.precision)
     if accelerator.num_processes > 1:
         raise TrainingError("training runs in one process for now; start it without accelerate launch")
     return accelerator
@@ -259,6 +261,9 @@ def _save_models(out: Path, plugin: Plugin, config: Any, ema: EMA, step: int) ->
 def _interrupts() -> Iterator[list[int]]:
     """Ctrl-C is noted in the list, to be acted on when a step is complete; a second one ends at once."""
     noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield noted
+        return
 
     def note(number: int, frame: Any) -> None:
         noted.append(number)
