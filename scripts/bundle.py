@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 import artgan
+from artgan.testing import check_output
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     options.out.write_bytes(data)
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")
     print(f"size: {len(data)}")
+    print(f"check: {{seed: 0, output: {check_output(model, 0)}, tolerance: 2}}")
 
 
 if __name__ == "__main__":

@@ -357,10 +357,7 @@ def test_any_text_parses_or_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_the_registry_of_the_repository_reads_without_fault() -> None:
-    path = ROOT / "registry.yaml"
-    if not path.is_file():
-        pytest.skip("registry.yaml is not there yet")
-    entries = read_file(path)
+    entries = read_file(ROOT / "registry.yaml")
     assert all(entry.weights.bundled or entry.weights.hub for entry in entries.values())
     assert not read_registry().problems
 
