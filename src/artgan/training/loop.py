@@ -56,7 +56,8 @@ def train(
         options: what all plugins share.
         folders: a folder of pictures for each of the plugin's domains.
         out: the run's folder; must be new or empty unless ``resume``.
-        resume: go on from the newest checkpoint of ``out``.
+        resume: go on from the newest checkpoint of ``out``; only ``steps`` or ``epochs`` may differ then, and the
+            learning rates follow the schedule of the new length.
 
     Returns:
         The folder of the trained model; None if the run was interrupted (a checkpoint is written first).
@@ -175,17 +176,17 @@ def _description(
 
 
 def _settle_run_folder(out: Path, description: dict[str, Any], *, resume: bool) -> None:
-    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it."""
+    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on."""
     path = out / "config.yaml"
     if resume:
         stored = read_run_config(out)
         for section, wanted in description.items():
-            if stored[section] != wanted:
-                told = _difference(stored[section], wanted)
-                raise TrainingError(f"{path}: cannot resume with another {section}: {told}")
-        return
+            length = {key: wanted[key] for key in ("steps", "epochs")} if section == "training" else {}
+            old = {**stored[section], **length} if length and isinstance(stored[section], dict) else stored[section]
+            if old != wanted:
+                raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(old, wanted)}")
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(description, sort_keys=False))
