@@ -99,6 +99,11 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
     model = artgan.load(f"local-dir:{whole / 'model'}")
     assert model.paint(Image.new("RGB", (33, 21), "teal")).size == (33, 21)
 
+    longer = train("-o", parts, "--resume", "--steps", "7")
+    assert longer.returncode == 0, longer.stderr
+    assert json.loads((parts / "log.jsonl").read_text().splitlines()[-1])["step"] == 7
+    assert yaml.safe_load((parts / "config.yaml").read_text())["training"]["steps"] == 7
+
     another = train("-o", whole, "--resume", "--lr", "0.1")
     assert another.returncode == 2
     assert "cannot resume with another config: lr was 0.0002, now 0.1" in another.stderr

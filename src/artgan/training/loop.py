@@ -189,7 +189,9 @@ def _settle_run_folder(out: Path, description: dict[str, Any], *, resume: bool) 
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(description, sort_keys=False))
+        beside = path.with_suffix(".part")
+        beside.write_text(yaml.safe_dump(description, sort_keys=False))
+        beside.replace(path)
     except OSError as error:
         raise TrainingError(f"{out}: cannot write the run's folder: {error.strerror}") from None
 
