@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import InstallPlugin
 
 from artgan.errors import PluginError
 from artgan.plugin import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve
+
+InstallPlugin = Callable[..., Path]
 
 GOOD = """
 from artgan.plugin import Plugin
