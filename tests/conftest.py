@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from artgan.registry import read_registry
+
+# How fast a busy machine makes examples says nothing about the code.
+settings.register_profile("artgan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("artgan")
 
 InstallPlugin = Callable[..., Path]
 
