@@ -486,3 +486,20 @@ def test_memory_stays_flat(tmp_path):
         assert result.error is None
         peaks.append(process.memory_info().rss)
     assert max(peaks) <= 1.1 * max(peaks[:40])  # 400 pictures kept would be 190 MB
+
+
+def test_a_picture_that_does_not_fit_in_memory_is_refused_before_it_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from artgan.painting import painter
+
+    class Hungry(Generator):
+        memory_per_pixel = 1000
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    monkeypatch.setattr(painter.psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000_000))
+    assert painter.paint(Hungry(), Image.new("RGB", (100, 100))).size == (100, 100)
+    with pytest.raises(PictureError, match=r"take about 0.0 GB of memory to paint.*make the picture smaller"):
+        painter.paint(Hungry(), Image.new("RGB", (101, 100)))

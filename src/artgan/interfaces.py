@@ -25,11 +25,14 @@ class Generator(nn.Module, ABC):
         stride: height and width of an input picture must be multiples of this many pixels; callers pad.
             Meaningless for noise.
         minimum_size: the least height and width, in pixels, that the network accepts.
+        memory_per_pixel: bytes of working memory that a pixel takes in float32, roughly; 0 if not known. Callers
+            refuse a picture that would not fit, where the system would kill the process.
     """
 
     task: ClassVar[Task] = "image-to-image"
     stride: int = 1
     minimum_size: int = 1
+    memory_per_pixel: int = 0
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -48,6 +49,7 @@ def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: An
     if any(picture.size != (width, height) for picture in pictures):
         raise PictureError("pictures of one batch must have one size")
     like = _reference(generator)
+    _check_memory(generator, like, len(pictures) * width * height)
     try:
         x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
         x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
@@ -86,6 +88,17 @@ def _reference(generator: Generator) -> Tensor:
     """A tensor with the generator's device and dtype: its first floating parameter or buffer."""
     tensors = chain(generator.parameters(), generator.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
+
+
+def _check_memory(generator: Generator, like: Tensor, pixels: int) -> None:
+    """Refuse what does not fit: many systems kill a process that asks for too much rather than refuse it."""
+    needed = pixels * generator.memory_per_pixel * like.element_size() / 4
+    free = psutil.virtual_memory().available
+    if like.device.type == "cpu" and needed > free:
+        raise PictureError(
+            f"{pixels / 1e6:.1f} megapixels take about {needed / 1e9:.1f} GB of memory to paint, "
+            f"{free / 1e9:.1f} GB are free; make the picture smaller"
+        )
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -75,6 +75,7 @@ class ResNetGenerator(Generator):
             return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
 
         self.skip = skip
+        self.memory_per_pixel = 33 * width  # measured: 9.7 GB for 12 megapixels at width 24
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, width, 7),
