@@ -19,23 +19,19 @@ def models(
     format: Output = Format.text,
 ) -> None:
     """List the models there are."""
+    from artgan.plugin import find_plugins
     from artgan.registry import read_registry
 
-    registry = read_registry()
+    registry, installed = read_registry(), find_plugins()
     entries = [registry.entry(name) for name in registry.names(pattern)]
     if format is Format.json:
         print(json.dumps([entry.to_dict() for entry in entries], indent=2))
         return
-    rows = [
-        (
-            entry.name,
-            entry.alias or "",
-            f"{entry.weights.size / 1e6:.1f} MB",
-            "bundled" if entry.weights.bundled else "hub",
-            entry.distribution,
-        )
-        for entry in entries
-    ]
+    rows = []
+    for entry in entries:
+        where = "bundled" if entry.weights.bundled else "hub"
+        state = where if entry.plugin in installed else "not installed"
+        rows.append((entry.name, entry.alias or "", f"{entry.weights.size / 1e6:.1f} MB", state, entry.distribution))
     _table(("MODEL", "ALIAS", "SIZE", "WEIGHTS", "DISTRIBUTION"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
