@@ -162,11 +162,27 @@ def _decode_file(path: Path, max_pixels: int) -> Picture:
         raise PictureError(f"{path}: cannot be read as a picture ({_reason(error)})") from error
 
 
+def decode_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture from the bytes of its file, as :func:`decode` does; ``name`` is for the errors."""
+    if not data:
+        raise PictureError(f"{name}: is empty (0 bytes); fetch or export it again")
+    try:
+        with _open_image(io.BytesIO(data)) as image:
+            return _decode_image(image, name, max_pixels)
+    except PictureError:
+        raise
+    except UnidentifiedImageError:
+        known = ", ".join(_FORMAT_NAMES)
+        raise PictureError(f"{name}: not a picture in a format that artgan reads ({known})") from None
+    except Exception as error:  # on broken files Pillow raises nearly everything
+        raise PictureError(f"{name}: cannot be read as a picture ({_reason(error)})") from error
+
+
 _opening = threading.Lock()
 
 
 @contextmanager
-def _open_image(file: io.BufferedReader) -> Iterator[Image.Image]:
+def _open_image(file: io.BufferedReader | io.BytesIO) -> Iterator[Image.Image]:
     """Read the header. The limit on the size is ours: Pillow's own does not name the size."""
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of broken metadata; what matters is whether the pixels can be read

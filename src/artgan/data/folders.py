@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from artgan import images
+from artgan.data.pictures import PictureSet
 from artgan.errors import PictureError
 
 
-class PictureFolder(Sequence[Image.Image]):
-    """The pictures of a folder and its sub-folders, in the order of their paths, decoded to RGB when asked for.
+class PictureFolder(PictureSet):
+    """The pictures of a folder and its sub-folders, in the order of their paths.
 
     Raises:
-        PictureError: no such folder, no picture in it, or (when asked for) a picture that cannot be read.
+        PictureError: no such folder, or no picture in it.
     """
 
     def __init__(self, folder: str | Path) -> None:
+        self.location = str(folder)
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise PictureError(f"{folder}: no such folder")
@@ -27,16 +25,16 @@ class PictureFolder(Sequence[Image.Image]):
         self.paths = sorted(path for path in found if not path.name.startswith("."))
         if not self.paths:
             raise PictureError(f"{folder}: no pictures in it")
+        self.names = [path.relative_to(self.folder).as_posix() for path in self.paths]
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def read(self, index: int) -> bytes:
+        """The bytes of the file; see :meth:`PictureSet.read`."""
+        path = self.paths[index]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise PictureError(f"{path}: cannot be read ({error.strerror})") from None
 
-    def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]  # no slices
-        return images.decode(self.paths[index]).rgb
-
-    def fingerprint(self) -> str:
-        """A short hash of the names and sizes in bytes: another set of pictures gives another."""
-        digest = hashlib.sha256()
-        for path in self.paths:
-            digest.update(f"{path.relative_to(self.folder)}\0{path.stat().st_size}\n".encode())
-        return digest.hexdigest()[:16]
+    def size_in_bytes(self, index: int) -> int:
+        """The size of the file."""
+        return self.paths[index].stat().st_size

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from artgan import config as configs
 from artgan import sheets
-from artgan.data import Draws, PictureFolder
+from artgan.data import Draws, PictureSet, open_pictures
 from artgan.data.draws import centre_crop, to_pictures
 from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
@@ -68,7 +68,7 @@ def train(
         PictureError: a folder without pictures, or a picture that cannot be read.
     """
     trainer_class: type[Trainer] = resolve(plugin, "trainer")
-    domains = {name: PictureFolder(folders[name]) for name in plugin.domains}
+    domains = {name: open_pictures(folders[name]) for name in plugin.domains}
     steps = options.total_steps(max(len(pictures) for pictures in domains.values()))
     accelerator = _accelerator(options)
     _settle_run_folder(out, _description(plugin, config, options, domains), resume=resume)
@@ -161,7 +161,7 @@ def _prefixed(kind: str, networks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _description(
-    plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureFolder]
+    plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureSet]
 ) -> dict[str, Any]:
     """The resolved configuration of a run, as ``config.yaml`` holds it."""
     return {
@@ -169,7 +169,7 @@ def _description(
         "config": configs.to_dict(config),
         "training": asdict(options),
         "data": {
-            name: {"folder": str(p.folder), "pictures": len(p), "fingerprint": p.fingerprint()}
+            name: {"folder": str(p.location), "pictures": len(p), "fingerprint": p.fingerprint()}
             for name, p in domains.items()
         },
     }
@@ -239,7 +239,7 @@ def _batches(draws: Draws, start: int) -> Iterator[dict[str, Tensor]]:
     return iter(DataLoader(draws, batch_size=None, sampler=steps, num_workers=workers, generator=own))
 
 
-def _fixed_pictures(pictures: PictureFolder, size: int) -> Tensor:
+def _fixed_pictures(pictures: PictureSet, size: int) -> Tensor:
     """A few pictures, evenly over the folder, for the sample sheets."""
     count = min(_SHEET_COLUMNS, len(pictures))
     return torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in range(count)])

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: Jinja2 for the page, matplotlib for the plots, nothing from the network."""

@@ -1,0 +1,45 @@
+"""What all report pages share: rendering, and pictures and plots that are part of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Render ``templates/TEMPLATE`` to ``path``: complete or not at all. Text is escaped.
+
+    Raises:
+        OSError: the page cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("artgan.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    page = environment.get_template(template).render(**values)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(page, encoding="utf-8", errors="replace")
+    beside.replace(path)
+
+
+def figure_svg(figure: Figure) -> Markup:
+    """A matplotlib figure as an ``<svg>`` element; its text stays text."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "artgan"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    text = buffer.getvalue()
+    return Markup(text[text.index("<svg") :])  # matplotlib escapes what it draws
+
+
+def data_uri(data: bytes, media_type: str) -> str:
+    """Bytes as a ``data:`` address, for an ``<img>``."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
