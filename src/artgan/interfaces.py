@@ -7,9 +7,9 @@ in [-1, 1] wherever a tensor is called a picture.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,12 @@ class Discriminator(nn.Module, ABC):
 
     It works in two parts, so that a costly frozen part (features of a pretrained network, say) need not run
     twice on the same pictures: :meth:`observe` makes features, :meth:`judge` makes logits of them.
+
+    Attributes:
+        minimum_size: the least height and width of a picture, in pixels.
     """
+
+    minimum_size: int = 1
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """N x 3 x H x W pictures in [-1, 1] to the tensors that :meth:`judge` takes.
@@ -97,29 +102,56 @@ class Networks:
     discriminators: Mapping[str, Discriminator] = field(default_factory=dict)
 
 
+def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None) -> None:
+    """One update of the optimiser's parameters, and of no others, down the gradient of a scalar loss.
+
+    Args:
+        loss: of this batch; the gradient flows to the optimiser's parameters alone.
+        optimizer: one of the trainer's.
+        gate: a figure and a bound: the update is left out where the figure is under the bound.
+    """
+    if gate is not None and float(gate[0]) < gate[1]:
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    optimizer.zero_grad()
+    torch.autograd.backward(loss, inputs=parameters)
+    optimizer.step()
+
+
+class Minimise(Protocol):
+    """What :func:`minimise` does, with the scaling, accumulation and averaging that a run needs."""
+
+    def __call__(
+        self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
+    ) -> None:
+        """See :func:`minimise`; the gate's figure is averaged over what makes one update."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What a :class:`Trainer` may know of the run that it is part of.
 
     Attributes:
         steps: how many optimisation steps the run has in all.
-        backward: back-propagates a scalar loss (scaled and synchronised as precision and processes need);
-            call it in place of ``loss.backward()``.
+        minimise: makes an update; call it in place of ``zero_grad``, ``backward`` and ``optimizer.step``. Where
+            gradients are accumulated over several batches or averaged over processes, it knows when and how.
     """
 
     steps: int
-    backward: Callable[[Tensor], None]
+    minimise: Minimise = minimise
 
 
 class Trainer(ABC):
     """What one optimisation step of a model does. It knows no device, file, schedule or progress bar.
 
     Attributes:
-        optimizers: by name. The loop may replace the values by wrapped ones before the first step and scales
-            their learning rates as the run's schedule says.
+        optimizers: by name. The loop scales their learning rates as the run's schedule says.
+        rounds: how many times :meth:`step` is called, each time with a fresh batch, for one step of the run: more
+            than one where the discriminators learn several times for each time that the generators do.
     """
 
     optimizers: dict[str, torch.optim.Optimizer]
+    rounds: int = 1
 
     def __init__(self, networks: Networks, config: Any, run: Run) -> None:
         self.networks = networks
@@ -129,11 +161,14 @@ class Trainer(ABC):
 
     @abstractmethod
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
-        """Make one optimisation step and return its losses by name, as scalar tensors without gradient.
+        """Learn from one batch and return figures to log by name, as scalar tensors without gradient.
+
+        Names have a kind and what it is of: ``discriminator/paintings``. The run's health is judged by them:
+        ``accuracy/NAME`` is how often (0 to 1) a discriminator is right, the other kinds are losses.
 
         Args:
             batch: for each domain of the plugin's manifest (``photos``, say) B x 3 x S x S pictures in [-1, 1].
-            index: the number of the step, from 0.
+            index: how many rounds came before; with one round a step, the number of the step from 0.
         """
 
     @abstractmethod
@@ -144,6 +179,16 @@ class Trainer(ABC):
             batch: fixed pictures of each domain.
             generators: the averaged (EMA) generators, under the names of ``networks.generators``.
         """
+
+    def outputs(
+        self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
+    ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
+        """What the generators make of a batch, to be watched for collapse and for copying.
+
+        By generator: the pictures that went in (None for noise) and those that came out, N x 3 x S x S each.
+        Arguments as in :meth:`sample`. The default gives none, and nothing is watched.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What the trainer holds beyond networks and optimisers (an image pool, say): JSON types and tensors."""

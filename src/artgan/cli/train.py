@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,7 +66,7 @@ def _command(name: str) -> Any:
         _parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
         _parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
     ]
-    parameters += [_parameter(domain, Path | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
+    parameters += [_parameter(domain, str | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
     if plugin.presets:
         presets = ", ".join(plugin.presets)
         parameters.append(_parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
@@ -133,7 +134,7 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
         folder = given.get(domain) or stored["data"].get(domain, {}).get("folder")
         if folder is None:
             raise ConfigError(f"give the {help}: --{domain} DIR")
-        folders[domain] = Path(folder)
+        folders[domain] = folder
     model = train(
         plugin,
         parse(config_class, values, where=plugin.name),
@@ -142,6 +143,8 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
         out,
         resume=resume,
     )
+    if int(os.environ.get("RANK", "0")):  # one of several processes speaks
+        return
     if model is None:
         typer.echo(f"artgan: interrupted; go on with: artgan train {plugin.name} -o {out} --resume", err=True)
         raise typer.Exit(130)

@@ -1,70 +1,151 @@
-"""Checkpoints: a folder with the tensors as safetensors and everything else as JSON, written beside and renamed."""
+"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written beside and renamed.
+
+A checkpoint has parts, which several processes may write at once: ``shared`` by the main one, ``process-N`` by each.
+``manifest.json`` is written last and holds every file's sha256, so that damage of any kind is found.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artgan.errors import TrainingError
 
-FORMAT = 1
+FORMAT = 2
+_MANIFEST = "manifest.json"
 _TENSOR = "$tensor"
 
+_log = logging.getLogger(__name__)
 
-def save(folder: Path, step: int, state: Mapping[str, Any], *, keep: int) -> Path:
-    """Write ``state`` (nested mappings and lists of JSON types and tensors) as ``folder/step-N``.
 
-    The folder appears under its name when it is complete. The ``keep`` newest stay, older ones are removed.
+def save(
+    folder: Path,
+    step: int,
+    parts: Mapping[str, Mapping[str, Any]],
+    *,
+    keep: int,
+    main: bool = True,
+    wait: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write the state of a run as ``folder/step-N``, which appears under its name when it is complete.
+
+    Args:
+        parts: what this process adds, by name: nested mappings and lists of JSON types and tensors.
+        keep: how many of the newest stay; older ones are removed.
+        main: whether this is the process that completes the checkpoint; all processes must call.
+        wait: returns when all processes have called it.
     """
-    tensors: dict[str, Tensor] = {}
-    document = {"format": FORMAT, "step": step, "state": _flatten(state, "", tensors)}
     target = folder / f"step-{step:08d}"
     partial = folder / f".{target.name}.part"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(tensors, partial / "tensors.safetensors")
-    (partial / "state.json").write_text(json.dumps(document))
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
-    for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    if main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    wait()
+    for name, state in parts.items():
+        tensors: dict[str, Tensor] = {}
+        document = _flatten(state, "", tensors)
+        save_file(tensors, partial / f"{name}.safetensors")
+        (partial / f"{name}.json").write_text(json.dumps(document))
+    wait()
+    if main:
+        files = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+        (partial / _MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}))
+        for path in partial.iterdir():
+            _flush(path)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        for old in checkpoints(folder)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+    wait()
     return target
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """The checkpoints of a run, oldest first."""
     return sorted(folder.glob("step-*"))
 
 
-def load_newest(folder: Path) -> tuple[int, dict[str, Any]]:
-    """The step and state of the newest checkpoint.
+def newest(folder: Path) -> Path:
+    """The newest checkpoint that is whole; a damaged one is passed over with a warning.
 
     Raises:
-        TrainingError: there is none, it is damaged, or it was written by another version.
+        TrainingError: there is none, all are damaged, or the newest was written by another version.
     """
     found = checkpoints(folder)
     if not found:
         raise TrainingError(f"{folder}: no checkpoint to resume from; start without --resume")
-    newest = found[-1]
+    problems: list[str] = []
+    for path in reversed(found):
+        problem = _problem(path)
+        if problem is None:
+            for damaged in problems:
+                _log.warning("%s; resuming from %s, before it", damaged, path.name)
+            return path
+        problems.append(f"{path}: {problem}")
+    raise TrainingError(f"{problems[0]}; no older checkpoint is whole, start anew with another -o")
+
+
+def load(path: Path, name: str) -> dict[str, Any]:
+    """A part of a checkpoint that :func:`newest` found.
+
+    Raises:
+        TrainingError: it does not have that part.
+    """
     try:
-        document = json.loads((newest / "state.json").read_text())
-        tensors = load_file(newest / "tensors.safetensors")
-        if document["format"] != FORMAT:
+        document = json.loads((path / f"{name}.json").read_text())
+        restored: dict[str, Any] = _restore(document, load_file(path / f"{name}.safetensors"))
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: has no part {name}") from None
+    return restored
+
+
+def step_of(path: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(path.name.removeprefix("step-"))
+
+
+def _problem(path: Path) -> str | None:
+    """Why a checkpoint cannot be used, or None."""
+    if not (path / _MANIFEST).exists() and (path / "state.json").exists():  # as format 1 was
+        raise TrainingError(f"{path}: written by an older artgan, whose checkpoints this one cannot resume from")
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+        if manifest["format"] != FORMAT:
             raise TrainingError(
-                f"{newest}: written by another version of artgan (format {document['format']}, this one reads {FORMAT})"
+                f"{path}: written by another version of artgan (format {manifest['format']}, this one reads {FORMAT})"
             )
-        return int(document["step"]), _restore(document["state"], tensors)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise TrainingError(
-            f"{newest}: damaged checkpoint ({error}); remove it to resume from the one before"
-        ) from None
+        changed = [name for name, digest in manifest["files"].items() if _sha256(path / name) != digest]
+        if manifest["step"] != step_of(path):
+            return "damaged checkpoint (renamed)"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"damaged checkpoint ({type(error).__name__}: {error})"
+    return f"damaged checkpoint ({changed[0]} is not what was written)" if changed else None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """To the disk, so that the rename cannot outrun the contents when the power fails."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

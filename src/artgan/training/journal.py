@@ -1,53 +1,94 @@
-"""What a run writes down as it goes: losses as JSON lines and for TensorBoard."""
+"""What a run writes down as it goes, as JSON lines and for TensorBoard."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 
 class Journal:
-    """Averages the losses of some steps into a line of ``log.jsonl`` and a point of TensorBoard.
+    """Averages the figures of some steps into a line of ``log.jsonl`` and a point of TensorBoard.
 
-    A line holds ``step`` (steps done), ``losses``, ``lr`` and ``seconds`` (of one step, mean).
+    ``log.jsonl`` holds ``step`` (steps done), ``losses`` and ``rates``, and nothing that differs between a run that
+    was stopped and one that was not; how many ``seconds`` a step took stands in ``timing.jsonl``.
     """
 
-    def __init__(self, run: Path, *, resumed_at: int, every: int) -> None:
-        self.path = run / "log.jsonl"
-        self.every = every
-        self.losses: dict[str, list[Tensor]] = {}
+    def __init__(self, run: Path, *, write: bool = True) -> None:
+        self.run = run
+        self.write = write  # one of several processes does
+        self.figures: dict[str, list[Tensor]] = {}
         self.seconds: list[float] = []
-        self._drop_lines_after(resumed_at)
-        self.tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_at + 1 or None)
+        self.tensorboard: SummaryWriter | None = None
 
-    def _drop_lines_after(self, step: int) -> None:
-        """What was logged after the checkpoint that a run resumes from will be done, and logged, again."""
-        if not self.path.exists():
+    def begin(self, step: int) -> None:
+        """Start after ``step`` steps: what was written of later ones will be done, and written, again."""
+        if not self.write:
             return
-        lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        beside = self.path.with_suffix(".part")
-        beside.write_text("".join(f"{line}\n" for line in lines))
-        beside.replace(self.path)
+        for name in ("log", "timing", "health", "metrics", "sessions"):
+            path = self.run / f"{name}.jsonl"
+            if path.exists():
+                kept = [line for line in read_lines(path) if name == "sessions" or line["step"] <= step]
+                beside = path.with_suffix(".part")
+                beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+                beside.replace(path)
+        self.tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1 if step else None)
 
-    def add(self, step: int, losses: Mapping[str, Tensor], lr: float, seconds: float) -> None:
-        """Take in one step; ``step`` counts from 1."""
-        self.seconds.append(seconds)
-        for name, loss in losses.items():
-            self.losses.setdefault(name, []).append(loss)
-        if step % self.every:
-            return
-        means = {name: float(sum(float(v) for v in values) / len(values)) for name, values in self.losses.items()}
-        line = {"step": step, "losses": means, "lr": lr, "seconds": sum(self.seconds) / len(self.seconds)}
-        with self.path.open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        for name, value in means.items():
-            self.tensorboard.add_scalar(name, value, step)
-        self.losses, self.seconds = {}, []
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """Take in the figures of one step, or of one batch of it."""
+        for name, figure in figures.items():
+            self.figures.setdefault(name, []).append(figure)
+
+    def means(self) -> dict[str, Tensor]:
+        """The mean of each figure since the last line."""
+        return {name: torch.stack(values).double().mean() for name, values in self.figures.items()}
+
+    def line(self, step: int, figures: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Write a line with the given means, and begin to gather those of the next."""
+        self.append("log", {"step": step, "losses": dict(figures), "rates": dict(rates)})
+        if self.seconds:
+            self.append("timing", {"step": step, "seconds": round(sum(self.seconds) / len(self.seconds), 6)})
+        if self.tensorboard is not None:
+            for name, value in figures.items():
+                self.tensorboard.add_scalar(name, value, step)
+        self.figures, self.seconds = {}, []
+
+    def append(self, name: str, line: Mapping[str, Any]) -> None:
+        """Add a line to ``NAME.jsonl``."""
+        if self.write:
+            with (self.run / f"{name}.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def begin_session(self, line: Mapping[str, Any]) -> None:
+        """Note that the run is started or resumed, now."""
+        self.append("sessions", {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line})
 
     def close(self) -> None:
         """Flush and close."""
-        self.tensorboard.close()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The figures gathered since the last line."""
+        return {name: list(values) for name, values in self.figures.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[Tensor]], device: torch.device) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.figures = {name: [value.to(device) for value in values] for name, values in state.items()}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON-lines file; a last one that a killed run left half-written is passed over."""
+    lines = []
+    for text in path.read_text(errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines

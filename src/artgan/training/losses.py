@@ -1,22 +1,35 @@
-"""Adversarial losses, by name."""
+"""Adversarial losses by name, and the R1 penalty."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def discriminator_loss(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+def discriminator_loss(
+    kind: str,
+    real: Sequence[Tensor],
+    fake: Sequence[Tensor],
+    *,
+    real_label: float = 1.0,
+    fake_label: float = 0.0,
+) -> Tensor:
     """What the discriminator minimises; the mean over each head's entries, summed over the heads.
 
-    ``"lsgan"``: ((r - 1)^2 + f^2) / 2 (Mao et al., 2017, halved as in Zhu et al., 2017).
-    ``"hinge"``: max(0, 1 - r) + max(0, 1 + f) (Lim and Ye, 2017).
+    ``"nonsaturating"``: cross-entropy, -log s(r) - log(1 - s(f)) with the sigmoid s (Goodfellow et al., 2014); with
+    other labels a and b than 1 and 0, -a log s(r) - (1 - a) log(1 - s(r)) and the same of f and b (label smoothing:
+    Salimans et al., 2016).
+    ``"lsgan"``: ((r - a)^2 + (f - b)^2) / 2 (Mao et al., 2017, halved as in Zhu et al., 2017).
+    ``"hinge"``: max(0, 1 - r) + max(0, 1 + f) (Lim and Ye, 2017); it has no labels.
     """
-    if kind == "lsgan":
-        losses = [((r - 1).square().mean() + f.square().mean()) / 2 for r, f in zip(real, fake, strict=True)]
+    a, b = real_label, fake_label
+    if kind == "nonsaturating":
+        losses = [_cross_entropy(r, a) + _cross_entropy(f, b) for r, f in zip(real, fake, strict=True)]
+    elif kind == "lsgan":
+        losses = [((r - a).square().mean() + (f - b).square().mean()) / 2 for r, f in zip(real, fake, strict=True)]
     elif kind == "hinge":
         losses = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
     else:
@@ -25,11 +38,44 @@ def discriminator_loss(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]
 
 
 def generator_loss(kind: str, fake: Sequence[Tensor]) -> Tensor:
-    """What the generator minimises: ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f; mean and sum as above."""
-    if kind == "lsgan":
+    """What the generator minimises: ``"nonsaturating"`` -log s(f), ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f.
+
+    Mean and sum as in :func:`discriminator_loss`.
+    """
+    if kind == "nonsaturating":
+        losses = [_cross_entropy(f, 1.0) for f in fake]
+    elif kind == "lsgan":
         losses = [(f - 1).square().mean() for f in fake]
     elif kind == "hinge":
         losses = [-f.mean() for f in fake]
     else:
         raise ValueError(f"unknown adversarial loss {kind!r}")
     return torch.stack(losses).sum()
+
+
+def accuracy(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """How often the logits are on the right side, 0 to 1: the mean over real and fake, entries and heads."""
+    boundary = 0.5 if kind == "lsgan" else 0.0
+    right = [
+        ((r > boundary).float().mean() + (f < boundary).float().mean()) / 2 for r, f in zip(real, fake, strict=True)
+    ]
+    return torch.stack(right).mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Sequence[Tensor]], real: Tensor) -> Tensor:
+    """|gradient of D at the real pictures|^2, the mean over pictures (Mescheder et al., 2018, without gamma / 2).
+
+    D of a picture is the mean over each head's entries, summed over the heads.
+
+    Args:
+        discriminator: N x 3 x H x W pictures to logits, one N x ... tensor a head.
+        real: pictures; no gradient flows further back.
+    """
+    real = real.detach().requires_grad_()
+    total = torch.stack([logits.flatten(1).mean(1).sum() for logits in discriminator(real)]).sum()
+    (gradient,) = torch.autograd.grad(total, real, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
+
+
+def _cross_entropy(logits: Tensor, label: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -1,4 +1,4 @@
-"""The training options that all plugins share."""
+"""The training options that all plugins share, and those that all adversarial ones do. Free of torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class TrainingOptions:
 
     steps: int | None = option(None, "optimisation steps in all; or give --epochs", least=1)
     epochs: int | None = option(None, "passes over the larger set of pictures [default: 200]", least=1)
-    batch: int = option(1, "pictures of each kind in a step", least=1, most=4096)
+    batch: int = option(1, "pictures of each kind that a process takes at once", least=1, most=4096)
+    accumulate: int = option(1, "batches whose gradients are added up for one update", least=1, most=65536)
     size: int = option(256, "side of the square crops, in pixels", least=16, most=4096)
     zoom: float | None = option(
         None,
@@ -23,6 +24,11 @@ class TrainingOptions:
     seed: int = option(0, "seed of networks, draws and noise", least=0, most=2**63 - 1)
     device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best there is]")
     precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
+    compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")
+    channels_last: bool = option(False, "keep tensors in channels-last order, which mixed precision on a GPU likes")
+    workers: int | None = option(
+        None, "processes that read pictures ahead [default: 1, on a GPU 8 or the cores]", least=0, most=256
+    )
     decay_from: float = option(
         0.5, "the learning rate falls linearly to 0 from this share of the steps on", least=0, most=1
     )
@@ -36,13 +42,59 @@ class TrainingOptions:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
 
-    def total_steps(self, pictures: int) -> int:
+    def total_steps(self, pictures: int, processes: int = 1) -> int:
         """The number of steps, where an epoch is a pass over ``pictures`` pictures."""
         if self.steps is not None:
             return self.steps
-        return (self.epochs or 200) * -(-pictures // self.batch)
+        return (self.epochs or 200) * -(-pictures // (self.batch * self.accumulate * processes))
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """What the learning rates are multiplied by at ``step`` of ``steps``: 1, then linearly down to 0."""
         start = self.decay_from * steps
         return 1.0 if step < start else (steps - step) / (steps - start)
+
+
+AUGMENTATIONS = ("color", "translation", "cutout")
+"""What DiffAugment can do, in the order in which it does it."""
+
+
+@dataclass(frozen=True)
+class AdversarialOptions:
+    """What any plugin with discriminators offers; its config inherits from this and may set other defaults.
+
+    :class:`artgan.training.adversarial.Adversary` does what they say.
+    """
+
+    loss: str = option(
+        "nonsaturating",
+        "adversarial loss: nonsaturating (cross-entropy), lsgan (least squares) or hinge",
+        choices=("nonsaturating", "lsgan", "hinge"),
+    )
+    lr: float = option(2e-4, "Adam's learning rate", above=0)
+    lr_discriminator: float | None = option(None, "the discriminators' learning rate [default: as --lr]", above=0)
+    beta1: float = option(0.5, "Adam's beta1", least=0, most=0.9999)
+    beta2: float = option(0.999, "Adam's beta2", least=0, most=0.999999)
+    discriminator_steps: int = option(1, "updates of the discriminators for each of the generators", least=1, most=100)
+    skip_below: float = option(
+        0.0, "the discriminators are not updated while the mean of their losses is under this", least=0
+    )
+    r1: float = option(0.0, "gamma of the R1 gradient penalty; 0 for none (StyleGAN2 at 256 px: 1 to 10)", least=0)
+    r1_every: int = option(16, "the R1 penalty counts, that many times as much, on every so many updates", least=1)
+    real_label: float = option(1.0, "what the discriminators are to say of real pictures (smoothing: 0.9)")
+    fake_label: float = option(0.0, "what the discriminators are to say of generated pictures")
+    diffaugment: str = option(
+        "", "augmentations of all that the discriminators see: color,translation,cutout or some of them"
+    )
+    spectral_norm: bool = option(False, "spectral normalisation of the discriminators' layers")
+
+    def __post_init__(self) -> None:
+        if self.loss == "hinge" and (self.real_label, self.fake_label) != (1.0, 0.0):
+            raise ValueError("the hinge loss has no labels; real_label and fake_label go with nonsaturating and lsgan")
+        unknown = [name for name in self.augmentations if name not in AUGMENTATIONS]
+        if unknown:
+            raise ValueError(f"diffaugment knows {', '.join(AUGMENTATIONS)}, not {unknown[0]!r}")
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The names in ``diffaugment``."""
+        return tuple(name.strip() for name in self.diffaugment.split(",") if name.strip())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
+from artgan.training.options import AdversarialOptions
 
 
 @dataclass(frozen=True)
-class CycleGANConfig:
+class CycleGANConfig(AdversarialOptions):
     """What builds and trains the networks of Zhu et al., 2017 (arXiv:1703.10593), and what we added."""
 
     # The generators.
@@ -32,12 +33,12 @@ class CycleGANConfig:
         "safetensors file with VGG-19's convolutions for the projected discriminator; default: from the Hub, by timm",
     )
     # The losses.
-    loss: str = option("lsgan", "adversarial loss: least squares (the paper's) or hinge", choices=("lsgan", "hinge"))
+    loss: str = option(
+        "lsgan",
+        "adversarial loss: lsgan (least squares, the paper's), hinge or nonsaturating (cross-entropy)",
+        choices=("lsgan", "hinge", "nonsaturating"),
+    )
     lambda_cycle: float = option(10.0, "weight of the cycle loss", least=0)
     lambda_identity: float = option(5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0)
     identity_every: int = option(1, "the identity loss counts on every so many steps", least=1)
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
-    # The optimisers.
-    lr: float = option(2e-4, "Adam's learning rate", above=0)
-    beta1: float = option(0.5, "Adam's beta1", least=0, most=0.9999)
-    beta2: float = option(0.999, "Adam's beta2", least=0, most=0.999999)

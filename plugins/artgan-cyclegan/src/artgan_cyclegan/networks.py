@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.features import VGG19, load_vgg19
 from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.training.adversarial import normalise_spectrally
 from artgan_cyclegan.config import CycleGANConfig
 
 
@@ -120,6 +121,7 @@ class PatchDiscriminator(Discriminator):
     def __init__(self, width: int = 64, layers: int = 3, shrink: int = 1) -> None:
         super().__init__()
         self.shrink = shrink
+        self.minimum_size = 3 * 2**layers * shrink  # what is left must be 3 x 3: the last two layers take 1 each
         parts: list[nn.Module] = [
             nn.Conv2d(3, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
@@ -168,9 +170,9 @@ class ProjectedDiscriminator(Discriminator):
             )
             for channels in features.channels
         )
-        self.pixels = nn.ModuleList(
-            [PatchDiscriminator(width // 2, layers=2), PatchDiscriminator(width // 2, layers=1, shrink=4)]
-        )
+        pixels = [PatchDiscriminator(width // 2, layers=2), PatchDiscriminator(width // 2, layers=1, shrink=4)]
+        self.pixels = nn.ModuleList(pixels)
+        self.minimum_size = max(part.minimum_size for part in pixels)
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """Pictures N x 3 x H x W to themselves and their layer-normalised VGG-19 features, N x C x h x w each."""
@@ -211,9 +213,14 @@ def build(config: CycleGANConfig) -> Networks:
         features = load_vgg19(ProjectedDiscriminator.layers, config.features)
 
     def discriminator() -> Discriminator:
+        built: Discriminator
         if features is None:
-            return PatchDiscriminator(config.discriminator_width)
-        return ProjectedDiscriminator(features, config.discriminator_width)
+            built = PatchDiscriminator(config.discriminator_width)
+        else:
+            built = ProjectedDiscriminator(features, config.discriminator_width)
+        if config.spectral_norm:
+            normalise_spectrally(built)
+        return built
 
     return Networks(
         generators={"paintings": build_generator(config), "photos": build_generator(config)},

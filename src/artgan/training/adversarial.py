@@ -1,0 +1,101 @@
+"""The discriminators' side of adversarial training, with all that :class:`AdversarialOptions` names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
+
+from artgan.interfaces import Discriminator, Run
+from artgan.training.augment import augment
+from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
+from artgan.training.options import AdversarialOptions
+
+
+class Adversary:
+    """All discriminators of a model as one opponent of its generators.
+
+    A trainer's step calls :meth:`generator_loss` for each picture tensor that is to fool a discriminator, if it is
+    the :meth:`generators_turn`, and :meth:`step` for the discriminators to learn. It makes :attr:`optimizer` one of
+    its optimisers and :attr:`rounds` its rounds.
+    """
+
+    def __init__(self, discriminators: Mapping[str, Discriminator], options: AdversarialOptions, run: Run) -> None:
+        self.discriminators = discriminators
+        self.options = options
+        self.run = run
+        self.rounds = options.discriminator_steps
+        self.optimizer = adam(discriminators.values(), options, options.lr_discriminator)
+        self._seen: dict[str, list[Tensor]] = {}
+
+    def generators_turn(self, index: int) -> bool:
+        """Whether the generators learn in the round ``index``: in the last one of each step."""
+        return (index + 1) % self.rounds == 0
+
+    def generator_loss(self, name: str, made: Tensor) -> Tensor:
+        """How far N x 3 x H x W generated pictures are from fooling the discriminator ``name``, a scalar."""
+        discriminator = self.discriminators[name]
+        observed = discriminator.observe(self._augment(made))
+        self._seen[name] = [features.detach() for features in observed]
+        return generator_loss(self.options.loss, discriminator.judge(observed))
+
+    def step(self, index: int, real: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One update of all discriminators; see :meth:`artgan.interfaces.Trainer.step` for what it returns.
+
+        Args:
+            index: of the round.
+            real: by discriminator, N x 3 x H x W pictures.
+            made: the same of generated ones. A discriminator that is left out judges those that
+                :meth:`generator_loss` saw last, without observing them again.
+        """
+        options = self.options
+        losses, figures, penalties = {}, {}, {}
+        for name, pictures in real.items():
+            discriminator = self.discriminators[name]
+            with torch.no_grad():  # what observe() does holds nothing to train
+                pictures = self._augment(pictures)
+                observed = discriminator.observe(pictures)
+                if name in made:
+                    seen: Sequence[Tensor] = discriminator.observe(self._augment(made[name]))
+                else:
+                    seen = self._seen[name]
+            says_real, says_fake = discriminator.judge(observed), discriminator.judge(seen)
+            losses[f"discriminator/{name}"] = discriminator_loss(
+                options.loss, says_real, says_fake, real_label=options.real_label, fake_label=options.fake_label
+            )
+            figures[f"accuracy/{name}"] = accuracy(options.loss, says_real, says_fake)
+            if options.r1 and index % options.r1_every == 0:
+                with torch.autocast(pictures.device.type, enabled=False):  # squares of gradients need the range
+                    penalties[f"r1/{name}"] = options.r1 / 2 * r1_penalty(discriminator, pictures.float())
+        self._seen.clear()
+        adversarial = torch.stack(list(losses.values()))
+        total = adversarial.sum()
+        if penalties:  # lazily (Karras et al., 2020): seldom, but as much in the mean
+            total = total + options.r1_every * torch.stack(list(penalties.values())).sum()
+        gate = (adversarial.detach().mean(), options.skip_below) if options.skip_below else None
+        self.run.minimise(total, self.optimizer, gate=gate)
+        return {name: figure.detach() for name, figure in (losses | figures | penalties).items()}
+
+    def _augment(self, pictures: Tensor) -> Tensor:
+        return augment(pictures, self.options.augmentations)
+
+
+def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | None = None) -> torch.optim.Adam:
+    """Adam over the trainable parameters of some networks, fused on a GPU; ``lr`` overrides the option."""
+    parameters = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
+    fused = all(p.is_cuda for p in parameters) or None
+    return torch.optim.Adam(parameters, lr or options.lr, betas=(options.beta1, options.beta2), fused=fused)
+
+
+def normalise_spectrally(module: nn.Module) -> None:
+    """Divide the weights of all convolutions and linear layers by their spectral norm (Miyato et al., 2018).
+
+    In place; by one power iteration a step, whose vectors are buffers. Layers that have it already are left alone.
+    """
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+    for part in list(module.modules()):
+        if isinstance(part, kinds) and not is_parametrized(part, "weight"):
+            spectral_norm(part)
