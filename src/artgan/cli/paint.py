@@ -73,14 +73,26 @@ def paint(
 
 
 def compare(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, one column each.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...|RUN...", help="Photos, one column each; or folders of runs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet; for runs, the page (.html).")],
     models: Annotated[str, typer.Option(help="Names of models, separated by commas.")] = "monet",
     device: Device = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
 ) -> None:
-    """Draw the same photos in several styles, labelled, on one sheet."""
+    """Draw the same photos in several styles, labelled, on one sheet; or lay training runs side by side on a page."""
+    from artgan.reports.run import is_run, write_comparison
+
+    if any(is_run(path) for path in inputs):
+        write_comparison(inputs, out, overwrite=overwrite)
+        print(out)
+    else:
+        _compare_styles(inputs, out, models, device, size, overwrite)
+
+
+def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
     from PIL.Image import Image
 
     from artgan import images, sheets

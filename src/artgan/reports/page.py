@@ -25,8 +25,11 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     )
     page = environment.get_template(template).render(**values)
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(page, encoding="utf-8", errors="replace")
-    beside.replace(path)
+    try:
+        beside.write_text(page, encoding="utf-8", errors="replace")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def figure_svg(figure: Figure) -> Markup:

@@ -1,0 +1,15 @@
+"""``artgan report``: the page of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]) -> None:
+    """Write RUN/report.html anew: samples, losses, times and configuration of a training run."""
+    from artgan.reports.run import write_run_report
+
+    print(write_run_report(run))

@@ -1,0 +1,187 @@
+"""What a run's folder holds, read for reports: what is missing, odd or, after a kill, half written is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+Curve: TypeAlias = "dict[int, float]"
+"""A value at steps, in their order."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A training run, as far as its folder tells.
+
+    Attributes:
+        folder: where it is.
+        config: what ``config.yaml`` says: plugin, config, training, data.
+        config_text: that file as it is.
+        losses: by name.
+        rates: learning rates by name.
+        seconds: of a step, mean over those since the step before in the curve.
+        metrics: by name.
+        sessions: the start and each resumption.
+        health: what was noticed, in the order of the steps.
+        sheets: sample sheets by step.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    config_text: str
+    losses: Mapping[str, Curve]
+    rates: Mapping[str, Curve]
+    seconds: Curve
+    metrics: Mapping[str, Curve]
+    sessions: Sequence[Mapping[str, Any]]
+    health: Sequence[Mapping[str, Any]]
+    sheets: Mapping[int, Path]
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        return str(self.config.get("plugin", "unknown plugin"))
+
+    @property
+    def data(self) -> Mapping[str, Mapping[str, Any]]:
+        """Folder, number of pictures and fingerprint of each domain."""
+        return {str(name): mapping(domain) for name, domain in mapping(self.config.get("data")).items()}
+
+    @property
+    def last_session(self) -> Mapping[str, Any]:
+        """How it was started or resumed last; empty if that is not known."""
+        return self.sessions[-1] if self.sessions else {}
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps of one pass over the larger set of pictures."""
+        pictures = max((_count(domain.get("pictures")) or 0 for domain in self.data.values()), default=0)
+        training = mapping(self.config.get("training"))
+        factors = (training.get("batch"), training.get("accumulate"), self.last_session.get("processes"))
+        at_once = math.prod(_count(factor) or 1 for factor in factors)
+        return -(-pictures // at_once) or None
+
+    @property
+    def steps(self) -> int | None:
+        """Steps that the run is to take."""
+        training = mapping(self.config.get("training"))
+        told = _count(self.last_session.get("steps")) or _count(training.get("steps"))
+        epochs = _count(training.get("epochs"))
+        return told or (epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None)
+
+    @property
+    def done(self) -> int:
+        """Steps taken, as far as a line, a sheet or a checkpoint shows it."""
+        named = (_step_of(path) for path in self.folder.glob("checkpoints/step-*"))
+        steps = [step for curve in self.losses.values() for step in curve] + [s for s in named if s is not None]
+        return max([0, _count(self.last_session.get("step")) or 0, *steps, *self.sheets])
+
+    def epoch(self, step: int) -> float | None:
+        """Passes over the larger set of pictures after ``step`` steps."""
+        return step / self.steps_per_epoch if self.steps_per_epoch else None
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Time of all steps; those that were taken twice, before and after a kill, count once."""
+        befores = [0, *self.seconds]
+        parts = ((step - before) * mean for before, (step, mean) in zip(befores, self.seconds.items(), strict=False))
+        return sum(parts) if self.seconds else None
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Mean over the run."""
+        return self.total_seconds / max(self.seconds) if self.total_seconds is not None else None
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Mean over the run."""
+        if self.seconds_per_step is None or self.steps_per_epoch is None:
+            return None
+        return self.seconds_per_step * self.steps_per_epoch
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read what there is of a run; nothing that is missing or damaged is an error."""
+    log = _lines(folder / "log.jsonl")
+    timing = [{**line, "seconds": {"step": line.get("seconds")}} for line in _lines(folder / "timing.jsonl")]
+    text = _text(folder / "config.yaml")
+    sheets = {_step_of(path): path for path in folder.glob("samples/step-*.jpg")}
+    return RunRecord(
+        folder=folder,
+        config=_yaml(text),
+        config_text=text,
+        losses=_curves(log, "losses"),
+        rates=_curves(log, "rates"),
+        seconds=_curves(timing, "seconds").get("step", {}),
+        metrics=_curves(_lines(folder / "metrics.jsonl"), "metrics"),
+        sessions=_lines(folder / "sessions.jsonl"),
+        health=sorted(_lines(folder / "health.jsonl"), key=lambda line: int(line["step"])),
+        sheets={step: sheets[step] for step in sorted(step for step in sheets if step is not None)},
+    )
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, under dotted names."""
+    if not isinstance(value, Mapping):
+        yield prefix, value
+        return
+    for key, inner in value.items():
+        yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _yaml(text: str) -> Mapping[str, Any]:
+    try:
+        return mapping(yaml.safe_load(text))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log: objects with a step."""
+    found = []
+    for line in _text(path).splitlines():
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and (value.get("step") == 0 or _count(value.get("step"))):
+            found.append(value)
+    return found
+
+
+def _curves(lines: Sequence[Mapping[str, Any]], key: str) -> dict[str, Curve]:
+    """The numbers under ``key`` by name and step; of two lines for one step the later counts."""
+    curves: dict[str, Curve] = {}
+    for line in lines:
+        for name, value in mapping(line.get(key)).items():
+            if isinstance(value, int | float) and abs(value) < 1e30:  # false for NaN too
+                curves.setdefault(name, {})[line["step"]] = float(value)
+    return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 < value < 10**12 else None
+
+
+def _step_of(path: Path) -> int | None:
+    match = re.fullmatch(r"step-(\d{1,12})", path.stem)
+    return int(match[1]) if match else None
