@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from artgan.cli import paint, train, zoo
+from artgan.cli import data, paint, report, train, zoo
 
 app = typer.Typer(
     name="artgan",
@@ -40,4 +40,6 @@ app.command()(zoo.models)
 app.command()(zoo.show)
 app.command()(zoo.plugins)
 app.command()(zoo.doctor)
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.command()(report.report)

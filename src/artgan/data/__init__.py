@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from artgan import images
+from artgan.data.archives import TarPictures, ZipPictures
 from artgan.data.draws import Draws
 from artgan.data.folders import PictureFolder
+from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.pictures import PictureSet
+from artgan.data.tfrecord import SUFFIXES, TFRecordPictures, record_files
+from artgan.errors import PictureError
 
-__all__ = ["Draws", "PictureFolder", "PictureSet", "open_pictures"]
+__all__ = [
+    "Draws",
+    "HubPictures",
+    "PictureFolder",
+    "PictureSet",
+    "TFRecordPictures",
+    "TarPictures",
+    "ZipPictures",
+    "open_pictures",
+]
+
+_ARCHIVE = re.compile(r"(?P<path>.+?\.(?P<kind>zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz))(:(?P<folder>.+))?", re.I)
 
 
 def open_pictures(location: str | Path) -> PictureSet:
-    """The pictures of a location: a folder.
+    """The pictures of a location, whatever it is.
+
+    Args:
+        location: one of
+
+            - a folder of pictures, or of TFRecord files;
+            - a zip or tar archive, plain or compressed: ``FILE.zip``, or ``FILE.zip:FOLDER`` for a folder in it;
+            - a TFRecord file: ``FILE.tfrec`` or ``FILE.tfrecord``;
+            - a data set of the Hugging Face Hub: ``hf-hub:ORG/NAME[@REVISION][:SPLIT[/COLUMN]]``.
 
     Raises:
         PictureError: there is nothing of that name, nothing in it, or it is damaged.
     """
-    return PictureFolder(location)
+    text, path = str(location), Path(location)
+    if text.startswith(PREFIX):
+        return HubPictures(text)
+    if path.is_dir():
+        if record_files(path) and not any(images.is_picture(inside) for inside in path.rglob("*")):
+            return TFRecordPictures(path)
+        return PictureFolder(path)
+    if path.suffix.lower() in SUFFIXES:
+        return TFRecordPictures(path)
+    archive = _ARCHIVE.fullmatch(text)
+    if archive is not None:
+        kind = ZipPictures if archive["kind"].lower() == "zip" else TarPictures
+        return kind(archive["path"], archive["folder"] or "")
+    if not path.exists():
+        raise PictureError(f"{location}: no such folder or file")
+    raise PictureError(
+        f"{location}: not a set of pictures; artgan reads folders, .zip, .tar (also .gz, .bz2, .xz), "
+        f".tfrec and .tfrecord files, and {PREFIX}ORG/NAME"
+    )

@@ -12,15 +12,17 @@ from torch.utils.data import Dataset
 
 
 class Draws(Dataset[dict[str, Tensor]]):
-    """The batches of a training run by step number: each domain drawn on its own, never zipped to the shorter.
+    """The batches of a training run by number: each domain drawn on its own, never zipped to the shorter.
 
-    A batch depends on the seed and the step alone, so that a run resumed at step k sees what it would have seen.
+    A batch depends on seed, process and number alone, so that a resumed run sees what it would have seen.
 
     Args:
         domains: pictures by domain.
         size: side of the square crops, in pixels. A picture with a shorter side is enlarged to fit.
         batch: pictures of each domain in a batch.
         seed: of all draws.
+        batches: how many there are in all.
+        process: of several that train together, each with draws of its own.
         zoom: the short side is first resized to between ``size`` and this many times ``size`` (at random, but
             never enlarged beyond what fits); None crops at the picture's own scale.
     """
@@ -32,22 +34,24 @@ class Draws(Dataset[dict[str, Tensor]]):
         size: int,
         batch: int,
         seed: int,
-        steps: int,
+        batches: int,
         zoom: float | None = None,
+        process: int = 0,
     ) -> None:
         self.domains = domains
         self.size = size
         self.batch = batch
         self.seed = seed
-        self.steps = steps
+        self.batches = batches
         self.zoom = zoom
+        self.process = process
 
     def __len__(self) -> int:
-        return self.steps
+        return self.batches
 
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         """For each domain a B x 3 x S x S uint8 tensor."""
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, self.process, number))
         return {
             name: torch.stack([self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)])
             for name, pictures in self.domains.items()
@@ -85,4 +89,4 @@ def centre_crop(picture: Image.Image, size: int) -> Tensor:
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """uint8 batches to float pictures in [-1, 1] on ``device``."""
-    return {name: pixels.to(device).float().div_(127.5).sub_(1.0) for name, pixels in batch.items()}
+    return {name: pixels.to(device, non_blocking=True).float().div_(127.5).sub_(1.0) for name, pixels in batch.items()}

@@ -1,0 +1,250 @@
+"""Public sets of pictures that can be downloaded by name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from artgan.errors import PictureError
+from artgan.progress import progress
+
+MIRROR = "ARTGAN_DATA_MIRROR"
+"""The environment variable with another address to fetch the files from; their names stay."""
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A file that holds a set of pictures.
+
+    Attributes:
+        name: what it is called here.
+        url: where it is.
+        summary: what is in it, in a line.
+        licence: what is known of the rights to it.
+        sha256: of the file, in hexadecimal; None where its authors publish none.
+        max_bytes: a larger file is refused.
+    """
+
+    name: str
+    url: str
+    summary: str
+    licence: str
+    sha256: str | None = None
+    max_bytes: int = 1 << 30
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+def _cyclegan(name: str, painter: str) -> PublicSet:
+    return PublicSet(
+        name,
+        f"http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/{name}.zip",
+        f"the CycleGAN authors' photos of landscapes (trainB, testB) and {painter} (trainA, testA)",
+        "none stated: photos from Flickr, paintings from WikiArt; rights stay with their holders",
+    )
+
+
+PUBLIC: Mapping[str, PublicSet] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            _cyclegan("monet2photo", "paintings by Monet"),
+            _cyclegan("vangogh2photo", "paintings by Van Gogh"),
+            _cyclegan("cezanne2photo", "paintings by Cezanne"),
+            _cyclegan("ukiyoe2photo", "ukiyo-e prints"),
+        )
+    }
+)
+"""The sets by name."""
+
+_MB = 1_000_000
+_TIMEOUT = 30  # seconds without a byte
+_TRIES = 4  # in a row that bring nothing
+_PAUSE = 1.0  # seconds before another try, and twice as many before the next
+
+
+class _Cut(Exception):
+    """The transfer broke off, or the server is out of order: worth another try."""
+
+
+def fetch(name: str, folder: str | Path) -> Path:
+    """Download a public set, or go on with a download that broke off.
+
+    The file is left as it is: artgan reads archives in place. One that is already there is not fetched again.
+
+    Args:
+        name: a key of :data:`PUBLIC`.
+        folder: where to put the file; it is made if need be.
+
+    Returns:
+        The file. It appears there complete or not at all; what has come so far is kept beside it, hidden.
+
+    Raises:
+        PictureError: no such set, no connection, refused by the server, too large, damaged, or no room.
+    """
+    if name not in PUBLIC:
+        near = difflib.get_close_matches(name, PUBLIC, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PUBLIC)}"
+        raise PictureError(f"{name}: no such public set; {hint}")
+    entry = PUBLIC[name]
+    mirror = os.environ.get(MIRROR)
+    url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
+    if not re.match("https?://", url):
+        raise PictureError(f"{MIRROR}: must begin with http:// or https://, not {mirror!r}")
+    target = Path(folder) / entry.file
+    beside = target.with_name(f".{entry.file}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            _download(entry, url, beside)
+            _verify(entry, url, beside)
+            os.replace(beside, target)
+            _validator(beside).unlink(missing_ok=True)
+    except OSError as error:  # those of the network do not come here
+        raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return target
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _verify(entry: PublicSet, url: str, path: Path) -> None:
+    """Raises unless it is the right file; then what has come is of no use and is removed."""
+    problem = None
+    if entry.sha256 is not None and (found := checksum(path)) != entry.sha256:
+        problem = f"its SHA-256 is {found}, not {entry.sha256}"
+    elif not zipfile.is_zipfile(path):
+        problem = "it is not a zip archive"
+    if problem:
+        _forget(path)
+        raise PictureError(f"{url}: the file that came is not {entry.name}: {problem}")
+
+
+def _validator(path: Path) -> Path:
+    """The file that has the ETag or date of what ``path`` is the beginning of."""
+    return path.with_name(path.name + ".etag")
+
+
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _validator(path).unlink(missing_ok=True)
+
+
+def _download(entry: PublicSet, url: str, path: Path) -> None:
+    """Complete ``path``, in as many requests as it takes while each of them brings something."""
+    failed = 0
+    while True:
+        before = _size(path)
+        try:
+            _request(entry, url, path)
+            return
+        except _Cut as cut:
+            failed = 0 if _size(path) > before else failed + 1
+            if failed >= _TRIES:
+                got = f"; {_size(path) / _MB:,.1f} MB have come: run it again to go on" if _size(path) else ""
+                raise PictureError(f"{url}: cannot be fetched ({cut}){got}") from None
+        time.sleep(_PAUSE * 2 ** max(0, failed - 1))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _request(entry: PublicSet, url: str, path: Path) -> None:
+    """One request for what is missing; raises :class:`_Cut` if it did not bring all of that."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "artgan"}
+    note = _validator(path)
+    start = _size(path) if note.exists() else 0
+    if start:  # If-Range: the server sends the whole file if it is not the same any more
+        headers |= {"Range": f"bytes={start}-", "If-Range": note.read_text("latin-1")}
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # what has come is as long as the file or longer: start again
+            _forget(path)
+        if error.code in (408, 416, 429) or error.code >= 500:
+            raise _Cut(f"status {error.code}") from None
+        raise PictureError(f"{url}: the server refuses it (status {error.code}: {error.reason})") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _Cut(_reason(error)) from None
+    except ValueError:
+        raise PictureError(f"{url}: not an address") from None
+    with response:
+        if response.status != 206:
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            _forget(path)
+            raise _Cut("the server sent another part than it was asked for")
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        _check_size(entry, url, total or 0, path)
+        with (
+            path.open("r+b" if start else "wb") as file,
+            progress(f"{entry.name} (MB)", (total or entry.max_bytes) // _MB, done=start // _MB) as advance,
+        ):
+            if start:
+                file.seek(start)
+            else:  # not before the file is empty: it may have been the beginning of another
+                _note_validator(response, note)
+            _copy(response, file, advance, lambda size: _check_size(entry, url, size, path))
+        if total is not None and _size(path) != total:
+            raise _Cut(f"broke off at {_size(path) / _MB:,.1f} of {total / _MB:,.1f} MB")
+
+
+def _note_validator(response: Any, note: Path) -> None:
+    etag = response.headers.get("ETag", "")
+    validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    if validator:
+        note.write_text(validator, "latin-1")
+    else:  # nothing tells whether the rest will belong to the same file
+        note.unlink(missing_ok=True)
+
+
+def _copy(response: Any, file: Any, advance: Callable[[], None], check: Callable[[int], None]) -> None:
+    while True:
+        try:
+            piece = response.read(1 << 16)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Cut(_reason(error)) from None
+        if not piece:
+            return
+        before = file.tell()
+        check(before + len(piece))
+        file.write(piece)
+        for _ in range(file.tell() // _MB - before // _MB):
+            advance()
+
+
+def _check_size(entry: PublicSet, url: str, size: int, path: Path) -> None:
+    if size > entry.max_bytes:
+        _forget(path)
+        raise PictureError(
+            f"{url}: has more than the {entry.max_bytes / _MB:,.0f} MB that {entry.name} may have; it is another file"
+        )
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", None) or error
+    return getattr(inner, "strerror", None) or str(inner) or type(error).__name__
