@@ -114,7 +114,7 @@ def _train(plugin: str, config: dict[str, Any], training: dict[str, Any], folder
         parse(TrainingOptions, training, where="training"),
         folders,
         out,
-        resume=(out / "checkpoints").exists() and any((out / "checkpoints").glob("step-*")),
+        resume=(out / "config.yaml").exists(),
     )
 
 
@@ -174,10 +174,6 @@ def _killed_and_resumed(points: list[int], rng: random.Random, processes: int, o
                 kills += 1
         for process in started:
             process.join(60)
-        if not any((out / "checkpoints").glob("step-*")):  # killed before its first checkpoint: it starts anew
-            import shutil
-
-            shutil.rmtree(out, ignore_errors=True)
     _finish(_start(processes, *arguments, out))
     return kills
 

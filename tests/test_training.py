@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 from safetensors.torch import load_file
 
 import artgan
-from artgan.data import Draws, PictureFolder
+from artgan.config import parse
+from artgan.data import PictureFolder
+from artgan.data.draws import Draws
 from artgan.errors import PictureError, TrainingError
 from artgan.interfaces import Generator
+from artgan.plugin import resolve
 from artgan.training import checkpoint
+from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA
 from artgan.training.options import TrainingOptions
 
@@ -122,10 +129,15 @@ def test_bad_calls_give_one_line_and_leave_nothing(folders: list[str], tmp_path:
         ([*folders, "-o", str(tmp_path / "taken")], "not a new or empty folder"),
         ([*folders, *run, "--resume"], "cannot read the run's configuration"),
         ([*folders, *run, "--config", str(tmp_path / "odd.yaml")], "did you mean 'width'"),
-        ([*folders, *run, "--loss", "wgan"], "must be one of lsgan, hinge"),
+        ([*folders, *run, "--loss", "wgan"], "must be one of lsgan, hinge, nonsaturating"),
         ([*folders, *run, "--steps", "1", "--epochs", "1"], "steps or epochs, not both"),
         ([*folders, *run, "--preset", "huge"], "has the presets paper, compact"),
         ([*folders, *run, "--device", "warp"], "warp"),
+        ([*folders, *run, "--size", "16"], "these networks need pictures of at least 24 x 24 pixels"),
+        ([*folders, *run, "--size", "33"], "need a multiple of 4"),
+        ([*folders, *run, "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
+        ([*folders, *run, "--diffaugment", "rainbow"], "not 'rainbow'"),
+        ([*folders, *run, "--loss", "hinge", "--real-label", "0.9"], "the hinge loss has no labels"),
     ]
     for arguments, told in cases:
         done = train(*arguments)
@@ -133,6 +145,151 @@ def test_bad_calls_give_one_line_and_leave_nothing(folders: list[str], tmp_path:
         assert told in done.stderr, (arguments, done.stderr)
         assert not (tmp_path / "run").exists(), arguments
     assert [p.name for p in (tmp_path / "taken").iterdir()] == ["precious"]
+
+
+@pytest.mark.slow
+def test_one_picture_is_enough_and_small_ones_are_enlarged(tmp_path: Path) -> None:
+    for name in ("photos", "paintings"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 30), "teal").save(tmp_path / name / "only.png")
+    done = train(
+        "--photos",
+        tmp_path / "photos",
+        "--paintings",
+        tmp_path / "paintings",
+        "-o",
+        tmp_path / "run",
+        "--steps",
+        "2",
+        *TINY,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_is_interrupted_between_steps_and_says_how_to_go_on(folders: list[str], tmp_path: Path) -> None:
+    for number, name in ((signal.SIGINT, "int"), (signal.SIGTERM, "term")):
+        out = tmp_path / name
+        command = [*ARTGAN, "train", "cyclegan", *folders, "-o", str(out), "--steps", "100000", *TINY]
+        running = subprocess.Popen(
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        while not (out / "timing.jsonl").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(number)
+        _, told = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert told.strip().endswith(f"interrupted; go on with: artgan train cyclegan -o {out} --resume")
+        newest = checkpoint.newest(out / "checkpoints")
+        logged = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+        assert checkpoint.step_of(newest) == logged[-1]
+        assert (out / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_run_with_one_line_and_the_last_checkpoint_intact(
+    folders: list[str], tmp_path: Path
+) -> None:
+    """No file may grow over a limit that the first checkpoint's files are under and a log of all steps is over."""
+    out = tmp_path / "run"
+    first = train(*folders, "-o", out, "--steps", "4", "--checkpoint-every", "2", *TINY)
+    assert first.returncode == 0
+    good = checkpoint.newest(out / "checkpoints")
+    before = {path.name: path.read_bytes() for path in good.iterdir()}
+    limit = max(len(data) for data in before.values()) // 2  # the next checkpoint does not fit
+    command = [*ARTGAN, "train", "cyclegan", "-o", str(out), "--resume", "--steps", "8"]
+    done = subprocess.run(
+        ["prlimit", f"--fsize={limit}", *command] if shutil.which("prlimit") else pytest.skip("no prlimit here"),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{out}: cannot be written" in done.stderr
+    assert "the last checkpoint is intact" in done.stderr
+    assert checkpoint.newest(out / "checkpoints") == good
+    assert {path.name: path.read_bytes() for path in good.iterdir()} == before
+    again = train("-o", out, "--resume", "--steps", "8")
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_a_resume_with_other_pictures_or_another_plugin_is_refused(folders: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert train(*folders, "-o", out, "--steps", "1", *TINY).returncode == 0
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other = ["--photos", folders[3], "--paintings", folders[3]]
+    done = train(*other, "-o", out, "--resume")
+    assert done.returncode == 2
+    assert "cannot resume with another data: photos was" in done.stderr
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("plugin: cyclegan", "plugin: dcgan"))
+    done = train("-o", out, "--resume")
+    assert done.returncode == 2
+    assert "cannot resume with another plugin: was 'dcgan', now 'cyclegan'" in done.stderr
+    assert {path for path in out.rglob("*") if path.is_file()} == kept.keys()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folders: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = train(*folders, "-o", out, "--steps", "200", "--checkpoint-every", "1", "--lr", "1e38", *TINY)
+    assert done.returncode == 2, done.stderr
+    assert "is no longer finite" in done.stderr
+    assert "--lr" in done.stderr
+    for path in (out / "checkpoints").glob("step-*/shared.safetensors"):
+        assert all(torch.isfinite(t).all() for t in load_file(path).values() if t.is_floating_point())
+
+
+def test_bf16_is_refused_where_the_cpu_does_not_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from artgan.training import devices
+
+    monkeypatch.setattr(devices, "_cpu_has_bf16", lambda: False)
+    with pytest.raises(TrainingError, match="no bf16 instructions"):
+        devices.accelerator_for(TrainingOptions(precision="bf16", device="cpu"))
+
+
+def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
+    """Two batches of one picture make the update that one of two makes, where a loss is a mean over pictures."""
+    from artgan_cyclegan import plugin
+
+    from artgan.training.session import Session
+
+    pictures = {name: torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8) for name in ("photos", "paintings")}
+    config = parse(
+        resolve(plugin, "config"), {"width": 4, "blocks": 1, "discriminator_width": 4, "pool": 0}, where="test"
+    )
+    found = []
+    for options in (
+        TrainingOptions(device="cpu", batch=2, steps=1),
+        TrainingOptions(device="cpu", batch=1, accumulate=2, steps=1),
+    ):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+        session = Session(plugin, config, options, 1, accelerator_for(options), tmp_path)
+        # Adam turns tiny gradients into steps of full length: plain descent shows the gradient itself.
+        sgd = {}
+        for kind in session.trainer.optimizers:
+            of_kind = (network for name, network in session.networks.items() if name.startswith(kind[:-1]))
+            sgd[kind] = torch.optim.SGD([p for network in of_kind for p in network.parameters()], 1.0)
+        session.trainer.adversary.optimizer = sgd["discriminators"]
+        session.trainer.optimizers = sgd
+        session.trainer.run.minimise.take(sgd)
+        session.base_rates = {name: [1.0] for name in sgd}
+        parts = torch.arange(2).chunk(options.accumulate)
+        batches = ({name: p[part] for name, p in pictures.items()} for part in parts)
+        before = torch.nn.utils.parameters_to_vector(session.generators["paintings"].parameters()).detach()
+        session.step(1, batches)
+        after = torch.nn.utils.parameters_to_vector(session.generators["paintings"].parameters()).detach()
+        found.append(after - before)
+    assert found[0].abs().max() > 1e-4
+    assert (found[0] - found[1]).norm() < 1e-3 * found[0].norm()
 
 
 def test_draws_depend_on_seed_and_step_alone_and_take_each_domain_afresh(folders: list[str]) -> None:

@@ -147,7 +147,7 @@ def _decode_file(path: Path, max_pixels: int) -> Picture:
             raise PictureError(f"{path}: is a device, pipe or socket, not a picture file")
         if status.st_size == 0:
             raise PictureError(f"{path}: is empty (0 bytes); fetch or export it again")
-        with path.open("rb") as file, _open_image(file) as image:
+        with path.open("rb") as file, open_image(file) as image:
             return _decode_image(image, str(path), max_pixels)
     except PictureError:
         raise
@@ -167,7 +167,7 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pic
     if not data:
         raise PictureError(f"{name}: is empty (0 bytes); fetch or export it again")
     try:
-        with _open_image(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             return _decode_image(image, name, max_pixels)
     except PictureError:
         raise
@@ -182,10 +182,15 @@ _opening = threading.Lock()
 
 
 @contextmanager
-def _open_image(file: io.BufferedReader | io.BytesIO) -> Iterator[Image.Image]:
-    """Read the header. The limit on the size is ours: Pillow's own does not name the size."""
+def open_image(file: io.BufferedReader | io.BytesIO) -> Iterator[Image.Image]:
+    """Read the header of a file that is a picture; the pixels come with ``load()``, the caller limits their number.
+
+    Raises:
+        Exception: nearly any, as Pillow does on broken files.
+    """
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of broken metadata; what matters is whether the pixels can be read
+        # The limit on the size is ours: Pillow's own does not name the size.
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(file, formats=_FORMAT_NAMES)

@@ -110,7 +110,8 @@ def _describe(field: dataclasses.Field[Any]) -> str:
 def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
     """Merge, from weakest to strongest: the stored run or the file, the preset, the command line."""
     from artgan.config import parse
-    from artgan.training.loop import read_run_config, train
+    from artgan.training.folder import read_run_config
+    from artgan.training.loop import train
     from artgan.training.options import TrainingOptions
 
     out, resume = given.get("out"), given["resume"]

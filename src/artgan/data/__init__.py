@@ -1,4 +1,4 @@
-"""Pictures to train and measure on."""
+"""Pictures to train and measure on. Free of torch, but for the random crops in :mod:`artgan.data.draws`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from artgan import images
 from artgan.data.archives import TarPictures, ZipPictures
-from artgan.data.draws import Draws
 from artgan.data.folders import PictureFolder
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.pictures import PictureSet
@@ -15,7 +14,6 @@ from artgan.data.tfrecord import SUFFIXES, TFRecordPictures, record_files
 from artgan.errors import PictureError
 
 __all__ = [
-    "Draws",
     "HubPictures",
     "PictureFolder",
     "PictureSet",

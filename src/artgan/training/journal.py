@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,6 @@ class Journal:
         if self.write:
             with (self.run / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
-
-    def begin_session(self, line: Mapping[str, Any]) -> None:
-        """Note that the run is started or resumed, now."""
-        self.append("sessions", {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line})
 
     def close(self) -> None:
         """Flush and close."""

@@ -1,0 +1,108 @@
+"""A run's folder: its ``config.yaml``, and what is noted of each start."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import Accelerator
+
+from artgan import config as configs
+from artgan.data import PictureSet
+from artgan.errors import TrainingError
+from artgan.plugin import Plugin, find_plugins
+from artgan.training.options import TrainingOptions
+
+
+def description(
+    plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureSet]
+) -> dict[str, Any]:
+    """The resolved configuration of a run, as ``config.yaml`` holds it."""
+    return {
+        "plugin": plugin.name,
+        "config": configs.to_dict(config),
+        "training": asdict(options),
+        "data": {
+            name: {"folder": str(p.location), "pictures": len(p), "fingerprint": p.fingerprint()}
+            for name, p in domains.items()
+        },
+    }
+
+
+def settle(out: Path, wanted: dict[str, Any], *, resume: bool, accelerator: Accelerator) -> None:
+    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on."""
+    path = out / "config.yaml"
+    if resume:
+        stored = read_run_config(out)
+        for section, new in wanted.items():
+            length = {key: new[key] for key in ("steps", "epochs")} if section == "training" else {}
+            old = {**stored[section], **length} if length and isinstance(stored[section], dict) else stored[section]
+            if old != new:
+                raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(old, new)}")
+    try:
+        if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
+        accelerator.wait_for_everyone()  # all have looked
+        if not accelerator.is_main_process:
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        beside.write_text(yaml.safe_dump(wanted, sort_keys=False))
+        beside.replace(path)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot write the run's folder: {error.strerror}") from None
+
+
+def _difference(old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        changed = [key for key in new if old.get(key) != new[key]]
+        return ", ".join(f"{key} was {old.get(key)!r}, now {new[key]!r}" for key in changed) or "keys differ"
+    return f"was {old!r}, now {new!r}"
+
+
+def read_run_config(out: Path) -> dict[str, Any]:
+    """The ``config.yaml`` of a run.
+
+    Raises:
+        TrainingError: it is missing or not what a run writes.
+    """
+    path = out / "config.yaml"
+    try:
+        stored = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: cannot read the run's configuration ({type(error).__name__})") from None
+    if not isinstance(stored, dict) or not {"plugin", "config", "training", "data"} <= stored.keys():
+        raise TrainingError(f"{path}: not a run's configuration")
+    return stored
+
+
+def session_line(
+    plugin: Plugin, options: TrainingOptions, accelerator: Accelerator, done: int, steps: int
+) -> dict[str, Any]:
+    """What a start or a resumption is noted with."""
+    versions = {name: version(name) for name in ("artgan", "torch", "accelerate")}
+    found = find_plugins().get(plugin.name)
+    if found is not None:
+        versions[found.distribution] = found.version
+    on_gpu = accelerator.device.type == "cuda"
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "step": done,
+        "steps": steps,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {**versions, "python": platform.python_version()},
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "machine": torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {os.cpu_count()} cores",
+        "precision": options.precision,
+    }

@@ -1,0 +1,182 @@
+"""Alarms while a GAN trains: what goes wrong often, seen early, with what usually helps.
+
+Each sign must last before it is told, since a healthy run shows most of them in its first steps: a generator
+begins with pictures that are alike, or with a copy of its input, and a discriminator is ahead for a while.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sign:
+    """When a sign is an alarm: seen without a break for ``lasting`` steps, where those before ``after`` do not count.
+
+    Together at most 400 steps, so that trouble from the start, and a slower one, is told within 500.
+    """
+
+    after: int
+    lasting: int
+    bound: float
+
+
+# The share of logits on the right side, averaged over some steps. A healthy game stays at 0.5 to 0.95, but
+# a discriminator may well tell all apart in the first 200 steps.
+WON = Sign(after=100, lasting=250, bound=0.98)
+_NEWEST = 0.2  # weight of the newest accuracy in the running mean: a won discriminator slips now and then
+# The distance between generated pictures: of noise, as a share of a picture's own contrast; of pictures, as a
+# share of the distance between the inputs.
+COLLAPSE = Sign(after=100, lasting=150, bound=0.1)
+# The mean change as a share of the input's contrast. A mild style changes photographs by 0.15 and more.
+COPIES = Sign(after=150, lasting=200, bound=0.12)
+# Distances below this, five grey levels of 256, are no distance: pictures are alike whatever their contrast.
+_VISIBLE = 0.04
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What was seen at ``step``, with the figure, and the likely remedies by the names of their options."""
+
+    step: int
+    kind: str
+    message: str
+
+
+class Health:
+    """Watches a run's figures and pictures; tells each kind of trouble, by name, once until it goes away."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, int] = {}  # by kind and name, the step at which a sign was first seen
+        self.told: list[str] = []
+        self.accuracy: dict[str, float] = {}  # by discriminator, its running mean
+
+    def observe(self, step: int, figures: Mapping[str, float]) -> list[Alarm]:
+        """Judge the means of the last few steps, every 10 steps or so.
+
+        Args:
+            step: steps done.
+            figures: losses by name, and as ``accuracy/NAME`` the share of a discriminator's logits, over real
+                and generated pictures alike, that are on the right side.
+        """
+        alarms = []
+        bad = [name for name, figure in figures.items() if not math.isfinite(figure)]
+        if self._begins("non-finite/figures", step, seen=bool(bad)):
+            alarms.append(_non_finite(step, f"no longer finite: {', '.join(bad)}"))
+        for name, accuracy in figures.items():
+            kind, _, network = name.partition("/")
+            if kind != "accuracy" or not math.isfinite(accuracy):
+                continue
+            mean = self.accuracy.get(network, accuracy)
+            self.accuracy[network] = mean = mean + _NEWEST * (accuracy - mean)
+            if self._begins(f"discriminator-won/{network}", step, WON, seen=mean >= WON.bound):
+                alarms.append(
+                    Alarm(
+                        step,
+                        "discriminator-won",
+                        f"the discriminator of {network} has won: {mean:.0%} of its logits have been right for "
+                        f"{WON.lasting} steps, and the generator learns little from it. Likely remedies: a lower "
+                        "--lr-discriminator, --skip-below, --r1, --real-label 0.9, --spectral-norm, "
+                        "or --diffaugment color,translation,cutout for a small set",
+                    )
+                )
+        return alarms
+
+    @torch.no_grad()
+    def inspect(self, step: int, outputs: Mapping[str, tuple[Tensor | None, Tensor]]) -> list[Alarm]:
+        """Judge what the generators made of a fixed batch, every 50 steps or so.
+
+        Args:
+            step: steps done.
+            outputs: by generator, its input (None for noise) and what it made of it, N x 3 x H x W in [-1, 1].
+                Of a single picture nothing can be said but that it is not finite.
+        """
+        alarms = []
+        for name, (inputs, pictures) in outputs.items():
+            pictures = pictures.float().cpu()
+            finite = bool(pictures.isfinite().all())
+            if self._begins(f"non-finite/{name}", step, seen=not finite):
+                alarms.append(_non_finite(step, f"the pictures of generator {name} are no longer finite"))
+            if not finite or len(pictures) < 2:
+                continue
+            inputs = None if inputs is None else inputs.float().cpu()
+            alarms += self._judge_likeness(step, name, inputs, pictures)
+            if inputs is not None:
+                alarms += self._judge_change(step, name, inputs, pictures)
+        return alarms
+
+    def _judge_likeness(self, step: int, name: str, inputs: Tensor | None, pictures: Tensor) -> list[Alarm]:
+        distance = _distance(pictures)
+        if inputs is None:
+            expected, unit = _contrast(pictures), "their contrast"
+            alike = distance < max(COLLAPSE.bound * expected, _VISIBLE)
+        else:
+            expected, unit = _distance(inputs), "their inputs' distance"
+            # Inputs that are alike themselves say nothing.
+            alike = distance < COLLAPSE.bound * expected and expected > _VISIBLE
+        if not self._begins(f"collapse/{name}", step, COLLAPSE, seen=alike):
+            return []
+        message = (
+            f"collapse: the pictures of generator {name} are alike (their distance is {distance:.3f}, "
+            f"{unit} {expected:.3f}). Likely remedies: a lower --lr, more --discriminator-steps, --r1, "
+            "--spectral-norm, --diffaugment color,translation,cutout for a small set, or another --seed"
+        )
+        return [Alarm(step, "collapse", message)]
+
+    def _judge_change(self, step: int, name: str, inputs: Tensor, pictures: Tensor) -> list[Alarm]:
+        change, contrast = float((pictures - inputs).abs().mean()), _contrast(inputs)
+        copied = change < COPIES.bound * contrast
+        if not self._begins(f"copies-input/{name}", step, COPIES, seen=copied):
+            return []
+        message = (
+            f"generator {name} copies its input: it changes pictures by {change * 127.5:.1f} of 255 grey levels, "
+            f"{change / contrast:.1%} of their contrast. Likely remedies: lower the cycle and identity weights "
+            "(--lambda-cycle, --lambda-identity), or raise --lr; with a discriminator that has won, "
+            "lower --lr-discriminator too"
+        )
+        return [Alarm(step, "copies-input", message)]
+
+    def _begins(self, key: str, step: int, sign: Sign | None = None, *, seen: bool) -> bool:
+        """Whether this is the moment to tell ``key``, which is ``seen`` or not at ``step``."""
+        if not seen:
+            self.since.pop(key, None)
+            if key in self.told:
+                self.told.remove(key)
+            return False
+        if sign is not None:
+            since = self.since.setdefault(key, max(step, sign.after))
+            if step - since < sign.lasting:
+                return False
+        if key in self.told:
+            return False
+        self.told.append(key)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen and told so far, as JSON types."""
+        return {"since": dict(self.since), "told": list(self.told), "accuracy": dict(self.accuracy)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.since, self.told, self.accuracy = dict(state["since"]), list(state["told"]), dict(state["accuracy"])
+
+
+def _non_finite(step: int, seen: str) -> Alarm:
+    remedies = "a lower --lr (and --lr-discriminator), --precision no, --r1 or --spectral-norm"
+    return Alarm(step, "non-finite", f"{seen}. Likely remedies: start again with {remedies}")
+
+
+def _distance(pictures: Tensor) -> float:
+    """The mean root-mean-square distance between two of N pictures, N at least 2."""
+    return float(torch.pdist(pictures.flatten(1)).mean() / pictures[0].numel() ** 0.5)
+
+
+def _contrast(pictures: Tensor) -> float:
+    """The mean standard deviation within a picture."""
+    return float(pictures.flatten(1).std(1).mean())

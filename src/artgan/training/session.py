@@ -1,0 +1,339 @@
+"""What moves while a run goes on: networks, optimisers, average, log and alarms, in one or several processes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, broadcast_object_list
+from torch import Tensor
+
+from artgan import sheets
+from artgan.data.draws import to_pictures
+from artgan.errors import TrainingError
+from artgan.interfaces import Networks, Run, Trainer
+from artgan.plugin import Plugin, resolve
+from artgan.training import checkpoint
+from artgan.training.ema import EMA
+from artgan.training.health import Health
+from artgan.training.journal import Journal
+from artgan.training.options import TrainingOptions
+
+_INSPECTED = 4  # pictures
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """The moving parts of a run, and what is done with them: stepped, remembered, looked at, written."""
+
+    def __init__(
+        self, plugin: Plugin, config: Any, options: TrainingOptions, steps: int, accelerator: Accelerator, out: Path
+    ) -> None:
+        self.options = options
+        self.steps = steps
+        self.accelerator = accelerator
+        torch.manual_seed(options.seed)
+        networks = _build(plugin, config, options, accelerator.device)
+        minimise = _Minimise(accelerator)
+        self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimise))
+        minimise.take(self.trainer.optimizers)
+        self.generators = networks.generators
+        self.networks = _prefixed("generator", networks.generators)
+        self.networks |= _prefixed("discriminator", networks.discriminators)
+        self.ema = EMA(networks.generators, options.ema)
+        self.journal = Journal(out, write=accelerator.is_main_process)
+        self.health = Health()
+        self.base_rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.trainer.optimizers.items()
+        }
+        self.buffers = [
+            buffer
+            for network in self.networks.values()
+            for name, buffer in network.named_buffers()
+            if buffer.is_floating_point() and name in network.state_dict()
+        ]
+        if options.compile:
+            _compile(networks)
+        _seed(options.seed + accelerator.process_index)  # noise and dropout: each process its own
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches :meth:`step` takes."""
+        return self.trainer.rounds * self.options.accumulate
+
+    def step(self, step: int, batches: Iterator[Mapping[str, Tensor]]) -> None:
+        """Make the step of that number, from 1, with the next batches (uint8, as :class:`Draws` gives them)."""
+        began = time.perf_counter()
+        factor = self.options.learning_rate_factor(step - 1, self.steps)
+        for name, optimizer in self.trainer.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
+                group["lr"] = rate * factor
+        rounds = self.trainer.rounds
+        for index in range((step - 1) * rounds, step * rounds):
+            for _ in range(self.options.accumulate):
+                batch = to_pictures(next(batches), self.accelerator.device)
+                if self.options.channels_last:
+                    batch = {n: p.contiguous(memory_format=torch.channels_last) for n, p in batch.items()}
+                with self.accelerator.accumulate(), self.accelerator.autocast():
+                    self.journal.add(self.trainer.step(batch, index))
+        self._share_buffers()
+        self.ema.update(self.generators, step - 1)
+        self.journal.seconds.append(time.perf_counter() - began)
+
+    def save(self, folder: Path, step: int, *, keep: int) -> None:
+        """Write a checkpoint; all processes take part."""
+        accelerator = self.accelerator
+        own = {
+            "trainer": self.trainer.state_dict(),
+            "journal": self.journal.state_dict(),
+            "random": _random_state(),
+        }
+        parts: dict[str, Any] = {f"process-{accelerator.process_index}": own}
+        if accelerator.is_main_process:
+            parts["shared"] = {
+                "processes": accelerator.num_processes,
+                "networks": {name: network.state_dict() for name, network in self.networks.items()},
+                "optimizers": {name: o.state_dict() for name, o in self.trainer.optimizers.items()},
+                "ema": self.ema.state_dict(),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else {},
+                "health": self.health.state_dict(),
+            }
+        checkpoint.save(
+            folder, step, parts, keep=keep, main=accelerator.is_main_process, wait=accelerator.wait_for_everyone
+        )
+
+    def restore(self, folder: Path) -> int:
+        """Take back the newest checkpoint that is whole; returns its step, 0 if the run has written none yet."""
+        accelerator = self.accelerator
+        if not checkpoint.checkpoints(folder):
+            return 0
+        found: list[Any] = [checkpoint.newest(folder)] if accelerator.is_main_process else [None]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(found)
+        state = checkpoint.load(found[0], "shared")
+        if state["processes"] != accelerator.num_processes:
+            raise TrainingError(
+                f"{found[0]}: of a run in {state['processes']} processes, which draw other pictures than "
+                f"{accelerator.num_processes} would; resume with as many"
+            )
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.trainer.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.ema.load_state_dict(state["ema"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(state["scaler"])
+        self.health.load_state_dict(state["health"])
+        own = checkpoint.load(found[0], f"process-{accelerator.process_index}")
+        self.trainer.load_state_dict(_moved(own["trainer"], accelerator.device))
+        self.journal.load_state_dict(own["journal"], accelerator.device)
+        _set_random_state(own["random"])
+        return checkpoint.step_of(found[0])
+
+    def _share_buffers(self) -> None:
+        """Running statistics and the like are the main process's: without this, each would have its own."""
+        if self.accelerator.num_processes > 1 and self.buffers:
+            flat = broadcast(torch.cat([buffer.flatten().float() for buffer in self.buffers]))
+            _spread(flat, self.buffers)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum"))
+
+    def figures(self) -> dict[str, float]:
+        """The mean of each figure since the last line of the log, over all processes."""
+        means = self.journal.means()
+        together = self.accelerator.reduce(torch.stack(list(means.values())), "mean") if means else []
+        return {name: float(value) for name, value in zip(means, together, strict=True)}
+
+    def check_finite(self, step: int) -> None:
+        """End the run before anything that is not finite is saved.
+
+        Raises:
+            TrainingError: a loss or a weight is not.
+        """
+        figures = self.figures()
+        bad = [f"the loss {name}" for name, figure in figures.items() if not math.isfinite(figure)]
+        for name, network in self.networks.items():
+            if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+                bad.append(f"a weight of the {name.replace('/', ' ')}")
+        if bad:
+            self._tell(step, self.health.observe(step, figures))
+            raise TrainingError(
+                f"step {step}: {bad[0]} is no longer finite; the last checkpoint is intact. "
+                "Start again with a smaller --lr, or without mixed precision"
+            )
+
+    def log(self, step: int) -> None:
+        """Write a line of the log, and tell what it says of the run's health."""
+        figures = self.figures()
+        rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
+        self.journal.line(step, figures, rates)
+        self._tell(step, self.health.observe(step, figures))
+
+    def inspect(self, step: int, fixed: Mapping[str, Tensor]) -> None:
+        """Look at what the generators make."""
+        few = {name: pictures[:_INSPECTED] for name, pictures in fixed.items()}
+        for generator in self.generators.values():
+            generator.eval()
+        with _own_random_state(), torch.no_grad(), self.accelerator.autocast():
+            outputs = self.trainer.outputs(few, self.generators)
+        for generator in self.generators.values():
+            generator.train()
+        self._tell(step, self.health.inspect(step, outputs))
+
+    def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
+        """Write a sheet of what the averaged generators make."""
+        with _own_random_state(), torch.no_grad():
+            rows = self.trainer.sample(fixed, self.ema.generators)
+        sheets.write_rows(rows, path)
+
+    def _tell(self, step: int, alarms: Any) -> None:
+        for alarm in alarms:
+            self.journal.append("health", asdict(alarm))
+            if self.accelerator.is_main_process:
+                _log.warning("artgan: step %d: %s", step, alarm.message)
+
+
+class _Minimise:
+    """:class:`artgan.interfaces.Minimise` with loss scaling, accumulation, and gradients averaged over processes.
+
+    The average is taken here and not by wrapping networks (DDP): in a GAN's step a network takes part in
+    several losses, and in some without a gradient of its own, which the wrapper cannot know.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.optimizers: dict[int, Any] = {}
+        self.gated: dict[int, list[Tensor]] = {}
+
+    def take(self, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """The optimisers that will be stepped."""
+        self.optimizers = {id(o): self.accelerator.prepare_optimizer(o) for o in optimizers.values()}
+
+    def __call__(
+        self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
+    ) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        self.accelerator.backward(loss, inputs=parameters)
+        figures = self.gated.setdefault(id(optimizer), [])
+        if gate is not None:
+            figures.append(gate[0].detach())
+        if not self.accelerator.sync_gradients:
+            return
+        shut = gate is not None and float(self._mean(torch.stack(figures).mean())) < gate[1]
+        if not shut:
+            self._average([p.grad for p in parameters if p.grad is not None])
+            self.optimizers[id(optimizer)].step()
+        optimizer.zero_grad()
+        figures.clear()
+
+    def _average(self, gradients: list[Tensor]) -> None:
+        if self.accelerator.num_processes > 1:
+            flat = self._mean(torch.cat([gradient.flatten() for gradient in gradients]))
+            _spread(flat, gradients)
+
+    def _mean(self, tensor: Tensor) -> Tensor:
+        mean: Tensor = self.accelerator.reduce(tensor, "mean")
+        return mean
+
+
+def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.device) -> Networks:
+    networks: Networks = resolve(plugin, "networks")(config)
+    for network in (*networks.generators.values(), *networks.discriminators.values()):
+        network.to(device)
+        if options.channels_last:
+            network.to(memory_format=torch.channels_last)
+    _check_size(networks, options.size)
+    return networks
+
+
+def _check_size(networks: Networks, size: int) -> None:
+    sizes = [g.minimum_size for g in networks.generators.values()]
+    least = max(sizes + [d.minimum_size for d in networks.discriminators.values()])
+    if size < least:
+        raise TrainingError(f"--size {size}: these networks need pictures of at least {least} x {least} pixels")
+    stride = max(generator.stride for generator in networks.generators.values())
+    if size % stride:
+        raise TrainingError(f"--size {size}: these networks need a multiple of {stride}")
+
+
+def _compile(networks: Networks) -> None:
+    """In place, and after the averages are copied from them."""
+    for generator in networks.generators.values():
+        generator.compile()
+    for discriminator in networks.discriminators.values():
+        for part in ("observe", "judge"):
+            setattr(discriminator, part, torch.compile(getattr(discriminator, part)))
+
+
+def _spread(flat: Tensor, tensors: list[Tensor]) -> None:
+    """Copy one flat tensor into several, one after the other."""
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": [kind, [int(key) for key in keys], position, has_gauss, gauss],
+    }
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, internal, gauss = state["python"]
+    random.setstate((kind, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    """What happens inside draws nothing from the run."""
+    state = _random_state()
+    try:
+        yield
+    finally:
+        _set_random_state(state)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """A nested state with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
+    return value
+
+
+def _prefixed(kind: str, networks: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{kind}/{name}": network for name, network in networks.items()}
