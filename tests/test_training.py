@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 from safetensors.torch import load_file
 
 import artgan
 from artgan.config import parse
 from artgan.data import PictureFolder
-from artgan.data.draws import Draws
-from artgan.errors import PictureError, TrainingError
+from artgan.data.draws import Draws, centre_crop
+from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
 from artgan.plugin import resolve
 from artgan.training import checkpoint
@@ -270,8 +269,6 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
         TrainingOptions(device="cpu", batch=2, steps=1),
         TrainingOptions(device="cpu", batch=1, accumulate=2, steps=1),
     ):
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
         session = Session(plugin, config, options, 1, accelerator_for(options), tmp_path)
         # Adam turns tiny gradients into steps of full length: plain descent shows the gradient itself.
         sgd = {}
@@ -419,3 +416,63 @@ def test_the_schedule() -> None:
     assert TrainingOptions().total_steps(10) == 2000
     factors = [options.learning_rate_factor(step, 10) for step in range(10)]
     assert factors == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+METRIC = """
+from artgan.plugin import Plugin
+plugin = Plugin(name="colour", summary="", config="colour_plugin.parts:Config",
+                metrics={"grey": "colour_plugin.parts:Grey", "angry": "colour_plugin.parts:Angry"})
+"""
+METRIC_PARTS = """
+from artgan.interfaces import Metric, Score
+class Grey(Metric):
+    name = "grey-distance"
+    def __init__(self):
+        self.means = {True: [], False: []}
+    def update(self, pictures, *, real):
+        assert pictures.shape[1:] == (3, 32, 32) and pictures.min() >= -1
+        self.means[real] += pictures.mean((1, 2, 3)).tolist()
+    def compute(self):
+        n = len(self.means[True]), len(self.means[False])
+        return Score(self.name, sum(self.means[True]) / n[0] - sum(self.means[False]) / n[1], n, {})
+class Angry(Grey):
+    def compute(self):
+        raise ValueError("too few pictures")
+"""
+
+
+@pytest.mark.slow
+def test_scores_are_taken_on_the_way(
+    folders: list[str], tmp_path: Path, install_plugin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from artgan_cyclegan import plugin
+
+    from artgan.plugin import find_metrics
+    from artgan.training.loop import train as run
+
+    (install_plugin("colour", METRIC) / "parts.py").write_text(METRIC_PARTS)
+    assert {name: brings.name for name, brings in find_metrics().items()} == {"grey": "colour", "angry": "colour"}
+    config = parse(resolve(plugin, "config"), {"width": 4, "blocks": 1, "discriminator_width": 4}, where="test")
+    shared = {"steps": 4, "size": 32, "device": "cpu", "metrics_every": 2, "metrics_on": 3}
+    where = dict(zip(("photos", "paintings"), folders[1::2], strict=True))
+
+    out = tmp_path / "run"
+    run(plugin, config, TrainingOptions(**shared, metrics="grey"), where, out)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4]
+    # At the end the score is that of the model which the run leaves.
+    sets = {name: PictureFolder(Path(folder)) for name, folder in where.items()}
+    real = torch.stack([centre_crop(sets["paintings"][i], 32) for i in range(3)]).float().mean() / 127.5 - 1
+    photos = torch.stack([centre_crop(sets["photos"][i * 5 // 3], 32) for i in range(3)]) / 127.5 - 1
+    with torch.no_grad():
+        painted = artgan.load(f"local-dir:{out / 'model'}")(photos).mean()
+    assert lines[-1]["metrics"]["grey-distance"] == pytest.approx(float(real - painted), abs=1e-5)
+    assert "grey-distance" in (out / "report.html").read_text()
+
+    # A score that cannot be taken is told, and does not end the run; one that does not exist ends it at once.
+    run(plugin, config, TrainingOptions(**shared, metrics="angry"), where, tmp_path / "angry")
+    assert "no scores (ValueError: too few pictures)" in caplog.text
+    assert (tmp_path / "angry" / "model").is_dir()
+    with pytest.raises(PluginError, match="no metric named 'fid'; installed: angry, grey"):
+        run(plugin, config, TrainingOptions(**shared, metrics="fid"), where, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -183,10 +183,10 @@ class Trainer(ABC):
     def outputs(
         self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
     ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
-        """What the generators make of a batch, to be watched for collapse and for copying.
+        """What the generators make of a batch, to be watched for collapse and for copying, and to be scored.
 
-        By generator: the pictures that went in (None for noise) and those that came out, N x 3 x S x S each.
-        Arguments as in :meth:`sample`. The default gives none, and nothing is watched.
+        By generator: the pictures that went in (None for noise) and those that came out, N x 3 x S x S each, as many
+        as the batch has. Arguments as in :meth:`sample`. The default gives none, and nothing is watched.
         """
         return {}
 

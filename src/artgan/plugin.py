@@ -185,11 +185,46 @@ def resolve(plugin: Plugin, part: str) -> Any:
     string = getattr(plugin, part)
     if string is None:
         raise PluginError(f"plugin {plugin.name} has no {part}")
+    return _import(plugin, part, string)
+
+
+def _import(plugin: Plugin, part: str, string: str) -> Any:
     module, attribute = string.split(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # as above
         raise PluginError(f"plugin {plugin.name}: {part} {string} cannot be imported: {_reason(error)}") from error
+
+
+def find_metrics() -> dict[str, Plugin]:
+    """The metrics of the plugins that work, by name: which plugin brings each.
+
+    Raises:
+        PluginError: two plugins bring a metric of one name, or one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
+    """
+    metrics: dict[str, Plugin] = {}
+    for report in inspect_plugins():
+        if report.problem:
+            continue
+        plugin = load_plugin(report.name)
+        for name in plugin.metrics:
+            if name in metrics:
+                raise PluginError(f"the metric {name!r} comes from two plugins, {metrics[name].name} and {plugin.name}")
+            metrics[name] = plugin
+    return metrics
+
+
+def resolve_metric(name: str) -> Any:
+    """Import the class of an installed metric.
+
+    Raises:
+        PluginError: there is none of that name, or it cannot be imported.
+    """
+    metrics = find_metrics()
+    if name not in metrics:
+        raise PluginError(f"no metric named {name!r}; installed: {', '.join(sorted(metrics)) or 'none'}")
+    plugin = metrics[name]
+    return _import(plugin, f"metric {name}", plugin.metrics[name])
 
 
 def inspect_plugins() -> list[PluginReport]:

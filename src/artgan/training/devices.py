@@ -7,6 +7,7 @@ import platform
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
 
 from artgan.errors import TrainingError
 from artgan.loading import usable_device
@@ -21,6 +22,9 @@ def accelerator_for(options: TrainingOptions) -> Accelerator:
     """
     device = usable_device(options.device)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not several:  # accelerate keeps the choices of an earlier run of this process, and refuses others
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
     if device.index is not None:
         if several:
             raise TrainingError(f"--device {device}: several processes cannot share one; leave it to accelerate launch")

@@ -31,6 +31,7 @@ from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA
 from artgan.training.folder import description, session_line, settle
 from artgan.training.options import TrainingOptions
+from artgan.training.scores import Scores
 from artgan.training.session import Session
 
 _SHEET_COLUMNS = 8
@@ -76,6 +77,7 @@ def train(
     """
     domains = {name: open_pictures(folders[name]) for name in plugin.domains}
     accelerator = accelerator_for(options)
+    scores = Scores(options, domains, accelerator.device)
     steps = options.total_steps(max(len(pictures) for pictures in domains.values()), accelerator.num_processes)
     session = Session(plugin, config, options, steps, accelerator, out)
     settle(out, description(plugin, config, options, domains), resume=resume, accelerator=accelerator)
@@ -114,6 +116,8 @@ def train(
                     session.inspect(step, fixed)
                 if main and (step % options.sample_every == 0 or step == steps):
                     session.draw_samples(fixed, out / "samples" / f"step-{step:08d}.jpg")
+                if main and scores.metrics and (step % options.metrics_every == 0 or step == steps):
+                    session.take_scores(step, scores)
                 if saving:
                     session.save(out / "checkpoints", step, keep=options.keep)
                     if main:

@@ -37,10 +37,18 @@ class TrainingOptions:
     keep: int = option(2, "checkpoints kept", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)
     log_every: int = option(10, "steps that a line of the log averages over", least=1)
+    metrics: str = option("", "scores to take on the way, of those that plugins bring: NAME or NAME,NAME")
+    metrics_every: int = option(1000, "steps between scores", least=1)
+    metrics_on: int = option(200, "pictures of each kind that a score is taken on", least=2)
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The names in ``metrics``."""
+        return _names(self.metrics)
 
     def total_steps(self, pictures: int, processes: int = 1) -> int:
         """The number of steps, where an epoch is a pass over ``pictures`` pictures."""
@@ -97,4 +105,8 @@ class AdversarialOptions:
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names in ``diffaugment``."""
-        return tuple(name.strip() for name in self.diffaugment.split(",") if name.strip())
+        return _names(self.diffaugment)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

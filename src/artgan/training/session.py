@@ -28,6 +28,7 @@ from artgan.training.ema import EMA
 from artgan.training.health import Health
 from artgan.training.journal import Journal
 from artgan.training.options import TrainingOptions
+from artgan.training.scores import Scores
 
 _INSPECTED = 4  # pictures
 
@@ -201,6 +202,16 @@ class Session:
         with _own_random_state(), torch.no_grad():
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
+
+    def take_scores(self, step: int, scores: Scores) -> None:
+        """Let the metrics judge the averaged generators; one that fails is told, and the run goes on."""
+        try:
+            with _own_random_state():
+                values = scores.take(self.trainer, self.ema.generators)
+        except Exception as error:  # a stranger's metric may raise anything
+            _log.warning("artgan: step %d: no scores (%s: %s)", step, type(error).__name__, error)
+            return
+        self.journal.append("metrics", {"step": step, "metrics": values})
 
     def _tell(self, step: int, alarms: Any) -> None:
         for alarm in alarms:
