@@ -476,3 +476,34 @@ def test_scores_are_taken_on_the_way(
     with pytest.raises(PluginError, match="no metric named 'fid'; installed: angry, grey"):
         run(plugin, config, TrainingOptions(**shared, metrics="fid"), where, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_compiled_steps_in_channels_last_order(folders: list[str], tmp_path: Path) -> None:
+    """Compiled steps are the plain ones up to rounding, and can be resumed."""
+    short = [*folders, *TINY, "--device", "cpu", "--checkpoint-every", "1"]
+    plain = train(*short, "-o", tmp_path / "plain", "--steps", "2")
+    assert plain.returncode == 0, plain.stderr
+    options = ["--compile", "--channels-last"]
+    if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+        pytest.skip("compiled steps need a C++ compiler")
+    compiled = train(*short, "-o", tmp_path / "compiled", "--steps", "1", *options)
+    assert compiled.returncode == 0, compiled.stderr
+    assert train("-o", tmp_path / "compiled", "--resume", "--steps", "2").returncode == 0
+    logs = [
+        [json.loads(line)["losses"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("plain", "compiled")
+    ]
+    for expected, found in zip(*logs, strict=True):
+        assert found == pytest.approx(expected, rel=0.02, abs=0.02)
+
+
+@pytest.mark.slow
+def test_no_compiler_is_one_line(folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = train(*folders, *TINY, "--device", "cpu", "--steps", "2", "-o", tmp_path / "run", "--compile")
+    assert done.returncode == 2
+    assert "--compile does not work here" in done.stderr
+    assert "leave it out" in done.stderr

@@ -130,6 +130,11 @@ def train(
                     return None
     except (OSError, SafetensorError) as error:  # a full disk, say; what was written before is whole
         raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint is intact") from None
+    except RuntimeError as error:
+        problem = _explained(error)
+        if problem is None:
+            raise
+        raise TrainingError(problem) from None
     finally:
         session.journal.close()
     return out / "model"
@@ -157,6 +162,15 @@ def _fixed_pictures(pictures: PictureSet, size: int) -> Tensor:
     """A few pictures, evenly over the folder, for the sample sheets."""
     count = min(_SHEET_COLUMNS, len(pictures))
     return torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in range(count)])
+
+
+def _explained(error: RuntimeError) -> str | None:
+    """Errors of torch that its user can do something about, in words."""
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "not enough memory for a step; take a smaller --batch (with --accumulate to make up for it) or --size"
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
+    return None
 
 
 def _save_models(out: Path, plugin: Plugin, config: Any, ema: EMA, step: int) -> None:
