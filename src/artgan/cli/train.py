@@ -102,7 +102,7 @@ def _parameter(
 def _describe(field: dataclasses.Field[Any]) -> str:
     """A field's help; every option defaults to None, so that what was given can be told from what was not."""
     help = str(field.metadata.get("help", ""))
-    if field.default is not None:
+    if field.default not in (None, ""):
         help += f" [default: {field.default}]"
     return help.replace("[", "\\[")  # brackets are markup to rich
 
