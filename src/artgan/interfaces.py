@@ -25,6 +25,7 @@ class Generator(nn.Module, ABC):
         stride: height and width of an input picture must be multiples of this many pixels; callers pad.
             Meaningless for noise.
         minimum_size: the least height and width, in pixels, that the network accepts.
+        noise_size: length Z of a noise vector; 0 where pictures go in.
         memory_per_pixel: bytes of working memory that a pixel takes in float32, roughly; 0 if not known. Callers
             refuse a picture that would not fit, where the system would kill the process.
     """
@@ -32,7 +33,12 @@ class Generator(nn.Module, ABC):
     task: ClassVar[Task] = "image-to-image"
     stride: int = 1
     minimum_size: int = 1
+    noise_size: int = 0
     memory_per_pixel: int = 0
+
+    def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``count`` x Z noise vectors for :meth:`forward`, drawn on the CPU: standard normal, unless overridden."""
+        return torch.randn(count, self.noise_size, generator=generator)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
