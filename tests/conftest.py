@@ -20,10 +20,11 @@ InstallPlugin = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of the person who runs the tests, and no registry read by another test."""
-    for name in ("ARTGAN_DISABLE_PLUGINS", "ARTGAN_STRICT_PLUGINS"):
+    for name in ("ARTGAN_DISABLE_PLUGINS", "ARTGAN_STRICT_PLUGINS", "ARTGAN_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "settings"))
     read_registry.cache_clear()
     yield
     read_registry.cache_clear()

@@ -129,7 +129,7 @@ def test_one_pixel_is_painted(tmp_path: Path) -> None:
         (["--model", "monnet"], "did you mean monet"),
         (["--model", "./monet"], "local-dir:./monet"),
         (["--model", "local-dir:nowhere"], "nowhere: no such folder"),
-        (["--model", "hf-hub:org/repo"], "does not fetch from the Hub yet"),
+        (["--model", "hf-hub:org"], "write hf-hub:ORG/NAME"),
         (["--device", "warp"], "device 'warp' cannot be used here"),
         (["-o", "a.png/out"], "a.png"),
         (["-o", "/proc/out"], "/proc/out: this folder cannot be made"),
@@ -154,29 +154,115 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     assert "not permitted to write" in done.stderr
 
 
-def test_models_and_show(tmp_path: Path) -> None:
-    done = run("models", "*monet*", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "cyclegan.monet" in done.stdout
+def card(tag: str, **more: object) -> dict[str, object]:
+    """A model of the Hub that nobody has, for a registry file."""
+    hub = {"repo_id": f"someone/{tag}-net", "revision": "1" * 40, "file": "model.safetensors"}
+    weights = {"hub": hub, "sha256": "a" * 64, "size": 12_300_000}
+    return {"plugin": "cyclegan", "distribution": "artgan-cyclegan", "alias": tag, "weights": weights, **more}
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> dict[str, str]:
+    """An environment with a registry file: two models on the Hub, one of them in the cache, and one of noise."""
+    models = {
+        "cyclegan.far": card("far", license={"weights": "cc0-1.0"}, summary="Over the hills"),
+        "cyclegan.near": card("near"),
+        "ink.noise": card("noise", plugin="ink", distribution="ink-paints", task="noise-to-image"),
+    }
+    (tmp_path / "mine.yaml").write_text(json.dumps({"schema": 1, "models": models}))  # JSON is YAML too
+    cached = tmp_path / "cache" / "models--someone--near-net" / "snapshots" / ("1" * 40) / "model.safetensors"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    return {"ARTGAN_REGISTRY": str(tmp_path / "mine.yaml"), "HF_HUB_CACHE": str(tmp_path / "cache")}
+
+
+def listed(*options: str, cwd: Path, **environment: str) -> dict[str, str]:
+    """The models that are listed, each with where its weights are."""
+    found = json.loads(run("models", *options, "--format", "json", cwd=cwd, **environment).stdout)
+    return {model["name"]: model["availability"] for model in found}
+
+
+def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, str]) -> None:
+    states = listed(cwd=tmp_path, **mine)
+    assert states["cyclegan.monet"] == "bundled"
+    assert states["cyclegan.near"] == "cached"
+    assert states["cyclegan.far"] == "remote"
+    assert states["ink.noise"] == "not installed"
+    rows = run("models", cwd=tmp_path, **mine).stdout.splitlines()
+    assert rows[0].split() == ["MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"]
+    assert [row.split()[0] for row in rows[1:]] == list(states)
+    assert all(row.endswith(state) for row, state in zip(rows[1:], states.values(), strict=True))
+    [far] = [row.split() for row in rows if row.startswith("cyclegan.far")]
+    assert far == ["cyclegan.far", "far", "cyclegan", "image-to-image", "12.3", "MB", "cc0-1.0", "remote"]
+    assert list(listed("*.f*r", cwd=tmp_path, **mine)) == ["cyclegan.far"]
+    assert list(listed("--plugin", "ink", cwd=tmp_path, **mine)) == ["ink.noise"]
+    assert "ink.noise" in listed("--task", "noise-to-image", cwd=tmp_path, **mine)
+    both = listed("--task", "image-to-image", "--plugin", "cyclegan", "--cached", cwd=tmp_path, **mine)
+    assert list(both) == ["cyclegan.monet", "cyclegan.near"]
     assert run("models", "nothing*", "--format", "json", cwd=tmp_path).stdout == "[]\n"
-    card = json.loads(run("show", "monet", "--format", "json", cwd=tmp_path).stdout)
-    assert card["name"] == "cyclegan.monet"
-    assert {"license", "training", "metrics", "weights"} <= card.keys()
+    wrong = run("models", "--task", "text-to-image", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "noise-to-image" in wrong.stderr
+
+
+def test_show_prints_a_card_to_read_or_to_parse(tmp_path: Path, mine: dict[str, str]) -> None:
+    text = run("show", "monet", cwd=tmp_path).stdout
+    parsed = json.loads(run("show", "monet", "--format", "json", cwd=tmp_path).stdout)
+    assert parsed["name"] == "cyclegan.monet"
+    assert {"license", "training", "metrics", "weights", "source"} <= parsed.keys()
+    for told in (
+        "cyclegan.monet (alias monet)",
+        parsed["summary"],
+        "artgan paint photo.jpg --model monet",
+        parsed["weights"]["bundled"],
+        parsed["weights"]["sha256"],
+        parsed["source"],
+        "apache-2.0",
+        str(parsed["metrics"][0]["value"]),
+        parsed["training"]["device"],
+    ):
+        assert told in text
+    assert max(map(len, text.splitlines())) <= 120
+    remote = run("show", "far", cwd=tmp_path, **mine).stdout
+    assert f"hf-hub:someone/far-net@{'1' * 40}, model.safetensors (remote); 12.3 MB" in " ".join(remote.split())
+    assert mine["ARTGAN_REGISTRY"] in remote
+    noise = run("show", "noise", cwd=tmp_path, **mine).stdout
+    assert "artgan sample noise -o grid.png" in noise
+    assert "pip install ink-paints" in noise
     missing = run("show", "monnet", cwd=tmp_path)
     assert missing.returncode == 2
     assert "did you mean monet" in missing.stderr
 
 
+def test_a_faulty_registry_file_is_told_on_one_line(tmp_path: Path) -> None:
+    bad = tmp_path / "settings" / "artgan" / "registry.yaml"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("schema: 1\nmodels: {cyclegan.x: {}}\n")
+    told = f"{bad}: cyclegan.x: plugin: is missing"
+    users = run("models", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "settings"))
+    assert users.returncode == 0
+    assert "cyclegan.monet" in users.stdout
+    assert users.stderr == f"artgan: {told}\n"
+    asked_for = run("models", cwd=tmp_path, ARTGAN_REGISTRY=str(bad))
+    assert (asked_for.returncode, asked_for.stdout) == (2, "")
+    assert asked_for.stderr == f"artgan: ARTGAN_REGISTRY: {told}\n"
+
+
 def test_plugins_and_doctor(tmp_path: Path) -> None:
     done = run("plugins", cwd=tmp_path)
     assert done.returncode == 0
-    assert "cyclegan" in done.stdout
+    [row] = [line for line in done.stdout.splitlines() if line.startswith("cyclegan ")]
+    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, paper)", "model"):
+        assert told in row
+    found = {plugin["name"]: plugin for plugin in json.loads(run("plugins", "--format", "json", cwd=tmp_path).stdout)}
+    assert found["cyclegan"]["problem"] is None
+    assert found["cyclegan"]["brings"]["presets"] == ["compact", "paper"]
     disabled = run("plugins", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="cyclegan")
     assert disabled.returncode == 1
     assert "disabled by ARTGAN_DISABLE_PLUGINS" in disabled.stdout
-    doctor = run("doctor", cwd=tmp_path)
-    assert doctor.returncode == 0
-    assert "FAULT" not in doctor.stdout
+    faulty = run("doctor", cwd=tmp_path, HF_HUB_OFFLINE="1", ARTGAN_REGISTRY="nowhere.yaml")
+    assert faulty.returncode == 1
+    assert "FAULT  ARTGAN_REGISTRY: nowhere.yaml: cannot be read" in faulty.stdout
     assert run("paint", "x.png", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="*").returncode == 2
 
 

@@ -14,15 +14,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import Hub
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -481,48 +480,7 @@ def test_writing_fails_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 
 # ---- the Hub
 
-SHA = "0123456789abcdef0123456789abcdef01234567"
-TOKEN = "hf_" + "secret" * 5
-
-
-class FakeHub(BaseHTTPRequestHandler):
-    """What huggingface_hub asks of the Hub for the files of a data set."""
-
-    files: dict[str, dict[str, bytes]]
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        parts = self.path.partition("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "datasets"]:
-            repo = "/".join(parts[2:4])
-            if repo == "org/gated":
-                self._answer(403, headers={"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
-            elif repo == "org/down":
-                self._answer(500)
-            elif repo not in self.files:
-                self._answer(401, headers={"X-Error-Code": "RepoNotFound", "X-Error-Message": f"no {TOKEN}"})
-            elif parts[4:] not in ([], ["revision", "main"], ["revision", SHA]):
-                self._answer(404, headers={"X-Error-Code": "RevisionNotFound"})
-            else:
-                siblings = [{"rfilename": path} for path in self.files[repo]]
-                self._answer(200, json.dumps({"id": repo, "sha": SHA, "siblings": siblings}).encode())
-        else:  # /datasets/ORG/NAME/resolve/REVISION/PATH
-            data = self.files["/".join(parts[1:3])]["/".join(parts[5:])]
-            etag = f'"{crc32c(data):08x}"'
-            self._answer(200, data, {"X-Repo-Commit": SHA, "ETag": etag, "Accept-Ranges": "bytes"})
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+TOKEN = "hf_" + "secret" * 5  # gives no access to what is gated
 
 
 def parquet(columns: dict[str, list[object]], rows_in_group: int = 2) -> bytes:
@@ -539,12 +497,12 @@ def structs(*seeds: int) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def hub_address() -> Iterator[str]:
+def hub() -> Iterator[Hub]:
     pytest.importorskip("pyarrow")
     both = {"imageA": structs(0, 1), "imageB": structs(2, 3)}
     damaged = bytearray(parquet({"image": structs(*range(6))}))
     damaged[20:400] = bytes(380)
-    FakeHub.files = {
+    repositories = {
         "org/one": {"README.md": b"", "data/train-00000-of-00001-ab12.parquet": parquet({"image": structs(*range(5))})},
         "org/two": {
             "data/train-00000-of-00002.parquet": parquet(both),
@@ -560,13 +518,12 @@ def hub_address() -> Iterator[str]:
         "org/null": {"train.parquet": parquet({"image": [{"bytes": None, "path": "x"}, *structs(1)]})},
         "org/text": {"train.parquet": parquet({"text": ["a"]})},
     }
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Hub().serve() as hub:
+        for name, files in repositories.items():
+            hub.add(name, files, kind="datasets")
+        hub.add("org/gated", {"train.parquet": b""}, kind="datasets", gated=True)
+        hub.fault("GET /api/datasets/org/down", status=500)
+        yield hub
 
 
 SCRIPT = """
@@ -612,17 +569,17 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hub")
 
 
-def test_data_sets_of_the_hub(hub_address: str, hub_cache: Path) -> None:
+def test_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
     locations = {
         "hf-hub:org/one": range(5),
         "hf-hub:org/one@main:train/image": range(5),
-        f"hf-hub:org/one@{SHA}": range(5),
+        f"hf-hub:org/one@{hub.repositories['datasets/org/one'].branches['main']}": range(5),
         "hf-hub:org/two:train/imageB": (2, 3, 2, 3),
         "hf-hub:org/two:test": (7,),
         "hf-hub:org/folders:val": (2,),
         "hf-hub:org/folders": (1,),
     }
-    found = ask(hub_cache, hub_address, *locations)
+    found = ask(hub_cache, hub.url, *locations)
     for answer, seeds in zip(found, locations.values(), strict=True):
         assert isinstance(answer, dict), answer
         assert answer["read"] == [png(seed).hex() for seed in seeds]
@@ -631,7 +588,7 @@ def test_data_sets_of_the_hub(hub_address: str, hub_cache: Path) -> None:
     assert found[0]["fingerprint"] == found[2]["fingerprint"] != found[3]["fingerprint"]
 
     # What has been fetched once is there without the Hub; what has not is refused.
-    there, absent = ask(hub_cache, hub_address, "hf-hub:org/one", "hf-hub:org/unsplit:a", offline=True)
+    there, absent = ask(hub_cache, hub.url, "hf-hub:org/one", "hf-hub:org/unsplit:a", offline=True)
     assert there["read"] == found[0]["read"]
     assert absent == "hf-hub:org/unsplit:a: not in the cache, and HF_HUB_OFFLINE is set"
     there, absent = ask(hub_cache, "http://127.0.0.1:9", "hf-hub:org/two:test", "hf-hub:org/unsplit:a")
@@ -639,7 +596,7 @@ def test_data_sets_of_the_hub(hub_address: str, hub_cache: Path) -> None:
     assert "cannot be fetched from the Hub and is not in the cache" in absent
 
 
-def test_faults_of_data_sets_of_the_hub(hub_address: str, hub_cache: Path) -> None:
+def test_faults_of_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
     faults = {
         "hf-hub:org/absent": "no such data set on the Hub, or it is private",
         "hf-hub:org/gated": "this data set is gated; ask for access",
@@ -657,7 +614,7 @@ def test_faults_of_data_sets_of_the_hub(hub_address: str, hub_cache: Path) -> No
         "hf-hub:org/null": "train/000000 has no picture's bytes in 'image'",
         "hf-hub:org/text": "there are: none",
     }
-    for answer, (location, expected) in zip(ask(hub_cache, hub_address, *faults), faults.items(), strict=True):
+    for answer, (location, expected) in zip(ask(hub_cache, hub.url, *faults), faults.items(), strict=True):
         assert isinstance(answer, str), location
         assert expected in answer
         assert "\n" not in answer

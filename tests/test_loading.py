@@ -369,7 +369,7 @@ def test_an_unknown_name_is_told(zoo: Zoo) -> None:
         load("/models/x")
 
 
-# Folders and the Hub
+# Folders, and the Hub as far as it needs no network: the rest is in test_hub.py
 
 
 @pytest.mark.parametrize("dtype", [None, "float16", "bfloat16"])
@@ -377,7 +377,8 @@ def test_a_saved_model_comes_back_bit_by_bit(zoo: Zoo, tmp_path: Path, dtype: st
     model = load("one", dtype=dtype)
     folder = tmp_path / "new" / "folder"
     model.save_pretrained(folder)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    pictures = {"example-input.png", "example-output.png"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md", *pictures}
     saved = load_file(folder / "model.safetensors")
     assert equal(saved, model.generator.state_dict())
     again = load(f"local-dir:{folder}", dtype=dtype)
@@ -393,16 +394,15 @@ def test_a_saved_model_keeps_its_card_and_can_be_saved_again(zoo: Zoo, tmp_path:
     load("one").save_pretrained(tmp_path / "a")
     model = load(f"local-dir:{tmp_path / 'a'}")
     assert model.card == {
+        "name": "tiny.one",
         "plugin": "tiny",
         "config": {"size": 3},
         "artgan_version": artgan.__version__,
         "license": {"weights": "CC0-1.0"},
     }
     model.save_pretrained(str(tmp_path / "b"))
-    files = [tmp_path / folder / "config.json" for folder in "ab"]
-    assert files[0].read_bytes() == files[1].read_bytes()
-    # Not byte by byte: safetensors writes its metadata in any order.
-    assert equal(*(load_file(file.with_name("model.safetensors")) for file in files))
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
 @pytest.fixture
@@ -470,20 +470,17 @@ def test_a_damaged_file_in_a_folder_is_refused(folder: Path) -> None:
     assert f"{path}: not a safetensors file, or damaged" in refusal(f"local-dir:{folder}")
 
 
-@pytest.mark.parametrize("name", ["hf-hub:some-org/tiny", "hf-hub:some-org/tiny@abc"])
-def test_the_hub_is_refused_with_what_to_do_instead(zoo: Zoo, name: str) -> None:
-    told = refusal(name)
-    assert told.startswith("some-org/tiny: ")
-    for part in ("config.json", "model.safetensors", "local-dir:"):
-        assert part in told
-
-
-def test_a_registered_model_of_the_hub_is_refused_likewise(zoo: Zoo) -> None:
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_what_is_of_the_hub_and_not_in_the_cache_is_refused(zoo: Zoo, tmp_path: Path, revision: str | None) -> None:
+    offline: dict[str, Any] = {"cache_dir": tmp_path / "cache", "local_files_only": True, "revision": revision}
+    assert "not in the cache, and local_files_only is set" in refusal("hf-hub:some-org/tiny", **offline)
     hub = {"repo_id": "some-org/tiny", "revision": "0" * 40, "file": "one.safetensors"}
     zoo.put(bundled=None, hub=hub)
-    assert refusal("one").startswith("some-org/tiny: ")
-    zoo.put(hub=hub)  # and what is bundled too needs no Hub
-    assert same(load("one"), zoo.state)
+    assert "not in the cache, and local_files_only is set" in refusal("one", **offline)
+
+
+def test_what_is_bundled_alone_has_no_revisions(zoo: Zoo) -> None:
+    assert refusal("one", revision="v1").startswith("tiny.one: its weights are not on the Hub")
 
 
 # Saving where one cannot

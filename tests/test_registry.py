@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import importlib
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+from huggingface_hub.utils import validate_repo_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artgan import registry
 from artgan.errors import ModelNotFoundError, RegistryError
-from artgan.registry import Entry, HubFile, Registry, Weights, read_file, read_registry
+from artgan.registry import Entry, HubFile, Registry, Weights, read_file, read_registry, user_file
 
 Install = Callable[..., Any]
 
@@ -92,7 +98,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_valid_document_gives_its_entries(tmp_path: Path) -> None:
-    entries = read_file(write(tmp_path / "r.yaml", document(ink__wash=model(), ink__dry=model(alias="dry"))))
+    entries = read_file(write(tmp_path / "r.yaml", document(ink__wash=model(), ink__dry=model(alias="dry")))).entries
     assert list(entries) == ["ink.dry", "ink.wash"]  # as yaml.safe_dump sorts them
     entry = entries[MODEL]
     assert entry == Entry(
@@ -120,10 +126,10 @@ def test_a_valid_document_gives_its_entries(tmp_path: Path) -> None:
 def test_only_what_is_needed_must_be_there(tmp_path: Path) -> None:
     weights = {"bundled": "artgan_ink/w.safetensors", "sha256": "b" * 64, "size": 1}
     small = {"plugin": "ink", "distribution": "ink-paints", "weights": weights}
-    entry = read_file(write(tmp_path / "r.yaml", document(ink__wash=small)))[MODEL]
+    entry = read_file(write(tmp_path / "r.yaml", document(ink__wash=small))).entries[MODEL]
     assert (entry.alias, entry.summary, entry.config, entry.metrics) == (None, "", {}, ())
     assert entry.weights.hub is None
-    assert read_file(write(tmp_path / "empty.yaml", {"schema": 1, "models": {}})) == {}
+    assert read_file(write(tmp_path / "empty.yaml", {"schema": 1, "models": {}})).entries == {}
 
 
 def test_the_install_command_knows_the_extras_of_artgan() -> None:
@@ -152,7 +158,16 @@ FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("metrics",), [{"value": 1}], "metrics[0]: name: is missing"),
     (("metrics",), [{"name": "fd", "value": 1}, {"name": "kd", "value": "low"}], "metrics[1]: value: must be"),
     (("metrics",), [{"name": "fd", "value": True}], "metrics[0]: value: must be"),
+    (("task",), "text-to-image", "task: must be image-to-image or noise-to-image, not 'text-to-image'"),
+    (("summary",), 2**62, "summary: must be a text, not a whole number"),
+    (("config",), {"until": datetime.date(2026, 1, 1)}, "config: until: must be a text, a number, true"),
+    (("config",), {"deep": [1, {"set": {1, 2}}]}, "config: deep[1]: set: must be a text, a number"),
+    (("config",), {3: 4}, "config: 3: a key must be a text"),
+    (("license",), {"weights": True}, "license: weights: must be a text, not true or false"),
+    (("metrics",), [{"name": "fd", "value": 1, "n": b"10"}], "metrics[0]: n: must be a text, a number"),
     (("colour",), "red", "colour: unknown key"),
+    (("a\nb",), "red", "'a\\nb': unknown key"),
+    (("x" * 500,), "red", f"{'x' * 77}...: unknown key"),
     (("weights",), REMOVE, "weights: is missing"),
     (("weights",), None, "weights: must be a mapping, not empty"),
     (("weights", "extra"), 1, "weights: extra: unknown key"),
@@ -174,6 +189,15 @@ FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("weights", "bundled"), "artgan_ink\\w.safetensors", "weights: bundled: must be package/"),
     (("weights", "bundled"), "artgan_ink/w\0.safetensors", "weights: bundled: must be package/"),
     (("weights", "bundled"), "w.safetensors", "weights: bundled: must be package/"),
+    (("weights", "bundled"), "artgan_ink/w.pt", "weights: bundled: must be package/path/in/it.safetensors, not"),
+    (("weights", "bundled"), "artgan_ink/w.safetensors\n", "weights: bundled: must be package/"),
+    (("weights", "hub", "file"), "pytorch_model.bin", "weights: hub: file: must be path/in/the/repository.safetensors"),
+    (("weights", "hub", "file"), "w.safetensors/../w.pkl", "weights: hub: file: must be path/in/the/repository"),
+    (("weights", "hub", "file"), "a\\b.safetensors", "weights: hub: file: must be path/in/the/repository"),
+    (("weights", "hub", "repo_id"), "some--org/ink", "weights: hub: repo_id: must be like"),
+    (("weights", "hub", "repo_id"), "some-org/ink\n", "weights: hub: repo_id: must be like"),
+    (("weights", "hub", "revision"), "A" * 40, "weights: hub: revision: must be a commit of 40 hex digits"),
+    (("weights", "hub", "revision"), "a" * 39, "weights: hub: revision: must be a commit of 40 hex digits"),
     (("weights", "hub"), "some-org/ink", "weights: hub: must be a mapping"),
     (("weights", "hub", "repo_id"), "ink", "weights: hub: repo_id: must be like"),
     (("weights", "hub", "repo_id"), "../../ink", "weights: hub: repo_id: must be like"),
@@ -186,7 +210,16 @@ FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
 @pytest.mark.parametrize(("keys", "value", "told"), FAULTS)
 def test_a_fault_is_told_with_file_model_and_key(tmp_path: Path, keys: tuple[Any, ...], value: Any, told: str) -> None:
     path = tmp_path / "r.yaml"
-    assert refusal(path, changed(("models", MODEL, *keys), value)).startswith(f"{path}: {MODEL}: {told}")
+    message = refusal(path, changed(("models", MODEL, *keys), value))
+    assert message.startswith(f"{path}: {MODEL}: {told}")
+    assert message.isprintable()  # and so on one line
+
+
+def test_the_first_fault_in_the_file_is_told(tmp_path: Path) -> None:
+    models = [f"  ink.m{n}: {{plugin: ink}}\n" for n in range(9, 0, -1)]
+    for _ in range(3):
+        told = refusal(tmp_path / "r.yaml", "schema: 1\nmodels:\n" + "".join(models))
+        assert "ink.m9: distribution: is missing" in told
 
 
 def test_weights_must_be_somewhere(tmp_path: Path) -> None:
@@ -226,11 +259,23 @@ def test_a_bad_name_of_a_model_is_refused(tmp_path: Path, name: Any) -> None:
         ({"schema": 1, "models": []}, "models: must be a mapping, not a list"),
         ({"schema": 1, "models": {}, "extra": 1}, "extra: unknown key"),
         ({"schema": 1, "models": {MODEL: None}}, f"{MODEL}: must be a mapping, not empty"),
+        ({"schema": 2, "models": {MODEL: None}, "extra": 1}, "schema: this artgan reads schema 1"),
+        ({"schema": 1, "models": {}, "deprecated": []}, "deprecated: must be a mapping, not a list"),
+        ({"schema": 1, "models": {}, "deprecated": {"Old": {}}}, "deprecated: Old: an old name is"),
+        ({"schema": 1, "models": {}, "deprecated": {"old": {"use": "a.b"}}}, "deprecated: old: removed_in: is missing"),
+        (
+            {"schema": 1, "models": {}, "deprecated": {"old": {"use": "a.b", "removed_in": "soon"}}},
+            "deprecated: old: removed_in: must be a version like 0.3",
+        ),
         ("schema: [1", "not valid YAML"),
         ("schema: 1\nmodels: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("? [a, b]\n: 1\n", "not valid YAML"),
         ("schema: 2024-99-99\n", "not valid YAML"),
         ("[" * 300, "not valid YAML"),
+        ("schema: 1\nmodels: &all {ink.wash: {config: *all}}\n", "aliases (*name) are not read"),
+        ("schema: 1\nmodels: {ink.wash: {config: {x: .nan}}}\n", "a number is too large"),
+        ("schema: 1\nmodels: {ink.wash: {config: {x: -.inf}}}\n", "a number is too large"),
+        (f"schema: 0x{'f' * 5000}\nmodels: {{}}\n", "a number is too large"),
     ],
 )
 def test_a_fault_at_the_top_is_told_with_the_file(tmp_path: Path, content: Any, told: str) -> None:
@@ -257,6 +302,12 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
         read_file(path)
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(RegistryError, match="/dev/zero: larger than 4 MiB"):
+        read_file(Path("/dev/zero"))
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"absent\.yaml: cannot be read"):
         read_file(tmp_path / "absent.yaml")
@@ -270,6 +321,18 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_an_alias_used_twice_is_refused(tmp_path: Path) -> None:
     told = refusal(tmp_path / "r.yaml", document(ink__dry=model(), ink__wash=model()))
     assert "ink.wash: alias 'wash' is ink.dry's already" in told
+
+
+@pytest.mark.parametrize("depth", range(50, 1000, 50))
+def test_a_deeply_nested_card_is_read_whole_or_refused(tmp_path: Path, depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    text = yaml.safe_dump(document(ink__wash=model(config={"x": "HERE"}))).replace("HERE", nested)
+    try:
+        entries = read_file(write(tmp_path / "r.yaml", text)).entries
+    except RegistryError:
+        assert depth > 100
+    else:
+        assert json.dumps(entries[MODEL].to_dict()["config"]["x"]) == nested
 
 
 CRASHERS = {
@@ -325,7 +388,7 @@ ANY_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture],
 def parses_or_refuses(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8", errors="replace")
     try:
-        entries = read_file(path)
+        entries = read_file(path).entries
     except RegistryError:
         return
     for name, entry in entries.items():
@@ -353,11 +416,131 @@ def test_any_text_parses_or_is_refused(tmp_path: Path, text: str) -> None:
     parses_or_refuses(tmp_path / "r.yaml", text)
 
 
+# Hypothesis: what is malformed is refused, on one line
+
+
+KEYS_OF = {
+    (): {"schema", "models", "deprecated"},
+    ("models", MODEL): {*model(), "task"},
+    ("models", MODEL, "weights"): set(model()["weights"]),
+    ("models", MODEL, "weights", "hub"): set(model()["weights"]["hub"]),
+}
+TEXTS = [
+    *(("models", MODEL, key) for key in ("plugin", "distribution", "alias", "summary", "task")),
+    *(("models", MODEL, "weights", key) for key in ("bundled", "sha256")),
+    *(("models", MODEL, "weights", "hub", key) for key in ("repo_id", "revision", "file")),
+]
+MAPPINGS = [
+    *(place for place in KEYS_OF if place),
+    ("models",),
+    *(("models", MODEL, key) for key in ("config", "license", "training", "check")),
+    ("models", MODEL, "metrics", 0),
+]
+NEEDED = [
+    ("schema",),
+    ("models",),
+    *(("models", MODEL, key) for key in ("plugin", "distribution", "weights")),
+    *(("models", MODEL, "weights", key) for key in ("sha256", "size")),
+    *(("models", MODEL, "weights", "hub", key) for key in ("repo_id", "revision", "file")),
+    *(("models", MODEL, "metrics", 0, key) for key in ("name", "value")),
+]
+
+
+def hex_digits(text: str, count: int) -> bool:
+    return len(text) == count and set(text) <= set("0123456789abcdef")
+
+
+def put(place: Any, value: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """The valid document with one of the places holding one of the values."""
+    return st.builds(changed, place if isinstance(place, st.SearchStrategy) else st.just(place), value)
+
+
+WEIGHTS_AT, HUB_AT = ("models", MODEL, "weights"), ("models", MODEL, "weights", "hub")
+MALFORMED = st.one_of(
+    put(st.sampled_from(NEEDED), st.just(REMOVE)),
+    put(st.sampled_from(TEXTS), VALUES.filter(lambda value: not isinstance(value, str))),
+    put(st.sampled_from(MAPPINGS), VALUES.filter(lambda value: not isinstance(value, dict))),
+    st.sampled_from(list(KEYS_OF)).flatmap(
+        lambda place: st.builds(
+            changed, KEYS.filter(lambda key: key not in KEYS_OF[place]).map(lambda key: (*place, key)), VALUES
+        )
+    ),
+    put(("schema",), VALUES.filter(lambda value: value != 1 or isinstance(value, (bool, float)))),
+    put((*WEIGHTS_AT, "size"), VALUES.filter(lambda v: type(v) is not int or not 1 <= v <= 2**32)),
+    put((*WEIGHTS_AT, "sha256"), st.text("0123456789abcdefgA\n").filter(lambda text: not hex_digits(text, 64))),
+    put((*HUB_AT, "revision"), st.text("0123456789abcdefgA\n").filter(lambda text: not hex_digits(text, 40))),
+    put((*WEIGHTS_AT, "bundled"), st.text().filter(lambda text: not text.endswith(".safetensors"))),
+    put((*HUB_AT, "file"), st.text().filter(lambda text: not text.endswith(".safetensors"))),
+    put((*HUB_AT, "file"), st.text().map(lambda text: f"../{text}.safetensors")),
+    put((*HUB_AT, "repo_id"), st.text().filter(lambda text: text.count("/") != 1)),
+    put(("models", MODEL, "config", "x"), st.dates() | st.binary() | st.sets(st.integers()) | st.just(float("nan"))),
+    put(("models", MODEL, "alias"), st.text().filter(lambda text: not text.isascii() or "." in text or not text)),
+    put(
+        KEYS.filter(lambda key: key != MODEL and "." not in str(key)).map(lambda key: ("models", key)), st.just(model())
+    ),
+    VALUES.filter(lambda value: not isinstance(value, dict)),
+)
+
+
+def test_whatever_is_malformed_is_told_on_one_line(tmp_path: Path) -> None:
+    told: dict[str, str] = {}
+
+    @settings(max_examples=300, deadline=None)
+    @given(MALFORMED)
+    def refuse(content: Any) -> None:
+        text = yaml.safe_dump(content, allow_unicode=True)
+        path = tmp_path / "r.yaml"
+        path.write_text(text, encoding="utf-8", errors="surrogatepass")
+        with pytest.raises(RegistryError) as caught:
+            read_file(path)
+        told[text] = str(caught.value)
+        assert told[text].startswith(f"{path}: ")
+        assert len(told[text].splitlines()) == 1
+        assert len(told[text]) < len(str(path)) + 500
+
+    refuse()
+    assert len(told) >= 200
+
+
+# The schema
+
+
+def schema() -> Any:
+    return json.loads((ROOT / "src" / "artgan" / "registry.schema.json").read_text("utf-8"))
+
+
+def test_the_schema_is_one_that_other_programs_can_use() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(schema())
+    validator.validate(yaml.safe_load((ROOT / "registry.yaml").read_text("utf-8")))
+    validator.validate(document(ink__wash=model()))
+    assert not validator.is_valid(changed(("models", MODEL, "weights", "hub", "revision"), "main"))
+
+
+def test_the_documentation_names_every_key() -> None:
+    def keys(part: Any) -> set[str]:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        own = set(part.get("properties", ())) if isinstance(part, dict) else set()
+        return own.union(*map(keys, inner))
+
+    text = (ROOT / "docs" / "registry.md").read_text("utf-8")
+    assert len(keys(schema())) > 20
+    assert not [key for key in keys(schema()) if not re.search(rf"\b{key}\b", text)]
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_the_hub_takes_every_name_that_the_schema_takes(data: st.DataObject) -> None:
+    pattern = schema()["$defs"]["weights"]["properties"]["hub"]["properties"]["repo_id"]["pattern"]
+    names = st.from_regex(pattern, fullmatch=True, alphabet=st.characters(codec="ascii"))
+    validate_repo_id(data.draw(names.filter(lambda name: len(name) <= 96)))
+
+
 # The registry of all files
 
 
 def test_the_registry_of_the_repository_reads_without_fault() -> None:
-    entries = read_file(ROOT / "registry.yaml")
+    entries = read_file(ROOT / "registry.yaml").entries
     assert all(entry.weights.bundled or entry.weights.hub for entry in entries.values())
     assert not read_registry().problems
 
@@ -432,6 +615,108 @@ def test_a_plugin_whose_package_is_not_there_is_no_fault_of_the_registry(own: Pa
     assert not found.problems
 
 
+# Files of the user
+
+
+@pytest.fixture
+def settings_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    return tmp_path / "settings"
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+    monkeypatch.setenv("ARTGAN_REGISTRY", os.pathsep.join(map(str, paths)))
+    read_registry.cache_clear()
+
+
+def test_a_later_file_replaces_models_and_takes_over_aliases(
+    own: Path, install_plugin: Install, settings_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ink(summary: str, alias: str) -> dict[str, Any]:
+        return model(summary=summary, alias=alias)
+
+    oil = write(
+        install_plugin("oil", "") / "registry.yaml",
+        document(oil__thick=model(plugin="oil", alias="thick"), oil__thin=model(plugin="oil", alias="thin")),
+    )
+    mine = write(
+        settings_folder / "artgan" / "registry.yaml",
+        document(ink__wash=ink("mine", "wash"), ink__new=ink("new", "thick"), oil__thin=model(plugin="oil", alias="x")),
+    )
+    found = read_registry()
+    assert found.problems == ()
+    assert found.files == (str(own), str(oil), str(mine))
+    assert (found.entry("wash").summary, found.entry("wash").source) == ("mine", str(mine))
+    assert found.entry("thick").name == "ink.new"
+    assert (found.entry("oil.thick").alias, found.entry("oil.thick").source) == (None, str(oil))
+    with pytest.raises(ModelNotFoundError):  # went with the entry that was replaced
+        found.entry("thin")
+
+    first = write(tmp_path / "first.yaml", document(ink__wash=ink("asked for", "thick")))
+    second = write(tmp_path / "second.yaml", document(ink__other=ink("other", "other")))
+    asked_for(monkeypatch, first, second, first)
+    found = read_registry()
+    assert found.files == (str(own), str(oil), str(mine), str(first), str(second))
+    assert (found.entry("thick").summary, found.entry("thick").source) == ("asked for", str(first))
+    assert found.entry("ink.new").alias is None
+    assert found.entry("other").source == str(second)
+    assert "source" not in found.entry("other").to_dict()
+
+
+@pytest.mark.parametrize("clash", ["name", "alias"])
+def test_a_clash_of_two_files_that_were_asked_for_is_an_error_that_names_both(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clash: str
+) -> None:
+    names = ("ink__dry", "ink__dry" if clash == "name" else "ink__wet")
+    aliases = ("a", "b" if clash == "name" else "a")
+    paths = [
+        write(tmp_path / f"{alias}{name}{i}.yaml", document(**{name: model(alias=alias)}))
+        for i, (name, alias) in enumerate(zip(names, aliases, strict=True))
+    ]
+    asked_for(monkeypatch, *paths)
+    with pytest.raises(RegistryError, match=r"^ARTGAN_REGISTRY: ") as caught:
+        read_registry()
+    for path in paths:
+        assert str(path) in str(caught.value)
+
+
+def test_a_fault_of_the_users_file_is_told_and_harms_nothing_else(
+    own: Path, settings_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = document(ink__mine=model(alias="mine"), ink__bad=model(alias="Bad"))
+    path = write(settings_folder / "artgan" / "registry.yaml", bad)
+    found = read_registry()
+    assert found.names("ink.*") == [MODEL]
+    assert found.problems[0].startswith(f"{path}: ink.bad: alias: ")
+    with pytest.raises(ModelNotFoundError, match="a registry file has a fault, artgan doctor tells it"):
+        found.entry("mine")
+    monkeypatch.setenv("ARTGAN_STRICT_PLUGINS", "1")
+    read_registry.cache_clear()
+    with pytest.raises(RegistryError, match=r"ink\.bad: alias"):
+        read_registry()
+
+
+def test_a_fault_of_a_file_that_was_asked_for_is_an_error(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for(monkeypatch, tmp_path / "absent.yaml")
+    with pytest.raises(RegistryError, match=r"^ARTGAN_REGISTRY: .*absent\.yaml: cannot be read"):
+        read_registry()
+    asked_for(monkeypatch, write(tmp_path / "bad.yaml", {"schema": 1}))
+    with pytest.raises(RegistryError, match=r"^ARTGAN_REGISTRY: .*bad\.yaml: models: is missing"):
+        read_registry()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="other folders there")
+@pytest.mark.parametrize("setting", [None, "", "relative/folder"])
+def test_the_users_file_is_where_settings_are(monkeypatch: pytest.MonkeyPatch, setting: str | None) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    if setting is not None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", setting)
+    monkeypatch.setenv("HOME", "/home/monet")
+    assert user_file() == Path("/home/monet/.config/artgan/registry.yaml")
+
+
 # Asking the registry
 
 
@@ -471,3 +756,29 @@ def test_a_path_hints_at_the_prefixes(three: Registry, name: str) -> None:
         three.entry(name)
     assert f"local-dir:{name}" in str(caught.value)
     assert "hf-hub:org/repo@revision" in str(caught.value)
+
+
+def test_the_command_that_uses_a_model_depends_on_what_goes_in() -> None:
+    weights = Weights("a" * 64, 1, "p/w")
+    assert Entry(MODEL, "ink", "artgan-ink", weights, alias="wash").usage() == "artgan paint photo.jpg --model wash"
+    assert Entry(MODEL, "ink", "artgan-ink", weights, task="noise-to-image").usage() == (
+        "artgan sample ink.wash -o grid.png"
+    )
+
+
+def test_weights_in_the_cache_of_the_hub_are_told_from_those_that_are_not(
+    tmp_path: Path, install_plugin: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    entry = Entry(
+        MODEL, "ink", "artgan-ink", Weights("a" * 64, 1, hub=HubFile("someone/ink", "1" * 40, "w.safetensors"))
+    )
+    assert entry.availability() == "not installed"
+    install_plugin("ink", "")
+    assert entry.availability() == "remote"
+    snapshots = tmp_path / "hub" / "models--someone--ink" / "snapshots"
+    write(snapshots / ("2" * 40) / "w.safetensors", "another commit")
+    assert entry.availability() == "remote"
+    write(snapshots / ("1" * 40) / "w.safetensors", "this one")
+    assert entry.availability() == "cached"
+    assert Entry(MODEL, "ink", "artgan-ink", Weights("a" * 64, 1, "p/w.safetensors")).availability() == "bundled"

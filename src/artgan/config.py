@@ -13,6 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from artgan.deprecation import warn_renamed
 from artgan.errors import ConfigError
 
 C = TypeVar("C")
@@ -26,10 +27,39 @@ def option(
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
+    renamed_from: tuple[str, str] | None = None,
 ) -> Any:
-    """A dataclass field with a help text and limits: ``least`` and ``most`` are allowed, ``above`` is not."""
-    metadata = {"help": help, "choices": choices, "least": least, "above": above, "most": most}
-    return dataclasses.field(default=default, metadata=metadata)
+    """A dataclass field with a help text and limits: ``least`` and ``most`` are allowed, ``above`` is not.
+
+    ``renamed_from`` is a name that it had before, which still works, and the version in which that goes:
+    ``("lambda_idt", "0.3")``.
+    """
+    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    return dataclasses.field(default=default, metadata={"help": help, **limits, "renamed_from": renamed_from})
+
+
+def renamed_options(cls: type) -> dict[str, tuple[str, str]]:
+    """The old names of a dataclass's options that still work: what each is now, and the version in which it goes."""
+    old = {field.name: field.metadata.get("renamed_from") for field in dataclasses.fields(cls)}
+    return {renamed[0]: (name, renamed[1]) for name, renamed in old.items() if renamed}
+
+
+def with_new_names(cls: type, values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """``values`` with the old names of options replaced, with a :class:`artgan.deprecation.RenamedWarning` each.
+
+    Raises:
+        ConfigError: an option is there under its old name and its new one.
+    """
+    renamed = renamed_options(cls)
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        name, removed_in = renamed.get(key, (key, ""))
+        if name != key:
+            if name in values:
+                raise ConfigError(f"{where}: {key!r} is the old name of {name!r}; give one of them")
+            warn_renamed(f"{where}: the option {key!r}", name, removed_in)
+        result[name] = value
+    return result
 
 
 def field_types(cls: type) -> dict[str, tuple[type, bool]]:
@@ -54,15 +84,18 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
 
     Args:
         cls: a frozen dataclass whose fields are bool, int, float or str, or one of these or None.
-        values: by field name, as YAML or JSON gives them. An int does where a float is asked for.
+        values: by field name, or one that it had before, as YAML or JSON gives them. An int does where a float is
+            asked for.
         where: what the values are of, to begin an error with ("registry.yaml: cyclegan.monet: config").
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type or out of its range; the message names it.
+        ConfigError: an unknown key, a value of the wrong type or out of its range, an old name beside its new one;
+            the message names it.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: must be a mapping of options to values, not {type(values).__name__}")
     known = field_types(cls)
+    values = with_new_names(cls, values, where=where)
     unknown = [key for key in values if key not in known]
     if unknown:
         near = difflib.get_close_matches(str(unknown[0]), known, n=1)

@@ -1,15 +1,32 @@
-"""A check-up of the installation."""
+"""A check-up of the installation, and what each plugin brings."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
+import re
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
+from artgan import hub
 from artgan.errors import ArtganError
-from artgan.plugin import inspect_plugins
-from artgan.registry import read_registry
+from artgan.plugin import Plugin, PluginReport, inspect_plugins, load_plugin, resolve, resolve_metric
+from artgan.registry import Entry, Registry, read_registry, user_file
+
+_TIMEOUT = 5  # seconds for the Hub to answer
+_LIBRARIES = {
+    "torch": "torch",
+    "accelerate": "accelerate",
+    "huggingface-hub": "huggingface_hub",
+    "pillow": "PIL.Image",
+    "timm": "timm",
+}
+"""The distributions that artgan leans on, and what is imported to see whether they work."""
 
 
 @dataclass(frozen=True)
@@ -21,40 +38,175 @@ class Finding:
     found: str
 
 
-def examine() -> list[Finding]:
-    """Versions, devices, plugins, the registry, and whether each model's bundled weights load."""
-    import torch
+def brings(plugin: Plugin, registry: Registry) -> dict[str, Any]:
+    """What a plugin has of "networks", "trainer", "metrics", "presets", "options" and "convert".
 
-    findings = [
-        Finding("artgan", True, version("artgan")),
-        Finding("python", True, platform.python_version()),
-        Finding("torch", True, torch.__version__),
-        Finding("cpu", True, f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"),
-        Finding("cuda", True, _cuda()),
-    ]
-    for plugin in inspect_plugins():
-        found = plugin.problem or f"{plugin.distribution} {plugin.version}"
-        findings.append(Finding(f"plugin {plugin.name}", plugin.problem is None, found))
+    The value is a sorted list where a part has names (of "convert" the layouts that it knows), else True; "models" is
+    how many the registry has of it.
+    """
+    parts = {part: getattr(plugin, part) for part in ("networks", "trainer", "metrics", "presets", "options")}
+    parts["convert"] = plugin.layouts or plugin.convert
+    brought = {part: sorted(held) if isinstance(held, Mapping) else True for part, held in parts.items() if held}
+    return {**brought, "models": sum(entry.plugin == plugin.name for entry in registry.entries.values())}
+
+
+def examine() -> Iterator[Finding]:
+    """Versions, devices, the Hub and its cache, plugins, registry files, and whether each model at hand loads.
+
+    A Hub that cannot be reached is no fault: bundled models and those in the cache work without.
+    """
+    yield Finding("artgan", True, version("artgan"))
+    yield Finding("python", True, f"{platform.python_version()} ({platform.python_implementation()})")
+    yield Finding("system", True, platform.platform())
+    for distribution, module in _LIBRARIES.items():
+        yield _library(distribution, module)
+    yield from _devices()
+    registry = Registry({})
     try:
         registry = read_registry()
     except ArtganError as error:
-        return [*findings, Finding("registry", False, str(error))]
-    findings += [Finding("registry", False, problem) for problem in registry.problems]
-    findings.append(Finding("registry", not registry.problems, f"{len(registry.names())} models"))
-    return findings + [_model(name) for name in registry.names() if registry.entry(name).weights.bundled]
-
-
-def _cuda() -> str:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-
-
-def _model(name: str) -> Finding:
-    from artgan.loading import load
-
+        yield Finding("registry", False, str(error))
+    yield from _registry_files(registry)
+    yield from _hub(registry)
     try:
-        model = load(name)
+        reports = inspect_plugins()
+    except ArtganError as error:  # with ARTGAN_STRICT_PLUGINS=1
+        reports = []
+        yield Finding("plugins", False, str(error))
+    for report in reports:
+        yield _plugin(report, registry)
+    for name in registry.names():
+        yield _model(registry.entries[name])
+
+
+def _library(distribution: str, module: str) -> Finding:
+    try:
+        found = version(distribution)
+        importlib.import_module(module)
+    except PackageNotFoundError:
+        return Finding(distribution, False, f"not installed: pip install {distribution}")
+    except Exception as error:  # versions that do not fit together raise anything
+        return Finding(distribution, False, f"{found} cannot be imported ({_line(error)}); install it again")
+    return Finding(distribution, True, found)
+
+
+def _devices() -> Iterator[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    cores = f"{psutil.cpu_count(logical=False) or os.cpu_count()} cores, {os.cpu_count()} logical"
+    try:
+        import torch
+    except Exception:  # told already
+        yield Finding("cpu", True, cores)
+    else:
+        yield Finding("cpu", True, f"{cores}, {torch.get_num_threads()} threads of torch")
+        names = [
+            f"{properties.name}, {_size(properties.total_memory)}"
+            for properties in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+        ]
+        yield Finding("cuda", True, "; ".join(names) or "none")
+        yield Finding("mps", True, "available" if torch.backends.mps.is_available() else "none")
+    yield Finding("memory", True, f"{_size(memory.total)}, {_size(memory.available)} free")
+
+
+def _registry_files(registry: Registry) -> Iterator[Finding]:
+    for file in registry.files:
+        count = sum(entry.source == file for entry in registry.entries.values())
+        yield Finding("registry", True, f"{file}: {count} model{'' if count == 1 else 's'}")
+    for problem in registry.problems:
+        yield Finding("registry", False, problem)
+    if not os.path.exists(user_file()):
+        yield Finding("registry", True, f"{user_file()}: not there; a place for models of your own")
+
+
+def _hub(registry: Registry) -> Iterator[Finding]:
+    try:
+        from huggingface_hub import constants, get_token
+    except Exception:  # told already
+        return
+    endpoint = re.sub("//[^/]*@", "//", constants.ENDPOINT)  # without a password
+    yield Finding("hub", True, f"{endpoint}: {_answer(constants.ENDPOINT)}")
+    yield Finding("hub token", True, "yes" if get_token() else "no")
+    repositories = {entry.weights.hub.repo_id for entry in registry.entries.values() if entry.weights.hub}
+    cache = Path(constants.HF_HUB_CACHE)
+    size = sum(_disk_use(cache / f"models--{name.replace('/', '--')}") for name in repositories)
+    yield Finding("hub cache", True, f"{cache}: {_size(size)} of artgan's models")
+
+
+def _answer(endpoint: str) -> str:
+    """Whether the Hub answers within some seconds. In a thread, as looking a name up knows no time limit."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where it is in every version
+
+    if constants.HF_HUB_OFFLINE:
+        return "not asked, as HF_HUB_OFFLINE is set"
+    answers = []
+
+    def ask() -> None:
+        try:
+            answers.append(f"answers with status {get_session().head(endpoint, timeout=_TIMEOUT).status_code}")
+        except Exception as error:  # the transport's, which differ from version to version
+            answers.append(hub.explain(error, failed="cannot be reached"))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT)
+    return answers[0] if answers else f"no answer within {_TIMEOUT} s; check the connection"
+
+
+def _disk_use(folder: Path) -> int:
+    """Bytes of the files in a folder of the Hub's cache, where links point at the files."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _plugin(report: PluginReport, registry: Registry) -> Finding:
+    """A plugin's finding, once everything that it names has been imported."""
+    check = f"plugin {report.name}"
+    if report.problem:
+        return Finding(check, False, report.problem)
+    plugin = load_plugin(report.name)
+    try:
+        for part in ("config", "networks", "generator", "trainer", "convert", "options"):
+            if isinstance(getattr(plugin, part), str):
+                resolve(plugin, part)
+        for metric in plugin.metrics:
+            resolve_metric(metric)
     except ArtganError as error:
-        return Finding(name, False, str(error))
-    return Finding(name, True, f"loads, {sum(p.numel() for p in model.parameters()):,} parameters")
+        return Finding(check, False, str(error))
+    return Finding(check, True, f"{report.distribution} {report.version}: {in_words(brings(plugin, registry))}")
+
+
+def in_words(brought: Mapping[str, Any]) -> str:
+    """What :func:`brings` gave, on one line: "networks, trainer, presets (compact, paper), 1 model"."""
+    parts = {part: held for part, held in brought.items() if part != "models"}
+    words = [part if held is True else f"{part} ({', '.join(held)})" for part, held in parts.items()]
+    return ", ".join([*words, f"{brought['models']} model{'' if brought['models'] == 1 else 's'}"])
+
+
+def _model(entry: Entry) -> Finding:
+    """Whether a model loads, if all that it takes is on this machine."""
+    availability = entry.availability()
+    if availability == "not installed":
+        return Finding(entry.name, True, f"its plugin is not installed: {entry.install_command()}")
+    if availability == "remote":
+        return Finding(entry.name, True, "on the Hub, not in the cache")
+    try:
+        from artgan.loading import load
+
+        model = load(entry.name, local_files_only=True)
+    except ArtganError as error:
+        return Finding(entry.name, False, str(error))
+    except ImportError as error:  # a broken library, told already
+        return Finding(entry.name, False, f"cannot be loaded ({_line(error)})")
+    return Finding(
+        entry.name, True, f"{availability}, loads, {sum(p.numel() for p in model.parameters()):,} parameters"
+    )
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

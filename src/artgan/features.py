@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from artgan.errors import WeightsError
+from artgan.hub import explain
 
 # Convolutions of VGG-19 (Simonyan and Zisserman, 2015) and their index in timm's `features`; ReLU follows each.
 _BLOCKS = (2, 2, 4, 4, 4)
@@ -114,8 +115,7 @@ def _vgg19_state(weights: str | Path | None) -> dict[str, Tensor]:
             state = timm.create_model("vgg19.tv_in1k", pretrained=True).state_dict()
         except Exception as error:  # whatever the Hub client, its transport or the system raises
             raise WeightsError(
-                "cannot fetch VGG-19's weights (vgg19.tv_in1k) from the Hub "
-                f"({type(error).__name__}); give a safetensors file with them instead"
+                f"VGG-19's weights: {explain(error)}; or give the file model.safetensors of timm/vgg19.tv_in1k by hand"
             ) from error
     else:
         try:

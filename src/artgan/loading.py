@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +27,16 @@ from artgan.images import Source
 from artgan.interfaces import Generator
 from artgan.painting import paint
 from artgan.plugin import find_plugins, load_plugin, resolve
-from artgan.registry import Entry, Weights, read_registry
+from artgan.registry import Entry, HubFile, Weights, read_registry
 
 _MAX_CONFIG_BYTES = 2**20
-_MAX_LOCAL_WEIGHTS = 4 * 2**30
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_MAX_WEIGHTS_BYTES = 4 * 2**30
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+"""The files of a model's folder, and of its repository on the Hub."""
+
+_HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
+_CARD = ("name", "summary", "license", "training", "metrics", "check")
+"""What a saved model keeps of its card, besides what builds it."""
 
 
 class Model(nn.Module):
@@ -64,14 +71,63 @@ class Model(nn.Module):
         """
         return paint(self.generator, image, **options)
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` to a folder, loadable as ``local-dir:PATH``."""
-        save_model(
-            Path(path),
-            self.generator,
-            plugin=self.card["plugin"],
-            config=self.card["config"],
-            extra={"license": self.card["license"]} if self.card.get("license") else None,
+    def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
+        """Pictures from noise, each with a seed of its own; see :func:`artgan.sampling.sample`.
+
+        Args:
+            count: how many.
+            seed: of the first; the next has the next.
+            noise: a distribution in place of the model's own, like "uniform(-1,1)".
+
+        Raises:
+            ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.
+        """
+        from artgan.sampling import sample
+
+        return sample(self.generator, count, seed=seed, noise=noise)
+
+    def save_pretrained(self, path: str | Path, *, examples: bool = True) -> None:
+        """Write a folder in the Hub's layout, loadable as ``local-dir:PATH`` and ready for ``artgan publish``.
+
+        Args:
+            path: the folder: ``model.safetensors``, ``config.json``, a model card ``README.md``, and of a model that
+                paints ``example-input.png`` and ``example-output.png``.
+            examples: False leaves the two pictures out, where painting takes long.
+
+        Raises:
+            WeightsError: the folder cannot be written.
+            PictureError: the example cannot be painted.
+        """
+        from artgan.cards import card_files
+
+        folder = Path(path)
+        files = card_files(self, examples=examples)
+        kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
+        save_model(folder, self.generator, plugin=self.card["plugin"], config=self.card["config"], extra=kept)
+        _write_all(folder, files)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> Model:
+        """Load what :meth:`save_pretrained` wrote: a folder, or a repository of the Hub.
+
+        Args:
+            source: a folder as a ``Path``, or as a text that is absolute or begins with "." or "~"; or "ORG/NAME" or
+                "ORG/NAME@REVISION" on the Hub, whatever folders there are; or either with the prefix that
+                :func:`load` knows.
+            options: those of :func:`load`.
+
+        Raises:
+            ArtganError: as :func:`load`; or it is neither.
+        """
+        if isinstance(source, Path) or source.startswith((".", "~")) or Path(source).is_absolute():
+            return load(f"local-dir:{source}", **options)
+        if source.startswith(("local-dir:", "hf-hub:")):
+            return load(source, **options)
+        if _HUB_MODEL.fullmatch(source):
+            return load(f"hf-hub:{source}", **options)
+        raise ArtganError(
+            f"{source!r} is neither a folder nor a model of the Hub: write 'local-dir:PATH' or 'hf-hub:ORG/NAME'; "
+            "for a name of the registry use artgan.load"
         )
 
 
@@ -88,7 +144,8 @@ def load(
 
     Args:
         name: a registry name or alias ("monet"), "local-dir:PATH", or "hf-hub:ORG/REPO@REVISION".
-        revision: commit of a model on the Hub, in place of the registry's.
+        revision: commit, branch or tag of a model on the Hub, in place of the registry's; the registry then promises
+            neither hash nor figures, and weights that are bundled too are not used.
         device: where to put it; the CPU by default.
         dtype: of its parameters: float32 (the default), float16 or bfloat16, as a name or a torch.dtype.
         cache_dir: where files from the Hub are kept.
@@ -103,24 +160,13 @@ def load(
     place, precision = usable_device(device), _dtype(dtype)
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
+        if revision is not None:
+            raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
         model = _load_folder(name, Path(rest))
     elif scheme == "hf-hub":
-        repo_id, _, pinned = rest.partition("@")
-        files = (_CONFIG, _WEIGHTS)
-        folder = hub.fetch(
-            repo_id, revision or pinned or None, files, cache_dir=cache_dir, local_files_only=local_files_only
-        )
-        model = _load_folder(name, folder)
+        model = _load_repository(name, rest, revision, cache_dir, local_files_only)
     else:
-        entry = read_registry().entry(name)
-        if entry.plugin not in find_plugins():
-            raise PluginError(
-                f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
-            )
-        path = _locate(entry, revision, cache_dir, local_files_only)
-        data = _read_verified(path, entry.weights, f"{entry.name}: {path}", entry.install_command())
-        generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
-        model = Model(entry.name, generator, entry.to_dict())
+        model = _load_registered(read_registry().entry(name), revision, cache_dir, local_files_only)
     return model.to(place, precision).eval()
 
 
@@ -157,22 +203,77 @@ def save_model(
         for key, value in generator.state_dict().items()
     }
     # One key: safetensors writes several in an order that changes from file to file, and hashes with it.
-    metadata = {"artgan": json.dumps({"plugin": plugin, "config": dict(config)})}
+    told = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
+    metadata = {"artgan": json.dumps(told)}
+    config_file = (json.dumps(document, indent=2) + "\n").encode()
+    _write_all(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, which is made if need be; each appears complete or not at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / _WEIGHTS, save_safetensors(state, metadata))
-        _write(folder / _CONFIG, (json.dumps(document, indent=2) + "\n").encode())
+        for name, data in files.items():
+            beside = folder / f".{name}.part"
+            try:
+                beside.write_bytes(data)
+                beside.replace(folder / name)
+            finally:
+                beside.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(f"{folder}: the model cannot be written here ({error.strerror})") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _load_registered(entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Model:
+    if entry.plugin not in find_plugins():
+        raise PluginError(
+            f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
+        )
+    if entry.weights.bundled is not None and revision is None:
+        path = _bundled(entry, entry.weights.bundled)
+        data = _read_verified(path, entry.weights, f"{entry.name}: {path}", entry.install_command())
+    else:
+        entry, path = _fetch_registered(entry, revision, cache_dir, local_files_only)
+        data = _read(path)
+    generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
+    return Model(entry.name, generator, entry.to_dict())
+
+
+def _fetch_registered(
+    entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
+) -> tuple[Entry, Path]:
+    """A model's file from the Hub, with its entry; of another revision the entry promises less."""
+    remote = entry.weights.hub
+    if remote is None:
+        raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")
+    promised = revision in (None, remote.revision)
+    file = hub.RemoteFile(remote.file, _MAX_WEIGHTS_BYTES)
+    if promised:
+        file = replace(file, size=entry.weights.size, sha256=entry.weights.sha256)
+    folder = hub.fetch(
+        remote.repo_id, revision or remote.revision, [file], cache_dir=cache_dir, local_files_only=local_files_only
+    )
+    path = folder / remote.file
+    if not promised:
+        found = Weights(hub.sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
+        entry = replace(entry, weights=found, training={}, metrics=(), check={})
+    return entry, path
+
+
+def _load_repository(
+    name: str, rest: str, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
+) -> Model:
+    """A model of the Hub that no registry names; it is called by its commit."""
+    match = _HUB_MODEL.fullmatch(rest)
+    if match is None:
+        raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
+    if revision is not None and match["revision"] not in (None, revision):
+        raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
+    files = [hub.RemoteFile(CONFIG, _MAX_CONFIG_BYTES), hub.RemoteFile(WEIGHTS, _MAX_WEIGHTS_BYTES)]
+    folder = hub.fetch(
+        match["repo"], revision or match["revision"], files, cache_dir=cache_dir, local_files_only=local_files_only
+    )
+    return _load_folder(f"hf-hub:{match['repo']}@{folder.name}", folder)
 
 
 def _load_folder(name: str, folder: Path) -> Model:
@@ -180,10 +281,10 @@ def _load_folder(name: str, folder: Path) -> Model:
         folder = folder.expanduser()
     if not folder.is_dir():
         raise WeightsError(f"{folder}: no such folder")
-    for file in (_CONFIG, _WEIGHTS):
+    for file in (CONFIG, WEIGHTS):
         if not (folder / file).is_file():
-            raise WeightsError(f"{folder}: holds no {file}; a model's folder holds {_CONFIG} and {_WEIGHTS}")
-    path = folder / _CONFIG
+            raise WeightsError(f"{folder}: holds no {file}; a model's folder holds {CONFIG} and {WEIGHTS}")
+    path = folder / CONFIG
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise WeightsError(f"{path}: larger than {_MAX_CONFIG_BYTES} bytes")
     try:
@@ -192,23 +293,16 @@ def _load_folder(name: str, folder: Path) -> Model:
         raise WeightsError(f"{path}: not valid JSON ({error})") from None
     if not (isinstance(card, dict) and isinstance(card.get("plugin"), str) and isinstance(card.get("config"), dict)):
         raise WeightsError(f"{path}: must name the plugin (a text) and the config (a mapping)")
-    weights = folder / _WEIGHTS
-    if weights.stat().st_size > _MAX_LOCAL_WEIGHTS:
-        raise WeightsError(f"{weights}: larger than {_MAX_LOCAL_WEIGHTS} bytes")
+    weights = folder / WEIGHTS
+    if weights.stat().st_size > _MAX_WEIGHTS_BYTES:
+        raise WeightsError(f"{weights}: larger than {_MAX_WEIGHTS_BYTES} bytes")
     generator = _build(card["plugin"], card["config"], _read(weights), str(weights), where=f"{path}: config")
     return Model(name, generator, card)
 
 
-def _locate(entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Path:
-    remote = entry.weights.hub
-    if entry.weights.bundled is None:
-        assert remote is not None  # the registry asks for one of the two
-        pinned = revision or remote.revision
-        folder = hub.fetch(
-            remote.repo_id, pinned, [remote.file], cache_dir=cache_dir, local_files_only=local_files_only
-        )
-        return folder / remote.file
-    package, _, inside = entry.weights.bundled.partition("/")
+def _bundled(entry: Entry, inside: str) -> Path:
+    """Where an installed package holds a model's weights."""
+    package, _, inside = inside.partition("/")
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
@@ -250,6 +344,15 @@ def _build(plugin_name: str, config: Mapping[str, Any], data: bytes, file: str, 
     except SafetensorError as error:
         raise WeightsError(f"{file}: not a safetensors file, or damaged ({error})") from None
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    return assemble(plugin_name, parsed, state, file)
+
+
+def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:
+    """A generator built by a checked config of the plugin, with the weights of ``state``, which came from ``file``.
+
+    Raises:
+        WeightsError: these are not the weights of that network.
+    """
     with torch.device("meta"):  # no time or memory for weights that are replaced at once
         generator = _generator(plugin_name, parsed)
     _check_state(generator, state, file)

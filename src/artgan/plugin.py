@@ -35,10 +35,14 @@ class Plugin:
         trainer: (networks, config, run) -> :class:`artgan.interfaces.Trainer`.
         domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
             option of ``artgan train`` ("photos" is ``--photos DIR``).
-        convert: a foreign state dict -> ours.
+        convert: another project's state dict -> :class:`artgan.converting.Converted`, or None if it is no layout that
+            the plugin knows.
+        layouts: what ``convert`` recognises, by name, with a line about each.
         options: a dataclass of the plugin's own options for painting or sampling.
         metrics: import strings of :class:`artgan.interfaces.Metric` classes, by name.
-        presets: named sets of config values.
+        training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
+            than the defaults.
+        presets: named sets of values of the config, and of training options.
         registry: "registry.yaml" if the plugin's top-level package holds a registry of models. It is read without
             importing the plugin, so its name is fixed.
         api: the version of this manifest.
@@ -55,8 +59,10 @@ class Plugin:
     trainer: str | None = None
     domains: Mapping[str, str] = field(default_factory=dict)
     convert: str | None = None
+    layouts: Mapping[str, str] = field(default_factory=dict)
     options: str | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     registry: str | None = None
     api: int = API
@@ -66,7 +72,7 @@ class Plugin:
             raise PluginError(f"plugin name {self.name!r}: use lower-case letters, digits, '-' and '_'")
         if not isinstance(self.api, int):
             raise PluginError(f"plugin {self.name}: api must be a whole number, not {self.api!r}")
-        for key in ("domains", "metrics", "presets"):
+        for key in ("domains", "layouts", "metrics", "presets"):
             if not isinstance(getattr(self, key), Mapping):
                 raise PluginError(f"plugin {self.name}: {key} must be a mapping, not {getattr(self, key)!r}")
         strings = {

@@ -6,19 +6,25 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from artgan_cyclegan import plugin
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import (
+    BlurPool2d,
+    BlurUpsample2d,
+    InstanceNorm,
     PatchDiscriminator,
     ProjectedDiscriminator,
     ResizeConv2d,
     ResNetGenerator,
+    UNetGenerator,
     build,
     build_generator,
 )
 from torch import nn
 
 from artgan.config import parse
+from artgan.errors import ConfigError
 from artgan.features import VGG19, VGG19_LAYERS
 
 
@@ -74,12 +80,13 @@ def test_the_patch_discriminator_looks_at_70_by_70_pixels() -> None:
     assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (70, 70)
 
 
-@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+@pytest.mark.parametrize("downsample", ["strided", "antialiased"])
+@pytest.mark.parametrize("upsample", ["transposed", "resize", "nearest", "antialiased"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("size", [(16, 16), (20, 64), (36, 28)])
-def test_a_generator_keeps_size_and_range(upsample: str, skip: bool, size: tuple[int, int]) -> None:
+def test_a_generator_keeps_size_and_range(upsample: str, downsample: str, skip: bool, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    generator = ResNetGenerator(4, 2, upsample, skip).eval()
+    generator = ResNetGenerator(4, 2, upsample, skip, downsample).eval()
     pictures = torch.rand(3, 3, *size) * 2 - 1
     paintings = generator.generate(pictures)
     assert paintings.shape == pictures.shape
@@ -115,6 +122,50 @@ def test_resize_convolution_has_no_checkerboard() -> None:
     assert inside.std((2, 3)).max() < 1e-6
     transposed = nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1, output_padding=1)(flat)[..., 2:-2, 2:-2]
     assert transposed.std((2, 3)).max() > 1e-3
+
+
+def test_antialiased_doubling_is_bilinear() -> None:
+    """The blur (1 3 3 1) weights a pixel and its neighbour 3 to 1, which is what bilinear doubling does."""
+    x = torch.randn(2, 3, 5, 8)
+    wanted = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(BlurUpsample2d()(x), wanted, atol=1e-6, rtol=0)
+
+
+def test_antialiased_halving_keeps_flat_pictures_and_removes_what_aliases() -> None:
+    """What changes from pixel to pixel would come out as flat black or white without the blur."""
+    flat = torch.full((1, 2, 8, 6), 0.7)
+    torch.testing.assert_close(BlurPool2d()(flat), flat[..., ::2, ::2])
+    stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 1, 8, 8)
+    assert BlurPool2d()(stripes).abs().max() < 1e-6
+
+
+def test_our_instance_norm_is_pytorchs_and_takes_a_single_value() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    ours, theirs = InstanceNorm(3), nn.InstanceNorm2d(3, affine=True)
+    with torch.no_grad():
+        for norm in (ours, theirs):
+            norm.weight.copy_(torch.tensor([1.0, 2.0, -3.0]))
+            norm.bias.copy_(torch.tensor([0.5, 0.0, -1.0]))
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours(x[..., :1, :1])[0, :, 0, 0], ours.bias)
+
+
+def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
+    """54,414,979, counted from the layers that the tutorial describes."""
+    with torch.device("meta"):
+        assert sum(p.numel() for p in UNetGenerator().parameters()) == 54_414_979
+    torch.manual_seed(0)
+    generator = build_generator(parse(CycleGANConfig, {"architecture": "unet", "width": 1}, where="test")).eval()
+    pictures = torch.rand(2, 3, 256, 512) * 2 - 1
+    paintings = generator.generate(pictures)
+    assert paintings.shape == pictures.shape
+    assert paintings.abs().max() <= 1
+    torch.testing.assert_close(generator.generate(pictures[1:]), paintings[1:], atol=1e-5, rtol=1e-5)
+
+
+def test_a_unet_has_no_skip() -> None:
+    with pytest.raises(ConfigError, match="skip is for the resnet"):
+        parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
 
 def random_vgg(layers: tuple[str, ...] = ProjectedDiscriminator.layers) -> VGG19:

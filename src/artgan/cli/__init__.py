@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from artgan.deprecation import tell_on_standard_error
 from artgan.errors import ArtganError
 
 
@@ -11,6 +12,7 @@ def main() -> None:
     """The program ``artgan``. Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong."""
     from artgan.cli.app import app
 
+    tell_on_standard_error()
     try:
         app()
     except ArtganError as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from artgan.cli import data, paint, report, train, zoo
+from artgan.cli import convert, data, new_plugin, paint, publish, report, sample, train, zoo
 
 app = typer.Typer(
     name="artgan",
@@ -36,6 +36,7 @@ def _options(
 
 app.command()(paint.paint)
 app.command()(paint.compare)
+app.command()(sample.sample)
 app.command()(zoo.models)
 app.command()(zoo.show)
 app.command()(zoo.plugins)
@@ -43,3 +44,6 @@ app.command()(zoo.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.command()(report.report)
+app.command()(convert.convert)
+app.command()(new_plugin.new_plugin)
+app.command()(publish.publish)

@@ -53,7 +53,7 @@ def _broken(name: str, problem: str) -> Any:
 
 
 def _command(name: str) -> Any:
-    from artgan.config import field_types
+    from artgan.config import field_types, renamed_options
     from artgan.plugin import load_plugin, resolve
     from artgan.training.options import TrainingOptions
 
@@ -70,11 +70,17 @@ def _command(name: str) -> Any:
     if plugin.presets:
         presets = ", ".join(plugin.presets)
         parameters.append(_parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
-    for cls, panel in ((config_class, name), (TrainingOptions, "Training")):
+    for cls, panel, defaults in ((config_class, name, {}), (TrainingOptions, "Training", plugin.training)):
         kinds = field_types(cls)
+        known = {parameter.name for parameter in parameters}  # an option of both is one
         parameters += [
-            _parameter(field.name, kinds[field.name][0] | None, _describe(field), panel=panel)
+            _parameter(field.name, kinds[field.name][0] | None, _describe(field, defaults), panel=panel)
             for field in dataclasses.fields(cls)
+            if field.name not in known
+        ]
+        parameters += [
+            _parameter(old, kinds[new][0] | None, f"the old name of --{new}", hidden=True)
+            for old, (new, _) in renamed_options(cls).items()
         ]
 
     def command(**given: Any) -> None:
@@ -94,21 +100,26 @@ def _parameter(
     default: Any = None,
     flags: tuple[str, ...] = (),
     panel: str | None = None,
+    hidden: bool = False,
 ) -> inspect.Parameter:
-    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel)
+    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
-def _describe(field: dataclasses.Field[Any]) -> str:
+def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:
     """A field's help; every option defaults to None, so that what was given can be told from what was not."""
     help = str(field.metadata.get("help", ""))
-    if field.default not in (None, ""):
-        help += f" [default: {field.default}]"
+    default = defaults.get(field.name, field.default)
+    if default not in (None, ""):
+        help += f" [default: {default}]"
     return help.replace("[", "\\[")  # brackets are markup to rich
 
 
 def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
-    """Merge, from weakest to strongest: the stored run or the file, the preset, the command line."""
+    """Merge, from weakest to strongest: the plugin's choice, the stored run or the file, the preset, the command line.
+
+    A training option that is a field of the config too (the size that the networks are made for) is the config's.
+    """
     from artgan.config import parse
     from artgan.training.folder import read_run_config
     from artgan.training.loop import train
@@ -125,8 +136,12 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
     preset = given.get("preset")
     if preset is not None and preset not in plugin.presets:
         raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets)}, not {preset!r}")
-    values = {**stored["config"], **plugin.presets.get(preset, {}), **_of(config_class, given)}
-    training = {**stored["training"], **_of(TrainingOptions, given)}
+    chosen = plugin.presets.get(preset, {})
+    config: Any = parse(
+        config_class, _merged(plugin.name, config_class, stored["config"], chosen, given), where=plugin.name
+    )
+    usual = {**plugin.training, **stored["training"]}
+    training = _merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if one in given and other not in given:  # the command line's choice replaces the stored one's
             training.pop(other, None)
@@ -138,7 +153,7 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
         folders[domain] = folder
     model = train(
         plugin,
-        parse(config_class, values, where=plugin.name),
+        config,
         parse(TrainingOptions, training, where="training"),
         folders,
         out,
@@ -152,8 +167,13 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
     print(model)
 
 
-def _of(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: given[field.name] for field in dataclasses.fields(cls) if field.name in given}
+def _merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under their present names, the last winning; of the stronger parts those that ``cls`` has."""
+    from artgan.config import renamed_options, with_new_names
+
+    names = {*renamed_options(cls), *(field.name for field in dataclasses.fields(cls))}
+    own = [{name: value for name, value in part.items() if name in names} for part in stronger]
+    return {name: value for part in (stored, *own) for name, value in with_new_names(cls, part, where=where).items()}
 
 
 def _read_config(path: Path, plugin: str) -> dict[str, Any]:

@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from artgan.cli.paint import Format
 
+if TYPE_CHECKING:
+    from artgan.registry import Entry, Weights
+
 Output = Annotated[Format, typer.Option("--format", help="How results are printed.")]
+
+
+class Task(str, Enum):
+    """What goes into a model."""
+
+    image_to_image = "image-to-image"
+    noise_to_image = "noise-to-image"
 
 
 def models(
     pattern: Annotated[str, typer.Argument(help='Names to list, for example "*monet*".')] = "*",
+    plugin: Annotated[str | None, typer.Option(help="Only those of a plugin.", show_default=False)] = None,
+    task: Annotated[Task | None, typer.Option(help="Only those that take this.", show_default=False)] = None,
+    cached: Annotated[bool, typer.Option("--cached", help="Only those that work offline: bundled or cached.")] = False,
     format: Output = Format.text,
 ) -> None:
     """List the models there are."""
-    from artgan.plugin import find_plugins
     from artgan.registry import read_registry
 
-    registry, installed = read_registry(), find_plugins()
-    entries = [registry.entry(name) for name in registry.names(pattern)]
+    registry = read_registry()
+    entries = [registry.entries[name] for name in registry.names(pattern)]
+    entries = [e for e in entries if plugin in (None, e.plugin) and task in (None, e.task)]
+    listed = [(entry, entry.availability()) for entry in entries]
+    if cached:
+        listed = [(entry, availability) for entry, availability in listed if availability in ("bundled", "cached")]
     if format is Format.json:
-        print(json.dumps([entry.to_dict() for entry in entries], indent=2))
-        return
-    rows = []
-    for entry in entries:
-        where = "bundled" if entry.weights.bundled else "hub"
-        state = where if entry.plugin in installed else "not installed"
-        rows.append((entry.name, entry.alias or "", f"{entry.weights.size / 1e6:.1f} MB", state, entry.distribution))
-    _table(("MODEL", "ALIAS", "SIZE", "WEIGHTS", "DISTRIBUTION"), rows)
+        print(json.dumps([{**_card(entry), "availability": availability} for entry, availability in listed], indent=2))
+    else:
+        rows = [
+            (e.name, e.alias or "", e.plugin, e.task, _size(e.weights), e.license.get("weights", ""), availability)
+            for e, availability in listed
+        ]
+        _table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
 
@@ -41,49 +57,116 @@ def show(
     model: Annotated[str, typer.Argument(help="A model's name or alias.")],
     format: Output = Format.text,
 ) -> None:
-    """Show a model's card: licence, data, training, measured figures."""
+    """Show a model's card: how to use it, licence, data, training, measured figures."""
     from artgan.registry import read_registry
 
-    card = read_registry().entry(model).to_dict()
+    entry = read_registry().entry(model)
     if format is Format.json:
-        print(json.dumps(card, indent=2))
-    else:
-        import yaml
-
-        print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), end="")
+        print(json.dumps(_card(entry), indent=2))
+        return
+    print(f"{entry.name} (alias {entry.alias})" if entry.alias else entry.name)
+    if entry.summary:
+        print(" ".join(entry.summary.split()))
+    facts = {"use": entry.usage(), "task": entry.task, "plugin": f"{entry.plugin}, of {entry.distribution}"}
+    if entry.availability() == "not installed":
+        facts["install"] = entry.install_command()
+    facts |= {"weights": _places(entry), "sha256": entry.weights.sha256, "registry": entry.source}
+    _section("", facts)
+    _section("licence", entry.license)
+    _section("config", entry.config)
+    _section("training", entry.training)
+    if entry.metrics:
+        print("\nmetrics")
+        keys = list(dict.fromkeys(key for metric in entry.metrics for key in metric))
+        rows = [tuple(_text(metric[key]) if key in metric else "" for key in keys) for metric in entry.metrics]
+        _table(tuple(key.upper() for key in keys), rows, indent="  ")
+    _section("check", entry.check)
 
 
 def plugins(format: Output = Format.text) -> None:
-    """List the plugins that are installed; exit status 1 if one is broken."""
-    from artgan.plugin import inspect_plugins
+    """List the plugins that are installed and what they bring; exit status 1 if one is broken.
 
-    reports = inspect_plugins()
+    Only their manifests are imported: artgan doctor imports all of them.
+    """
+    from dataclasses import asdict
+
+    from artgan.doctor import brings, in_words
+    from artgan.plugin import inspect_plugins, load_plugin
+    from artgan.registry import read_registry
+
+    registry, reports = read_registry(), inspect_plugins()
+    brought = {r.name: brings(load_plugin(r.name), registry) for r in reports if not r.problem}
     if format is Format.json:
-        from dataclasses import asdict
-
-        print(json.dumps([asdict(report) for report in reports], indent=2))
+        print(json.dumps([{**asdict(r), "brings": brought.get(r.name, {})} for r in reports], indent=2))
     else:
-        rows = [(r.name, f"{r.distribution} {r.version}", r.summary or "", r.problem or "ok") for r in reports]
-        _table(("PLUGIN", "DISTRIBUTION", "WHAT IT IS", "STATE"), rows)
+        rows = [
+            (r.name, r.distribution, r.version, r.problem or in_words(brought[r.name]), r.summary or "")
+            for r in reports
+        ]
+        _table(("PLUGIN", "DISTRIBUTION", "VERSION", "BRINGS, OR WHAT IS BROKEN", "WHAT IT IS"), rows)
     if any(report.problem for report in reports):
         raise typer.Exit(1)
 
 
-def doctor() -> None:
-    """Check the installation: versions, devices, plugins, registry, bundled weights; exit status 1 on a fault."""
+def doctor(format: Output = Format.text) -> None:
+    """Check the installation: versions, devices, Hub, registry files, plugins, models; exit status 1 on a fault."""
+    from dataclasses import asdict
+
     from artgan.doctor import examine
 
-    findings = examine()
-    _table(
-        ("CHECK", "STATE", "FOUND"),
-        [(finding.check, "ok" if finding.ok else "FAULT", finding.found) for finding in findings],
-    )
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if format is Format.text:  # as they come: some take seconds
+            print(f"{finding.check:<18}  {'ok' if finding.ok else 'FAULT':<5}  {finding.found}", flush=True)
+    if format is Format.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def _card(entry: Entry) -> dict[str, Any]:
+    return {**entry.to_dict(), "source": entry.source}
+
+
+def _size(weights: Weights) -> str:
+    return f"{weights.size / 1e6:.1f} MB"
+
+
+def _places(entry: Entry) -> str:
+    """Where the weights come from, the place that is used first."""
+    weights, places = entry.weights, []
+    if weights.bundled:
+        places.append(f"bundled, {weights.bundled}")
+    if weights.hub:
+        state = "" if weights.bundled else f" ({entry.availability()})"
+        places.append(f"hf-hub:{weights.hub.repo_id}@{weights.hub.revision}, {weights.hub.file}{state}")
+    return f"{'; or '.join(places)}; {_size(weights)}"
+
+
+def _section(title: str, facts: Mapping[str, Any]) -> None:
+    """A heading and its facts, in two columns, wrapped."""
+    import textwrap
+
+    if not facts:
+        return
+    print(f"\n{title}" if title else "")
+    width = max(map(len, facts)) + 4
+    for key, value in facts.items():
+        # Paths, hashes and commands stay whole: they are there to be copied.
+        lines = textwrap.wrap(_text(value), 100 - width, break_long_words=False, break_on_hyphens=False)
+        print(f"  {key.ljust(width - 4)}  " + f"\n{' ' * width}".join(lines))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, indent: str = "") -> None:
     """Columns as wide as they need: plain text that a pipe can take."""
+    rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

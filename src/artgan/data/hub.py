@@ -14,6 +14,7 @@ from typing import Any
 
 from artgan.data.pictures import PictureSet
 from artgan.errors import PictureError
+from artgan.hub import explain
 
 PREFIX = "hf-hub:"
 """How the locations begin."""
@@ -216,7 +217,7 @@ def _fetch(location: str, repo: str, revision: str | None, split: str | None) ->
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{location}: {_explain(error, revision)}") from None
+        raise PictureError(f"{location}: {explain(error, revision, what='data set')}") from None
 
 
 def _choose_split(location: str, files: Sequence[str], wanted: str | None) -> tuple[str, list[str]]:
@@ -255,28 +256,6 @@ def _choose_split(location: str, files: Sequence[str], wanted: str | None) -> tu
 def _stem_or_folder(path: PurePosixPath) -> str:
     """``data/train.parquet`` is of train, and so is ``train/0000.parquet``."""
     return path.parent.name or path.stem if re.match(r"(part\W?)?\d", path.stem) else path.stem
-
-
-def _explain(error: Exception, revision: str | None) -> str:
-    """Why the Hub gave nothing, and what to do."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return "this data set is gated; ask for access at its page on the Hub and set HF_TOKEN"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return "no such data set on the Hub, or it is private and HF_TOKEN does not give access"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"the data set has no revision {revision!r}"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return "not in the cache, and HF_HUB_OFFLINE is set"
-    if isinstance(error, errors.HfHubHTTPError):
-        status = getattr(error.response, "status_code", None)
-        if status in (401, 403):
-            return f"the Hub refuses access (status {status}); check HF_TOKEN"
-        return f"the Hub answered with status {status}; try again later"
-    if isinstance(error, errors.HFValidationError):
-        return "not a name that a data set can have"
-    return f"cannot be fetched from the Hub and is not in the cache ({_line(error)}); check the connection"
 
 
 def _line(error: Exception) -> str:

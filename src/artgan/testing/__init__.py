@@ -1,23 +1,28 @@
-"""What checks models and, in time, the plugins of others."""
+"""The conformance kit: what checks models, and the plugins of others.
+
+The author of a plugin subclasses :class:`PluginTests` and names the plugin; pytest does the rest. pytest is asked for
+when the class is, and by nothing else in artgan.
+"""
 
 from __future__ import annotations
 
-import torch
-from PIL import Image
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any
 
-from artgan.loading import Model
+from artgan.testing.check import check_output
+
+if TYPE_CHECKING:
+    from artgan.testing.plugin import PluginTests
+
+__all__ = ["PluginTests", "check_output"]
 
 
-def check_output(model: Model, seed: int) -> list[list[int]]:
-    """What a registry entry's ``check`` holds: a model's painting of a made-up picture, small enough to write down.
-
-    The picture is 64 x 64: 8 x 8 colours, uniform by ``seed``, enlarged smoothly. The painting is averaged to 4 x 4.
-
-    Returns:
-        16 colours as [red, green, blue] in 0..255, row by row.
-    """
-    colours = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    picture = functional.interpolate(colours, size=(64, 64), mode="bilinear")[0] * 2 - 1
-    small = model.paint(picture).resize((4, 4), Image.Resampling.BOX)
-    return [list(pixel) for pixel in zip(*(small.getchannel(band).tobytes() for band in "RGB"), strict=True)]
+def __getattr__(name: str) -> Any:
+    if name != "PluginTests":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from artgan.testing.plugin import PluginTests
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise ImportError("artgan.testing.PluginTests needs pytest: pip install pytest") from None
+    return PluginTests

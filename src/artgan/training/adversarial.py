@@ -28,6 +28,9 @@ class Adversary:
         self.options = options
         self.run = run
         self.rounds = options.discriminator_steps
+        if options.spectral_norm:
+            for discriminator in discriminators.values():
+                normalise_spectrally(discriminator)
         self.optimizer = adam(discriminators.values(), options, options.lr_discriminator)
         self._seen: dict[str, list[Tensor]] = {}
 

@@ -76,6 +76,9 @@ def train(
         PictureError: a folder without pictures, or a picture that cannot be read.
     """
     domains = {name: open_pictures(folders[name]) for name in plugin.domains}
+    for pictures in domains.values():
+        if len(pictures) < options.batch:
+            raise TrainingError(f"--batch {options.batch}: {pictures.location} has only {len(pictures)} pictures")
     accelerator = accelerator_for(options)
     scores = Scores(options, domains, accelerator.device)
     steps = options.total_steps(max(len(pictures) for pictures in domains.values()), accelerator.num_processes)

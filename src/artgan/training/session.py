@@ -270,6 +270,9 @@ def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.
         if options.channels_last:
             network.to(memory_format=torch.channels_last)
     _check_size(networks, options.size)
+    made_for = getattr(config, "size", options.size)
+    if made_for != options.size:
+        raise TrainingError(f"these networks are made for pictures of {made_for} pixels, not of {options.size}")
     return networks
 
 

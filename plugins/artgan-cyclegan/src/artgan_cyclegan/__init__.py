@@ -10,6 +10,14 @@ plugin = Plugin(
     networks="artgan_cyclegan.networks:build",
     trainer="artgan_cyclegan.trainer:CycleGANTrainer",
     domains={"photos": "folder of photos", "paintings": "folder of paintings"},
+    convert="artgan_cyclegan.convert:convert",
+    layouts={
+        "cyclegan": "the authors' pytorch-CycleGAN-and-pix2pix, its ResNet generators",
+        "cut": "CUT, its ResNet generators with antialiasing",
+        "pytorch-gan": "the PyTorch-GAN collection's CycleGAN",
+        "mmgeneration": "OpenMMLab's ResnetGenerator, of MMGeneration and MMagic",
+        "tensorflow": "TensorFlow's CycleGAN tutorial, the arrays of its U-Net generator as .npz",
+    },
     presets={
         # The paper's: 11.4M parameters a generator, the reference's state-dict layout.
         "paper": {},

@@ -13,14 +13,26 @@ class CycleGANConfig(AdversarialOptions):
     """What builds and trains the networks of Zhu et al., 2017 (arXiv:1703.10593), and what we added."""
 
     # The generators.
+    architecture: str = option(
+        "resnet",
+        "resnet (the paper's) or unet (TensorFlow's tutorial's, for crops of 256 px)",
+        choices=("resnet", "unet"),
+    )
     width: int = option(64, "channels of a generator's first layer", least=1, most=512)
-    blocks: int = option(9, "residual blocks of a generator (the paper: 6 below 256 px, else 9)", least=0, most=64)
+    blocks: int = option(9, "residual blocks of a resnet (the paper: 6 below 256 px, else 9)", least=0, most=64)
+    downsample: str = option(
+        "strided",
+        "how a resnet halves: strided convolutions (the paper's) or antialiased (convolve, then blur; CUT's)",
+        choices=("strided", "antialiased"),
+    )
     upsample: str = option(
         "transposed",
-        "transposed convolutions (the paper's; they can leave a checkerboard) or resize, then convolve",
-        choices=("transposed", "resize"),
+        "how a resnet doubles: transposed convolutions (the paper's; they can leave a checkerboard); resize, then "
+        "convolve (nearest: the same with zeros at the edges, PyTorch-GAN's); antialiased (blur, then convolve; CUT's)",
+        choices=("transposed", "resize", "nearest", "antialiased"),
     )
-    skip: bool = option(False, "generators add a change to the picture instead of painting it anew")
+    skip: bool = option(False, "a resnet adds a change to the picture instead of painting it anew")
+    epsilon: float = option(1e-5, "added to the variance in a unet's instance norms", above=0, most=1)
     # The discriminators.
     discriminator: str = option(
         "patch",
@@ -42,3 +54,8 @@ class CycleGANConfig(AdversarialOptions):
     lambda_identity: float = option(5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0)
     identity_every: int = option(1, "the identity loss counts on every so many steps", least=1)
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.architecture == "unet" and self.skip:
+            raise ValueError("skip is for the resnet; a unet paints anew")

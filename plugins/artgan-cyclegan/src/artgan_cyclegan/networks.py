@@ -1,7 +1,8 @@
-"""The networks of CycleGAN: ResNet generators, PatchGAN and projected discriminators.
+"""The networks of CycleGAN: ResNet and U-Net generators, PatchGAN and projected discriminators.
 
-The generator is that of Johnson et al., 2016 (arXiv:1603.08155) as Zhu et al., 2017 use it, with the
-reference implementation's state-dict layout (``model.1.weight`` ... ``model.26.bias`` with nine blocks).
+The ResNet is that of Johnson et al., 2016 (arXiv:1603.08155) as Zhu et al., 2017 use it, with the
+reference implementation's state-dict layout (``model.1.weight`` ... ``model.26.bias`` with nine blocks). The
+U-Net is that of Isola et al., 2017 (arXiv:1611.07004) in the shape that TensorFlow's CycleGAN tutorial gives it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.features import VGG19, load_vgg19
 from artgan.interfaces import Discriminator, Generator, Networks
-from artgan.training.adversarial import normalise_spectrally
 from artgan_cyclegan.config import CycleGANConfig
 
 
@@ -28,6 +28,46 @@ class ResizeConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x C' x 2H x 2W."""
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class BlurPool2d(nn.Module):
+    """Every other pixel of a picture blurred by (1 2 1): halving without aliases (Zhang, 2019, arXiv:1904.11486)."""
+
+    blur: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("blur", _binomial(1.0, 2.0, 1.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x 2H x 2W to N x C x H x W."""
+        channels = x.shape[1]
+        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(padded, self.blur.expand(channels, 1, 3, 3), stride=2, groups=channels)
+
+
+class BlurUpsample2d(nn.Module):
+    """Doubling by a transposed convolution with the blur (1 3 3 1), the counterpart of :class:`BlurPool2d`."""
+
+    blur: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Each pixel makes four.
+        self.register_buffer("blur", 4 * _binomial(1.0, 3.0, 3.0, 1.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to N x C x 2H x 2W."""
+        channels = x.shape[1]
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        # Padding of a transposed convolution crops: what the replicated edge made goes again.
+        return F.conv_transpose2d(padded, self.blur.expand(channels, 1, 4, 4), stride=2, padding=3, groups=channels)
+
+
+def _binomial(*taps: float) -> Tensor:
+    """A square blur, 1 x 1 x K x K, with the sum 1."""
+    row = torch.tensor(taps)
+    return (row[:, None] * row / row.sum() ** 2)[None, None]
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +96,9 @@ class ResNetGenerator(Generator):
     Args:
         width: channels at full resolution; twice and four times as many below.
         blocks: number of residual blocks.
-        upsample: ``"transposed"`` or ``"resize"``.
+        upsample: ``"transposed"``, ``"resize"`` (with reflected edges), ``"nearest"`` (the same with zeros at the
+            edges) or ``"antialiased"``.
+        downsample: ``"strided"`` or ``"antialiased"``.
         skip: the output is the input plus what the network makes, clamped to [-1, 1]; while training, the
             gradient passes the clamp unchanged. Without it, the output goes through tanh.
     """
@@ -64,16 +106,32 @@ class ResNetGenerator(Generator):
     stride = 4
     minimum_size = 16  # reflection pads 3 at full size and 1 at a quarter; instance norm needs more than one value
 
-    def __init__(self, width: int = 64, blocks: int = 9, upsample: str = "transposed", skip: bool = False) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        upsample: str = "transposed",
+        skip: bool = False,
+        downsample: str = "strided",
+    ) -> None:
         super().__init__()
-
-        def up(channels: int) -> nn.Module:
-            if upsample == "resize":
-                return ResizeConv2d(channels, channels // 2)
-            return nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
 
         def norm(channels: int) -> list[nn.Module]:
             return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+
+        def down(channels: int) -> list[nn.Module]:
+            if downsample == "antialiased":
+                return [nn.Conv2d(channels, 2 * channels, 3, padding=1), *norm(2 * channels), BlurPool2d()]
+            return [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *norm(2 * channels)]
+
+        def up(channels: int) -> list[nn.Module]:
+            half = channels // 2
+            if upsample == "resize":
+                return [ResizeConv2d(channels, half), *norm(half)]
+            if upsample == "transposed":
+                return [nn.ConvTranspose2d(channels, half, 3, stride=2, padding=1, output_padding=1), *norm(half)]
+            doubled = BlurUpsample2d() if upsample == "antialiased" else nn.Upsample(scale_factor=2)
+            return [doubled, nn.Conv2d(channels, half, 3, padding=1), *norm(half)]
 
         self.skip = skip
         self.memory_per_pixel = 33 * width  # measured: 9.7 GB for 12 megapixels at width 24
@@ -81,15 +139,11 @@ class ResNetGenerator(Generator):
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, width, 7),
             *norm(width),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            *norm(2 * width),
-            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
-            *norm(4 * width),
+            *down(width),
+            *down(2 * width),
             *(ResidualBlock(4 * width) for _ in range(blocks)),
-            up(4 * width),
-            *norm(2 * width),
-            up(2 * width),
-            *norm(width),
+            *up(4 * width),
+            *up(2 * width),
             nn.ReflectionPad2d(3),
             output := nn.Conv2d(width, 3, 7),
             nn.Identity() if skip else nn.Tanh(),
@@ -107,6 +161,73 @@ class ResNetGenerator(Generator):
         clamped = painting.clamp(-1.0, 1.0)
         # Straight through: a clamped pixel must still learn its way back.
         return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
+
+
+class InstanceNorm(nn.Module):
+    """Instance norm with a learned scale and offset, which takes maps of a single value too (it makes them 0)."""
+
+    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to the same."""
+        normalised = F.layer_norm(x, x.shape[2:], eps=self.epsilon)
+        return normalised * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class UNetGenerator(Generator):
+    """Photo to painting through eight halvings and eight doublings, each doubling beside what the halving saw.
+
+    TensorFlow's tutorial trains it at 256 px, where the innermost map is a single pixel.
+
+    Args:
+        width: channels after the first halving; they double up to eight times as many.
+        epsilon: added to the variance in the norms.
+    """
+
+    stride = 256
+    minimum_size = 256
+
+    def __init__(self, width: int = 64, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(8)]
+
+        def down(channels: int, wider: int, *, normalise: bool) -> nn.Module:
+            norm = [InstanceNorm(wider, epsilon)] if normalise else []
+            conv = nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=False)
+            return nn.Sequential(conv, *norm, nn.LeakyReLU(0.3, inplace=True))
+
+        def up(channels: int, narrower: int, *, dropout: bool) -> nn.Module:
+            conv = nn.ConvTranspose2d(channels, narrower, 4, stride=2, padding=1, bias=False)
+            drop = [nn.Dropout(0.5)] if dropout else []
+            return nn.Sequential(conv, InstanceNorm(narrower, epsilon), *drop, nn.ReLU(inplace=True))
+
+        self.memory_per_pixel = 7 * width  # measured in the same way
+        # The modules and their parameters stand in the order in which Keras keeps the tutorial's.
+        self.down = nn.ModuleList(
+            down(channels, wider, normalise=level > 0)
+            for level, (channels, wider) in enumerate(zip([3, *widths[:-1]], widths, strict=True))
+        )
+        self.up = nn.ModuleList(
+            up(widths[-1] if level == 0 else 2 * widths[-1 - level], narrower, dropout=level < 3)
+            for level, narrower in enumerate(reversed(widths[:-1]))
+        )
+        self.output = nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 256."""
+        seen = []
+        for down in self.down:
+            x = down(x)
+            seen.append(x)
+        x = seen.pop()
+        for up in self.up:
+            x = torch.cat([up(x), seen.pop()], dim=1)
+        return torch.tanh(self.output(x))
 
 
 class PatchDiscriminator(Discriminator):
@@ -196,9 +317,11 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build_generator(config: CycleGANConfig) -> ResNetGenerator:
+def build_generator(config: CycleGANConfig) -> ResNetGenerator | UNetGenerator:
     """One generator, freshly initialised."""
-    return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip)
+    if config.architecture == "unet":
+        return UNetGenerator(config.width, config.epsilon)
+    return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
 
 
 def build(config: CycleGANConfig) -> Networks:
@@ -213,14 +336,9 @@ def build(config: CycleGANConfig) -> Networks:
         features = load_vgg19(ProjectedDiscriminator.layers, config.features)
 
     def discriminator() -> Discriminator:
-        built: Discriminator
         if features is None:
-            built = PatchDiscriminator(config.discriminator_width)
-        else:
-            built = ProjectedDiscriminator(features, config.discriminator_width)
-        if config.spectral_norm:
-            normalise_spectrally(built)
-        return built
+            return PatchDiscriminator(config.discriminator_width)
+        return ProjectedDiscriminator(features, config.discriminator_width)
 
     return Networks(
         generators={"paintings": build_generator(config), "photos": build_generator(config)},

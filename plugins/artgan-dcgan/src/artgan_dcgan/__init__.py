@@ -1,0 +1,20 @@
+"""DCGAN (Radford, Metz and Chintala, 2016) as an artgan plugin. This module is the manifest: no torch here."""
+
+from artgan.plugin import Plugin
+
+plugin = Plugin(
+    name="dcgan",
+    summary="Pictures from noise by convolutions (Radford et al., 2016)",
+    config="artgan_dcgan.config:DCGANConfig",
+    generator="artgan_dcgan.networks:build_generator",
+    networks="artgan_dcgan.networks:build",
+    trainer="artgan.training.from_noise:NoiseTrainer",
+    domains={"pictures": "folder of pictures"},
+    training={"batch": 128, "zoom": 1.0, "decay_from": 1.0},
+    presets={
+        # The paper's LSUN model: 1024 channels at 4x4, 5x5 kernels, uniform noise, no average.
+        "paper": {"width": 128, "kernel": 5, "noise": "uniform(-1,1)", "ema": 0.0},
+        # The Monet project's: half as wide, 4x4 kernels, and labels that leave the discriminator in doubt.
+        "monet": {"real_label": 0.8, "fake_label": 0.1, "batch": 64},
+    },
+)

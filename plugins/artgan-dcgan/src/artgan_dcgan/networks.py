@@ -1,0 +1,113 @@
+"""The networks of DCGAN (Radford et al., 2016, figure 1 and section 3), for pictures of 32, 64 or 128 pixels."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.noise import Noise
+from artgan_dcgan.config import DCGANConfig
+
+
+class DCGANGenerator(Generator):
+    """Noise to 4x4, then doublings by transposed convolutions with batch norm and ReLU, the last with tanh.
+
+    Args:
+        size: side of the pictures, in pixels.
+        width: channels before the last layer; twice as many with each halving.
+        kernel: 4 or 5.
+        noise: distribution of the noise.
+        noise_size: its length Z.
+    """
+
+    task = "noise-to-image"
+
+    def __init__(self, size: int, width: int, kernel: int, noise: Noise, noise_size: int) -> None:
+        super().__init__()
+        self.noise_size = noise_size
+        self.distribution = noise
+        channels = _channels(size, width)[::-1]
+        parts: list[nn.Module] = [
+            nn.ConvTranspose2d(noise_size, channels[0], 4, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for before, after in itertools.pairwise(channels):
+            parts += [_doubling(before, after, kernel, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        parts += [_doubling(channels[-1], 3, kernel, bias=True), nn.Tanh()]
+        self.model = nn.Sequential(*parts)
+        self.apply(_initialise)
+
+    def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``count`` x Z numbers of the distribution that the network was made for."""
+        return self.distribution.draw(count, self.noise_size, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
+        made: Tensor = self.model(x[:, :, None, None])
+        return made
+
+
+class DCGANDiscriminator(Discriminator):
+    """Halvings by strided convolutions with batch norm (but for the first) and leaky ReLU, then one logit of 4x4."""
+
+    def __init__(self, size: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.minimum_size = size
+        channels = _channels(size, width)
+        parts: list[nn.Module] = [_halving(3, channels[0], kernel, bias=True), nn.LeakyReLU(0.2, inplace=True)]
+        for before, after in itertools.pairwise(channels):
+            parts += [
+                _halving(before, after, kernel, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        parts.append(nn.Conv2d(channels[-1], 1, 4))
+        self.model = nn.Sequential(*parts)
+        self.apply(_initialise)
+
+    def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Pictures N x 3 x S x S to N x 1 x 1 x 1 logits."""
+        return (self.model(observed[0]),)
+
+
+def _channels(size: int, width: int) -> list[int]:
+    """Of the layers from the picture's side down to 4x4."""
+    halvings = (size // 4).bit_length() - 1
+    return [width * 2**i for i in range(halvings)]
+
+
+def _doubling(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
+    odd = kernel % 2
+    return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=1 + odd, output_padding=odd, bias=bias)
+
+
+def _halving(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
+    return nn.Conv2d(before, after, kernel, stride=2, padding=1 + kernel % 2, bias=bias)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02), as the paper says; batch norm's gains from N(1, 0.02), as its authors' code does."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def build_generator(config: DCGANConfig) -> DCGANGenerator:
+    """A generator, freshly initialised."""
+    return DCGANGenerator(config.size, config.width, config.kernel, Noise.parse(config.noise), config.noise_size)
+
+
+def build(config: DCGANConfig) -> Networks:
+    """Generator and discriminator, freshly initialised."""
+    return Networks(
+        generators={"pictures": build_generator(config)},
+        discriminators={"pictures": DCGANDiscriminator(config.size, config.width, config.kernel)},
+    )

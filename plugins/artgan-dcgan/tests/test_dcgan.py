@@ -1,0 +1,129 @@
+"""DCGAN's networks against the paper, and its training on real pictures' terms: options, sizes, sampling."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from artgan_dcgan import plugin
+from artgan_dcgan.config import DCGANConfig
+from artgan_dcgan.networks import build, build_generator
+from torch import nn
+
+from artgan.config import parse
+from artgan.errors import ConfigError
+from artgan.noise import Noise
+from artgan.testing import PluginTests
+
+
+class TestDCGAN(PluginTests):
+    """The kit's checks."""
+
+    plugin = "dcgan"
+    config: Mapping[str, Any] = {"size": 32, "width": 4, "noise_size": 8}
+    training: Mapping[str, Any] = {"size": 32, "batch": 4}
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def maps(network: nn.Module, x: torch.Tensor, kinds: tuple[type, ...]) -> list[tuple[int, ...]]:
+    """The shapes of what each layer of some kinds gives for one input."""
+    shapes: list[tuple[int, ...]] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:])))
+        for layer in network.modules()
+        if isinstance(layer, kinds)
+    ]
+    network.eval()(x)
+    for hook in hooks:
+        hook.remove()
+    return shapes
+
+
+def test_the_papers_generator_has_the_feature_maps_of_its_figure_1() -> None:
+    generator = build_generator(parse(DCGANConfig, {"width": 128, "kernel": 5}, where="paper"))
+    shapes = maps(generator, generator.noise(1), (nn.ConvTranspose2d,))
+    assert shapes == [(1024, 4, 4), (512, 8, 8), (256, 16, 16), (128, 32, 32), (3, 64, 64)]
+    assert [layer.kernel_size for layer in generator.modules() if isinstance(layer, nn.ConvTranspose2d)][1:] == [
+        (5, 5)
+    ] * 4
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("kernel", [4, 5])
+def test_depth_follows_size(size: int, kernel: int) -> None:
+    networks = build(DCGANConfig(size=size, width=8, kernel=kernel))
+    generator, discriminator = networks.generators["pictures"], networks.discriminators["pictures"]
+    sides = [shape[1] for shape in maps(generator, generator.noise(2), (nn.ConvTranspose2d,))]
+    assert sides == [4 * 2**i for i in range(len(sides))]
+    assert sides[-1] == size
+    pictures = generator(generator.noise(2))
+    down = [shape[1] for shape in maps(discriminator, pictures, (nn.Conv2d,))]
+    assert down == [*sides[-2::-1], 1]
+
+
+@pytest.mark.parametrize(("size", "width", "kernel"), [(64, 64, 4), (64, 128, 5), (128, 16, 4)])
+def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, kernel: int) -> None:
+    """Counted from the shapes: kernels, two numbers a channel for each batch norm, biases beside pictures and logit."""
+    channels = [width]
+    while size // 2 ** (len(channels) + 1) >= 4:
+        channels.append(2 * channels[-1])
+    between = sum(a * b * kernel**2 + 2 * a for a, b in itertools.pairwise(channels))
+    up = 100 * channels[-1] * 16 + 2 * channels[-1] + between + (3 * width * kernel**2 + 3)
+    between = sum(a * b * kernel**2 + 2 * b for a, b in itertools.pairwise(channels))
+    down = 3 * width * kernel**2 + width + between + 16 * channels[-1] + 1
+    networks = build(DCGANConfig(size=size, width=width, kernel=kernel))
+    assert parameters(networks.generators["pictures"]) == up
+    assert parameters(networks.discriminators["pictures"]) == down
+
+
+def test_the_first_weights_are_the_papers() -> None:
+    torch.manual_seed(0)
+    networks = build(DCGANConfig())
+    for network in (networks.generators["pictures"], networks.discriminators["pictures"]):
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.05)
+                assert abs(float(layer.weight.mean())) < 1e-3
+            elif isinstance(layer, nn.BatchNorm2d):
+                assert float(layer.weight.mean()) == pytest.approx(1, abs=0.01)
+                assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.3)
+                assert not layer.bias.any()
+
+
+def test_the_presets_are_what_they_say() -> None:
+    known = {name: parse(DCGANConfig, {k: v for k, v in values.items() if hasattr(DCGANConfig(), k)}, where=name)
+             for name, values in plugin.presets.items()}  # fmt: skip
+    paper, monet = known["paper"], known["monet"]
+    assert (paper.real_label, paper.fake_label, paper.noise) == (1.0, 0.0, "uniform(-1,1)")
+    assert (monet.real_label, monet.fake_label) == (0.8, 0.1)
+    for config in (paper, monet):
+        assert (config.loss, config.lr, config.beta1, config.beta2) == ("nonsaturating", 2e-4, 0.5, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"size": 48}, "size must be 32, 64 or 128, not 48"),
+        ({"size": 256}, "size: must be at most 128"),
+        ({"noise": "normal(0,-1)"}, "VARIANCE must be greater than 0"),
+        ({"noise": "loud"}, "write normal(MEAN,VARIANCE)"),
+        ({"noise_size": 0}, "noise_size: must be at least 1"),
+    ],
+)
+def test_what_it_cannot_be_is_told(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(DCGANConfig, values, where="dcgan")
+    assert told in str(refused.value)
+
+
+def test_the_noise_is_that_of_the_config() -> None:
+    generator = build_generator(DCGANConfig(width=2, noise="gamma(2,1)", noise_size=50))
+    seed = torch.Generator().manual_seed(3)
+    drawn = generator.noise(4, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(drawn, Noise.parse("gamma(2,1)").draw(4, 50, generator=seed))

@@ -1,0 +1,44 @@
+"""SN-GAN (Miyato, Kataoka, Koyama, Yoshida, 2018) as an artgan plugin. This module is the manifest: no torch here."""
+
+from artgan.plugin import Plugin
+
+# For sets of a few hundred pictures: the discriminator sees them shifted, recoloured and in part covered.
+_FEW = {"diffaugment": "color,translation,cutout", "ema": 0.999}
+
+plugin = Plugin(
+    name="sngan",
+    summary="Pictures from noise with a spectrally normalised discriminator (Miyato et al., 2018)",
+    config="artgan_sngan.config:SNGANConfig",
+    generator="artgan_sngan.networks:build_generator",
+    networks="artgan_sngan.networks:build",
+    trainer="artgan.training.from_noise:NoiseTrainer",
+    domains={"pictures": "folder of pictures"},
+    training={"batch": 64, "zoom": 1.0},
+    presets={
+        # CIFAR-10 with the residual networks, as the literature reports it.
+        "cifar10": {
+            "size": 32,
+            "architecture": "resnet",
+            "width": 256,
+            "discriminator_width": 128,
+            "steps": 100_000,
+            "batch": 64,
+            "lr": 2e-4,
+            "beta1": 0.0,
+            "beta2": 0.9,
+            "discriminator_steps": 5,
+            "decay_from": 0.0,
+        },
+        # The Bob Ross project's networks, which had no spectral normalisation, whatever their name said.
+        "joy-of-painting": {
+            "architecture": "joy-of-painting",
+            "loss": "nonsaturating",
+            "beta1": 0.5,
+            "beta2": 0.999,
+            "discriminator_steps": 1,
+            "spectral_norm": False,
+            **_FEW,
+        },
+        "few-pictures": _FEW,
+    },
+)

@@ -1,0 +1,62 @@
+"""The options of SN-GAN; the defaults are the paper's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artgan.config import option
+from artgan.noise import Noise
+from artgan.training.options import AdversarialOptions
+
+SIZES = {
+    "cnn": (32, 48, 64, 96, 128, 256),
+    "resnet": (32, 48, 64, 96, 128, 256),
+    "joy-of-painting": (32, 64, 128, 256),
+}
+"""The sides of the pictures that each architecture can make, in pixels."""
+
+
+@dataclass(frozen=True)
+class SNGANConfig(AdversarialOptions):
+    """What builds and trains the networks of Miyato et al., 2018 (arXiv:1802.05957), and of the Bob Ross project."""
+
+    size: int = option(64, "side of the pictures, in pixels: 32, 48, 64, 96, 128 or 256", least=32, most=256)
+    architecture: str = option(
+        "cnn",
+        "cnn or resnet (the paper's tables 3 and 4 to 6), or joy-of-painting (the Bob Ross project's)",
+        choices=tuple(SIZES),
+    )
+    width: int | None = option(
+        None,
+        "channels of the generator's first feature map [default: the paper's for the size; joy-of-painting: 256]",
+        least=8,
+        most=2048,
+    )
+    discriminator_width: int | None = option(
+        None,
+        "channels of the discriminator's first block [default: the paper's for the size; joy-of-painting: 16]",
+        least=4,
+        most=512,
+    )
+    noise: str = option(
+        "normal(0,1)",
+        "what pictures are made from: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
+        "truncated(MEAN,VARIANCE,BOUND)",
+    )
+    noise_size: int = option(128, "numbers that one picture is made from", least=1, most=4096)
+    loss: str = option(
+        "hinge",
+        "adversarial loss: hinge or nonsaturating (cross-entropy), the paper's two, or lsgan (least squares)",
+        choices=("hinge", "nonsaturating", "lsgan"),
+    )
+    beta1: float = option(0.0, "Adam's beta1", least=0, most=0.9999)
+    beta2: float = option(0.9, "Adam's beta2", least=0, most=0.999999)
+    discriminator_steps: int = option(5, "updates of the discriminator for each of the generator", least=1, most=100)
+    spectral_norm: bool = option(True, "spectral normalisation of the discriminator's layers")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size not in SIZES[self.architecture]:
+            sizes = ", ".join(map(str, SIZES[self.architecture]))
+            raise ValueError(f"size must be one of {sizes} for {self.architecture}, not {self.size}")
+        Noise.parse(self.noise)

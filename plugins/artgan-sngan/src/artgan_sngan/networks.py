@@ -1,0 +1,241 @@
+"""The networks of SN-GAN (Miyato et al., 2018, appendix B.4), and those of the Bob Ross project.
+
+A generator begins with a dense layer; the side of its first feature map is the picture's divided by what its
+doublings make. Spectral normalisation of the discriminators is an option of training, and stands in the config.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.noise import Noise
+from artgan_sngan.config import SNGANConfig
+
+_SLOPE = 0.1  # of the paper's leaky ReLUs
+
+
+class NoiseGenerator(Generator):
+    """Noise through a dense layer to a feature map C x s x s, and through ``layers`` to a picture.
+
+    Args:
+        noise: distribution of the noise.
+        noise_size: its length Z.
+        channels: C.
+        side: s, in pixels.
+        layers: C x s x s to 3 x S x S in [-1, 1].
+    """
+
+    task = "noise-to-image"
+
+    def __init__(self, noise: Noise, noise_size: int, channels: int, side: int, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.distribution = noise
+        self.noise_size = noise_size
+        self.dense = nn.Linear(noise_size, channels * side**2)
+        self.shape = (channels, side, side)
+        self.layers = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``count`` x Z numbers of the distribution that the network was made for."""
+        return self.distribution.draw(count, self.noise_size, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
+        made: Tensor = self.layers(self.dense(x).unflatten(1, self.shape))
+        return made
+
+
+class LayeredDiscriminator(Discriminator):
+    """One logit a picture from layers in a row.
+
+    Args:
+        size: side of the pictures that the layers are made for, in pixels.
+        layers: N x 3 x S x S pictures to N x 1 logits.
+    """
+
+    def __init__(self, size: int, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.minimum_size = size
+        self.layers = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Pictures N x 3 x S x S to N x 1 logits."""
+        return (self.layers(observed[0]),)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, 1x1 where the shape changes (Gulrajani et al., 2017; figures 8 and 9).
+
+    Args:
+        before: channels in.
+        after: channels out.
+        resample: ``"up"`` (nearest, before the convolutions), ``"down"`` (2x2 means, after them) or ``""``.
+        norm: a generator's: batch norm before each ReLU, and ``after`` channels between the convolutions, where a
+            discriminator's has ``before``.
+        first: a discriminator's first: no ReLU before its first convolution, ``after`` channels between them, and the
+            shortcut shrinks before it convolves.
+    """
+
+    def __init__(self, before: int, after: int, resample: str = "", *, norm: bool = False, first: bool = False) -> None:
+        super().__init__()
+        self.resample = resample
+        self.first = first
+        hidden = after if norm or first else before
+        self.norm1 = nn.BatchNorm2d(before) if norm else nn.Identity()
+        self.norm2 = nn.BatchNorm2d(hidden) if norm else nn.Identity()
+        self.conv1 = nn.Conv2d(before, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, after, 3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, 1) if resample or before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to N x C' x H' x W', where H' is 2H, H / 2 or H."""
+        inside = x if self.first else F.relu(self.norm1(x))
+        inside = self.conv1(_doubled(inside) if self.resample == "up" else inside)
+        inside = self.conv2(F.relu(self.norm2(inside)))
+        if self.resample == "up":
+            return inside + self.shortcut(_doubled(x))  # type: ignore[no-any-return]
+        if self.resample == "down":
+            beside = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
+            return _halved(inside) + beside
+        return inside + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+class SumPool(nn.Module):
+    """N x C x H x W to N x C, after a ReLU: the sum over each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return F.relu(x).sum((2, 3))
+
+
+def _initialise(module: nn.Module) -> None:
+    """As the paper's authors' code does: within residual blocks Glorot's uniform, else N(0, 0.02); biases 0."""
+    if isinstance(module, ResidualBlock):
+        for convolution in (module.conv1, module.conv2):
+            nn.init.xavier_uniform_(convolution.weight, 2**0.5)
+        if isinstance(module.shortcut, nn.Conv2d):
+            nn.init.xavier_uniform_(module.shortcut.weight)
+    elif isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2)
+
+
+def _norm(channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+
+
+def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
+    """Table 3: three doublings by transposed convolutions."""
+    width = config.width or 512
+    layers = _norm(width)
+    for index in range(3):
+        before, after = width >> index, width >> index + 1
+        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), *_norm(after)]
+    layers += [nn.Conv2d(width >> 3, 3, 3, padding=1), nn.Tanh()]
+    return width, config.size // 8, layers
+
+
+def _cnn_discriminator(config: SNGANConfig) -> list[nn.Module]:
+    """Table 3: pairs of a 3x3 convolution and a halving 4x4 one, then 3x3, then dense."""
+    width = config.discriminator_width or 64
+    layers: list[nn.Module] = []
+    before = 3
+    for after in (width, 2 * width, 4 * width):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(_SLOPE, inplace=True)]
+        layers += [nn.Conv2d(after, after, 4, stride=2, padding=1), nn.LeakyReLU(_SLOPE, inplace=True)]
+        before = after
+    layers += [nn.Conv2d(before, 8 * width, 3, padding=1), nn.LeakyReLU(_SLOPE, inplace=True), nn.Flatten()]
+    return [*layers, nn.Linear(8 * width * (config.size // 8) ** 2, 1)]
+
+
+def _resnet_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
+    """Table 4 (32 px: 256 channels throughout), 5 (48 px) and 6 (128 px); other sizes take after table 6."""
+    if config.size == 32:
+        width = config.width or 256
+        channels = [width] * 4
+    else:
+        width = config.width or (512 if config.size == 48 else 1024)
+        doublings = (config.size // (6 if config.size in (48, 96) else 4)).bit_length() - 1
+        # The last map has 64 channels, those before it twice as many each, but never more than the first.
+        last = max(1, width // (8 if config.size == 48 else 16))
+        channels = [width, *(min(width, last << doublings - 1 - i) for i in range(doublings))]
+    blocks = [ResidualBlock(b, a, "up", norm=True) for b, a in itertools.pairwise(channels)]
+    side = config.size >> len(blocks)
+    return width, side, [*blocks, *_norm(channels[-1]), nn.Conv2d(channels[-1], 3, 3, padding=1), nn.Tanh()]
+
+
+def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
+    """The same tables: 32 px: two halvings and two more blocks of 128; else halvings to 4 or 3 px and one more."""
+    if config.size == 32:
+        width = config.discriminator_width or 128
+        blocks = [ResidualBlock(3, width, "down", first=True), ResidualBlock(width, width, "down")]
+        blocks += [ResidualBlock(width, width), ResidualBlock(width, width)]
+        return [*blocks, SumPool(), nn.Linear(width, 1)]
+    width = config.discriminator_width or 64
+    halvings = (config.size // (3 if config.size in (48, 96) else 4)).bit_length() - 1
+    channels = [width * min(2**i, 16) for i in range(halvings)]
+    blocks = [ResidualBlock(3, width, "down", first=True)]
+    blocks += [ResidualBlock(b, a, "down") for b, a in itertools.pairwise(channels)]
+    last = min(2 * channels[-1], 16 * width)
+    return [*blocks, ResidualBlock(channels[-1], last), SumPool(), nn.Linear(last, 1)]
+
+
+def _joy_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
+    """Doubling by nearest neighbours, then a convolution; four of them from 4x4 for 64 px."""
+    width = config.width or 256
+    layers: list[nn.Module] = _norm(width)
+    before = width
+    for _ in range((config.size // 4).bit_length() - 1):
+        after = max(before // 2, 16)
+        layers += [nn.Upsample(scale_factor=2.0, mode="nearest"), nn.Conv2d(before, after, 3, padding=1), *_norm(after)]
+        before = after
+    return width, 4, [*layers, nn.Conv2d(before, 3, 3, padding=1), nn.Tanh()]
+
+
+def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
+    """Halving convolutions, each with leaky ReLU, dropout and (but for the first) batch norm; then dense 1024."""
+    width = config.discriminator_width or 16
+    layers: list[nn.Module] = []
+    before = 3
+    for index in range((config.size // 4).bit_length() - 1):
+        after = width << index
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        layers.append(nn.Dropout2d(0.25))
+        if index:
+            layers.append(nn.BatchNorm2d(after))
+        before = after
+    dense = nn.Linear(before * 4**2, 1024)
+    return [*layers, nn.Flatten(), dense, nn.LeakyReLU(0.2, inplace=True), nn.Linear(1024, 1)]
+
+
+_GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-painting": _joy_generator}
+_DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "joy-of-painting": _joy_discriminator}
+
+
+def build_generator(config: SNGANConfig) -> NoiseGenerator:
+    """A generator, freshly initialised."""
+    channels, side, layers = _GENERATORS[config.architecture](config)
+    return NoiseGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
+
+
+def build(config: SNGANConfig) -> Networks:
+    """Generator and discriminator, freshly initialised."""
+    discriminator = LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
+    return Networks(generators={"pictures": build_generator(config)}, discriminators={"pictures": discriminator})

@@ -1,0 +1,128 @@
+"""Model cards: the README.md and the example pictures that a model's folder carries to the Hub."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+if TYPE_CHECKING:
+    from artgan.loading import Model
+
+README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "example-output.png"
+
+# What the Hub calls the tasks, and the licences that artgan's authors are likely to choose: it refuses other words.
+# https://huggingface.co/docs/hub/repositories-licenses
+_PIPELINES = {"image-to-image": "image-to-image", "noise-to-image": "unconditional-image-generation"}
+_LICENCES = {
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "unlicense", "openrail"),
+    *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
+}
+
+
+def weights_licence(card: Mapping[str, Any]) -> str | None:
+    """The licence of a model's weights as its card names it (``license: {weights: ...}``, or plainly), or None."""
+    licence = card.get("license")
+    if isinstance(licence, Mapping):
+        licence = licence.get("weights")
+    return licence.strip() or None if isinstance(licence, str) else None
+
+
+def card_files(model: Model, *, examples: bool = True) -> dict[str, bytes]:
+    """The README.md of a model and, of one that paints, a made-up picture and its painting, by file name.
+
+    Raises:
+        PictureError: the example cannot be painted.
+    """
+    pictures = {}
+    if examples and model.generator.task == "image-to-image":
+        picture = example_picture()
+        pictures = {EXAMPLE_INPUT: _png(picture), EXAMPLE_OUTPUT: _png(model.paint(picture))}
+    return {README: readme(model, with_examples=bool(pictures)).encode(), **pictures}
+
+
+def readme(model: Model, *, with_examples: bool) -> str:
+    """The text of a model's README.md: front matter for the Hub's search, then what a reader wants to know."""
+    card, task = model.card, model.generator.task
+    name = str(card.get("name", f"A {card['plugin']} model"))
+    call = "sample(1)[0]" if task == "noise-to-image" else 'paint("photo.jpg")'
+    parts = [
+        f"---\n{yaml.safe_dump(_front_matter(card, task), sort_keys=False, allow_unicode=True)}---",
+        f"# {name}",
+        str(card.get("summary") or ""),
+        f"| photo | painting |\n|---|---|\n| ![photo]({EXAMPLE_INPUT}) | ![painting]({EXAMPLE_OUTPUT}) |\n\n"
+        "The photo is a made-up one."
+        if with_examples
+        else "",
+        f"A model for artgan with the plugin `{card['plugin']}`. Write this repository's name and commit:",
+        f'```python\nimport artgan\n\nmodel = artgan.load("hf-hub:ORG/NAME@COMMIT")\nmodel.{call}.save("out.png")\n```',
+        _section("Licence", card.get("license")),
+        _section("Configuration", card.get("config")),
+        _section("Training", card.get("training")),
+        _metrics(card.get("metrics")),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(card: Mapping[str, Any], task: str) -> dict[str, Any]:
+    licence = weights_licence(card)
+    named: dict[str, Any] = {}
+    if licence is not None and licence.lower() in _LICENCES:
+        named = {"license": licence.lower()}
+    elif licence is not None:
+        named = {"license": "other", "license_name": licence}
+    return {**named, "library_name": "artgan", "pipeline_tag": _PIPELINES[task], "tags": ["art", str(card["plugin"])]}
+
+
+def _section(title: str, values: Any) -> str:
+    """A heading over a list of a mapping's keys and values; nothing if there are none."""
+    if not values:
+        return ""
+    rows = values.items() if isinstance(values, Mapping) else [("weights", values)]
+    return f"## {title}\n\n" + "\n".join(f"- {key}: {_plain(value)}" for key, value in rows)
+
+
+def _metrics(metrics: Any) -> str:
+    """The measured figures, as a table."""
+    if not metrics:
+        return ""
+    columns = list(dict.fromkeys(key for metric in metrics for key in metric))
+    rows = [columns, ["---"] * len(columns), *([_plain(metric.get(key, "")) for key in columns] for metric in metrics)]
+    return "## Measured\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _plain(value: Any) -> str:
+    """A value on one line that does not end a cell of a table."""
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def example_picture(size: int = 256) -> Image.Image:
+    """A landscape that nobody photographed: sky, sun, two ranges of hills, and water that mirrors them."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    horizon = 0.62
+    height = np.where(y < horizon, y, 2 * horizon - y)  # water mirrors what is above it
+    picture = _blend((126, 170, 214), (244, 214, 178), np.clip(height / horizon, 0, 1))
+    picture[np.hypot(x - 0.7, height - 0.3) < 0.06] = (255, 238, 190)
+    for base, swing, colour in ((0.5, 0.06, (120, 134, 150)), (0.56, 0.04, (74, 104, 72))):
+        ridge = base + swing * (np.sin(7 * x / swing**0.2) + 0.5 * np.sin(23 * x + 40 * swing))
+        picture[height > ridge] = colour
+    ripples = 0.72 + 0.08 * np.sin(140 * y + 6 * np.sin(9 * x))
+    picture[y >= horizon] *= ripples[y >= horizon, None]
+    return Image.fromarray(picture.round().astype(np.uint8))
+
+
+def _blend(first: tuple[int, ...], second: tuple[int, ...], share: Any) -> Any:
+    """H x W x 3: the first colour where ``share`` is 0, the second where it is 1."""
+    return (1 - share[..., None]) * np.array(first) + share[..., None] * np.array(second)
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()

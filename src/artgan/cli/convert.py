@@ -1,0 +1,37 @@
+"""``artgan convert``: other projects' checkpoints to models that artgan loads."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint: .pth, .pt, .safetensors, .npz ...")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The model's folder; local-dir:DIR loads it.")],
+    plugin: Annotated[
+        str | None,
+        typer.Option(help="Whose layouts to look for. [default: all that are installed]", show_default=False),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="PREFIX", help="Which generator, where the file holds several.", show_default=False),
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(
+            "--license", metavar="TEXT", help="The weights' licence, for the model's card.", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,
+) -> None:
+    """Convert another project's checkpoint. No code in it is run; what artgan does not know is refused."""
+    from artgan.converting import convert
+
+    done = convert(file, to, plugin=plugin, key=key, license=license, overwrite=overwrite)
+    about = f" ({done.about})" if done.about else ""
+    print(f"artgan: {file} is {done.plugin}'s layout {done.layout}{about}", file=sys.stderr)
+    print(done.folder)

@@ -1,0 +1,34 @@
+"""``artgan new-plugin``: a working plugin to begin with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The plugin's name, for example pointillism.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A new folder. [default: artgan-NAME]", show_default=False),
+    ] = None,
+) -> None:
+    """Write a plugin of your own to begin with: small networks that learn to paint, with their tests."""
+    from artgan.scaffold import write_plugin
+
+    folder = write_plugin(name, out)
+    print(folder)
+    typer.echo(
+        f"""
+What next:
+  cd {shlex.quote(str(folder))}
+  pip install -e ".[test]"
+  pytest
+  artgan train {name} --photos PHOTOS --paintings PAINTINGS -o RUN
+  artgan paint photo.jpg --model local-dir:RUN/model
+README.md tells what each file holds.""",
+        err=True,
+    )

@@ -1,0 +1,30 @@
+"""``artgan publish``: a model's folder to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, RUN/model for example.")],
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; it is made if need be.")],
+    private: Annotated[bool, typer.Option("--private", help="Only those with access may see it.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Upload; without it, only say what would be.")] = False,
+) -> None:
+    """Check a model's folder and show what would be uploaded to the Hub; upload it with --push.
+
+    The token comes from HF_TOKEN or from `hf auth login`. After uploading, the lines for registry.yaml are printed.
+    """
+    from artgan.publishing import prepare
+
+    publication = prepare(folder, repo)
+    for line in publication.lines():
+        print(line, file=sys.stderr if push else sys.stdout)
+    if push:
+        print(publication.upload(private=private))
+    else:
+        print(f"artgan: nothing was uploaded; --push uploads these files to {repo}", file=sys.stderr)

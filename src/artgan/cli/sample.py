@@ -1,0 +1,59 @@
+"""``artgan sample``: pictures from noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from artgan.cli.paint import Device, Format
+
+
+def sample(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="How many pictures.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first picture; the next has the next.")] = 0,
+    noise: Annotated[
+        str | None,
+        typer.Option(help='Another noise than the model was made for, as "uniform(-1,1)".', show_default=False),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A picture for all in a grid, or a folder for one file each.")
+    ] = Path("samples.png"),
+    to: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**62, help="Draw the way from --seed to this seed.", show_default=False),
+    ] = None,
+    nearest: Annotated[
+        str | None,
+        typer.Option(metavar="PICTURES", help="Draw beside each the real pictures most like it.", show_default=False),
+    ] = None,
+    neighbours: Annotated[int, typer.Option(min=1, max=20, help="With --nearest, how many.")] = 4,
+    device: Device = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+) -> None:
+    """Draw pictures from noise: a grid, single files, the way between two, or each beside the nearest real ones."""
+    from artgan.errors import ConfigError
+    from artgan.loading import load
+    from artgan.sampling import write_files, write_grid, write_neighbours, write_way
+
+    if to is not None and nearest is not None:
+        raise ConfigError("--to and --nearest do not go together")
+    generator = load(model, device=device).generator
+    seeds = range(seed, seed + number)
+    if nearest is not None:
+        results = write_neighbours(generator, seeds, nearest, neighbours, out, noise=noise, overwrite=overwrite)
+    elif to is not None:
+        results = write_way(generator, seed, to, number, out, noise=noise, overwrite=overwrite)
+    elif out.suffix and not out.is_dir():
+        results = write_grid(generator, seeds, out, noise=noise, overwrite=overwrite)
+    else:
+        results = write_files(generator, seeds, out, noise=noise, overwrite=overwrite)
+    if format is Format.json:
+        print(json.dumps(results, indent=2))
+    else:
+        for path in dict.fromkeys(result["output"] for result in results):
+            print(path)

@@ -1,0 +1,118 @@
+"""The noise that pictures are made from, by name: ``normal(0,1)``, ``uniform(-1,1)``, ...
+
+Free of torch until it draws.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_FORMS = {
+    "normal": "normal(MEAN,VARIANCE)",
+    "truncated": "truncated(MEAN,VARIANCE,BOUND)",
+    "uniform": "uniform(LOW,HIGH)",
+    "gamma": "gamma(SHAPE,SCALE)",
+}
+_CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
+_LIMIT = 1e6  # beyond it float32 has nothing left after the point
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A distribution of independent numbers.
+
+    ``normal(MEAN,VARIANCE)``; ``truncated(MEAN,VARIANCE,BOUND)``, the normal one of that mean and variance, of which
+    only what lies within BOUND standard deviations of the mean is kept (Brock et al., 2019); ``uniform(LOW,HIGH)``;
+    ``gamma(SHAPE,SCALE)``, whose mean is SHAPE * SCALE.
+
+    Raises:
+        ValueError: no such distribution, or numbers that it cannot have.
+    """
+
+    kind: str
+    numbers: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        form = _FORMS.get(self.kind)
+        if form is None:
+            raise ValueError(f"there is no noise {self.kind!r}; there are {', '.join(_FORMS.values())}")
+        if len(self.numbers) != form.count(",") + 1:
+            raise ValueError(f"noise {self}: write {form}")
+        if any(not abs(number) <= _LIMIT for number in self.numbers):  # NaN is none either
+            raise ValueError(f"noise {self}: numbers must be finite, and at most {_LIMIT:g}")
+        first, second, *bound = self.numbers
+        if self.kind == "uniform" and not first < second:
+            raise ValueError(f"noise {self}: LOW must be less than HIGH")
+        if self.kind == "gamma" and not (first > 0 and second > 0):
+            raise ValueError(f"noise {self}: SHAPE and SCALE must be greater than 0")
+        if self.kind in ("normal", "truncated") and not second > 0:
+            raise ValueError(f"noise {self}: VARIANCE must be greater than 0")
+        if bound and not bound[0] > 0:
+            raise ValueError(f"noise {self}: BOUND must be greater than 0")
+
+    @classmethod
+    def parse(cls, text: str) -> Noise:
+        """From a text like ``normal(0,1)``.
+
+        Raises:
+            ValueError: it does not parse, or names what there is not; the message says what there is.
+        """
+        call = _CALL.fullmatch(text)
+        if call is None:
+            raise ValueError(f"noise {text!r}: write {' or '.join(_FORMS.values())}")
+        try:
+            numbers = tuple(float(number) for number in call[2].split(","))
+        except ValueError:
+            raise ValueError(
+                f"noise {text!r}: {call[2]!r} are not numbers; write {_FORMS.get(call[1], text)}"
+            ) from None
+        return cls(call[1], numbers)
+
+    def __str__(self) -> str:
+        return f"{self.kind}({','.join(f'{number:.12g}' for number in self.numbers)})"
+
+    @property
+    def mean(self) -> float:
+        """Of each number."""
+        first, second, *_ = self.numbers
+        return {"uniform": (first + second) / 2, "gamma": first * second}.get(self.kind, first)
+
+    @property
+    def variance(self) -> float:
+        """Of each number."""
+        first, second, *bound = self.numbers
+        if self.kind == "uniform":
+            return (second - first) ** 2 / 12
+        if self.kind == "gamma":
+            return first * second**2
+        if self.kind == "truncated":
+            density = math.exp(-(bound[0] ** 2) / 2) / math.sqrt(2 * math.pi)
+            return second * (1 - 2 * bound[0] * density / math.erf(bound[0] / math.sqrt(2)))
+        return second
+
+    def draw(self, count: int, size: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """``count`` x ``size`` float32 numbers on the CPU, from torch's random state or the generator's."""
+        import torch
+
+        first, second, *bound = self.numbers
+        if self.kind == "uniform":
+            return torch.rand(count, size, generator=generator) * (second - first) + first
+        if self.kind == "gamma":
+            import numpy as np
+
+            # Torch's own takes no generator, or only from private functions.
+            seed = int(torch.randint(2**63 - 1, (), generator=generator))
+            drawn = np.random.default_rng(seed).gamma(first, second, (count, size))
+            return torch.from_numpy(drawn.astype(np.float32))
+        if self.kind == "truncated":  # by the inverse of the distribution function
+            within = math.erf(bound[0] / math.sqrt(2))
+            uniform = torch.rand(count, size, generator=generator, dtype=torch.float64)
+            standard: torch.Tensor = torch.special.ndtri((1 - within) / 2 + within * uniform)
+            return (standard.clamp(-bound[0], bound[0]) * math.sqrt(second) + first).float()
+        return torch.randn(count, size, generator=generator) * math.sqrt(second) + first

@@ -1,0 +1,89 @@
+"""A new plugin's distribution, written from templates. Free of torch."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import tempfile
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from artgan.errors import ArtganError, PluginError
+from artgan.plugin import find_plugins
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# Narrower than a manifest's: it also becomes a package's name and, as artgan-NAME, a distribution's. The bound keeps
+# the lines of the written code under 88 characters.
+_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
+_LONGEST = 30
+
+
+def write_plugin(name: str, folder: Path | None = None) -> Path:
+    """Write the distribution of a working plugin, with networks that learn and their tests: all of it or nothing.
+
+    Args:
+        name: of the plugin: lower-case letters and digits, words joined by single "-" or "_".
+        folder: new or empty; by default ``artgan-NAME`` in the current one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PluginError: the name cannot be used, or is an installed plugin's.
+        ArtganError: the folder is not empty or cannot be written.
+    """
+    values = _names(name)
+    folder = folder or Path(values["distribution"])
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ArtganError(f"{folder}: is not a new or empty folder; give another: -o DIR")
+        place = folder.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".artgan-") as beside:
+            written = Path(beside, place.name)
+            _render(written, values)
+            if place.exists():  # empty, and perhaps someone's current one: it stays
+                for part in written.iterdir():
+                    part.rename(place / part.name)
+            else:
+                written.rename(place)
+    except OSError as error:
+        raise ArtganError(f"{folder}: the plugin cannot be written here ({error.strerror})") from None
+    return folder
+
+
+def _names(name: str) -> dict[str, str]:
+    """What the templates call the plugin and its parts."""
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise PluginError(
+            f"plugin name {name!r}: use lower-case letters and digits, beginning with a letter, words joined by "
+            f"'-' or '_', {_LONGEST} characters at most"
+        )
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module):
+        raise PluginError(f"plugin name {name!r}: is a word of Python's own; take another")
+    for found in find_plugins().values():
+        if found.name.replace("-", "_") == module:
+            raise PluginError(f"plugin name {name!r}: {found} is installed; take another name")
+    words = module.split("_")
+    return {
+        "name": name,
+        "module": module,
+        "package": f"artgan_{module}",
+        "distribution": f"artgan-{module.replace('_', '-')}",
+        "prefix": "".join(map(str.capitalize, words)),
+        "title": " ".join(words).capitalize(),
+    }
+
+
+def _render(folder: Path, values: dict[str, str]) -> None:
+    """Each template at its path without ``.jinja``, with PACKAGE and MODULE in the path replaced."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    for template in environment.list_templates(extensions=["jinja"]):
+        inside = template.removesuffix(".jinja").replace("PACKAGE", values["package"])
+        path = folder / inside.replace("MODULE", values["module"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(environment.get_template(template).render(values), encoding="utf-8", newline="\n")

@@ -1,0 +1,270 @@
+"""What a plugin says of itself: the manifest and the config."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import keyword
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import pytest
+import yaml
+
+from artgan.config import field_types, parse, to_dict
+from artgan.errors import ArtganError
+from artgan.interfaces import Metric, Trainer
+from artgan.plugin import load_plugin, resolve
+from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
+from artgan.training.options import TrainingOptions
+
+# Told of the first import of torch: the modules on the way to it, outermost first.
+_WATCH = """
+import importlib, json, os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch":
+            return None
+        chain, frame = [], sys._getframe(1)
+        while frame is not None:
+            name = frame.f_globals.get("__name__", "")
+            if not name.startswith("importlib") and name != "__main__" and name not in chain[-1:]:
+                chain.append(name)
+            frame = frame.f_back
+        os.write(1, ("\\n" + json.dumps(chain[::-1])).encode())
+        os._exit(3)
+
+sys.meta_path.insert(0, Watch())
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+"""
+
+# Options that `artgan train PLUGIN` has for every plugin.
+_COMMON = {"out", "resume", "config", "preset", "help"}
+
+
+class ManifestTests(Subject):
+    """The manifest is found, cheap to import, and what it names is there."""
+
+    def test_the_plugin_is_installed(self) -> None:
+        """An entry point leads to a manifest of the same name."""
+        name = getattr(self, "plugin", None)
+        demand(isinstance(name, str), f"{type(self).__name__} does not name the plugin. Write: plugin = 'its-name'.")
+        advice = (
+            f'In pyproject.toml, under [project.entry-points."artgan.plugins"], write {name} = "package:plugin", and '
+            "install the package (pip install -e .)."
+        )
+        problem = refusal(load_plugin, str(name))
+        demand(problem is None, f"The plugin {name!r} cannot be loaded: {problem}. {advice}")
+
+    def test_the_manifest_says_what_it_must(self) -> None:
+        """A summary; something to build; domains for what trains, whose names are no other option's."""
+        manifest = self._manifest
+        summary = manifest.summary
+        demand(
+            isinstance(summary, str) and summary.strip() and "\n" not in summary,
+            f"The manifest's summary is {summary!r}. Say in one line what the plugin does; artgan plugins shows it.",
+        )
+        demand(
+            manifest.networks or manifest.generator or manifest.metrics,
+            "The manifest names neither networks nor generator, nor metrics: there is nothing that artgan could use. "
+            "Name what builds a model: networks (if it is trained) or generator.",
+        )
+        if manifest.trainer is not None:
+            demand(
+                manifest.networks,
+                "The manifest names a trainer but no networks. Name the function that builds them: config -> Networks.",
+            )
+            demand(
+                manifest.domains,
+                "The manifest names a trainer but no domains, so artgan train would have no pictures to give it. Name "
+                'the sets of pictures that it learns from: domains={"pictures": "folder of pictures"}.',
+            )
+        for name, help in manifest.domains.items():
+            demand(
+                isinstance(name, str) and name.isidentifier() and name == name.lower() and not keyword.iskeyword(name),
+                f"The domain {name!r} cannot be an option of artgan train. Use lower-case letters, digits and '_'.",
+            )
+            demand(
+                isinstance(help, str) and help.strip(),
+                f"The domain {name!r} has no help text. Say what pictures it holds, for example 'folder of photos'.",
+            )
+        if manifest.trainer is not None:
+            self._check_names(set(manifest.domains))
+
+    def _check_names(self, domains: set[str]) -> None:
+        """No two options of ``artgan train PLUGIN`` have one name, but those that config and training share."""
+        config, training = self._field_names(), {field.name for field in dataclasses.fields(TrainingOptions)}
+        for what, names, others in (
+            ("the config's field", config, _COMMON),
+            ("the domain", domains, _COMMON | training | config),
+        ):
+            taken = sorted(names & others)
+            demand(
+                not taken,
+                f"The name of {what} {listed(taken)} is taken by another option of artgan train. Give it another name.",
+            )
+
+    def test_import_strings_lead_to_the_right_things(self) -> None:
+        """Every import string leads to what the manifest's field is for, and the registry file is there."""
+        manifest = self._manifest
+        kinds: Mapping[str, tuple[Any, str]] = {
+            "config": (inspect.isclass, "a dataclass"),
+            "networks": (callable, "a function from the config to artgan.interfaces.Networks"),
+            "generator": (callable, "a function from the config to an artgan.interfaces.Generator"),
+            "trainer": (lambda part: _is_subclass(part, Trainer), "a subclass of artgan.interfaces.Trainer"),
+            "convert": (callable, "a function from a foreign state dict to the plugin's own"),
+            "options": (inspect.isclass, "a dataclass"),
+        }
+        strings = {part: (getattr(manifest, part), *kind) for part, kind in kinds.items()}
+        for name, string in manifest.metrics.items():
+            kind = (lambda part: _is_subclass(part, Metric), "a subclass of artgan.interfaces.Metric")
+            strings[f"metrics[{name!r}]"] = (string, *kind)
+        for part, (string, fits, wanted) in strings.items():
+            if string is None:
+                continue
+            module, attribute = string.split(":")
+            with explained(
+                f"The manifest's {part} is {string!r}, which cannot be imported",
+                "Check the name of the module and of what is in it.",
+            ):
+                found = getattr(import_module(module), attribute)
+            demand(
+                fits(found),
+                f"The manifest's {part} is {string!r}, which is a {type(found).__name__}. It must be {wanted}.",
+            )
+        if manifest.registry is not None:
+            demand(
+                (self._package / manifest.registry).is_file(),
+                f"The manifest names {manifest.registry}, but {self._package} holds no such file. Put it beside the "
+                "package's __init__.py (and see that the wheel contains it), or leave registry out.",
+            )
+
+    def test_options_are_known_without_importing_torch(self) -> None:
+        """artgan plugins and artgan train PLUGIN --help are quick, because these modules do not import torch."""
+        manifest = self._manifest
+        for part, string in (
+            ("manifest", self._found.entry_point.value),
+            ("config", manifest.config),
+            ("options", manifest.options),
+        ):
+            if string is None:
+                continue
+            module = string.split(":")[0]
+            done = python("-c", _WATCH, module)
+            if done.returncode == 3:
+                way = " -> ".join(re.findall(r'"([^"]*)"', done.stdout.splitlines()[-1]))
+                demand(
+                    False,
+                    f"Importing the plugin's {part} imports torch ({way} -> torch), so that merely listing plugins "
+                    "would take seconds. Move what needs torch to another module, which the manifest names by an "
+                    "import string.",
+                )
+            demand(
+                done.returncode == 0,
+                f"The plugin's {part}, {module}, cannot be imported in a fresh Python: "
+                f"{(done.stderr.strip().splitlines() or ['it ended without a word'])[-1]}. "
+                "Import what it needs, and do not rely on what another module has imported.",
+            )
+
+
+class ConfigTests(Subject):
+    """The config is one declaration for Python, YAML and the command line."""
+
+    def test_the_config_is_a_frozen_dataclass_of_options(self) -> None:
+        """Config (and options): frozen, plain types, every field with a help text."""
+        for part in ("config", "options"):
+            if getattr(self._manifest, part) is None:
+                continue
+            cls = self._part(part)
+            demand(
+                dataclasses.is_dataclass(cls),
+                f"The plugin's {part}, {cls.__name__}, is not a dataclass. Write @dataclass(frozen=True) above it.",
+            )
+            demand(
+                cls.__dataclass_params__.frozen,
+                f"The plugin's {part}, {cls.__name__}, can be changed once it is made, and then a run's config.yaml "
+                "would not say what was trained. Write @dataclass(frozen=True) above it.",
+            )
+            problem = refusal(field_types, cls)
+            demand(problem is None, f"The plugin's {part} has a field that no command line can give: {problem}.")
+            for field in dataclasses.fields(cls):
+                demand(
+                    str(field.metadata.get("help", "")).strip(),
+                    f"{cls.__name__}.{field.name} has no help text, which is all that artgan train --help can show. "
+                    f'Declare it with artgan.config.option: {field.name}: ... = option(DEFAULT, "what it does").',
+                )
+
+    def test_defaults_are_valid(self) -> None:
+        """Config (and options) can be made without arguments, and the defaults pass their own checks."""
+        for part in ("config", "options"):
+            if getattr(self._manifest, part) is None:
+                continue
+            cls = self._part(part)
+            with explained(
+                f"{cls.__name__}() cannot be made of its defaults", "Give every field a default that its rules allow."
+            ):
+                parse(cls, to_dict(cls()), where="defaults")
+
+    def test_the_settings_of_these_tests_are_valid(self) -> None:
+        """What the test class gives as ``config`` and ``training``."""
+        for name, problem in (
+            ("config", self._refusal(self._values, "config")),
+            ("training", refusal(parse, TrainingOptions, self.training, where="training")),
+        ):
+            demand(
+                problem is None, f"{type(self).__name__}.{name} is not valid: {problem}. Correct it in the test class."
+            )
+
+    def test_presets_are_valid(self) -> None:
+        """Each preset is a set of values of the config and of training, as ``training`` is of the latter."""
+        manifest, config = self._manifest, self._field_names()
+        training = {field.name for field in dataclasses.fields(TrainingOptions)}
+        for name, values in {"training": manifest.training, **manifest.presets}.items():
+            where = f"preset {name!r}" if name in manifest.presets else "training"
+            own = {key: value for key, value in values.items() if key in config or key not in training}
+            shared = {key: value for key, value in values.items() if key in training}
+            problem = self._refusal(own, where) or refusal(parse, TrainingOptions, shared, where=where)
+            demand(problem is None, f"Values of the manifest are not valid: {problem}. Correct them in the manifest.")
+
+    def test_the_config_survives_yaml(self) -> None:
+        """A run's config.yaml and a model's config.json give back the config that was written."""
+        cls, config = self._part("config"), self._settings
+        with explained(
+            f"{cls.__name__} cannot be written as YAML and read again", "Keep to bool, int, float and str, or None."
+        ):
+            again = parse(cls, yaml.safe_load(yaml.safe_dump(to_dict(config))), where="config.yaml")
+        demand(
+            again == config,
+            f"{cls.__name__} is changed by being written and read: it was {config}, and came back as {again}. Let "
+            "__post_init__ check values, not change them.",
+        )
+
+    def test_the_command_line_shows_every_option(self) -> None:
+        """artgan train PLUGIN --help."""
+        manifest = self._manifest
+        if manifest.trainer is None:
+            pytest.skip(f"the plugin {self.plugin} names no trainer, so artgan train has nothing to show")
+        try:
+            options = {*field_types(resolve(manifest, "config")), *manifest.domains}
+        except (ArtganError, TypeError):
+            skip_after("test_the_config_is_a_frozen_dataclass_of_options")
+        done = python("-m", "artgan", "train", self.plugin, "--help")
+        demand(
+            done.returncode == 0,
+            f"artgan train {self.plugin} --help ends with status {done.returncode} and says: {done.stderr.strip()}",
+        )
+        shown = set(re.findall(r"--([a-z0-9-]+)", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)))
+        missing = sorted(name for name in options if name.lower().replace("_", "-") not in shown)
+        demand(
+            not missing,
+            f"artgan train {self.plugin} --help does not show {listed(missing)}. Give it a name that no other option "
+            "has.",
+        )
+
+
+def _is_subclass(part: Any, cls: type) -> bool:
+    return inspect.isclass(part) and issubclass(part, cls)

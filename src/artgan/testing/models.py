@@ -1,0 +1,197 @@
+"""What a plugin brings beside code: registered models with their weights, and metrics."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import artgan
+from artgan.interfaces import Metric, Score
+from artgan.plugin import resolve_metric
+from artgan.registry import Entry, read_file, read_registry
+from artgan.testing.check import check_output
+from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after, some_pictures
+
+_PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin"}
+_METRIC_PICTURES = 16
+
+
+class ModelTests(Subject):
+    """The models of the registry that are this plugin's."""
+
+    def _entries(self) -> dict[str, Entry]:
+        name = self._manifest.name
+        if refusal(read_registry):
+            skip_after("test_the_registry_can_be_read")
+        found = {model: entry for model, entry in read_registry().entries.items() if entry.plugin == name}
+        return found or pytest.skip(f"no registry has models of the plugin {self.plugin}")
+
+    def _bundled(self) -> dict[str, Entry]:
+        bundled = {name: entry for name, entry in self._entries().items() if entry.weights.bundled}
+        return bundled or pytest.skip("no model's weights are bundled")
+
+    def test_the_registry_can_be_read(self) -> None:
+        """The plugin's own registry.yaml, if it has one: without fault, and of its own models alone."""
+        path = self._package / "registry.yaml"
+        if not path.is_file():
+            pytest.skip("the plugin's package holds no registry.yaml")
+        read_registry.cache_clear()
+        problem = refusal(read_file, path) or refusal(read_registry)
+        if problem is None:  # its models beside those of other files
+            problem = next((told for told in read_registry().problems if str(path) in told), None)
+        demand(problem is None, f"The plugin's registry cannot be used: {problem}. Correct the file.")
+        for name, entry in read_file(path).entries.items():
+            demand(
+                entry.plugin == self.plugin,
+                f"{path}: {name} is a model of the plugin {entry.plugin!r}. Its name must begin with {self.plugin!r} "
+                "and a dot.",
+            )
+
+    def test_models_have_a_config_and_a_licence(self) -> None:
+        """What stands in the registry builds a model, and says what one may do with it."""
+        for name, entry in self._entries().items():
+            problem = self._refusal(entry.config, f"{name}: config")
+            demand(problem is None, f"In the registry, {problem}. Correct the entry.")
+            demand(
+                str(entry.license.get("weights") or "").strip(),
+                f"{name} names no licence, so nobody may use it. Write in its registry entry: "
+                "license: {weights: apache-2.0, data: ...}.",
+            )
+
+    def test_models_are_listed(self) -> None:
+        """artgan models."""
+        names = set(self._entries())
+        done = python("-m", "artgan", "models", f"{self.plugin}.*")
+        missing = sorted(name for name in names if name not in done.stdout.split())
+        demand(
+            done.returncode == 0 and not missing,
+            f"artgan models does not list {listed(missing)}: {done.stderr.strip()}",
+        )
+
+    def test_bundled_weights_load(self) -> None:
+        """The files are there, of the size and sha256 that the registry promises, and fit the network."""
+        for name, entry in self._bundled().items():
+            demand(
+                str(entry.weights.bundled).endswith(".safetensors"),
+                f"{name}: the weights are {entry.weights.bundled}. Write them as .safetensors, which runs no code "
+                "when it is read.",
+            )
+            if self._refusal(entry.config, "config"):
+                skip_after("test_models_have_a_config_and_a_licence")
+            self._needs_building_on_meta()
+            advice = (
+                "Write the file's size and sha256 into the registry, and see that config is what it was trained with."
+            )
+            with explained(f"{name} cannot be loaded", advice):
+                artgan.load(name)
+
+    def test_models_make_the_picture_of_their_check(self) -> None:
+        """Each bundled model still makes the example picture that its registry entry describes."""
+        for name, entry in self._bundled().items():
+            try:
+                model = artgan.load(name)
+            except Exception:
+                skip_after("test_bundled_weights_load")
+            demand(
+                entry.task == model.generator.task,
+                f"{name} is registered with task {entry.task}, but its generator is {model.generator.task}. Write "
+                f"task: {model.generator.task} in its registry entry.",
+            )
+            how = f'artgan.testing.check_output(artgan.load("{name}"), seed=0)'
+            wanted = _output(entry.check)
+            demand(
+                wanted is not None,
+                f"{name} has no check by which damage or another version's mistake could be seen. Write in its "
+                f"registry entry: check: {{seed: 0, output: OUTPUT, tolerance: 2}}, where OUTPUT is {how}.",
+            )
+            assert wanted is not None
+            with explained(f"{name} makes no picture", "Does the loaded model lack what a built one has?"):
+                made = torch.tensor(check_output(model, int(entry.check["seed"])))
+            apart = (made - wanted).abs().max()
+            tolerance = float(entry.check.get("tolerance", 0))
+            demand(
+                apart <= tolerance,
+                f"{name} makes another picture than the one in its registry entry: colours differ by {int(apart)} of "
+                f"255, and {tolerance:g} is allowed. If weights or network have changed on purpose, write the new one: "
+                f"{how}.",
+            )
+
+    def test_the_package_holds_no_pickle(self) -> None:
+        """Nothing in the package could run code when it is read as weights."""
+        folder = self._package
+        found = sorted(
+            str(path.relative_to(folder))
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts and _is_pickle(path)
+        )
+        demand(
+            not found,
+            f"The package holds {listed(found)}, which may be a pickle and run code when it is read. Write weights as "
+            ".safetensors (safetensors.torch.save_file).",
+        )
+
+
+class MetricTests(Subject):
+    """The metrics that the plugin brings."""
+
+    def test_metrics_score_pictures(self) -> None:
+        """Batches of pictures in, a finite Score out; with too few, a ValueError."""
+        metrics = self._manifest.metrics
+        if not metrics:
+            pytest.skip("the plugin brings no metrics")
+        for name in metrics:
+            if refusal(resolve_metric, name):
+                skip_after("test_import_strings_lead_to_the_right_things")
+            cls = resolve_metric(name)
+            label = f"The metric {name!r}"
+            with explained(
+                f"{label} fails on {_METRIC_PICTURES} pictures of each kind", "It must take batches of any size."
+            ):
+                metric: Metric = cls()
+                for index, count in enumerate((_METRIC_PICTURES - 1, 1)):
+                    for real in (True, False):
+                        metric.update(some_pictures(count, 64, seed=2 * index + real), real=real)
+                score = metric.compute()
+            demand(
+                isinstance(score, Score) and isinstance(score.value, float) and math.isfinite(score.value),
+                f"{label} computes {score!r}. It must return an artgan.interfaces.Score with a finite float.",
+            )
+            demand(
+                score.n in ((_METRIC_PICTURES, _METRIC_PICTURES), (0, _METRIC_PICTURES)),
+                f"{label} says that it was computed from {score.n} pictures, but was given "
+                f"{_METRIC_PICTURES} real and {_METRIC_PICTURES} generated ones. Count what update() takes in.",
+            )
+            advice = "Raise a ValueError that says how many it needs."
+            with explained(f"{label} does not say that it has seen no pictures", advice), suppress(ValueError):
+                cls().compute()
+                demand(False, f"{label} gives a score though it has seen no pictures. {advice}")
+
+
+def _output(check: Mapping[str, Any]) -> torch.Tensor | None:
+    """The colours of a registry entry's ``check``, 16 x 3, if it has them."""
+    try:
+        output = torch.tensor(check["output"])
+        return output if output.shape == (16, 3) and isinstance(check["seed"], int) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _is_pickle(path: Path) -> bool:
+    """By its suffix, by a pickle's first bytes, or as the archive that torch.save writes."""
+    if path.suffix.lower() in _PICKLES:
+        return True
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return True
+    if start != b"PK\x03\x04":
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".pkl") for name in archive.namelist())

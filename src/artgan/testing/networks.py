@@ -1,0 +1,511 @@
+"""What the networks of a plugin promise: generators and discriminators."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from artgan.config import to_dict
+from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.loading import Model, load, save_model
+from artgan.testing.subject import (
+    Subject,
+    demand,
+    difference,
+    explained,
+    fitting,
+    listed,
+    skip_after,
+    some_input,
+    some_pictures,
+    trainable,
+)
+
+# Rounding alone: where only the neighbours in a batch differ, and where batches differ in size (other kernels).
+_EXACT, _CLOSE = 1e-6, 1e-4
+# The output must be bounded whatever the weights are; freshly initialised ones are small.
+_ENLARGED = 10.0
+
+
+class GeneratorTests(Subject):
+    """Every generator of the networks, and the one of a loaded model."""
+
+    def test_the_networks_are_built_as_the_interface_says(self) -> None:
+        """Networks of Generators and Discriminators, whose attributes make sense."""
+        manifest, config = self._manifest, self._settings
+        parts: dict[str, Any] = {}
+        for part in ("networks", "generator"):
+            if getattr(manifest, part) is None:
+                continue
+            build = self._part(part)
+            with explained(
+                f"The manifest's {part} fails for the config {config}", "It must build what the config asks for."
+            ):
+                parts[part] = build(config)
+        generators: dict[str, Any] = {}
+        if "networks" in parts:
+            networks = parts["networks"]
+            demand(
+                isinstance(networks, Networks) and networks.generators,
+                f"The manifest's networks returns {type(networks).__name__}. It must return "
+                "artgan.interfaces.Networks with at least one generator.",
+            )
+            for name, discriminator in networks.discriminators.items():
+                demand(
+                    isinstance(discriminator, Discriminator),
+                    f"Discriminator {name!r} is a {type(discriminator).__name__}. Make it a subclass of "
+                    "artgan.interfaces.Discriminator.",
+                )
+            for name in (*networks.generators, *networks.discriminators):
+                demand(
+                    str(name).replace("-", "_").isidentifier(),
+                    f"The network's name {name!r} is to be a part of files' names. Use letters, digits, '-' and '_'.",
+                )
+            generators |= {f"Generator {name!r}": generator for name, generator in networks.generators.items()}
+        if "generator" in parts:
+            generators["The manifest's generator"] = parts["generator"]
+        for label, generator in generators.items():
+            _check_attributes(label, generator)
+
+    def test_the_same_seed_builds_the_same_weights(self) -> None:
+        """Initial weights follow from torch's seed."""
+        advice = "Draw initial weights from torch alone (torch.randn, torch.nn.init), which --seed governs."
+        pairs: list[tuple[str, nn.Module, nn.Module]] = []
+        if self._manifest.networks is not None:
+            one, other = self._networks(), self._networks()
+            for kind in ("generators", "discriminators"):
+                networks, again = getattr(one, kind), getattr(other, kind)
+                pairs += [(f"{kind[:-1]} {name!r}", networks[name], again[name]) for name in networks]
+        else:
+            pairs.append(("the manifest's generator", self._generator(), self._generator()))
+        for label, first, second in pairs:
+            ours, theirs = first.state_dict(), second.state_dict()
+            differ = [key for key, value in ours.items() if not torch.equal(value, theirs[key])]
+            demand(
+                not differ,
+                f"Built twice after torch.manual_seed(0), {label} has different weights ({listed(differ)}). {advice}",
+            )
+
+    def test_the_manifests_generator_is_the_trained_one(self) -> None:
+        """``generator`` builds what the first of ``networks`` is, since it is given that one's weights."""
+        manifest = self._manifest
+        if manifest.generator is None or manifest.networks is None:
+            pytest.skip("the manifest names only one of generator and networks")
+        loaded, (name, trained) = self._generator(), next(iter(self._networks().generators.items()))
+        shapes = [{key: value.shape for key, value in g.state_dict().items()} for g in (loaded, trained)]
+        differ = sorted(key for key in shapes[0].keys() | shapes[1].keys() if shapes[0].get(key) != shapes[1].get(key))
+        demand(
+            not differ,
+            f"The manifest's generator and the first of its networks, {name!r}, differ in {listed(differ)}, so a "
+            "trained model could not be loaded. Let both be built by one function.",
+        )
+
+    def test_the_generator_is_built_without_memory(self) -> None:
+        """On torch's meta device, where artgan builds a network whose weights it is about to read."""
+        self._generator()
+        advice = "Its constructor must not look at the values of tensors (item(), numpy(), comparisons)."
+        with explained("The generator cannot be built on torch's meta device", advice):
+            self._build_on_meta()
+
+    def test_pictures_have_the_right_shape(self) -> None:
+        """N x 3 x H x W, and for pictures the input's height and width."""
+        for label, generator in self._generators().items():
+            x = some_input(generator, 2)
+            y = _generate(label, generator, x)
+            demand(
+                isinstance(y, Tensor),
+                f"The {label} returns a {type(y).__name__}. It must return a tensor of pictures.",
+            )
+            if generator.task == "noise-to-image":
+                demand(
+                    y.ndim == 4 and y.shape[:2] == (2, 3) and y.numel() > 0,
+                    f"The {label} makes {tuple(y.shape)} of 2 noise vectors. It must make pictures: (2, 3, height, "
+                    "width).",
+                )
+            else:
+                demand(
+                    y.shape == x.shape,
+                    f"The {label} makes {tuple(y.shape)} of pictures {tuple(x.shape)}. It must keep their shape.",
+                )
+
+    def test_pictures_are_finite_and_in_range(self) -> None:
+        """All values in [-1, 1], whatever the weights are."""
+        for label, generator in self._generators().items():
+            y = _generate(label, generator, some_input(generator, 2))
+            demand(
+                y.isfinite().all(),
+                f"The {label} makes values that are not finite (NaN or infinity) of an ordinary input. Look for "
+                "divisions by zero, logarithms and square roots.",
+            )
+            with torch.no_grad():
+                for parameter in generator.parameters():
+                    parameter.mul_(_ENLARGED)
+            enlarged = _generate(label, generator, some_input(generator, 2)).nan_to_num(0.0)
+            most = max(float(y.abs().max()), float(enlarged.abs().max()))
+            demand(
+                most <= 1 + _EXACT,
+                f"The {label} makes values of up to {most:.4g} (with weights {_ENLARGED:g} times as large as the "
+                "initial ones). Pictures are in [-1, 1]: end forward() with tanh(), or clamp(-1, 1).",
+            )
+
+    def test_the_same_input_gives_the_same_pictures(self) -> None:
+        """In evaluation mode nothing is left to chance."""
+        for label, generator in self._generators().items():
+            x = some_input(generator, 2)
+            torch.manual_seed(1)
+            first = _generate(label, generator, x)
+            torch.manual_seed(2)
+            demand(
+                difference(first, _generate(label, generator, x)) <= _EXACT,
+                f"The {label} makes different pictures of the same input in evaluation mode. Switch dropout and noise "
+                "off where self.training is False (nn.Dropout does so; functional.dropout needs "
+                "training=self.training).",
+            )
+
+    def test_each_picture_is_made_alone(self) -> None:
+        """Row ``i`` of what comes out depends on row ``i`` of what goes in, alone."""
+        for label, generator in self._generators().items():
+            x, others = some_input(generator, 3), some_input(generator, 3, seed=1)
+            with torch.no_grad():  # running statistics that are not those of the start
+                generator.train()
+                generator(x)
+                generator.eval()
+            _check_rows(label, partial(_made, label, generator), x, others)
+
+    def test_weights_survive_a_file(self, tmp_path: Path) -> None:
+        """A saved model that is loaded makes the same pictures, bit by bit."""
+        generator = self._generator()
+        x = some_input(generator, 2)
+        with torch.no_grad():  # as a trained model is: other statistics and weights than the initial ones
+            generator.train()
+            generator(x)
+            for parameter in generator.parameters():
+                parameter.mul_(1.1)
+            generator.eval()
+        expected = _repeated(partial(_made, "generator", generator), x)[0]
+        with explained(
+            "The generator's weights cannot be saved as safetensors",
+            "Tensors that share memory, or that are views of another, cannot be in a state dict.",
+        ):
+            save_model(tmp_path / "model", generator, plugin=self.plugin, config=to_dict(self._settings))
+        self._needs_building_on_meta()
+        torch.manual_seed(1)  # what is drawn anew when it is built must not matter
+        kept = (
+            "All that its pictures depend on must be in its state dict or follow from the config: make a tensor a "
+            "parameter, or a buffer (register_buffer)."
+        )
+        with explained("The saved generator cannot be loaded and used", kept):
+            loaded = load(f"local-dir:{tmp_path / 'model'}").generator
+            found = loaded.generate(x)
+        ours, theirs = generator.state_dict(), loaded.state_dict()
+        differ = [key for key in ours if key not in theirs or not torch.equal(ours[key].float(), theirs[key].float())]
+        demand(not differ, f"Saved and loaded, the generator has other weights: {listed(differ)}. {kept}")
+        demand(
+            torch.equal(expected, found),
+            f"Saved and loaded, the generator makes other pictures (they differ by {difference(expected, found):.2g}) "
+            f"though its weights are the same. {kept}",
+        )
+
+    def test_precision_and_device_are_those_of_the_input(self) -> None:
+        """float32 gives float32, float16 float16 and bfloat16 bfloat16, on the CPU and, where there is one, a GPU."""
+        devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        missing = []
+        for label, built in self._generators().items():
+            for device in devices:
+                for dtype in (torch.float32, torch.float16, torch.bfloat16):
+                    generator = copy.deepcopy(built).to(device, dtype)
+                    x = some_input(generator, 2).to(device, dtype)
+                    advice = "Take dtype and device of new tensors from the input, and make constants buffers."
+                    with explained(f"The {label} fails in {dtype} on {device}", advice):
+                        try:
+                            y = generator.generate(x)
+                        except (RuntimeError, NotImplementedError) as error:
+                            if "not implemented for" not in str(error):
+                                raise
+                            missing.append(f"{dtype} on {device} ({error})")  # torch has no such kernel here
+                            continue
+                    demand(
+                        y.dtype == dtype and y.device == x.device,
+                        f"The {label} makes {y.dtype} on {y.device} of {dtype} on {x.device}. It must return the dtype "
+                        "and the device of its input: do not cast, or cast back.",
+                    )
+        if missing:
+            pytest.skip(f"works where torch does; torch itself lacks {listed(missing)}")
+
+    def test_the_smallest_and_oblong_pictures(self) -> None:
+        """``minimum_size`` and ``stride`` are true."""
+        seen = False
+        for label, generator in self._generators().items():
+            if generator.task == "noise-to-image":
+                continue
+            seen = True
+            least, stride = fitting(generator, 1), generator.stride
+            for more_rows, more_columns in ((0, 0), (0, 1), (1, 0), (2, 1), (3, 5)):
+                x = some_pictures(1, least + more_rows * stride, least + more_columns * stride)
+                height, width = x.shape[2:]
+                claim = f"though it says stride = {stride} and minimum_size = {generator.minimum_size}"
+                advice = "Say what it needs: callers enlarge pictures to that."
+                with explained(f"The {label} fails on a picture of {height} x {width} pixels, {claim}", advice):
+                    y = generator.generate(x)
+                demand(
+                    y.shape == x.shape,
+                    f"The {label} makes {tuple(y.shape)} of a picture of {height} x {width} pixels, {claim}. {advice}",
+                )
+        if not seen:
+            pytest.skip("pictures are made of noise, which has no height or width")
+
+    def test_photos_of_any_size_are_painted(self) -> None:
+        """As ``model.paint()`` does it: odd, tiny and oblong photos give paintings of exactly their size."""
+        generator = self._generator()
+        if generator.task == "noise-to-image":
+            pytest.skip("pictures are made of noise")
+        model = Model(self.plugin, generator, {})
+        for size in ((37, 53), (64, 20), (1, 1)):
+            photo = Image.effect_noise(size, 64).convert("RGB")
+            with explained(
+                f"A photo of {size[0]} x {size[1]} pixels cannot be painted",
+                "Photos are mirrored at their edges up to minimum_size and to a multiple of stride: are these true?",
+            ):
+                painting = model.paint(photo)
+            demand(
+                painting.size == size,
+                f"A photo of {size} pixels gives a painting of {painting.size}. Return pictures of the input's size.",
+            )
+
+    def test_gradients_reach_every_parameter_of_a_generator(self) -> None:
+        """What is to be trained can be."""
+        self._part("trainer")
+        for name, generator in self._networks().generators.items():
+            label = f"generator {name!r}"
+            if not trainable(generator):
+                continue
+            y = generator.train()(some_input(generator, 2))
+            demand(
+                y.requires_grad,
+                f"The pictures of {label} carry no gradient, so it cannot learn. Do not detach(), and do not use "
+                "no_grad() or inference_mode(), in forward().",
+            )
+            _check_gradients(label, generator, (y,))
+
+    def test_noise_is_drawn_as_its_seed_says(self) -> None:
+        """``noise(count, generator=...)``: count x noise_size, the same again for the same seed."""
+        seen = False
+        for label, generator in self._generators().items():
+            if generator.task != "noise-to-image":
+                continue
+            seen = True
+            first, again, other = (some_input(generator, 3, seed=seed) for seed in (0, 0, 1))
+            demand(
+                first.shape == (3, generator.noise_size),
+                f"noise(3) of {label} is {tuple(first.shape)}. It must be (3, noise_size), here "
+                f"(3, {generator.noise_size}).",
+            )
+            demand(
+                torch.equal(first, again),
+                f"noise() of {label} differs for one seed. Draw it from the torch.Generator that it is given.",
+            )
+            demand(
+                not torch.equal(first, other) and not torch.equal(first[0], first[1]),
+                f"noise() of {label} gives the same for every seed or row. Draw it from the torch.Generator that it "
+                "is given.",
+            )
+        if not seen:
+            pytest.skip("no generator takes noise")
+
+    def test_generate_is_for_use(self) -> None:
+        """It records no gradient, changes nothing, and refuses options that the model does not have."""
+        for label, generator in self._generators().items():
+            before = {key: value.clone() for key, value in generator.state_dict().items()}
+            y = _generate(label, generator, some_input(generator, 1))
+            demand(
+                not y.requires_grad and all(parameter.grad is None for parameter in generator.parameters()),
+                f"generate() of {label} leaves gradients behind. Detach what it returns, and ask torch.autograd.grad "
+                "for gradients of the picture alone.",
+            )
+            differ = [key for key, value in generator.state_dict().items() if not torch.equal(before[key], value)]
+            demand(not differ, f"generate() of {label} changes {listed(differ)}. It must leave the model as it was.")
+            try:
+                generator.generate(some_input(generator, 1), no_option_of_this_name=1)
+            except TypeError:
+                continue
+            demand(False, f"generate() of {label} takes an option that does not exist. Raise a TypeError.")
+
+
+class DiscriminatorTests(Subject):
+    """Every discriminator."""
+
+    def test_judging_what_was_observed_is_forward(self) -> None:
+        """judge(observe(pictures)) == forward(pictures): finite logits, one row a picture."""
+        x = some_pictures(2, self._size)
+        for label, discriminator in self._discriminators().items():
+            logits = _judge(label, discriminator, x)
+            for head in logits:
+                demand(
+                    isinstance(head, Tensor) and head.ndim > 0 and len(head) == len(x),
+                    f"The {label} returns {_shape(head)} for {len(x)} pictures. It must return tensors of logits with "
+                    "one row a picture.",
+                )
+                demand(head.isfinite().all(), f"The {label} returns logits that are not finite for ordinary pictures.")
+            with explained(f"The {label} cannot judge what it observed", "judge() must take what observe() returns."):
+                again = discriminator.judge(discriminator.observe(x))
+            demand(
+                len(again) == len(logits)
+                and all(difference(one, other) <= _EXACT for one, other in zip(logits, again, strict=True)),
+                f"The {label} says something else when it judges what it has observed. Its forward() must be "
+                "judge(observe(pictures)); leave forward() to the base class.",
+            )
+
+    def test_each_picture_is_judged_alone(self) -> None:
+        """Row ``i`` of the logits depends on picture ``i`` alone, in evaluation mode."""
+        size = self._size
+        x, others = some_pictures(3, size), some_pictures(3, size, seed=1)
+        for label, discriminator in self._discriminators().items():
+            _check_rows(label, partial(_judge, label, discriminator), x, others)
+
+    def test_the_smallest_pictures_are_judged(self) -> None:
+        """``minimum_size`` is true."""
+        for label, discriminator in self._discriminators().items():
+            least = discriminator.minimum_size
+            with explained(
+                f"The {label} fails on pictures of {least} x {least} pixels, its minimum_size",
+                "Say what it needs, so that a run on smaller pictures is refused with a reason.",
+            ):
+                discriminator(some_pictures(2, least))
+
+    def test_gradients_flow_to_the_judged_pictures(self) -> None:
+        """Through frozen parts too; observe() trains nothing, and the gradient reaches all that judge() holds."""
+        size = self._size
+        for name, discriminator in self._networks().discriminators.items():
+            label = f"discriminator {name!r}"
+            pictures = some_pictures(2, size).requires_grad_()
+            with explained(f"The {label} fails", "It must take pictures of the size that it is trained on."):
+                observed = discriminator.train().observe(pictures)
+                logits = discriminator.judge(observed)
+            loss = sum((head * torch.randn_like(head)).sum() for head in logits)
+            gradient = None
+            if isinstance(loss, Tensor) and loss.requires_grad:
+                (gradient,) = torch.autograd.grad(loss, pictures, retain_graph=True, allow_unused=True)
+            demand(
+                gradient is not None and gradient.isfinite().all() and gradient.abs().sum() > 0,
+                f"No gradient flows from the logits of {label} to the pictures, so a generator learns nothing from it. "
+                "Do not detach(), and do not use no_grad(), in observe() or judge(); freeze parts by "
+                "requires_grad_(False).",
+            )
+            through = [features for features in observed if features.requires_grad]
+            trained = dict(trainable(discriminator))
+            gradients = (
+                torch.autograd.grad(
+                    [f.sum() for f in through], list(trained.values()), retain_graph=True, allow_unused=True
+                )
+                if through and trained
+                else ()
+            )
+            found = [key for key, gradient in zip(trained, gradients, strict=False) if gradient is not None]
+            demand(
+                not found,
+                f"observe() of {label} uses parameters that are to be trained ({listed(found)}), but what it gives is "
+                "kept over their update. Move them to judge(), or freeze them by requires_grad_(False).",
+            )
+            _check_gradients(label, discriminator, logits)
+
+
+def _check_attributes(label: str, generator: Any) -> None:
+    demand(
+        isinstance(generator, Generator),
+        f"{label} is a {type(generator).__name__}. Make it a subclass of artgan.interfaces.Generator.",
+    )
+    demand(
+        generator.task in ("image-to-image", "noise-to-image"),
+        f"The task of {label} is {generator.task!r}. It must be 'image-to-image' or 'noise-to-image'.",
+    )
+    for attribute, least in (("stride", 1), ("minimum_size", 1), ("noise_size", 0), ("memory_per_pixel", 0)):
+        value = getattr(generator, attribute)
+        demand(
+            isinstance(value, int) and value >= least,
+            f"{label}: {attribute} is {value!r}. It must be a whole number, at least {least}.",
+        )
+    demand(
+        generator.task == "image-to-image" or generator.noise_size > 0,
+        f"{label} makes pictures of noise, but its noise_size is 0. Set it to the length of a noise vector.",
+    )
+
+
+def _generate(label: str, generator: Generator, x: Tensor) -> Tensor:
+    with explained(f"The {label} fails on {_shape(x)}", "It must take what its attributes say that it takes."):
+        return generator.generate(x)
+
+
+def _made(label: str, generator: Generator, x: Tensor) -> Sequence[Tensor]:
+    return (_generate(label, generator, x),)
+
+
+def _judge(label: str, discriminator: Discriminator, pictures: Tensor) -> Sequence[Tensor]:
+    advice = "It must take pictures of the size that it is trained on, and as many as it is given."
+    with explained(f"The {label} fails on {_shape(pictures)}", advice), torch.no_grad():
+        logits: Sequence[Tensor] = discriminator(pictures)
+    demand(
+        isinstance(logits, Sequence),
+        f"The {label} returns a {type(logits).__name__}. It must return a sequence of logits, one a head; for a "
+        "single head: (logits,).",
+    )
+    return logits
+
+
+def _repeated(run: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> Sequence[Tensor]:
+    """What is made of ``x``, if the same is made of it again; otherwise there is nothing to compare with."""
+    made = run(x)
+    if any(difference(one, again) > _EXACT for one, again in zip(made, run(x), strict=True)):
+        skip_after("test_the_same_input_gives_the_same_pictures")
+    return made
+
+
+def _check_rows(label: str, run: Callable[[Tensor], Sequence[Tensor]], x: Tensor, others: Tensor) -> None:
+    """Row 0 in two batches that have nothing else in common, and each row on its own."""
+    together, mixed = _repeated(run, x), run(torch.cat([x[:1], others[1:]]))
+    advice = (
+        "No statistics of the batch in evaluation mode: nn.BatchNorm must keep running ones, and means are taken over "
+        "a row, not over dimension 0."
+    )
+    for one, other in zip(together, mixed, strict=True):
+        demand(
+            difference(one[:1], other[:1]) <= _EXACT,
+            f"What the {label} makes of a row changes with the other rows of the batch. {advice}",
+        )
+    for index in range(len(x)):
+        for one, other in zip(together, run(x[index : index + 1]), strict=True):
+            demand(
+                one[index : index + 1].shape == other.shape and difference(one[index : index + 1], other) <= _CLOSE,
+                f"The {label} makes something else of a row on its own than of the same row in a batch. {advice}",
+            )
+
+
+def _check_gradients(label: str, network: nn.Module, outputs: Sequence[Tensor]) -> None:
+    """Every trainable parameter takes part in what the network makes."""
+    parameters = trainable(network)
+    torch.manual_seed(0)
+    total = sum((output * torch.randn_like(output)).sum() for output in outputs)
+    assert isinstance(total, Tensor)
+    gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    found = dict(zip(parameters, gradients, strict=True))
+    without = [name for name, gradient in found.items() if gradient is None]
+    demand(
+        not without,
+        f"No gradient reaches {listed(without)} of {label}, which would never learn. Use them in what it makes, look "
+        "for a detach(), or freeze them by requires_grad_(False).",
+    )
+    demand(
+        all(g.isfinite().all() for g in gradients) and any(g.abs().sum() > 0 for g in gradients),
+        f"The gradients of {label} are all zero, or not finite. Look for a rounding, a sign or a clamp on the way.",
+    )
+
+
+def _shape(value: Any) -> str:
+    return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

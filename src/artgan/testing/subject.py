@@ -1,0 +1,281 @@
+"""The plugin under test: its parts, small networks and made-up pictures; and how a test fails.
+
+What a test needs and another one is about (that the networks can be built, say) is a reason to skip it, so that one
+fault is told once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from traceback import extract_tb, format_list
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from artgan.config import parse, to_dict
+from artgan.errors import ArtganError, PluginError
+from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.plugin import FoundPlugin, Plugin, find_plugins, load_plugin, resolve
+from artgan.training.options import TrainingOptions
+
+
+def demand(condition: object, message: str) -> None:
+    """Fail with the message alone if the condition does not hold: where in this kit is of no use to an author."""
+    __tracebackhide__ = True
+    if not condition:
+        pytest.fail(message, pytrace=False)
+
+
+@contextmanager
+def explained(wrong: str, advice: str) -> Iterator[None]:
+    """An exception becomes a failure that says what it means, with the way to it through the plugin's code."""
+    try:
+        yield
+    except Exception as error:
+        frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent != Path(__file__).parent]
+        text = " ".join(str(error).split())
+        message = f"{wrong} ({type(error).__name__}: {text}). {advice}\n\n{''.join(format_list(frames))}"
+        raise pytest.fail.Exception(message.rstrip(), pytrace=False) from None
+
+
+def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str | None:
+    """What artgan has against a call, in its own words; None if nothing."""
+    try:
+        call(*arguments, **options)
+    except ArtganError as error:
+        return str(error)
+    return None
+
+
+def skip_after(test: str) -> Any:
+    """Skip what cannot be tested while another test fails."""
+    pytest.skip(f"cannot be tested, see {test}")
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    """The largest difference of two tensors of one shape; 0 where both are not finite alike, infinite where one is."""
+    one, other = one.detach().double(), other.detach().double()
+    same = (one == other) | (one.isnan() & other.isnan())
+    gap = torch.where(same, 0.0, (one - other).abs().nan_to_num(nan=math.inf))
+    return float(gap.max()) if gap.numel() else 0.0
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A fresh Python that finds the same packages as this one."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300", "NO_COLOR": "1"}  # no option is cut off in a help text
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **wide, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@cache
+def _manifest_for(tests: Hashable, plugin: str) -> Plugin:
+    """Found once for all tests of a class: there may be many packages to look through."""
+    return load_plugin(plugin)
+
+
+class Subject:
+    """What all parts of the kit know of the plugin; see :class:`artgan.testing.PluginTests` for the attributes."""
+
+    plugin: ClassVar[str]
+    config: ClassVar[Mapping[str, Any]] = {}
+    training: ClassVar[Mapping[str, Any]] = {}
+
+    @cached_property
+    def _manifest(self) -> Plugin:
+        try:
+            return _manifest_for(type(self), self.plugin)  # type: ignore[arg-type]  # a class can be hashed
+        except PluginError:
+            return skip_after("test_the_plugin_is_installed")  # type: ignore[no-any-return]  # it never returns
+
+    @cached_property
+    def _found(self) -> FoundPlugin:
+        """How it is installed."""
+        return find_plugins()[self._manifest.name]
+
+    @cached_property
+    def _package(self) -> Path:
+        """The folder of its top-level package."""
+        spec = find_spec(self._found.package)
+        folders = list(spec.submodule_search_locations or []) if spec else []
+        return Path(folders[0]) if folders else pytest.skip("the plugin is a module, not a package, and holds no files")
+
+    def _field_names(self) -> set[str]:
+        """The options of its config."""
+        cls = self._part("config")
+        return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+    def _part(self, part: str) -> Any:
+        """A part that the manifest names; skips if it names none."""
+        manifest = self._manifest
+        if getattr(manifest, part) is None:
+            pytest.skip(f"the plugin {self.plugin} has no {part}")
+        try:
+            return resolve(manifest, part)
+        except PluginError:
+            return skip_after("test_import_strings_lead_to_the_right_things")
+
+    @cached_property
+    def _values(self) -> Mapping[str, Any]:
+        """``config``, with what stands in ``training`` and is an option of both, as ``--size`` may be."""
+        names = self._field_names()
+        return {**{name: value for name, value in self.training.items() if name in names}, **self.config}
+
+    def _refusal(self, values: Mapping[str, Any], where: str) -> str | None:
+        """Why the config does not take some values, or None."""
+        cls = self._part("config")
+        try:
+            return refusal(parse, cls, values, where=where)
+        except TypeError:  # no dataclass, or without defaults
+            return skip_after("test_defaults_are_valid")  # type: ignore[no-any-return]  # it never returns
+
+    @cached_property
+    def _settings(self) -> Any:
+        """The config that the tests use."""
+        if self._refusal(self._values, "config"):
+            skip_after("test_the_settings_of_these_tests_are_valid")
+        settings = parse(self._part("config"), self._values, where="config")
+        if self._refusal(to_dict(settings), "defaults"):
+            skip_after("test_defaults_are_valid")
+        return settings
+
+    def _networks(self, seed: int = 0) -> Networks:
+        """All networks, freshly initialised, as training builds them."""
+        build, config = self._part("networks"), self._settings
+        torch.manual_seed(seed)
+        try:
+            networks = build(config)
+        except Exception:
+            networks = None
+        if not _well_formed(networks):
+            skip_after("test_the_networks_are_built_as_the_interface_says")
+        return networks  # type: ignore[no-any-return]  # it is one
+
+    def _generator(self, seed: int = 0) -> Generator:
+        """The generator of a loaded model, in evaluation mode."""
+        manifest = self._manifest
+        if manifest.generator is None:
+            if manifest.networks is None:
+                pytest.skip(f"the plugin {self.plugin} brings no model")
+            return next(iter(self._networks(seed).generators.values())).eval()
+        build, config = self._part("generator"), self._settings
+        torch.manual_seed(seed)
+        try:
+            generator = build(config)
+        except Exception:
+            generator = None
+        if not isinstance(generator, Generator):
+            skip_after("test_the_networks_are_built_as_the_interface_says")
+        return generator.eval()  # type: ignore[no-any-return]  # it is one
+
+    def _build_on_meta(self) -> None:
+        """Build the generator of a loaded model as loading does, on torch's meta device."""
+        part = "networks" if self._manifest.generator is None else "generator"
+        build, config = self._part(part), self._settings
+        with torch.device("meta"):
+            build(config)
+
+    def _needs_building_on_meta(self) -> None:
+        """Skip a test that loads a model if it cannot be built so."""
+        try:
+            self._build_on_meta()
+        except Exception:
+            skip_after("test_the_generator_is_built_without_memory")
+
+    def _generators(self, seed: int = 0) -> dict[str, Generator]:
+        """Every generator, in evaluation mode, by what messages call it."""
+        manifest = self._manifest
+        found: dict[str, Generator] = {}
+        if manifest.networks is not None:
+            for name, generator in self._networks(seed).generators.items():
+                found[f"generator {name!r}"] = generator.eval()
+        if manifest.generator is not None:
+            found["the manifest's generator"] = self._generator(seed)
+        return found or pytest.skip(f"the plugin {self.plugin} brings no model")
+
+    def _discriminators(self, seed: int = 0) -> dict[str, Discriminator]:
+        """Every discriminator, in evaluation mode, by what messages call it."""
+        found = self._networks(seed).discriminators
+        if not found:
+            pytest.skip(f"the plugin {self.plugin} has no discriminators")
+        return {f"discriminator {name!r}": discriminator.eval() for name, discriminator in found.items()}
+
+    @cached_property
+    def _size(self) -> int:
+        """Side of the pictures: what ``training`` says, or else what the networks take, at least 32."""
+        if refusal(parse, TrainingOptions, self.training, where="training"):
+            skip_after("test_the_settings_of_these_tests_are_valid")
+        if "size" in self.training:
+            return int(self.training["size"])
+        if hasattr(self._settings, "size"):  # networks that are made for one
+            return int(self._settings.size)
+        if self._manifest.networks is None:
+            return fitting(self._generator(), 32)
+        networks = self._networks()
+        for generator in networks.generators.values():
+            if generator.task == "noise-to-image":
+                made = generator.eval().generate(some_input(generator, 1))
+                return int(made.shape[-1]) if made.ndim else 32
+        least = max([32, *(d.minimum_size for d in networks.discriminators.values())])
+        stride = math.lcm(*(generator.stride for generator in networks.generators.values()))
+        return max(-(-max(least, g.minimum_size) // stride) * stride for g in networks.generators.values())
+
+    def _training(self, **values: Any) -> TrainingOptions:
+        """Options of a run; ``values`` are the test's own."""
+        mine = {"size": self._size, "batch": 2, "device": "cpu", "workers": 0, "log_every": 1}
+        return parse(TrainingOptions, {**self._manifest.training, **mine, **self.training, **values}, where="training")
+
+
+def _well_formed(networks: Any) -> bool:
+    """Whether there is something that can be tested."""
+    return (
+        isinstance(networks, Networks)
+        and bool(networks.generators)
+        and all(isinstance(generator, Generator) for generator in networks.generators.values())
+        and all(isinstance(discriminator, Discriminator) for discriminator in networks.discriminators.values())
+    )
+
+
+def fitting(generator: Generator, size: int) -> int:
+    """The least side that a generator of pictures takes and that is at least ``size``."""
+    return -(-max(size, generator.minimum_size) // generator.stride) * generator.stride
+
+
+def some_pictures(count: int, height: int, width: int | None = None, *, seed: int = 0) -> Tensor:
+    """``count`` x 3 x H x W made-up pictures over all of [-1, 1]."""
+    source = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 3, height, width or height, generator=source) * 2 - 1
+
+
+def some_input(generator: Generator, count: int, *, size: int = 32, seed: int = 0) -> Tensor:
+    """``count`` made-up pictures or noise vectors, whatever the generator takes."""
+    if generator.task == "noise-to-image":
+        return generator.noise(count, generator=torch.Generator().manual_seed(seed))
+    return some_pictures(count, fitting(generator, size), seed=seed)
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training may change."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def listed(names: Any) -> str:
+    """A few names for a message."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,63 @@
+"""One step of a GAN that makes pictures from noise: one generator against one discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from artgan.interfaces import Generator, Networks, Run, Trainer
+from artgan.training.adversarial import Adversary, adam
+
+PICTURES = "pictures"
+"""What the domain, the generator and the discriminator of such a GAN are called."""
+
+
+class NoiseTrainer(Trainer):
+    """Goodfellow et al., 2014, algorithm 1: in each round the discriminator learns, in the last the generator does too.
+
+    The networks are ``{"pictures": generator}`` and ``{"pictures": discriminator}``, the config is a
+    :class:`artgan.training.options.AdversarialOptions`, and the plugin's only domain is ``pictures``.
+    """
+
+    def __init__(self, networks: Networks, config: Any, run: Run) -> None:
+        super().__init__(networks, config, run)
+        self.generator = networks.generators[PICTURES]
+        self.adversary = Adversary(networks.discriminators, config, run)
+        self.rounds = self.adversary.rounds
+        self.optimizers = {"generator": adam([self.generator], config), "discriminator": self.adversary.optimizer}
+        # Sample sheets show the same noise throughout. Its own generator: it must not depend on what was drawn before.
+        self.fixed = self.generator.noise(64, generator=torch.Generator().manual_seed(0))
+
+    def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
+        """The discriminator's update, then the generator's on the same noise; see :meth:`Trainer.step`."""
+        real = batch[PICTURES]
+        noise = self.generator.noise(len(real)).to(real)
+        turn = self.adversary.generators_turn(index)
+        with torch.set_grad_enabled(turn):
+            made = self.generator(noise)
+        figures = self.adversary.step(index, {PICTURES: real}, {PICTURES: made.detach()})
+        if turn:
+            loss = self.adversary.generator_loss(PICTURES, made)
+            self.run.minimise(loss, self.optimizers["generator"])
+            figures[f"generator/{PICTURES}"] = loss.detach()
+        return figures
+
+    def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
+        """Rows of pictures from the same noise each time, and a row of real ones."""
+        real = batch[PICTURES]
+        columns = len(real)
+        rows = {"real": real}
+        for row in range(min(4, len(self.fixed) // columns)):
+            noise = self.fixed[row * columns : (row + 1) * columns]
+            rows[f"made {row + 1}"] = generators[PICTURES](noise.to(real))
+        return rows
+
+    def outputs(
+        self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
+    ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
+        """As many pictures as the batch has."""
+        real = batch[PICTURES]
+        return {PICTURES: (None, generators[PICTURES](self.generator.noise(len(real)).to(real)))}
