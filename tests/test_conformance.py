@@ -48,6 +48,8 @@ plugin = Plugin(
     generator="daub_plugin.networks:build_generator",
     trainer="daub_plugin.trainer:DaubTrainer",
     domains={"photos": "folder of photos", "paintings": "folder of paintings"},
+    convert="daub_plugin.networks:convert",
+    layouts={"older": "what daub wrote before"},
     metrics={"greyness": "daub_plugin.metric:Greyness"},
     presets={"wide": {"width": 64}},
     registry="registry.yaml",
@@ -70,6 +72,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from artgan.converting import Converted
 from artgan.interfaces import Discriminator, Generator, Networks
 
 
@@ -114,6 +117,10 @@ def build_generator(config):
 
 def build(config):
     return Networks({"paintings": build_generator(config)}, {"paintings": Critic(config)})
+
+
+def convert(state):
+    return Converted("older", {}, state) if "older" in state else None
 """,
     "trainer.py": """
 import random
@@ -441,6 +448,7 @@ def put_model(name: str, package: Path) -> None:
                 "test_models_are_listed",
                 "test_bundled_weights_load",
                 "test_models_make_the_picture_of_their_check",
+                "test_weights_of_no_known_layout_are_passed_over",
                 "test_metrics_score_pictures",
             },
         ),
@@ -932,6 +940,12 @@ FAULTS: dict[str, Fault] = {
         "registry.yaml",
         told={"test_the_package_holds_no_pickle": "holds weights.data"},
         change=write("weights.data", pickled()),
+    ),
+    "a conversion of what is another's": Fault(
+        "networks.py",
+        ' if "older" in state else None',
+        "",
+        {"test_weights_of_no_known_layout_are_passed_over": "It must return None for them"},
     ),
     "a metric that invents a score": Fault(
         "metric.py",

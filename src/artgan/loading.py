@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from artgan import config as configs
 from artgan import hub
@@ -353,7 +354,7 @@ def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: s
     Raises:
         WeightsError: these are not the weights of that network.
     """
-    with torch.device("meta"):  # no time or memory for weights that are replaced at once
+    with torch.device("meta"), _NoDraws():  # no time or memory for weights that are replaced at once
         generator = _generator(plugin_name, parsed)
     _check_state(generator, state, file)
     generator.load_state_dict(state, assign=True)
@@ -361,6 +362,18 @@ def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: s
         generator = _generator(plugin_name, parsed)
         generator.load_state_dict(state)
     return generator.requires_grad_(False)
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves meta tensors as they are made: torch would take 2 seconds to find out how to fill them with nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__:
+            tensor = kwargs["tensor"] if "tensor" in kwargs else args[0]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 def _generator(plugin_name: str, config: Any) -> Generator:

@@ -137,6 +137,19 @@ class ModelTests(Subject):
             ".safetensors (safetensors.torch.save_file).",
         )
 
+    def test_weights_of_no_known_layout_are_passed_over(self) -> None:
+        """convert() is asked about every file that ``artgan convert`` is given, and says None to most."""
+        convert = self._part("convert")
+        demand(
+            self._manifest.layouts,
+            "The manifest names convert but no layouts. Say what it recognises, by name, with a line about each: "
+            "layouts={...}.",
+        )
+        for state in ({}, {"of.nobody": torch.zeros(2, 3)}):
+            with explained("convert() fails on weights that are none of its own", "It must return None for them."):
+                found = convert(state)
+            demand(found is None, "convert() takes weights that are none of its own. It must return None for them.")
+
 
 class MetricTests(Subject):
     """The metrics that the plugin brings."""

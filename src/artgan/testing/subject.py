@@ -155,10 +155,10 @@ class Subject:
             skip_after("test_defaults_are_valid")
         return settings
 
-    def _networks(self, seed: int = 0) -> Networks:
+    def _networks(self) -> Networks:
         """All networks, freshly initialised, as training builds them."""
         build, config = self._part("networks"), self._settings
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         try:
             networks = build(config)
         except Exception:
@@ -167,15 +167,15 @@ class Subject:
             skip_after("test_the_networks_are_built_as_the_interface_says")
         return networks  # type: ignore[no-any-return]  # it is one
 
-    def _generator(self, seed: int = 0) -> Generator:
+    def _generator(self) -> Generator:
         """The generator of a loaded model, in evaluation mode."""
         manifest = self._manifest
         if manifest.generator is None:
             if manifest.networks is None:
                 pytest.skip(f"the plugin {self.plugin} brings no model")
-            return next(iter(self._networks(seed).generators.values())).eval()
+            return next(iter(self._networks().generators.values())).eval()
         build, config = self._part("generator"), self._settings
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         try:
             generator = build(config)
         except Exception:
@@ -198,20 +198,20 @@ class Subject:
         except Exception:
             skip_after("test_the_generator_is_built_without_memory")
 
-    def _generators(self, seed: int = 0) -> dict[str, Generator]:
+    def _generators(self) -> dict[str, Generator]:
         """Every generator, in evaluation mode, by what messages call it."""
         manifest = self._manifest
         found: dict[str, Generator] = {}
         if manifest.networks is not None:
-            for name, generator in self._networks(seed).generators.items():
+            for name, generator in self._networks().generators.items():
                 found[f"generator {name!r}"] = generator.eval()
         if manifest.generator is not None:
-            found["the manifest's generator"] = self._generator(seed)
+            found["the manifest's generator"] = self._generator()
         return found or pytest.skip(f"the plugin {self.plugin} brings no model")
 
-    def _discriminators(self, seed: int = 0) -> dict[str, Discriminator]:
+    def _discriminators(self) -> dict[str, Discriminator]:
         """Every discriminator, in evaluation mode, by what messages call it."""
-        found = self._networks(seed).discriminators
+        found = self._networks().discriminators
         if not found:
             pytest.skip(f"the plugin {self.plugin} has no discriminators")
         return {f"discriminator {name!r}": discriminator.eval() for name, discriminator in found.items()}
@@ -230,8 +230,10 @@ class Subject:
         networks = self._networks()
         for generator in networks.generators.values():
             if generator.task == "noise-to-image":
-                made = generator.eval().generate(some_input(generator, 1))
-                return int(made.shape[-1]) if made.ndim else 32
+                try:
+                    return int(generator.eval().generate(some_input(generator, 1)).shape[-1])
+                except Exception:
+                    skip_after("test_pictures_have_the_right_shape")
         least = max([32, *(d.minimum_size for d in networks.discriminators.values())])
         stride = math.lcm(*(generator.stride for generator in networks.generators.values()))
         return max(-(-max(least, g.minimum_size) // stride) * stride for g in networks.generators.values())

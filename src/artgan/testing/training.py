@@ -26,16 +26,18 @@ _STEP_TEST = "test_a_step_takes_batches_of_one_and_of_two"
 class Recorder:
     """:func:`artgan.interfaces.minimise`, watched: what changes and when, and who leaves gradients behind."""
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self) -> None:
         self.parameters: dict[str, nn.Parameter] = {}
-        for kind in ("generators", "discriminators"):
-            for name, network in getattr(networks, kind).items():
-                self.parameters |= {f"{kind[:-1]} {name!r}: {k}": p for k, p in network.named_parameters()}
         self.faults: list[str] = []
         self.calls: list[torch.optim.Optimizer] = []
         self.with_gradient: set[str] = set()
-        self._start = self._values()
-        self._seen = self._start
+
+    def watch(self, networks: Networks) -> None:
+        """Begin, once the trainer is made: it may have put its networks' parameters elsewhere."""
+        for kind in ("generators", "discriminators"):
+            for name, network in getattr(networks, kind).items():
+                self.parameters |= {f"{kind[:-1]} {name!r}: {k}": p for k, p in network.named_parameters()}
+        self._start = self._seen = self._values()
 
     def __call__(
         self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
@@ -91,8 +93,10 @@ class TrainerTests(Subject):
         networks = self._networks()
         for network in (*networks.generators.values(), *networks.discriminators.values()):
             network.train()
-        recorder = Recorder(networks)
-        return make(networks, self._settings, Run(_STEPS, recorder)), networks, recorder
+        recorder = Recorder()
+        trainer = make(networks, self._settings, Run(_STEPS, recorder))
+        recorder.watch(networks)
+        return trainer, networks, recorder
 
     def _made(self) -> tuple[Trainer, Networks, Recorder]:
         """The same, in tests that are not about whether it can be made."""
@@ -140,9 +144,10 @@ class TrainerTests(Subject):
             optimizers and all(isinstance(o, torch.optim.Optimizer) for o in optimizers.values()),
             f"The trainer's optimizers are {optimizers!r}. Set self.optimizers to torch.optim optimisers by name.",
         )
-        holders = {name: [] for name in recorder.parameters}  # type: dict[str, list[str]]
-        for name, parameter in recorder.parameters.items():
-            holders[name] = [key for key, optimizer in optimizers.items() if id(parameter) in held(optimizer)]
+        holders = {
+            name: [key for key, optimizer in optimizers.items() if id(parameter) in held(optimizer)]
+            for name, parameter in recorder.parameters.items()
+        }
         without = [name for name, by in holders.items() if not by and recorder.parameters[name].requires_grad]
         demand(
             not without,
