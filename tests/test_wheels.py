@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 from PIL import Image, ImageDraw
-from wheels import ROOT, build, make_venv, run
+from wheels import PLUGINS, ROOT, build, make_venv, run
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     built = build(tmp_path_factory.getbasetemp() / "wheels")
-    assert set(built) == {"artgan", "artgan_cyclegan"}
+    assert set(built) == {"artgan", *(plugin.name.replace("-", "_") for plugin in PLUGINS)}
     return built
 
 
 def test_the_wheels_hold_what_they_should(wheels: Mapping[str, Path]) -> None:
-    core, plugin = (_contents(wheels[name]) for name in ("artgan", "artgan_cyclegan"))
-    for package, held in (("artgan", core), ("artgan_cyclegan", plugin)):
+    contents = {package: _contents(wheel) for package, wheel in wheels.items()}
+    for package, held in contents.items():
         tops = {PurePosixPath(name).parts[0] for name in held}
         assert {top for top in tops if not top.endswith(".dist-info")} == {package}
         assert f"{package}/__init__.py" in held
@@ -33,15 +33,15 @@ def test_the_wheels_hold_what_they_should(wheels: Mapping[str, Path]) -> None:
         assert any(".dist-info/" in name and name.endswith("/LICENSE") for name in held)
         own = [name for name in held if not name.startswith("artgan/scaffold/templates/")]
         assert not [name for name in own if "test" in PurePosixPath(name).stem or name.endswith(".pyc")]
+    core = contents["artgan"]
     templates = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/artgan/scaffold").rglob("*.jinja")}
     assert templates == {name for name in core if name.endswith(".jinja")}
     assert core["artgan/registry.yaml"] == (ROOT / "registry.yaml").read_bytes()
-    assert [name for name in plugin if PurePosixPath(name).match("artgan_cyclegan/weights/*.safetensors")]
     for name, entry in yaml.safe_load(core["artgan/registry.yaml"])["models"].items():
-        bundled = entry["weights"].get("bundled", "")
-        if bundled.startswith("artgan_cyclegan/"):
-            assert len(plugin[bundled]) == entry["weights"]["size"], name
-            assert hashlib.sha256(plugin[bundled]).hexdigest() == entry["weights"]["sha256"], name
+        bundled = entry["weights"]["bundled"]
+        weights = contents[bundled.split("/")[0]][bundled]
+        assert len(weights) == entry["weights"]["size"], name
+        assert hashlib.sha256(weights).hexdigest() == entry["weights"]["sha256"], name
 
 
 def test_the_wheels_alone_paint_a_photo(wheels: Mapping[str, Path], tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGIN = Path("plugins", "artgan-cyclegan")
+PLUGINS = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
 @cache
 def build(folder: Path) -> Mapping[str, Path]:
-    """The wheels of the core and of the plugin by package, built in ``folder`` from a copy of the checkout."""
+    """The wheels of the core and of the plugins by package, built in ``folder`` from a copy of the checkout."""
     copy, dist = folder / "source", folder / "dist"
     dist.mkdir(parents=True)
     unwanted = shutil.ignore_patterns("__pycache__", ".*_cache", "dist", "build", "*.egg-info")
@@ -29,7 +29,7 @@ def build(folder: Path) -> Mapping[str, Path]:
     # The build leaves out what .gitignore names.
     for name in ("pyproject.toml", "registry.yaml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
-    for project in (copy, copy / PLUGIN):
+    for project in (copy, *(copy / plugin for plugin in PLUGINS)):
         run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, project, cwd=dist)
     return {path.name.split("-")[0]: path for path in dist.glob("*.whl")}
 
