@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import pickletools
 import re
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from artgan import config as configs
 from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.hashing import sha256
 from artgan.loading import assemble, save_model
 from artgan.plugin import Plugin, find_plugins, load_plugin, resolve, strict
 
@@ -118,7 +118,7 @@ def convert(
         if not value.isfinite().all():
             raise WeightsError(f"{file}: {name} holds values that are not finite; these weights are spoilt")
     generator = assemble(found.plugin.name, parsed, weights, str(file))
-    origin = {"converted_from": file.name, "layout": found.converted.layout, "sha256": _sha256(file)}
+    origin = {"converted_from": file.name, "layout": found.converted.layout, "sha256": sha256(file)}
     save_model(
         folder,
         generator,
@@ -433,11 +433,3 @@ def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
                     yield from walk(value, f"{name}.{key}" if name else str(key), depth + 1)
 
     yield from walk(tree, "", 0)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        digest = hashlib.sha256()
-        while block := opened.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from artgan.errors import ArtganError, WeightsError
+from artgan.hashing import sha256
 
 if TYPE_CHECKING:  # imported where it is needed: it takes a while
     from huggingface_hub import CommitOperationAdd
@@ -206,14 +207,6 @@ def _verify(folder: Path, file: RemoteFile, where: str) -> None:
         f"{where}: {file.path} has {found}, expected {expected}; it was removed from the cache, "
         "so loading again fetches it anew"
     )
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    from huggingface_hub.utils.sha import sha_fileobj
-
-    with path.open("rb") as file:
-        return sha_fileobj(file).hex()
 
 
 def _read_note(note: Path) -> Any:

@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from artgan import config as configs
 from artgan import hub
 from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.hashing import sha256
 from artgan.images import Source
 from artgan.interfaces import Generator
 from artgan.painting import paint
@@ -256,7 +257,7 @@ def _fetch_registered(
     )
     path = folder / remote.file
     if not promised:
-        found = Weights(hub.sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
+        found = Weights(sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
         entry = replace(entry, weights=found, training={}, metrics=(), check={})
     return entry, path
 

@@ -23,6 +23,7 @@ def fetch(
 ) -> None:
     """Download a public set of pictures; goes on where a broken download stopped."""
     from artgan.data import public
+    from artgan.hashing import sha256
 
     if list_:
         for entry in public.PUBLIC.values():
@@ -32,7 +33,7 @@ def fetch(
         raise ConfigError(f"name a set to fetch: {', '.join(public.PUBLIC)}")
     path = public.fetch(name, out)
     print(path)
-    print(f"artgan: SHA-256 {public.checksum(path)}; licence: {public.PUBLIC[name].licence}", file=sys.stderr)
+    print(f"artgan: SHA-256 {sha256(path)}; licence: {public.PUBLIC[name].licence}", file=sys.stderr)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import http.client
 import os
 import re
@@ -18,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from artgan.errors import PictureError
+from artgan.hashing import sha256
 from artgan.progress import progress
 
 MIRROR = "ARTGAN_DATA_MIRROR"
@@ -120,19 +120,10 @@ def fetch(name: str, folder: str | Path) -> Path:
     return target
 
 
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _verify(entry: PublicSet, url: str, path: Path) -> None:
     """Raises unless it is the right file; then what has come is of no use and is removed."""
     problem = None
-    if entry.sha256 is not None and (found := checksum(path)) != entry.sha256:
+    if entry.sha256 is not None and (found := sha256(path)) != entry.sha256:
         problem = f"its SHA-256 is {found}, not {entry.sha256}"
     elif not zipfile.is_zipfile(path):
         problem = "it is not a zip archive"

@@ -6,7 +6,6 @@ A checkpoint has parts, which several processes may write at once: ``shared`` by
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artgan.errors import TrainingError
+from artgan.hashing import sha256
 
 FORMAT = 2
 _MANIFEST = "manifest.json"
@@ -57,7 +57,7 @@ def save(
         (partial / f"{name}.json").write_text(json.dumps(document))
     wait()
     if main:
-        files = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+        files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         (partial / _MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}))
         for path in partial.iterdir():
             _flush(path)
@@ -123,20 +123,12 @@ def _problem(path: Path) -> str | None:
             raise TrainingError(
                 f"{path}: written by another version of artgan (format {manifest['format']}, this one reads {FORMAT})"
             )
-        changed = [name for name, digest in manifest["files"].items() if _sha256(path / name) != digest]
+        changed = [name for name, digest in manifest["files"].items() if sha256(path / name) != digest]
         if manifest["step"] != step_of(path):
             return "damaged checkpoint (renamed)"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"damaged checkpoint ({type(error).__name__}: {error})"
     return f"damaged checkpoint ({changed[0]} is not what was written)" if changed else None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -136,9 +136,9 @@ class Health:
             return []
         message = (
             f"generator {name} copies its input: it changes pictures by {change * 127.5:.1f} of 255 grey levels, "
-            f"{change / contrast:.1%} of their contrast. Likely remedies: lower the cycle and identity weights "
-            "(--lambda-cycle, --lambda-identity), or raise --lr; with a discriminator that has won, "
-            "lower --lr-discriminator too"
+            f"{change / contrast:.1%} of their contrast. Likely remedies: lower the weights of the losses that hold "
+            "it to its input (--lambda-cycle and --lambda-identity of cyclegan), or raise --lr; with a discriminator "
+            "that has won, lower --lr-discriminator too"
         )
         return [Alarm(step, "copies-input", message)]
 
