@@ -15,8 +15,9 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildca
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py $(PHOTO)
 
+# Two processes, as many as cores at the least; four were seen to run out of 24 GiB.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q --benchmark-disable
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --benchmark-disable -n 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

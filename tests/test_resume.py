@@ -1,13 +1,11 @@
 """A run that is killed, at any point, and resumed ends byte for byte as the one that never was.
 
-Runs are real processes, forked from a server that has imported torch and done nothing else, so that twenty cost
-little; they are killed by SIGKILL at random moments.
+Runs are real processes, forked so that twenty cost little; they are killed by SIGKILL at random moments.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -20,13 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from processes import FORKED
 
 from artgan.config import parse
 from artgan.plugin import load_plugin, resolve
 from artgan.training.options import TrainingOptions
-
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["artgan.training.loop", "artgan_cyclegan.trainer", "torch.utils.tensorboard"])
 
 # Everything that a run could forget: history, averages, noise, spectral vectors, rounds and half-full accumulation.
 CYCLEGAN = {
@@ -132,13 +128,13 @@ def _train_as(rank: int, of: int, port: int, *arguments: Any) -> None:
 
 def _start(processes: int, *arguments: Any) -> list[Any]:
     if processes == 1:
-        started = [_PROCESSES.Process(target=_train, args=arguments)]
+        started = [FORKED.Process(target=_train, args=arguments)]
     else:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         started = [
-            _PROCESSES.Process(target=_train_as, args=(rank, processes, port, *arguments)) for rank in range(processes)
+            FORKED.Process(target=_train_as, args=(rank, processes, port, *arguments)) for rank in range(processes)
         ]
     for process in started:
         process.start()

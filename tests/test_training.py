@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 import torch
 import yaml
@@ -45,17 +46,13 @@ TINY = [
     "32",
     "--log-every",
     "1",
+    "--workers",
+    "0",  # other processes read ahead in tests/test_resume.py
 ]
 
 
 def train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*ARTGAN, "train", "cyclegan", *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = processes.artgan("train", "cyclegan", *arguments)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

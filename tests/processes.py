@@ -1,0 +1,54 @@
+"""The real program in a process of its own, without waiting for torch each time.
+
+The processes are forked from a server that has imported what a training needs, and done nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "artgan.cli.app",
+        "artgan.reports.run",
+        "artgan.training.loop",
+        "artgan_cyclegan.trainer",
+        "torch._dynamo",  # every optimiser imports it
+        "torch.utils.tensorboard",
+    ]
+)
+
+
+def artgan(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """What ``artgan ARGUMENTS`` prints and how it ends; one thread."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = FORKED.Process(target=_main, args=(words, dict(os.environ), *paths))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"artgan {' '.join(words)}: still running after {timeout} s")
+        out, err = (path.read_text() for path in paths)
+    return subprocess.CompletedProcess(words, process.exitcode, out, err)
+
+
+def _main(words: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
+    import torch
+
+    from artgan.cli import main
+
+    for path, descriptor in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    sys.argv = ["artgan", *words]
+    main()
