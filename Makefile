@@ -15,7 +15,6 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildca
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py $(PHOTO)
 
-# Two processes, as many as cores at the least; four were seen to run out of 24 GiB.
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --benchmark-disable -n 2 --dist loadfile
 

@@ -40,6 +40,11 @@ def artgan(*arguments: str | Path, timeout: float = 300) -> subprocess.Completed
     return subprocess.CompletedProcess(words, process.exitcode, out, err)
 
 
+def as_if_started() -> None:
+    """Forget the server: what a program starts has none of its own, and dies with it."""
+    multiprocessing.set_start_method(None, force=True)
+
+
 def _main(words: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
     import torch
 
@@ -50,5 +55,6 @@ def _main(words: list[str], environment: dict[str, str], out: Path, err: Path) -
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)
+    as_if_started()
     sys.argv = ["artgan", *words]
     main()

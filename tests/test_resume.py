@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from processes import FORKED
+from processes import FORKED, as_if_started
 
 from artgan.config import parse
 from artgan.plugin import load_plugin, resolve
@@ -103,6 +103,7 @@ def _train(plugin: str, config: dict[str, Any], training: dict[str, Any], folder
     from artgan.training.loop import train
 
     torch.set_num_threads(1)
+    as_if_started()
     found = load_plugin(plugin)
     train(
         found,
