@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from artgan.cli import convert, data, new_plugin, paint, publish, report, sample, train, zoo
+from artgan.cli import convert, data, new_plugin, paint, publish, report, sample, study, train, zoo
 
 app = typer.Typer(
     name="artgan",
@@ -44,6 +44,7 @@ app.command()(zoo.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.command()(report.report)
+app.command()(study.study)
 app.command()(convert.convert)
 app.command()(new_plugin.new_plugin)
 app.command()(publish.publish)

@@ -1,0 +1,191 @@
+"""The same training again and again with one option varied, and what came of it on one page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from artgan import images
+from artgan.config import field_types, parse
+from artgan.data import PictureSet, open_pictures
+from artgan.data.draws import centre_crop, to_pictures
+from artgan.errors import ArtganError, ConfigError
+from artgan.interfaces import Generator
+from artgan.loading import load
+from artgan.metrics.style import filter_statistics, kernel_distance, standardise
+from artgan.plugin import Plugin, resolve
+from artgan.reports.run import write_comparison
+from artgan.sampling import draw
+from artgan.training.journal import read_lines
+from artgan.training.loop import train
+from artgan.training.options import TrainingOptions
+
+STUDIES = {
+    "noise": "noise=uniform(-1,1),normal(0,1),gamma(2,1),normal(-1,1),normal(1,1),normal(0,0.01),normal(0,100)",
+}
+"""Studies by name, each as what it varies. ``noise`` is the one that the Monet DCGAN project made by hand."""
+
+_PICTURES = 256  # of each kind that the figures are taken on
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one value; ``error`` is None if the run went to its end."""
+
+    value: str
+    run: Path
+    figures: Mapping[str, float]
+    error: str | None = None
+
+
+def parse_vary(text: str) -> tuple[str, list[str]]:
+    """``key=a,b,c`` as the key and its values; a comma in parentheses belongs to a value.
+
+    Raises:
+        ConfigError: it is nothing of the kind.
+    """
+    key, equals, rest = text.partition("=")
+    values = [value.strip() for value in re.split(r",(?![^()]*\))", rest)]
+    if not (key.strip() and equals and all(values)):
+        raise ConfigError(f"--vary {text!r}: write KEY=VALUE,VALUE,...")
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise ConfigError(f"--vary {text!r}: give two values or more, none of them twice")
+    return key.strip().replace("-", "_"), values
+
+
+def study(
+    plugin: Plugin,
+    vary: str,
+    settings: Mapping[str, str],
+    folders: Mapping[str, str | Path],
+    out: Path,
+    *,
+    advance: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Train once for each value of an option, all else (seed, data, steps) equal, and write ``OUT/report.html``.
+
+    A run that is there already, begun by the same study, is gone on with. One that fails is told, and the next begins.
+    Each run's ``metrics.jsonl`` receives two figures of its last model, which need no network: the distance to the real
+    pictures in statistics of colours and edges (``style-distance-filters``, 0 is best), and ``diversity``, the mean
+    distance of two pictures as a share of that of two real ones.
+
+    Args:
+        plugin: what is trained.
+        vary: ``key=a,b,c``; the key is an option of the plugin or of training.
+        settings: other options, by name, as texts.
+        folders: where the pictures of each of the plugin's domains are.
+        out: the study's folder, with a run's folder for each value.
+        advance: called after each.
+
+    Raises:
+        ArtganError: an option that there is not, or a value that it cannot have; said before anything is trained.
+        KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
+    """
+    key, values = parse_vary(vary)
+    plans = {value: _configure(plugin, {**settings, key: value}) for value in values}
+    missing = [domain for domain in plugin.domains if domain not in folders]
+    if missing:
+        raise ConfigError(f"give the {plugin.domains[missing[0]]}: --{missing[0]} DIR")
+    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
+    outcomes = []
+    for value, (config, options) in plans.items():
+        run = out / re.sub(r"[^\w.=-]+", "_", f"{key}={value}").strip("_")
+        try:
+            model = train(plugin, config, options, folders, run, resume=(run / "config.yaml").exists())
+            if model is None:  # stopped, with a checkpoint; called again, the study goes on there
+                raise KeyboardInterrupt
+            figures = _figures(run, sets, options.size)
+            outcome = Outcome(value, run, figures)
+        except ArtganError as error:
+            outcome = Outcome(value, run, {}, str(error))
+        outcomes.append(outcome)
+        advance(outcome)
+    runs = [outcome.run for outcome in outcomes if (outcome.run / "config.yaml").is_file()]
+    if len(runs) > 1:
+        write_comparison(runs, out / "report.html", overwrite=True)
+    return outcomes
+
+
+def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, TrainingOptions]:
+    """The plugin's config and the training options that the texts say, on top of the plugin's own choice."""
+    cls = resolve(plugin, "config")
+    settings = dict(settings)
+    preset = settings.pop("preset", None)
+    if preset is not None and preset not in plugin.presets:
+        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
+    chosen = {**plugin.training, **plugin.presets.get(preset or "", {})}
+    kinds = {**field_types(TrainingOptions), **field_types(cls)}
+    for key, text in settings.items():
+        if key not in kinds:
+            raise ConfigError(
+                f"{plugin.name}: there is no option {key!r}; artgan train {plugin.name} --help lists them"
+            )
+        chosen[key] = _typed(text, kinds[key][0], key)
+    config: Any = parse(cls, {k: v for k, v in chosen.items() if k in field_types(cls)}, where=plugin.name)
+    shared = {k: v for k, v in {**chosen, **dataclasses.asdict(config)}.items() if k in field_types(TrainingOptions)}
+    return config, parse(TrainingOptions, shared, where="training")
+
+
+def _typed(text: str, kind: type, key: str) -> Any:
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ConfigError(f"{key}={text}: must be true or false")
+    try:
+        return kind(text)
+    except ValueError:
+        words = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{key}={text}: must be {words}") from None
+
+
+def _figures(run: Path, sets: Mapping[str, PictureSet], size: int) -> dict[str, float]:
+    """Take the figures of a run's model, and write them down beside its scores."""
+    generator = load(f"local-dir:{run / 'model'}").generator
+    kind = next((name for name in sets if name in ("pictures", "paintings")), next(iter(sets)))
+    real = _crops(sets[kind], size)
+    inputs = next((pictures for name, pictures in sets.items() if name != kind), None)
+    made = _made(generator, inputs, size)
+    reference, ours = standardise([filter_statistics(real)], filter_statistics(real), filter_statistics(made))
+    figures = {
+        "style-distance-filters": kernel_distance(reference, ours),
+        "diversity": _spread(made) / max(_spread(real), 1e-12),
+    }
+    path = run / "metrics.jsonl"
+    lines = read_lines(path) if path.exists() else []
+    step = read_lines(run / "log.jsonl")[-1]["step"]
+    lines = [line for line in lines if not (line["step"] == step and line["metrics"].keys() == figures.keys())]
+    beside = path.with_suffix(".part")
+    beside.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"step": step, "metrics": figures}]))
+    beside.replace(path)
+    return figures
+
+
+def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:
+    """Pictures of the generator, N x 3 x S x S in [-1, 1]: from noise, or from the input set."""
+    if generator.task == "noise-to-image":
+        return torch.stack([images.to_tensor(picture) for picture in draw(generator, range(_PICTURES))])
+    if inputs is None:
+        raise ArtganError("there are no pictures to paint: the plugin has one domain only")
+    return torch.cat([generator.generate(part) for part in _crops(inputs, size).split(_BATCH)])  # type: ignore[no-untyped-call]
+
+
+def _crops(pictures: PictureSet, size: int) -> Tensor:
+    """The middles of some pictures, evenly over the set, N x 3 x S x S in [-1, 1]."""
+    count = min(_PICTURES, len(pictures))
+    crops = torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in range(count)])
+    return to_pictures({"": crops}, torch.device("cpu"))[""]
+
+
+def _spread(pictures: Tensor) -> float:
+    """The mean root-mean-square distance of two pictures, seen at 32 x 32."""
+    small = torch.nn.functional.interpolate(pictures, size=(32, 32), mode="bilinear", antialias=True).flatten(1)
+    return float(torch.pdist(small).mean() / small.shape[1] ** 0.5)
