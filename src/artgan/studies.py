@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from artgan import images
-from artgan.config import field_types, parse
+from artgan.config import field_types
 from artgan.data import PictureSet, open_pictures
 from artgan.data.draws import centre_crop, to_pictures
 from artgan.errors import ArtganError, ConfigError
@@ -27,6 +26,7 @@ from artgan.sampling import draw
 from artgan.training.journal import read_lines
 from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
+from artgan.training.settings import configure
 
 STUDIES = {
     "noise": "noise=uniform(-1,1),normal(0,1),gamma(2,1),normal(-1,1),normal(1,1),normal(0,0.01),normal(0,100)",
@@ -117,22 +117,17 @@ def study(
 
 def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, TrainingOptions]:
     """The plugin's config and the training options that the texts say, on top of the plugin's own choice."""
-    cls = resolve(plugin, "config")
-    settings = dict(settings)
-    preset = settings.pop("preset", None)
-    if preset is not None and preset not in plugin.presets:
-        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
-    chosen = {**plugin.training, **plugin.presets.get(preset or "", {})}
-    kinds = {**field_types(TrainingOptions), **field_types(cls)}
+    kinds = {**field_types(TrainingOptions), **field_types(resolve(plugin, "config"))}
+    given = {}
     for key, text in settings.items():
+        if key == "preset":
+            continue
         if key not in kinds:
             raise ConfigError(
                 f"{plugin.name}: there is no option {key!r}; artgan train {plugin.name} --help lists them"
             )
-        chosen[key] = _typed(text, kinds[key][0], key)
-    config: Any = parse(cls, {k: v for k, v in chosen.items() if k in field_types(cls)}, where=plugin.name)
-    shared = {k: v for k, v in {**chosen, **dataclasses.asdict(config)}.items() if k in field_types(TrainingOptions)}
-    return config, parse(TrainingOptions, shared, where="training")
+        given[key] = _typed(text, kinds[key][0], key)
+    return configure(plugin, given, preset=settings.get("preset"))
 
 
 def _typed(text: str, kind: type, key: str) -> Any:

@@ -84,9 +84,10 @@ def _command(name: str) -> Any:
         ]
 
     def command(**given: Any) -> None:
-        _run(plugin, config_class, {key: value for key, value in given.items() if value is not None})
+        _run(plugin, {key: value for key, value in given.items() if value is not None})
 
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    # typer reads the options from the signature.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may carry one
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name, help=plugin.summary)(command)
     return typer.main.get_command(single)
@@ -115,15 +116,11 @@ def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str
     return help.replace("[", "\\[")  # brackets are markup to rich
 
 
-def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
-    """Merge, from weakest to strongest: the plugin's choice, the stored run or the file, the preset, the command line.
-
-    A training option that is a field of the config too (the size that the networks are made for) is the config's.
-    """
-    from artgan.config import parse
+def _run(plugin: Any, given: Mapping[str, Any]) -> None:
+    """Train, from the beginning or from where a stored run stands."""
     from artgan.training.folder import read_run_config
     from artgan.training.loop import train
-    from artgan.training.options import TrainingOptions
+    from artgan.training.settings import configure
 
     out, resume = given.get("out"), given["resume"]
     if out is None:
@@ -133,47 +130,20 @@ def _run(plugin: Any, config_class: type, given: Mapping[str, Any]) -> None:
         stored = read_run_config(out)
     elif "config" in given:
         stored = _read_config(given["config"], plugin.name)
-    preset = given.get("preset")
-    if preset is not None and preset not in plugin.presets:
-        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets)}, not {preset!r}")
-    chosen = plugin.presets.get(preset, {})
-    config: Any = parse(
-        config_class, _merged(plugin.name, config_class, stored["config"], chosen, given), where=plugin.name
-    )
-    usual = {**plugin.training, **stored["training"]}
-    training = _merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if one in given and other not in given:  # the command line's choice replaces the stored one's
-            training.pop(other, None)
+    config, options = configure(plugin, given, preset=given.get("preset"), stored=stored)
     folders = {}
     for domain, help in plugin.domains.items():
         folder = given.get(domain) or stored["data"].get(domain, {}).get("folder")
         if folder is None:
             raise ConfigError(f"give the {help}: --{domain} DIR")
         folders[domain] = folder
-    model = train(
-        plugin,
-        config,
-        parse(TrainingOptions, training, where="training"),
-        folders,
-        out,
-        resume=resume,
-    )
+    model = train(plugin, config, options, folders, out, resume=resume)
     if int(os.environ.get("RANK", "0")):  # one of several processes speaks
         return
     if model is None:
         typer.echo(f"artgan: interrupted; go on with: artgan train {plugin.name} -o {out} --resume", err=True)
         raise typer.Exit(130)
     print(model)
-
-
-def _merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """The options under their present names, the last winning; of the stronger parts those that ``cls`` has."""
-    from artgan.config import renamed_options, with_new_names
-
-    names = {*renamed_options(cls), *(field.name for field in dataclasses.fields(cls))}
-    own = [{name: value for name, value in part.items() if name in names} for part in stronger]
-    return {name: value for part in (stored, *own) for name, value in with_new_names(cls, part, where=where).items()}
 
 
 def _read_config(path: Path, plugin: str) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""What a training is to be, put together from what several places say. Free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from artgan.config import parse, renamed_options, with_new_names
+from artgan.errors import ConfigError
+from artgan.plugin import Plugin, resolve
+from artgan.training.options import TrainingOptions
+
+_LENGTH = ("steps", "epochs")
+
+
+def configure(
+    plugin: Plugin,
+    given: Mapping[str, Any],
+    *,
+    preset: str | None = None,
+    stored: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Any, TrainingOptions]:
+    """The plugin's config and the training options.
+
+    From weakest to strongest: the plugin's choice, what is stored, the preset, what is given. A training option that
+    is a field of the config too (the size that the networks are made for) is the config's.
+
+    Args:
+        plugin: what is to be trained.
+        given: options of both by name; other names are passed over.
+        preset: one of the plugin's.
+        stored: the sections ``config`` and ``training`` of a run or a file.
+
+    Raises:
+        ConfigError: there is no such preset, or an option has a value that it cannot have.
+    """
+    if preset is not None and preset not in plugin.presets:
+        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
+    chosen = plugin.presets[preset] if preset is not None else {}
+    stored = stored or {"config": {}, "training": {}}
+    cls = resolve(plugin, "config")
+    config: Any = parse(cls, _merged(plugin.name, cls, stored["config"], chosen, given), where=plugin.name)
+    usual = {**plugin.training, **stored["training"]}
+    training = _merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
+    for one, other in (_LENGTH, _LENGTH[::-1]):
+        if one in given and other not in given:  # what is given replaces what is not
+            training.pop(other, None)
+    return config, parse(TrainingOptions, training, where="training")
+
+
+def _merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """The options under their present names, the last winning; of the stronger parts those that ``cls`` has."""
+    names = {*renamed_options(cls), *(field.name for field in dataclasses.fields(cls))}
+    own = [{name: value for name, value in part.items() if name in names} for part in stronger]
+    return {name: value for part in (stored, *own) for name, value in with_new_names(cls, part, where=where).items()}
