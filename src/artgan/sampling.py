@@ -18,6 +18,7 @@ from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.draws import centre_crop
 from artgan.errors import ArtganError
+from artgan.generators import NoiseGenerator
 from artgan.interfaces import Generator
 from artgan.noise import Noise
 from artgan.progress import progress
@@ -153,8 +154,7 @@ def _distances(looks: NDArray[np.float64], look: NDArray[np.float64]) -> NDArray
 def _distribution(generator: Generator, noise: str | None) -> Noise | None:
     """The named one, or that of a generator which says so."""
     if noise is None:
-        own = getattr(generator, "distribution", None)
-        return own if isinstance(own, Noise) else None
+        return generator.distribution if isinstance(generator, NoiseGenerator) else None
     try:
         return Noise.parse(noise)
     except ValueError as error:

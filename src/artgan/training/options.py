@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
+from artgan.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,22 @@ class AdversarialOptions:
     def augmentations(self) -> tuple[str, ...]:
         """The names in ``diffaugment``."""
         return _names(self.diffaugment)
+
+
+@dataclass(frozen=True)
+class NoiseOptions(AdversarialOptions):
+    """What any plugin offers that makes pictures from noise; its config inherits from this."""
+
+    noise: str = option(
+        "normal(0,1)",
+        "what pictures are made from: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
+        "truncated(MEAN,VARIANCE,BOUND)",
+    )
+    noise_size: int = option(100, "numbers that one picture is made from", least=1, most=4096)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Noise.parse(self.noise)
 
 
 def _names(text: str) -> tuple[str, ...]:

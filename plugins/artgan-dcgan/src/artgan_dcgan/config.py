@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
-from artgan.noise import Noise
-from artgan.training.options import AdversarialOptions
+from artgan.training.options import NoiseOptions
 
 
 @dataclass(frozen=True)
-class DCGANConfig(AdversarialOptions):
+class DCGANConfig(NoiseOptions):
     """What builds and trains the networks of Radford et al., 2016 (arXiv:1511.06434)."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 64 or 128", least=32, most=128)
@@ -18,15 +17,8 @@ class DCGANConfig(AdversarialOptions):
         64, "channels of the layer beside the picture, doubled with each halving (the paper: 128)", least=1, most=256
     )
     kernel: int = option(4, "side of the kernels: 4, or the paper's 5", least=4, most=5)
-    noise: str = option(
-        "normal(0,1)",
-        "what pictures are made from: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
-        "truncated(MEAN,VARIANCE,BOUND)",
-    )
-    noise_size: int = option(100, "numbers that one picture is made from", least=1, most=4096)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size not in (32, 64, 128):
             raise ValueError(f"size must be 32, 64 or 128, not {self.size}")
-        Noise.parse(self.noise)

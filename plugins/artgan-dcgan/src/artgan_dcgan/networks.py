@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.generators import NoiseGenerator
+from artgan.interfaces import Discriminator, Networks
 from artgan.noise import Noise
 from artgan_dcgan.config import DCGANConfig
 
 
-class DCGANGenerator(Generator):
+class DCGANGenerator(NoiseGenerator):
     """Noise to 4x4, then doublings by transposed convolutions with batch norm and ReLU, the last with tanh.
 
     Args:
@@ -24,12 +24,8 @@ class DCGANGenerator(Generator):
         noise_size: its length Z.
     """
 
-    task = "noise-to-image"
-
     def __init__(self, size: int, width: int, kernel: int, noise: Noise, noise_size: int) -> None:
-        super().__init__()
-        self.noise_size = noise_size
-        self.distribution = noise
+        super().__init__(noise, noise_size)
         channels = _channels(size, width)[::-1]
         parts: list[nn.Module] = [
             nn.ConvTranspose2d(noise_size, channels[0], 4, bias=False),
@@ -41,10 +37,6 @@ class DCGANGenerator(Generator):
         parts += [_doubling(channels[-1], 3, kernel, bias=True), nn.Tanh()]
         self.model = nn.Sequential(*parts)
         self.apply(_initialise)
-
-    def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """``count`` x Z numbers of the distribution that the network was made for."""
-        return self.distribution.draw(count, self.noise_size, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""

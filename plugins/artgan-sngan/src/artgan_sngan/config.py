@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
-from artgan.noise import Noise
-from artgan.training.options import AdversarialOptions
+from artgan.training.options import NoiseOptions
 
 SIZES = {
     "cnn": (32, 48, 64, 96, 128, 256),
@@ -17,7 +16,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class SNGANConfig(AdversarialOptions):
+class SNGANConfig(NoiseOptions):
     """What builds and trains the networks of Miyato et al., 2018 (arXiv:1802.05957), and of the Bob Ross project."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 48, 64, 96, 128 or 256", least=32, most=256)
@@ -38,11 +37,6 @@ class SNGANConfig(AdversarialOptions):
         least=4,
         most=512,
     )
-    noise: str = option(
-        "normal(0,1)",
-        "what pictures are made from: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
-        "truncated(MEAN,VARIANCE,BOUND)",
-    )
     noise_size: int = option(128, "numbers that one picture is made from", least=1, most=4096)
     loss: str = option(
         "hinge",
@@ -59,4 +53,3 @@ class SNGANConfig(AdversarialOptions):
         if self.size not in SIZES[self.architecture]:
             sizes = ", ".join(map(str, SIZES[self.architecture]))
             raise ValueError(f"size must be one of {sizes} for {self.architecture}, not {self.size}")
-        Noise.parse(self.noise)

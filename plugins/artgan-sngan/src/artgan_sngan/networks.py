@@ -9,18 +9,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.generators import NoiseGenerator
+from artgan.interfaces import Discriminator, Networks
 from artgan.noise import Noise
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs
 
 
-class NoiseGenerator(Generator):
+class SNGANGenerator(NoiseGenerator):
     """Noise through a dense layer to a feature map C x s x s, and through ``layers`` to a picture.
 
     Args:
@@ -31,20 +31,12 @@ class NoiseGenerator(Generator):
         layers: C x s x s to 3 x S x S in [-1, 1].
     """
 
-    task = "noise-to-image"
-
     def __init__(self, noise: Noise, noise_size: int, channels: int, side: int, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.distribution = noise
-        self.noise_size = noise_size
+        super().__init__(noise, noise_size)
         self.dense = nn.Linear(noise_size, channels * side**2)
         self.shape = (channels, side, side)
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
-
-    def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """``count`` x Z numbers of the distribution that the network was made for."""
-        return self.distribution.draw(count, self.noise_size, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
@@ -97,15 +89,17 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x C' x H' x W', where H' is 2H, H / 2 or H."""
-        inside = x if self.first else F.relu(self.norm1(x))
+        inside: Tensor = x if self.first else F.relu(self.norm1(x))
         inside = self.conv1(_doubled(inside) if self.resample == "up" else inside)
         inside = self.conv2(F.relu(self.norm2(inside)))
         if self.resample == "up":
-            return inside + self.shortcut(_doubled(x))  # type: ignore[no-any-return]
-        if self.resample == "down":
+            beside: Tensor = self.shortcut(_doubled(x))
+        elif self.resample == "down":
+            inside = _halved(inside)
             beside = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
-            return _halved(inside) + beside
-        return inside + self.shortcut(x)  # type: ignore[no-any-return]
+        else:
+            beside = self.shortcut(x)
+        return inside + beside
 
 
 class SumPool(nn.Module):
@@ -229,10 +223,10 @@ _GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-paint
 _DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "joy-of-painting": _joy_discriminator}
 
 
-def build_generator(config: SNGANConfig) -> NoiseGenerator:
+def build_generator(config: SNGANConfig) -> SNGANGenerator:
     """A generator, freshly initialised."""
     channels, side, layers = _GENERATORS[config.architecture](config)
-    return NoiseGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
+    return SNGANGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
 
 
 def build(config: SNGANConfig) -> Networks:
