@@ -25,12 +25,12 @@ FORKED.set_forkserver_preload(
 )
 
 
-def artgan(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def artgan(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """What ``artgan ARGUMENTS`` prints and how it ends; one thread."""
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = FORKED.Process(target=_main, args=(words, dict(os.environ), *paths))
+        process = FORKED.Process(target=_main, args=(words, dict(os.environ), cwd or Path.cwd(), *paths))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -45,13 +45,14 @@ def as_if_started() -> None:
     multiprocessing.set_start_method(None, force=True)
 
 
-def _main(words: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
+def _main(words: list[str], environment: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
     import torch
 
     from artgan.cli import main
 
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)

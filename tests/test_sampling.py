@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 import torch
 from artgan_cyclegan.networks import ResNetGenerator
@@ -121,8 +121,7 @@ def test_the_nearest_real_picture_is_found_even_mirrored(tmp_path: Path) -> None
 
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from artgan.cli import main; main()", "sample"]
-    done = subprocess.run([*program, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120)
+    done = processes.artgan("sample", *arguments, cwd=cwd)
     assert "Traceback" not in done.stderr
     return done
 

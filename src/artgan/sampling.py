@@ -16,7 +16,7 @@ from torch import Tensor
 
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import centre_crop
+from artgan.data.draws import centre_square
 from artgan.errors import ArtganError
 from artgan.generators import NoiseGenerator
 from artgan.interfaces import Generator
@@ -133,17 +133,15 @@ def nearest(
     found = []
     for picture, row in zip(pictures, distances, strict=True):
         best = np.argsort(row, kind="stable")[:count]
-        found.append([Neighbour(real.names[i], _square(real[int(i)], picture.width), float(row[i])) for i in best])
+        found.append(
+            [Neighbour(real.names[i], centre_square(real[int(i)], picture.width), float(row[i])) for i in best]
+        )
     return found
 
 
 def _look(picture: Image.Image) -> NDArray[np.float64]:
     """H x W x 3 at the size of comparison."""
-    return np.asarray(_square(picture, _LOOK), np.float64)
-
-
-def _square(picture: Image.Image, size: int) -> Image.Image:
-    return Image.fromarray(centre_crop(picture, size).permute(1, 2, 0).numpy())
+    return np.asarray(centre_square(picture, _LOOK), np.float64)
 
 
 def _distances(looks: NDArray[np.float64], look: NDArray[np.float64]) -> NDArray[np.float64]:

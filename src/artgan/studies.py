@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch import Tensor
 from artgan import images
 from artgan.config import field_types
 from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import centre_crop, to_pictures
+from artgan.data.draws import centre_crops, to_pictures
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
 from artgan.loading import load
@@ -23,7 +22,7 @@ from artgan.metrics.style import filter_statistics, kernel_distance, standardise
 from artgan.plugin import Plugin, resolve
 from artgan.reports.run import write_comparison
 from artgan.sampling import draw
-from artgan.training.journal import read_lines
+from artgan.training.journal import read_lines, write_lines
 from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
 from artgan.training.settings import configure
@@ -147,9 +146,10 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], size: int) -> dict[str, 
     generator = load(f"local-dir:{run / 'model'}").generator
     kind = next((name for name in sets if name in ("pictures", "paintings")), next(iter(sets)))
     real = _crops(sets[kind], size)
+    look = filter_statistics(real)
     inputs = next((pictures for name, pictures in sets.items() if name != kind), None)
     made = _made(generator, inputs, size)
-    reference, ours = standardise([filter_statistics(real)], filter_statistics(real), filter_statistics(made))
+    reference, ours = standardise([look], look, filter_statistics(made))
     figures = {
         "style-distance-filters": kernel_distance(reference, ours),
         "diversity": _spread(made) / max(_spread(real), 1e-12),
@@ -158,9 +158,7 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], size: int) -> dict[str, 
     lines = read_lines(path) if path.exists() else []
     step = read_lines(run / "log.jsonl")[-1]["step"]
     lines = [line for line in lines if not (line["step"] == step and line["metrics"].keys() == figures.keys())]
-    beside = path.with_suffix(".part")
-    beside.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"step": step, "metrics": figures}]))
-    beside.replace(path)
+    write_lines(path, [*lines, {"step": step, "metrics": figures}])
     return figures
 
 
@@ -170,14 +168,13 @@ def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:
         return torch.stack([images.to_tensor(picture) for picture in draw(generator, range(_PICTURES))])
     if inputs is None:
         raise ArtganError("there are no pictures to paint: the plugin has one domain only")
-    return torch.cat([generator.generate(part) for part in _crops(inputs, size).split(_BATCH)])  # type: ignore[no-untyped-call]
+    return torch.cat([generator.generate(part) for part in torch.split(_crops(inputs, size), _BATCH)])
 
 
 def _crops(pictures: PictureSet, size: int) -> Tensor:
     """The middles of some pictures, evenly over the set, N x 3 x S x S in [-1, 1]."""
     count = min(_PICTURES, len(pictures))
-    crops = torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in range(count)])
-    return to_pictures({"": crops}, torch.device("cpu"))[""]
+    return to_pictures({"": centre_crops(pictures, count, size)}, torch.device("cpu"))[""]
 
 
 def _spread(pictures: Tensor) -> float:

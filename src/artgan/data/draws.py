@@ -79,12 +79,31 @@ def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-def centre_crop(picture: Image.Image, size: int) -> Tensor:
-    """The middle of ``picture``, its short side resized to ``size``: a 3 x S x S uint8 tensor."""
+def centre_square(picture: Image.Image, size: int) -> Image.Image:
+    """The middle of ``picture``, its short side resized to ``size``."""
     picture = resize_short_side(picture, size)
     left, top = (picture.width - size) // 2, (picture.height - size) // 2
-    pixels = np.array(picture.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(pixels.transpose(2, 0, 1))
+    return picture.crop((left, top, left + size, top + size))
+
+
+def centre_crop(picture: Image.Image, size: int) -> Tensor:
+    """The same as a 3 x S x S uint8 tensor."""
+    return torch.from_numpy(np.array(centre_square(picture, size)).transpose(2, 0, 1))
+
+
+def centre_crops(
+    pictures: Sequence[Image.Image], count: int, size: int, *, numbers: Sequence[int] | None = None
+) -> Tensor:
+    """The middles of ``count`` pictures, evenly over a set: N x 3 x S x S uint8.
+
+    Args:
+        pictures: the set.
+        count: how many, at most as many as there are.
+        size: S.
+        numbers: which of them (0 to ``count`` - 1), where not all at once.
+    """
+    chosen = range(count) if numbers is None else numbers
+    return torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in chosen])
 
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -211,7 +211,7 @@ def _fetch(location: str, repo: str, revision: str | None, split: str | None) ->
             except Exception:
                 raise error from None
             listed = [path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")]
-            locate = folder.joinpath  # type: ignore[assignment]
+            locate = folder.joinpath  # type: ignore[assignment]  # from a name to a path too
         split, shards = _choose_split(location, listed, split)
         return split, [Path(locate(shard)) for shard in shards]
     except PictureError:

@@ -33,10 +33,7 @@ class Journal:
         for name in ("log", "timing", "health", "metrics", "sessions"):
             path = self.run / f"{name}.jsonl"
             if path.exists():
-                kept = [line for line in read_lines(path) if name == "sessions" or line["step"] <= step]
-                beside = path.with_suffix(".part")
-                beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-                beside.replace(path)
+                write_lines(path, [line for line in read_lines(path) if name == "sessions" or line["step"] <= step])
         self.tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1 if step else None)
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
@@ -76,6 +73,13 @@ class Journal:
     def load_state_dict(self, state: Mapping[str, Sequence[Tensor]], device: torch.device) -> None:
         """Take back what :meth:`state_dict` gave."""
         self.figures = {name: [value.to(device) for value in values] for name, values in state.items()}
+
+
+def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a JSON-lines file, at once."""
+    beside = path.with_suffix(".part")
+    beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    beside.replace(path)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from artgan import config as configs
-from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import Draws, centre_crop, to_pictures
+from artgan.data import open_pictures
+from artgan.data.draws import Draws, centre_crops, to_pictures
 from artgan.errors import TrainingError
 from artgan.loading import save_model
 from artgan.plugin import Plugin
@@ -97,7 +97,8 @@ def train(
     )
     batches = _batches(draws, done * session.batches_per_step, options.workers, accelerator.device)
     fixed = to_pictures(
-        {name: _fixed_pictures(pictures, options.size) for name, pictures in domains.items()}, accelerator.device
+        {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()},
+        accelerator.device,
     )
     main = accelerator.is_main_process
     report_due = time.monotonic()
@@ -159,12 +160,6 @@ def _batches(draws: Draws, start: int, workers: int | None, device: torch.device
         pin_memory=device.type == "cuda",
     )
     return iter(loader)
-
-
-def _fixed_pictures(pictures: PictureSet, size: int) -> Tensor:
-    """A few pictures, evenly over the folder, for the sample sheets."""
-    count = min(_SHEET_COLUMNS, len(pictures))
-    return torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in range(count)])
 
 
 def _explained(error: RuntimeError) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
-from artgan.data.draws import centre_crop, to_pictures
+from artgan.data.draws import centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Trainer
 from artgan.plugin import resolve_metric
 from artgan.training.options import TrainingOptions
@@ -51,7 +51,7 @@ class Scores:
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
-            name: torch.stack([centre_crop(pictures[i * len(pictures) // self.count], self.size) for i in numbers])
+            name: centre_crops(pictures, self.count, self.size, numbers=numbers)
             for name, pictures in self.domains.items()
         }
         return to_pictures(batch, self.device)
