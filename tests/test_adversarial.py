@@ -70,6 +70,26 @@ def test_the_gradient_of_each_generator_loss() -> None:
             assert float(logit.grad) == pytest.approx(slope(value), abs=1e-6), (kind, value)
 
 
+def test_the_gradient_of_each_discriminator_loss() -> None:
+    """Of a real logit r and a generated one f, with labels a and b; hinge: where they are within the margin."""
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    for kind, (a, b), slope_real, slope_fake in (
+        ("nonsaturating", (1.0, 0.0), lambda r: sigmoid(r) - 1, sigmoid),
+        ("nonsaturating", (0.8, 0.1), lambda r: sigmoid(r) - 0.8, lambda f: sigmoid(f) - 0.1),
+        ("lsgan", (1.0, 0.0), lambda r: r - 1, lambda f: f),
+        ("lsgan", (0.9, 0.2), lambda r: r - 0.9, lambda f: f - 0.2),
+        ("hinge", (1.0, 0.0), lambda r: -1.0 if r < 1 else 0.0, lambda f: 1.0 if f > -1 else 0.0),
+    ):
+        for value in (-2.0, -0.4, 0.3, 4.0):
+            real, fake = (torch.tensor([value], dtype=torch.float64, requires_grad=True) for _ in range(2))
+            discriminator_loss(kind, [real], [fake], real_label=a, fake_label=b).backward()
+            assert float(real.grad) == pytest.approx(slope_real(value), abs=1e-12), (kind, value)
+            assert float(fake.grad) == pytest.approx(slope_fake(value), abs=1e-12), (kind, value)
+
+
 def test_smoothed_labels() -> None:
     """Salimans et al., 2016: the best logit of a real picture is log(a / (1 - a)), of any discriminator."""
     best = torch.tensor([math.log(0.9 / 0.1)], requires_grad=True)
