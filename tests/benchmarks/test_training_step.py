@@ -7,15 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-from artgan_cyclegan import plugin
+import torch.nn.functional as F
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import build
+from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.config import parse
+from artgan.interfaces import Networks
+from artgan.plugin import load_plugin, resolve
 from artgan.training.devices import accelerator_for
-from artgan.training.options import TrainingOptions
 from artgan.training.session import Session
+from artgan.training.settings import configure
 
 CONFIG = {"width": 24, "blocks": 6, "upsample": "resize", "skip": True, "pool": 0, "identity_every": 2}
 SIZE = 128
@@ -69,14 +73,61 @@ def _bare(pictures: dict[str, torch.Tensor]) -> tuple[Callable[[], None], Any]:
     return step, to_painting
 
 
-def test_a_step_against_a_bare_loop_of_the_same_maths(
-    compare: Callable[..., None], benchmark: Any, tmp_path: Path
-) -> None:
-    torch.manual_seed(1)
-    pictures = {name: torch.randint(256, (1, 3, SIZE, SIZE), dtype=torch.uint8) for name in ("photos", "paintings")}
-    options = TrainingOptions(device="cpu", steps=10**6)
-    config = parse(CycleGANConfig, CONFIG, where="test")
-    session = Session(plugin, config, options, 10**6, accelerator_for(options), tmp_path)
+def _bare_from_noise(networks: Networks, config: Any, pictures: dict[str, torch.Tensor]) -> Callable[[], None]:
+    """DCGAN's step (cross-entropy) or SN-GAN's (hinge, spectral norm), with a moving average, as in a notebook."""
+    generator, discriminator = networks.generators["pictures"], networks.discriminators["pictures"]
+    hinge = config.loss == "hinge"
+    if config.spectral_norm:
+        for layer in discriminator.modules():
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+                spectral_norm(layer)
+    betas = (config.beta1, config.beta2)
+    adam_g = torch.optim.Adam(generator.parameters(), config.lr, betas=betas)
+    adam_d = torch.optim.Adam(discriminator.parameters(), config.lr, betas=betas)
+    averages = [p.detach().clone() for p in generator.parameters()]
+    entropy = F.binary_cross_entropy_with_logits
+    steps = itertools.count()
+
+    def step() -> None:
+        index = next(steps)
+        for turn in range(config.discriminator_steps):
+            real = pictures["pictures"].float() / 127.5 - 1
+            noise = torch.randn(len(real), config.noise_size)
+            with torch.set_grad_enabled(turn == config.discriminator_steps - 1):
+                fake = generator(noise)
+            says_real, says_fake = discriminator(real)[0], discriminator(fake.detach())[0]
+            if hinge:
+                loss = F.relu(1 - says_real).mean() + F.relu(1 + says_fake).mean()
+            else:
+                loss = entropy(says_real, torch.ones_like(says_real))
+                loss = loss + entropy(says_fake, torch.zeros_like(says_fake))
+            adam_d.zero_grad()
+            loss.backward()
+            adam_d.step()
+        for p in discriminator.parameters():
+            p.requires_grad_(False)
+        says_fake = discriminator(fake)[0]
+        loss = -says_fake.mean() if hinge else entropy(says_fake, torch.ones_like(says_fake))
+        adam_g.zero_grad()
+        loss.backward()
+        adam_g.step()
+        for p in discriminator.parameters():
+            p.requires_grad_(True)
+        decay = min(0.999, (1 + index) / (10 + index))
+        with torch.no_grad():
+            for average, p in zip(averages, generator.parameters(), strict=True):
+                average.lerp_(p, 1 - decay)
+
+    return step
+
+
+def _ours(
+    plugin: str, values: dict[str, Any], pictures: dict[str, torch.Tensor], out: Path
+) -> tuple[Session, Callable[[], None]]:
+    """A run of the plugin on the same batch again and again, and its step as the loop makes it."""
+    manifest = load_plugin(plugin)
+    config, options = configure(manifest, {**values, "device": "cpu", "steps": 10**6})
+    session = Session(manifest, config, options, 10**6, accelerator_for(options), out)
     batches, steps = itertools.repeat(pictures), itertools.count(1)
 
     def ours() -> None:
@@ -86,6 +137,15 @@ def test_a_step_against_a_bare_loop_of_the_same_maths(
             session.check_finite(step)
             session.log(step)
 
+    return session, ours
+
+
+def test_a_step_against_a_bare_loop_of_the_same_maths(
+    compare: Callable[..., None], benchmark: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    pictures = {name: torch.randint(256, (1, 3, SIZE, SIZE), dtype=torch.uint8) for name in ("photos", "paintings")}
+    session, ours = _ours("cyclegan", CONFIG, pictures, tmp_path)
     bare, painter = _bare(pictures)
     benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     compare(ours, bare, names=(f"a training step, {SIZE} x {SIZE}", "a bare loop of the same maths"), rounds=25)
@@ -93,3 +153,39 @@ def test_a_step_against_a_bare_loop_of_the_same_maths(
     with torch.no_grad():  # the same maths indeed; bit by bit they differ, and training is chaotic
         difference = (session.generators["paintings"](photo) - painter(photo)).abs().mean()
     assert difference < 0.02
+
+
+@pytest.mark.parametrize(
+    ("plugin", "values"),
+    [
+        ("dcgan", {"width": 32}),
+        ("sngan", {"width": 128, "discriminator_width": 32, "discriminator_steps": 2}),
+    ],
+    ids=str,
+)
+def test_a_step_from_noise_against_a_bare_loop_of_the_same_maths(
+    plugin: str, values: dict[str, Any], compare: Callable[..., None], benchmark: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    batch = 32
+    pictures = {"pictures": torch.randint(256, (batch, 3, 64, 64), dtype=torch.uint8)}
+    session, ours = _ours(plugin, values, pictures, tmp_path)
+    manifest = load_plugin(plugin)
+    config = parse(resolve(manifest, "config"), values, where="test")
+    torch.manual_seed(0)
+    networks = resolve(manifest, "networks")(config)
+    bare = _bare_from_noise(networks, config, pictures)
+    for step in (ours, bare):
+        torch.manual_seed(2)  # the same noise
+        step()
+    for mine, theirs in zip(
+        session.generators["pictures"].parameters(), networks.generators["pictures"].parameters(), strict=True
+    ):
+        assert float((mine - theirs).detach().abs().mean()) < 1e-7  # the same maths indeed
+    benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    compare(
+        ours,
+        bare,
+        names=(f"a training step of {plugin}, {batch} pictures of 64 x 64", "a bare loop of the same maths"),
+        rounds=25,
+    )
