@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +23,7 @@ class Config:
     kind: str = option("a", "which", choices=("a", "b"))
     fast: bool = option(False, "hurry")
     size: int | None = option(None, "limit")
+    styles: tuple[str, ...] = option((), "pictures")
 
     def __post_init__(self) -> None:
         if self.fast and self.kind == "b":
@@ -31,6 +35,24 @@ def test_round_trip_and_defaults() -> None:
     assert config == Config(width=3, rate=2.0)
     assert isinstance(config.rate, float)
     assert parse(Config, to_dict(config), where="x") == config
+
+
+def test_several_texts_are_given_as_one_or_as_a_list_and_written_as_a_list() -> None:
+    for value, styles in (
+        ("a.jpg", ("a.jpg",)),
+        (Path("b/a.jpg"), (str(Path("b/a.jpg")),)),
+        (["a.jpg:0.3", Path("b.jpg")], ("a.jpg:0.3", "b.jpg")),
+        ((), ()),
+    ):
+        config = parse(Config, {"styles": value}, where="x")
+        assert config.styles == styles
+        for written in (json.loads(json.dumps(to_dict(config))), yaml.safe_load(yaml.safe_dump(to_dict(config)))):
+            assert written["styles"] == list(styles)
+            assert parse(Config, written, where="x") == config
+
+
+def test_a_path_is_a_text() -> None:
+    assert parse(Config, {"kind": Path("b")}, where="x").kind == "b"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +72,9 @@ def test_round_trip_and_defaults() -> None:
         ({"kind": "c"}, "kind: must be one of a, b"),
         ({"fast": 1}, "fast: must be true or false"),
         ({"fast": True, "kind": "b"}, "b cannot be fast"),
+        ({"styles": 3}, "styles: must be a text, not 3"),
+        ({"styles": ["a", None]}, "styles: must be a text, not None"),
+        ({"styles": {"a": 1}}, "styles: must be a text"),
         ({"rate": 10**400}, "rate: is too large a number"),
         ({"width": 10**5000}, "width: is too large a number"),
         ([], "must be a mapping"),

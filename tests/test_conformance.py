@@ -331,11 +331,77 @@ class Etch(Generator):
 """,
 }
 
+# A plugin that learns nothing: a model without weights, whose generate() wants options.
+
+RUB: Files = {
+    "__init__.py": """
+from artgan.plugin import Plugin
+
+plugin = Plugin(
+    name="rub",
+    summary="Rubbings",
+    config="rub_plugin.config:Config",
+    generator="rub_plugin.networks:Rub",
+    options="rub_plugin.config:Options",
+    registry="registry.yaml",
+)
+""",
+    "config.py": """
+from dataclasses import dataclass
+
+from artgan.config import option
+
+
+@dataclass(frozen=True)
+class Config:
+    rate: float = option(0.1, "of a step", above=0)
+
+
+@dataclass(frozen=True)
+class Options:
+    relief: tuple[str, ...] = option((), "what is rubbed")
+    steps: int = option(100, "how many", least=1)
+""",
+    "networks.py": """
+import torch
+
+from artgan.errors import ConfigError
+from artgan.interfaces import Generator
+
+
+class Rub(Generator):
+    def __init__(self, config):
+        super().__init__()
+        self.rate = float(torch.tensor(config.rate).item())  # which no meta device could do
+
+    def forward(self, x):
+        raise TypeError("give options: use generate()")
+
+    def generate(self, x, *, relief, steps):
+        if not relief:
+            raise ConfigError("give a relief")
+        painting = x.clone()
+        for _ in range(steps):
+            with torch.enable_grad():
+                painting.requires_grad_()
+                (gradient,) = torch.autograd.grad((painting**2).sum(), painting)
+            painting = painting.detach() - self.rate * gradient
+        return painting
+""",
+    "registry.yaml": """
+schema: 1
+models:
+  rub.one: {plugin: rub, distribution: artgan-rub, config: {rate: 0.2}}
+""",
+}
+RUBBED = {"relief": ["leaf", "coin"], "steps": 2}
+
 # What takes a new process, or runs of training: left out where it has nothing to do with the fault.
 TORCH = "test_options_are_known_without_importing_torch"
 HELP = "test_the_command_line_shows_every_option"
+PAINT_HELP = "test_the_command_line_shows_every_painting_option"
 RESUME = "test_a_resumed_run_ends_as_one_that_never_stopped"
-SLOW = {TORCH, HELP, RESUME, "test_models_are_listed"}
+SLOW = {TORCH, HELP, PAINT_HELP, RESUME, "test_models_are_listed"}
 
 
 def names_of(*parts: type) -> set[str]:
@@ -387,7 +453,7 @@ def check(install_plugin: Callable[..., Path], tmp_path: Path, monkeypatch: pyte
         package = install_plugin(name, files["__init__.py"])
         for file, text in files.items():
             (package / file).write_text(text)
-        if "registry.yaml" in files["__init__.py"]:
+        if "registry.yaml" in files["__init__.py"] and "registry.yaml" not in files:
             put_model(name, package)
         if change is not None:
             change(package)
@@ -411,7 +477,7 @@ def put_model(name: str, package: Path) -> None:
     with suppress(Exception):  # of a plugin that is too broken for one
         torch.manual_seed(0)
         generator = resolve(plugin, "generator")(parse(resolve(plugin, "config"), config, where="test")).eval()
-        output = check_output(Model(name, generator, {}), 0)
+        output = check_output(Model(name, generator, {"plugin": name}), 0)
         data = save_tensors({key: value.contiguous() for key, value in generator.state_dict().items()})
         (package / "one.safetensors").write_bytes(data)
         models[f"{name}.one"] = {
@@ -436,10 +502,11 @@ def put_model(name: str, package: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "skipped"),
     [
-        (DAUB, {"test_noise_is_drawn_as_its_seed_says"}),
+        (DAUB, {"test_noise_is_drawn_as_its_seed_says", PAINT_HELP}),
         (
             DRIP,
             {
+                PAINT_HELP,
                 "test_the_manifests_generator_is_the_trained_one",
                 "test_the_smallest_and_oblong_pictures",
                 "test_photos_of_any_size_are_painted",
@@ -468,6 +535,22 @@ def test_a_plugin_without_training_passes_and_says_what_does_not_apply(check: Ch
     assert "has no trainer" in outcomes["test_steps_move_every_network"][1]
     assert outcomes["test_photos_of_any_size_are_painted"][0] == "passed"
     assert outcomes["test_generate_is_for_use"][0] == "passed"
+
+
+def test_a_plugin_without_weights_passes_with_the_options_of_its_test_class(check: Check) -> None:
+    outcomes = check(RUB, ALL - {TORCH}, options=RUBBED)
+    assert not failures(outcomes)
+    for test, told in {
+        "test_weights_survive_a_file": "has no weights of its own",
+        "test_the_generator_is_built_without_memory": "has no weights of its own",
+        "test_bundled_weights_load": "no model's weights are bundled",
+        "test_steps_move_every_network": "has no trainer",
+    }.items():
+        assert outcomes[test][0] == "skipped"
+        assert told in outcomes[test][1]
+    for test in (PAINT_HELP, "test_each_picture_is_made_alone", "test_models_have_a_config_and_a_licence"):
+        assert outcomes[test][0] == "passed"
+    assert not [told for _, told in outcomes.values() if "cannot be tested, see" in told]
 
 
 def test_without_pytest_the_kit_says_so_and_the_rest_works() -> None:
@@ -509,13 +592,25 @@ class Fault:
 
 
 def set_entry(**values: Any) -> Change:
-    """Set values of the registry's entry."""
+    """Set values of the registry's entry; None takes one out."""
 
     def change(package: Path) -> None:
         path = package / "registry.yaml"
         document = json.loads(path.read_text())
-        document["models"]["daub.one"] |= values
+        entry = document["models"]["daub.one"] | values
+        document["models"]["daub.one"] = {key: value for key, value in entry.items() if value is not None}
         path.write_text(json.dumps(document))
+
+    return change
+
+
+def replaced(name: str, old: str, new: str) -> Change:
+    """Replace a text of a file of the package."""
+
+    def change(package: Path) -> None:
+        text = (package / name).read_text()
+        assert text.count(old) == 1
+        (package / name).write_text(text.replace(old, new))
 
     return change
 
@@ -545,6 +640,46 @@ STATE = """
 """
 
 FAULTS: dict[str, Fault] = {
+    # Options of painting
+    "a painting option without help": Fault(
+        "config.py",
+        '"how many"',
+        '""',
+        {"test_the_config_is_a_frozen_dataclass_of_options": "Options.steps has no help text"},
+        RUB,
+        attributes={"options": RUBBED},
+    ),
+    "a painting option of a name that is taken": Fault(
+        "config.py",
+        '    steps: int = option(100, "how many", least=1)\n',
+        '    steps: int = option(100, "how many", least=1)\n    batch: int = option(1, "at once")\n',
+        {PAINT_HELP: "The name of the painting option batch is taken"},
+        RUB,
+        change=replaced("networks.py", "relief, steps)", "relief, steps, batch)"),
+        attributes={"options": RUBBED},
+    ),
+    "painting options of the test class that are wrong": Fault(
+        files=RUB,
+        told={"test_the_settings_of_these_tests_are_valid": "options: unknown option 'stepps'"},
+        attributes={"options": {"stepps": 2}},
+    ),
+    "painting options of a plugin that has none": Fault(
+        files=ETCH,
+        told={"test_the_settings_of_these_tests_are_valid": "options is not valid: the plugin has none"},
+        attributes={"options": {"steps": 2}},
+    ),
+    "rows that are painted together": Fault(
+        "networks.py",
+        "self.rate * gradient",
+        "self.rate * gradient * (1 - x.mean() ** 2)",
+        {"test_each_picture_is_made_alone": "changes with the other rows"},
+        RUB,
+        attributes={"options": RUBBED},
+    ),
+    "a model in the registry without the weights that it needs": Fault(
+        change=set_entry(weights=None),
+        told={"test_models_have_a_config_and_a_licence": "has no weights in the registry, and a model of daub must be"},
+    ),
     # The manifest
     "torch in the manifest": Fault(
         "__init__.py",

@@ -96,7 +96,7 @@ def test_the_page_on_plugins_works_from_top_to_bottom(tmp_path: Path, tmp_path_f
 
     # What the page says of what it made.
     assert set(hub.repositories) == {"models/someone/pointillism-seurat"}
-    for name in ("photo-coarse.jpg", "photo-seurat.jpg", "published.jpg"):
+    for name in ("photo-coarse.jpg", "gaps.jpg", "photo-seurat.jpg", "published.jpg"):
         with Image.open(folder / name) as painting:
             assert painting.size == (61, 45)
     assert (folder / "published.jpg").read_bytes() == (folder / "photo-seurat.jpg").read_bytes()

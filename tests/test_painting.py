@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from artgan import images
-from artgan.errors import ArtganError, PictureError
+from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.images import Picture
-from artgan.interfaces import Generator
+from artgan.interfaces import Generator, Interrupted
 from artgan.painting import Job, Result, paint, paint_batch, paint_files, plan
 from artgan.painting.painter import pad
 
@@ -448,6 +448,77 @@ def test_a_failing_batch_falls_back_to_single_pictures(tmp_path):
     assert [result.error is None for result in results] == [True, False, True]
     assert results[1].error == f"{tmp_path / 'dark.png'}: cannot be painted (ValueError: too dark for me)"
     assert not (tmp_path / "out" / "dark.png.png").exists()
+
+
+class Stopped(Generator):
+    """Is interrupted when it is given a dark picture, and fails on several at once if it is told to."""
+
+    def __init__(self, *, single: bool = False, empty_handed: bool = False) -> None:
+        super().__init__()
+        self.single, self.empty_handed = single, empty_handed
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.single and len(x) > 1:
+            raise ValueError("one at a time")
+        if x.max() > -1:
+            return x
+        raise KeyboardInterrupt if self.empty_handed else Interrupted(x + 1)
+
+
+def test_an_interrupted_picture_is_finished_with_what_there_is():
+    dark = Image.new("RGB", (5, 3))
+    with pytest.raises(Interrupted) as caught:
+        paint(Stopped(), dark)
+    [painting] = caught.value.made
+    assert (painting.size, painting.getpixel((0, 0))) == ((5, 3), (128, 128, 128))
+    with pytest.raises(KeyboardInterrupt) as plain:
+        paint(Stopped(empty_handed=True), dark)
+    assert not isinstance(plain.value, Interrupted)
+
+
+@pytest.mark.parametrize(
+    ("generator", "batch", "made"),
+    [
+        (Stopped(), 1, ["a", "b", "dark"]),
+        (Stopped(single=True), 4, ["a", "b", "dark"]),
+        (Stopped(empty_handed=True), 1, ["a", "b"]),
+        (Stopped(single=True, empty_handed=True), 4, ["a", "b"]),
+    ],
+)
+def test_what_is_painted_by_the_time_of_an_interruption_is_written(tmp_path, generator, batch, made):
+    photos(tmp_path, "a.png", "b.png", "z.png")
+    Image.new("RGB", (6, 5)).save(tmp_path / "dark.png")
+    results = []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        results.extend(
+            paint_files(generator, [job(tmp_path, f"{n}.png") for n in ("a", "b", "dark", "z")], batch=batch)
+        )
+    assert not isinstance(caught.value, Interrupted)
+    assert [(result.input.stem, result.error) for result in results] == [(name, None) for name in made]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.png.png" for name in made]
+
+
+def test_of_an_interrupted_batch_what_it_came_to_is_written(tmp_path):
+    class Halfway(Identity):
+        def generate(self, x: Tensor, **options: Any) -> Tensor:
+            raise Interrupted(x[:1])
+
+    photos(tmp_path, "a.png", "b.png")
+    results = []
+    with pytest.raises(KeyboardInterrupt):
+        results.extend(paint_files(Halfway(), [job(tmp_path, f"{n}.png") for n in "ab"], batch=2))
+    assert [(result.input.stem, result.error) for result in results] == [("a", None)]
+
+
+@pytest.mark.parametrize("error", [ConfigError("no style"), WeightsError("no network")], ids=str)
+def test_what_is_wrong_with_every_picture_ends_the_work(tmp_path, error):
+    class Refusing(Identity):
+        def generate(self, x: Tensor, **options: Any) -> Tensor:
+            raise error
+
+    photos(tmp_path, "a.png", "b.png")
+    with pytest.raises(type(error), match=str(error)):
+        list(paint_files(Refusing(), [job(tmp_path, f"{n}.png") for n in "ab"]))
 
 
 def test_options_reach_the_generator(tmp_path):

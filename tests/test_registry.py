@@ -124,11 +124,13 @@ def test_a_valid_document_gives_its_entries(tmp_path: Path) -> None:
 
 
 def test_only_what_is_needed_must_be_there(tmp_path: Path) -> None:
-    weights = {"bundled": "artgan_ink/w.safetensors", "sha256": "b" * 64, "size": 1}
-    small = {"plugin": "ink", "distribution": "ink-paints", "weights": weights}
+    small = {"plugin": "ink", "distribution": "ink-paints"}
     entry = read_file(write(tmp_path / "r.yaml", document(ink__wash=small))).entries[MODEL]
     assert (entry.alias, entry.summary, entry.config, entry.metrics) == (None, "", {}, ())
-    assert entry.weights.hub is None
+    assert entry.weights is None
+    weights = {"bundled": "artgan_ink/w.safetensors", "sha256": "b" * 64, "size": 1}
+    entry = read_file(write(tmp_path / "r.yaml", document(ink__wash={**small, "weights": weights}))).entries[MODEL]
+    assert entry.weights == Weights("b" * 64, 1, "artgan_ink/w.safetensors")
     assert read_file(write(tmp_path / "empty.yaml", {"schema": 1, "models": {}})).entries == {}
 
 
@@ -168,7 +170,6 @@ FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("colour",), "red", "colour: unknown key"),
     (("a\nb",), "red", "'a\\nb': unknown key"),
     (("x" * 500,), "red", f"{'x' * 77}...: unknown key"),
-    (("weights",), REMOVE, "weights: is missing"),
     (("weights",), None, "weights: must be a mapping, not empty"),
     (("weights", "extra"), 1, "weights: extra: unknown key"),
     (("weights", "size"), REMOVE, "weights: size: is missing"),
@@ -439,7 +440,7 @@ MAPPINGS = [
 NEEDED = [
     ("schema",),
     ("models",),
-    *(("models", MODEL, key) for key in ("plugin", "distribution", "weights")),
+    *(("models", MODEL, key) for key in ("plugin", "distribution")),
     *(("models", MODEL, "weights", key) for key in ("sha256", "size")),
     *(("models", MODEL, "weights", "hub", key) for key in ("repo_id", "revision", "file")),
     *(("models", MODEL, "metrics", 0, key) for key in ("name", "value")),
@@ -541,7 +542,7 @@ def test_the_hub_takes_every_name_that_the_schema_takes(data: st.DataObject) -> 
 
 def test_the_registry_of_the_repository_reads_without_fault() -> None:
     entries = read_file(ROOT / "registry.yaml").entries
-    assert all(entry.weights.bundled or entry.weights.hub for entry in entries.values())
+    assert all(entry.weights is None or entry.weights.bundled or entry.weights.hub for entry in entries.values())
     assert not read_registry().problems
 
 
@@ -782,3 +783,4 @@ def test_weights_in_the_cache_of_the_hub_are_told_from_those_that_are_not(
     write(snapshots / ("1" * 40) / "w.safetensors", "this one")
     assert entry.availability() == "cached"
     assert Entry(MODEL, "ink", "artgan-ink", Weights("a" * 64, 1, "p/w.safetensors")).availability() == "bundled"
+    assert Entry(MODEL, "ink", "artgan-ink").availability() == "no weights"

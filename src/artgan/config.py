@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from artgan.deprecation import warn_renamed
 from artgan.errors import ConfigError
 
 C = TypeVar("C")
+
+TEXTS = tuple[str, ...]
+"""The type of a field that holds any number of texts."""
 
 
 def option(
@@ -63,7 +67,7 @@ def with_new_names(cls: type, values: Mapping[str, Any], *, where: str) -> dict[
 
 
 def field_types(cls: type) -> dict[str, tuple[type, bool]]:
-    """For each field of a dataclass its plain type (bool, int, float or str), and whether None is allowed."""
+    """For each field of a dataclass its plain type (bool, int, float, str or TEXTS), and whether None is allowed."""
     hints = typing.get_type_hints(cls)
     plain: dict[str, tuple[type, bool]] = {}
     for field in dataclasses.fields(cls):
@@ -73,8 +77,10 @@ def field_types(cls: type) -> dict[str, tuple[type, bool]]:
             inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
             optional = len(inner) < len(typing.get_args(hint))
             hint = inner[0] if len(inner) == 1 else hint
-        if hint not in (bool, int, float, str):
-            raise ConfigError(f"{cls.__name__}.{field.name}: fields are bool, int, float or str, not {hint}")
+        if hint not in (bool, int, float, str, TEXTS):
+            raise ConfigError(
+                f"{cls.__name__}.{field.name}: fields are bool, int, float, str or tuple[str, ...], not {hint}"
+            )
         plain[field.name] = (hint, optional)
     return plain
 
@@ -83,9 +89,9 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
     """Build ``cls`` from ``values``, with its defaults for what they leave out.
 
     Args:
-        cls: a frozen dataclass whose fields are bool, int, float or str, or one of these or None.
+        cls: a frozen dataclass whose fields are bool, int, float, str or tuple[str, ...], or one of these or None.
         values: by field name, or one that it had before, as YAML or JSON gives them. An int does where a float is
-            asked for.
+            asked for, a path where a text is, and a text, a path or a list of them where several texts are.
         where: what the values are of, to begin an error with ("registry.yaml: cyclegan.monet: config").
 
     Raises:
@@ -115,6 +121,11 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
 def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], where: str) -> Any:
     if value is None and optional:
         return None
+    if kind == TEXTS:
+        several = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(_check(one, str, False, limits, where) for one in several)
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, int) and abs(value) >= 2**63:  # Python would not even print some of them
         raise ConfigError(f"{where}: is too large a number")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -141,5 +152,6 @@ def _article(kind: type) -> str:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """All fields and values of a configuration, in order; :func:`parse` takes them back."""
-    return dataclasses.asdict(config)
+    """All fields and values of a configuration, in order, as JSON types; :func:`parse` takes them back."""
+    values = dataclasses.asdict(config)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

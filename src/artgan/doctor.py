@@ -128,7 +128,8 @@ def _hub(registry: Registry) -> Iterator[Finding]:
     endpoint = re.sub("//[^/]*@", "//", constants.ENDPOINT)  # without a password
     yield Finding("hub", True, f"{endpoint}: {_answer(constants.ENDPOINT)}")
     yield Finding("hub token", True, "yes" if get_token() else "no")
-    repositories = {entry.weights.hub.repo_id for entry in registry.entries.values() if entry.weights.hub}
+    weights = [entry.weights for entry in registry.entries.values() if entry.weights]
+    repositories = {each.hub.repo_id for each in weights if each.hub}
     cache = Path(constants.HF_HUB_CACHE)
     size = sum(_disk_use(cache / f"models--{name.replace('/', '--')}") for name in repositories)
     yield Finding("hub cache", True, f"{cache}: {_size(size)} of artgan's models")
@@ -191,6 +192,8 @@ def _model(entry: Entry) -> Finding:
         return Finding(entry.name, True, f"its plugin is not installed: {entry.install_command()}")
     if availability == "remote":
         return Finding(entry.name, True, "on the Hub, not in the cache")
+    if availability == "no weights":  # to build it may need the network
+        return Finding(entry.name, True, "has no weights of its own")
     try:
         from artgan.loading import load
 

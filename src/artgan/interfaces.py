@@ -17,6 +17,20 @@ from torch import Tensor, nn
 Task = Literal["image-to-image", "noise-to-image"]
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user has pressed Ctrl-C, and a model that makes its pictures step by step has something to show by then.
+
+    Attributes:
+        made: of the pictures that it came to, the first ones of a batch, what would have been returned: from
+            :meth:`Generator.generate` N x 3 x H x W pictures in [-1, 1], from :func:`artgan.painting.paint_batch`
+            finished paintings.
+    """
+
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self.made = made
+
+
 class Generator(nn.Module, ABC):
     """A network that makes pictures, from pictures or from noise.
 
@@ -56,6 +70,7 @@ class Generator(nn.Module, ABC):
 
         Raises:
             TypeError: an option that the model does not have.
+            Interrupted: the user pressed Ctrl-C, and there are pictures by then.
         """
         if options:
             raise TypeError(f"this model takes no options, got {', '.join(sorted(options))}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,20 +22,15 @@ from torch.overrides import TorchFunctionMode
 
 from artgan import config as configs
 from artgan import hub
-from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
 from artgan.hashing import sha256
 from artgan.images import Source
 from artgan.interfaces import Generator
 from artgan.painting import paint
 from artgan.plugin import find_plugins, load_plugin, resolve
 from artgan.registry import Entry, HubFile, Weights, read_registry
+from artgan.sources import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, hub_model, model_file, read_card
 
-_MAX_CONFIG_BYTES = 2**20
-_MAX_WEIGHTS_BYTES = 4 * 2**30
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""The files of a model's folder, and of its repository on the Hub."""
-
-_HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """What a saved model keeps of its card, besides what builds it."""
 
@@ -47,7 +41,8 @@ class Model(nn.Module):
     Attributes:
         name: the registry's full name, or what was asked for.
         generator: the network.
-        card: the registry entry (licence, data, training, metrics, hash), or the config.json of a local folder.
+        card: the registry entry (licence, data, training, metrics, hash), or the config.json of a local folder. It
+            names the plugin.
     """
 
     def __init__(self, name: str, generator: Generator, card: Mapping[str, Any]) -> None:
@@ -66,12 +61,34 @@ class Model(nn.Module):
         Args:
             image: a path, a Pillow image, an array (uint8, uint16, or float in [0, 1]) H x W x 3, or a tensor
                 3 x H x W in [-1, 1].
-            options: the model's own.
+            options: the model's own, as :meth:`options` takes them.
 
         Raises:
             PictureError: the picture cannot be read or painted.
+            ConfigError: an option that the model does not have, or a value that it cannot have.
+            Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
         """
-        return paint(self.generator, image, **options)
+        return paint(self.generator, image, **self.options(options))
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options of painting that the model's plugin has, checked: what is given, and defaults for the rest.
+
+        They are what the generator's ``generate`` takes.
+
+        Raises:
+            ConfigError: an option that the model does not have, or a value that it cannot have.
+        """
+        if self._options is not None:
+            return asdict(configs.parse(self._options, given, where=self.name))
+        if given:
+            raise ConfigError(f"{self.name}: this model takes no options, got {', '.join(sorted(given))}")
+        return {}
+
+    @cached_property
+    def _options(self) -> Any:
+        """The dataclass of the plugin's painting options, or None; kept, as finding a plugin takes milliseconds."""
+        plugin = load_plugin(self.card["plugin"])
+        return None if plugin.options is None else resolve(plugin, "options")
 
     def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
         """Pictures from noise, each with a seed of its own; see :func:`artgan.sampling.sample`.
@@ -97,11 +114,13 @@ class Model(nn.Module):
             examples: False leaves the two pictures out, where painting takes long.
 
         Raises:
-            WeightsError: the folder cannot be written.
+            WeightsError: the model has no weights of its own, or the folder cannot be written.
             PictureError: the example cannot be painted.
         """
         from artgan.cards import card_files
 
+        if not self.generator.state_dict():
+            raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
         files = card_files(self, examples=examples)
         kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
@@ -125,7 +144,7 @@ class Model(nn.Module):
             return load(f"local-dir:{source}", **options)
         if source.startswith(("local-dir:", "hf-hub:")):
             return load(source, **options)
-        if _HUB_MODEL.fullmatch(source):
+        if HUB_MODEL.fullmatch(source):
             return load(f"hf-hub:{source}", **options)
         raise ArtganError(
             f"{source!r} is neither a folder nor a model of the Hub: write 'local-dir:PATH' or 'hf-hub:ORG/NAME'; "
@@ -166,7 +185,7 @@ def load(
             raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
         model = _load_folder(name, Path(rest))
     elif scheme == "hf-hub":
-        model = _load_repository(name, rest, revision, cache_dir, local_files_only)
+        model = _load_repository(name, revision, cache_dir, local_files_only)
     else:
         model = _load_registered(read_registry().entry(name), revision, cache_dir, local_files_only)
     return model.to(place, precision).eval()
@@ -231,27 +250,41 @@ def _load_registered(entry: Entry, revision: str | None, cache_dir: str | Path |
         raise PluginError(
             f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
         )
-    if entry.weights.bundled is not None and revision is None:
-        path = _bundled(entry, entry.weights.bundled)
-        data = _read_verified(path, entry.weights, f"{entry.name}: {path}", entry.install_command())
+    weights = entry.weights
+    if weights is None:
+        generator = _build_without_weights(entry, revision)
+    elif weights.bundled is not None and revision is None:
+        path = _bundled(entry, weights.bundled)
+        data = _read_verified(path, weights, f"{entry.name}: {path}", entry.install_command())
+        generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
     else:
-        entry, path = _fetch_registered(entry, revision, cache_dir, local_files_only)
-        data = _read(path)
-    generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
+        entry, path = _fetch_registered(entry, weights, revision, cache_dir, local_files_only)
+        generator = _build(entry.plugin, entry.config, _read(path), str(path), where=f"{entry.name}: config")
     return Model(entry.name, generator, entry.to_dict())
 
 
+def _build_without_weights(entry: Entry, revision: str | None) -> Generator:
+    """The generator of a model that is its plugin and its config, and nothing learned."""
+    if revision is not None:
+        raise WeightsError(f"{entry.name}: has no weights of its own, so it has no revisions; leave revision out")
+    plugin = load_plugin(entry.plugin)
+    if plugin.trainer is not None:  # it would paint, with the weights that a training begins with
+        raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
+    config = configs.parse(resolve(plugin, "config"), entry.config, where=f"{entry.name}: config")
+    return _generator(entry.plugin, config).requires_grad_(False)
+
+
 def _fetch_registered(
-    entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
+    entry: Entry, weights: Weights, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
 ) -> tuple[Entry, Path]:
     """A model's file from the Hub, with its entry; of another revision the entry promises less."""
-    remote = entry.weights.hub
+    remote = weights.hub
     if remote is None:
         raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")
     promised = revision in (None, remote.revision)
-    file = hub.RemoteFile(remote.file, _MAX_WEIGHTS_BYTES)
+    file = hub.RemoteFile(remote.file, LIMITS[WEIGHTS])
     if promised:
-        file = replace(file, size=entry.weights.size, sha256=entry.weights.sha256)
+        file = replace(file, size=weights.size, sha256=weights.sha256)
     folder = hub.fetch(
         remote.repo_id, revision or remote.revision, [file], cache_dir=cache_dir, local_files_only=local_files_only
     )
@@ -262,49 +295,25 @@ def _fetch_registered(
     return entry, path
 
 
-def _load_repository(
-    name: str, rest: str, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
-) -> Model:
+def _load_repository(name: str, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Model:
     """A model of the Hub that no registry names; it is called by its commit."""
-    match = _HUB_MODEL.fullmatch(rest)
-    if match is None:
-        raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
-    if revision is not None and match["revision"] not in (None, revision):
+    repository, named = hub_model(name)
+    if revision is not None and named not in (None, revision):
         raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
-    files = [hub.RemoteFile(CONFIG, _MAX_CONFIG_BYTES), hub.RemoteFile(WEIGHTS, _MAX_WEIGHTS_BYTES)]
-    folder = hub.fetch(
-        match["repo"], revision or match["revision"], files, cache_dir=cache_dir, local_files_only=local_files_only
-    )
-    return _load_folder(f"hf-hub:{match['repo']}@{folder.name}", folder)
+    files = [hub.RemoteFile(file, limit) for file, limit in LIMITS.items()]
+    folder = hub.fetch(repository, revision or named, files, cache_dir=cache_dir, local_files_only=local_files_only)
+    return _load_folder(f"hf-hub:{repository}@{folder.name}", folder)
 
 
 def _load_folder(name: str, folder: Path) -> Model:
-    with suppress(RuntimeError):  # no such user: then there is no such folder
-        folder = folder.expanduser()
-    if not folder.is_dir():
-        raise WeightsError(f"{folder}: no such folder")
-    for file in (CONFIG, WEIGHTS):
-        if not (folder / file).is_file():
-            raise WeightsError(f"{folder}: holds no {file}; a model's folder holds {CONFIG} and {WEIGHTS}")
-    path = folder / CONFIG
-    if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise WeightsError(f"{path}: larger than {_MAX_CONFIG_BYTES} bytes")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: not valid JSON ({error})") from None
-    if not (isinstance(card, dict) and isinstance(card.get("plugin"), str) and isinstance(card.get("config"), dict)):
-        raise WeightsError(f"{path}: must name the plugin (a text) and the config (a mapping)")
-    weights = folder / WEIGHTS
-    if weights.stat().st_size > _MAX_WEIGHTS_BYTES:
-        raise WeightsError(f"{weights}: larger than {_MAX_WEIGHTS_BYTES} bytes")
-    generator = _build(card["plugin"], card["config"], _read(weights), str(weights), where=f"{path}: config")
-    return Model(name, generator, card)
+    card = read_card(folder)
+    path, where = model_file(folder, WEIGHTS), f"{model_file(folder, CONFIG)}: config"
+    return Model(name, _build(card["plugin"], card["config"], _read(path), str(path), where=where), card)
 
 
-def _bundled(entry: Entry, inside: str) -> Path:
+def _bundled(entry: Entry, bundled: str) -> Path:
     """Where an installed package holds a model's weights."""
-    package, _, inside = inside.partition("/")
+    package, _, inside = bundled.partition("/")
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
@@ -312,7 +321,7 @@ def _bundled(entry: Entry, inside: str) -> Path:
     for folder in map(Path, folders):
         path = (folder / inside).resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise WeightsError(f"{entry.name}: {entry.weights.bundled} leads out of the package {package}")
+            raise WeightsError(f"{entry.name}: {bundled} leads out of the package {package}")
         if path.is_file():
             return path
     raise WeightsError(f"{entry.name}: {Path(folders[0], inside)} is missing; install {entry.distribution} again")

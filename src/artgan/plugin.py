@@ -38,7 +38,8 @@ class Plugin:
         convert: another project's state dict -> :class:`artgan.converting.Converted`, or None if it is no layout that
             the plugin knows.
         layouts: what ``convert`` recognises, by name, with a line about each.
-        options: a dataclass of the plugin's own options for painting or sampling.
+        options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of
+            ``Model.paint`` and of ``Generator.generate``, and options of ``artgan paint --model M``.
         metrics: import strings of :class:`artgan.interfaces.Metric` classes, by name.
         training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
             than the defaults.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -27,16 +28,52 @@ class _Pace(ProgressColumn):
         return Text(f"{1 / task.speed:.2f} s each" if task.speed else "")
 
 
+class Advance(Protocol):
+    """What moves a bar on by one."""
+
+    def __call__(self, note: str = "") -> None:
+        """``note`` is shown at the end of the bar, until the next one."""
+
+
+_bars: Progress | None = None
+
+
 @contextmanager
-def progress(what: str, total: int, *, done: int = 0) -> Iterator[Callable[[], None]]:
-    """A bar with pace and time left on standard error, advanced by calling what it gives; none if no terminal."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Pace(), TimeElapsedColumn())
-    bar = Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=total < 2 or not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task(what, total=total, completed=done)
-        yield lambda: bar.advance(task)
+def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
+    """A bar with pace and time left on standard error, advanced by calling what it gives; none if no terminal.
+
+    While another bar is there, it is drawn below that one, and goes away when it is done.
+    """
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda note="": None
+        return
+    with _screen() as bars:
+        inner = bool(bars.task_ids)
+        task = bars.add_task(what, total=total, completed=done, note="")
+
+        def advance(note: str = "") -> None:
+            bars.advance(task)
+            if note:
+                bars.update(task, note=note)
+
+        try:
+            yield advance
+        finally:
+            if inner:
+                bars.remove_task(task)
+
+
+@contextmanager
+def _screen() -> Iterator[Progress]:
+    """All bars of the moment: rich draws one ``Progress`` at a time."""
+    global _bars
+    if _bars is not None:
+        yield _bars
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), _Pace(), TimeElapsedColumn(), TimeRemainingColumn())
+    what, note = (TextColumn(f"{{task.{text}}}", markup=False) for text in ("description", "fields[note]"))
+    with Progress(what, *columns, note, console=Console(stderr=True)) as _bars:
+        try:
+            yield _bars
+        finally:
+            _bars = None

@@ -16,7 +16,8 @@ from artgan import hub
 from artgan.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, weights_licence
 from artgan.errors import ArtganError
 from artgan.images import decode
-from artgan.loading import CONFIG, WEIGHTS, Model, load
+from artgan.loading import Model, load
+from artgan.sources import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:  # imported where it is needed: it takes a while
     from huggingface_hub import CommitOperationAdd

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 4 * 2**20
 
 Task = Literal["image-to-image", "noise-to-image"]
-Availability = Literal["bundled", "cached", "remote", "not installed"]
+Availability = Literal["bundled", "cached", "remote", "no weights", "not installed"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,14 @@ class Entry:
     """A model of the registry. The mappings are its card, as the file has them.
 
     Attributes:
+        weights: None where there are none: the plugin builds the model of its config alone.
         source: the registry file that it comes from. No part of the card, which travels with the weights.
     """
 
     name: str
     plugin: str
     distribution: str
-    weights: Weights
+    weights: Weights | None = None
     alias: str | None = None
     summary: str = ""
     task: Task = "image-to-image"
@@ -96,9 +97,11 @@ class Entry:
         return f"artgan paint photo.jpg --model {name}"
 
     def availability(self) -> Availability:
-        """Where its weights are now; ``"not installed"`` if its plugin is not."""
+        """Where its weights are now; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is not."""
         if self.plugin not in find_plugins():
             return "not installed"
+        if self.weights is None:
+            return "no weights"
         if self.weights.bundled is not None:
             return "bundled"
         from huggingface_hub import try_to_load_from_cache  # a third of a second: only where it is needed
@@ -310,14 +313,18 @@ def read_file(path: Path) -> Registry:
             raise RegistryError(f"{path}: {name}: plugin: is {plugin}, but the name begins with {prefix!r}")
         if alias and aliases.setdefault(alias, name) != name:
             raise RegistryError(f"{path}: {name}: alias {alias!r} is {aliases[alias]}'s already")
-        hub = fields["weights"].get("hub")
-        weights = Weights(**{**fields["weights"], "hub": hub and HubFile(**hub)})
+        weights = _weights(fields["weights"]) if "weights" in fields else None
         metrics = tuple(fields.get("metrics", ()))
         entries[name] = Entry(name, **{**fields, "weights": weights, "metrics": metrics, "source": str(path)})
     deprecated = {
         old: Deprecation(**rename, source=str(path)) for old, rename in document.get("deprecated", {}).items()
     }
     return Registry(entries, deprecated, (str(path),))
+
+
+def _weights(fields: Mapping[str, Any]) -> Weights:
+    hub = fields.get("hub")
+    return Weights(**{**fields, "hub": hub and HubFile(**hub)})
 
 
 # The schema, and its faults in words

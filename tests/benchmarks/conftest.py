@@ -26,9 +26,11 @@ def compare(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., Non
         *,
         names: tuple[str, str],
         rounds: int,
+        warm: bool = True,
     ) -> None:
-        subject()  # both are warm before they are timed
-        baseline()
+        if warm:  # before they are timed
+            subject()
+            baseline()
         times: dict[str, list[float]] = {"subject": [], "baseline": []}
 
         def timed(key: str, function: Callable[[], Any]) -> None:

@@ -9,18 +9,26 @@ from artgan.errors import ArtganError
 
 
 def main() -> None:
-    """The program ``artgan``. Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong."""
-    from artgan.cli.app import app
+    """The program ``artgan``.
 
+    Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
+    """
     tell_on_standard_error()
     try:
+        from artgan.cli.app import app
+
         app()
     except ArtganError as error:
         print(f"artgan: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("artgan: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt:  # while the commands are being imported
+        sys.exit(interrupted())
     except BrokenPipeError:  # whoever read our output (head, say) has had enough
         sys.stderr.close()
         sys.exit(141)
+
+
+def interrupted() -> int:
+    """Say that Ctrl-C was pressed; returns the exit status."""
+    print("artgan: interrupted", file=sys.stderr)
+    return 130

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from artgan.cli import convert, data, new_plugin, paint, publish, report, sample, study, train, zoo
+from artgan.cli import convert, data, interrupted, new_plugin, paint, publish, report, sample, study, train, zoo
+
+
+class _Commands(TyperGroup):
+    """All commands, which Ctrl-C ends as main() says: left to itself, each version of typer does another thing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(interrupted()) from None
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="artgan",
     help="Photos to paintings, and the networks that make them.",
     no_args_is_help=True,
@@ -34,7 +47,7 @@ def _options(
     pass
 
 
-app.command()(paint.paint)
+app.command("paint", cls=paint.PaintCommand)(paint.paint)
 app.command()(paint.compare)
 app.command()(sample.sample)
 app.command()(zoo.models)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+from artgan.cli.options import command, parameters
+from artgan.errors import ArtganError
 
 
 class Format(str, Enum):
@@ -38,38 +43,93 @@ def paint(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into sub-folders.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace paintings that exist.")] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+    **options: Any,
 ) -> None:
     """Turn photos into paintings of the same size.
 
     A painting is written beside its photo, those of a folder into a new folder beside it, or all under --out.
+    A model may have options of its own: --model MODEL --help shows them.
     """
     from artgan.loading import load
     from artgan.painting import paint_files, plan
     from artgan.progress import progress
 
     loaded = load(model, device=device)
+    chosen = loaded.options(options)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite)
     failures, results = [], []
-    with progress("painting", len(jobs)) as advance:
-        for result in paint_files(loaded.generator, jobs, batch=batch, overwrite=overwrite):
-            advance()
-            if result.error is not None:
-                failures.append(result.error)
-            if format is Format.json:
-                results.append(
-                    {
-                        "input": str(result.input),
-                        "output": result.output and str(result.output),
-                        "error": result.error,
-                        "seconds": round(result.seconds, 4),
-                        "size": result.size,
-                    }
-                )
-            elif result.output is not None:
-                print(result.output)
-    if format is Format.json:
-        print(json.dumps(results, indent=2))
-    _report(failures, len(jobs))
+    try:
+        with progress("painting", len(jobs)) as advance:
+            for result in paint_files(loaded.generator, jobs, batch=batch, overwrite=overwrite, options=chosen):
+                advance()
+                if result.error is not None:
+                    failures.append(result.error)
+                if format is Format.json:
+                    results.append(
+                        {
+                            "input": str(result.input),
+                            "output": result.output and str(result.output),
+                            "error": result.error,
+                            "seconds": round(result.seconds, 4),
+                            "size": result.size,
+                        }
+                    )
+                elif result.output is not None:
+                    print(result.output)
+    finally:  # what is done is told, after Ctrl-C too
+        if format is Format.json:
+            print(json.dumps(results, indent=2))
+        _name_failures(failures, len(jobs))
+    if failures:
+        raise typer.Exit(1)
+
+
+# Typer knows no **options: where the model's plugin has some, PaintCommand puts them there.
+_OWN = [p for p in inspect.signature(paint, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+paint.__signature__ = inspect.Signature(_OWN)  # type: ignore[attr-defined]  # functions may carry one
+
+
+class PaintCommand(TyperCommand):
+    """``artgan paint``, with the painting options of the plugin whose model it is to use."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """As of any command, and if the plugin has options, of one that has them too."""
+        found = self._plugin_options(info_name, args, parent)
+        if found is None:
+            return super().make_context(info_name, args, parent, **extra)
+        plugin, cls = found
+        options = [*_OWN, *parameters(cls, plugin, taken={own.name for own in _OWN})]
+        return command(self.name or "paint", _paint_as_given, options, help=self.help).make_context(
+            info_name, args, parent, **extra
+        )
+
+    def _plugin_options(self, info_name: str | None, args: list[str], parent: Any) -> tuple[str, type] | None:
+        """The plugin and its options, if the command line asks for help with a model or has what is not our own.
+
+        Raises:
+            ArtganError: there is no such model, or its plugin is broken.
+        """
+        from artgan.plugin import load_plugin, resolve
+        from artgan.sources import plugin_of
+
+        read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
+        help = not set(args).isdisjoint(read.help_option_names)
+        foreign = any(str(path).startswith("-") for path in read.params["inputs"] or ())
+        source = read.get_parameter_source("model")
+        named = source is not None and source.name == "COMMANDLINE"
+        if not foreign and not (help and named):
+            return None
+        try:
+            plugin = load_plugin(plugin_of(read.params["model"]))
+            return (plugin.name, resolve(plugin, "options")) if plugin.options else None
+        except ArtganError:
+            if help:  # there is some without it
+                return None
+            raise
+
+
+def _paint_as_given(**given: Any) -> None:
+    paint(**{name: value for name, value in given.items() if value is not None})
 
 
 def compare(
@@ -111,7 +171,7 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
             try:
                 picture = images.decode(photo)
                 column = {"photo": picture.rgb}
-                column |= {name: paint_batch(m.generator, [picture])[0] for name, m in loaded.items()}
+                column |= {name: paint_batch(m.generator, [picture], **m.options({}))[0] for name, m in loaded.items()}
             except PictureError as error:
                 failures.append(str(error))
             else:
@@ -122,7 +182,9 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
     if rows["photo"]:
         images.encode(sheets.sheet(rows, cell=size), out, overwrite=overwrite)
         print(out)
-    _report(failures, len(photos))
+    _name_failures(failures, len(photos))
+    if failures:
+        raise typer.Exit(1)
 
 
 def _tag(model: str) -> str:
@@ -130,11 +192,9 @@ def _tag(model: str) -> str:
     return model.rstrip("/").replace(":", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1] or "painting"
 
 
-def _report(failures: list[str], total: int) -> None:
-    """Name the failures at the end; exit status 1 if there are any."""
+def _name_failures(failures: list[str], total: int) -> None:
+    """On standard error, with their number where there are several inputs."""
     for failure in failures:
         print(f"artgan: {failure}", file=sys.stderr)
     if failures and total > 1:
         print(f"artgan: {len(failures)} of {total} failed", file=sys.stderr)
-    if failures:
-        raise typer.Exit(1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from artgan.cli.options import command, parameter, parameters
 from artgan.errors import ArtganError, ConfigError
 
 
@@ -43,17 +42,16 @@ def _train() -> None:
 
 
 def _broken(name: str, problem: str) -> Any:
-    def command() -> None:
+    def tell() -> None:
         raise ArtganError(problem)
 
     single = typer.Typer(add_completion=False)
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    single.command(name, help=f"(broken) {problem}", context_settings=anything)(command)
+    single.command(name, help=f"(broken) {problem}", context_settings=anything)(tell)
     return typer.main.get_command(single)
 
 
 def _command(name: str) -> Any:
-    from artgan.config import field_types, renamed_options
     from artgan.plugin import load_plugin, resolve
     from artgan.training.options import TrainingOptions
 
@@ -61,59 +59,23 @@ def _command(name: str) -> Any:
     if plugin.trainer is None:
         raise ArtganError(f"{name}: this plugin has nothing to train")
     config_class = resolve(plugin, "config")
-    parameters = [
-        _parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
-        _parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
-        _parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
+    options = [
+        parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
+        parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
+        parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
     ]
-    parameters += [_parameter(domain, str | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
+    options += [parameter(domain, str | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
     if plugin.presets:
         presets = ", ".join(plugin.presets)
-        parameters.append(_parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
+        options.append(parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
     for cls, panel, defaults in ((config_class, name, {}), (TrainingOptions, "Training", plugin.training)):
-        kinds = field_types(cls)
-        known = {parameter.name for parameter in parameters}  # an option of both is one
-        parameters += [
-            _parameter(field.name, kinds[field.name][0] | None, _describe(field, defaults), panel=panel)
-            for field in dataclasses.fields(cls)
-            if field.name not in known
-        ]
-        parameters += [
-            _parameter(old, kinds[new][0] | None, f"the old name of --{new}", hidden=True)
-            for old, (new, _) in renamed_options(cls).items()
-        ]
+        known = {option.name for option in options}  # an option of both is one
+        options += parameters(cls, panel, defaults=defaults, taken=known)
 
-    def command(**given: Any) -> None:
+    def run(**given: Any) -> None:
         _run(plugin, {key: value for key, value in given.items() if value is not None})
 
-    # typer reads the options from the signature.
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may carry one
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name, help=plugin.summary)(command)
-    return typer.main.get_command(single)
-
-
-def _parameter(
-    name: str,
-    kind: Any,
-    help: str,
-    *,
-    default: Any = None,
-    flags: tuple[str, ...] = (),
-    panel: str | None = None,
-    hidden: bool = False,
-) -> inspect.Parameter:
-    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
-
-
-def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:
-    """A field's help; every option defaults to None, so that what was given can be told from what was not."""
-    help = str(field.metadata.get("help", ""))
-    default = defaults.get(field.name, field.default)
-    if default not in (None, ""):
-        help += f" [default: {default}]"
-    return help.replace("[", "\\[")  # brackets are markup to rich
+    return command(name, run, options, help=plugin.summary)
 
 
 def _run(plugin: Any, given: Mapping[str, Any]) -> None:

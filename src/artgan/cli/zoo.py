@@ -70,7 +70,10 @@ def show(
     facts = {"use": entry.usage(), "task": entry.task, "plugin": f"{entry.plugin}, of {entry.distribution}"}
     if entry.availability() == "not installed":
         facts["install"] = entry.install_command()
-    facts |= {"weights": _places(entry), "sha256": entry.weights.sha256, "registry": entry.source}
+    facts["weights"] = _places(entry)
+    if entry.weights:
+        facts["sha256"] = entry.weights.sha256
+    facts["registry"] = entry.source
     _section("", facts)
     _section("licence", entry.license)
     _section("config", entry.config)
@@ -129,13 +132,15 @@ def _card(entry: Entry) -> dict[str, Any]:
     return {**entry.to_dict(), "source": entry.source}
 
 
-def _size(weights: Weights) -> str:
-    return f"{weights.size / 1e6:.1f} MB"
+def _size(weights: Weights | None) -> str:
+    return f"{weights.size / 1e6:.1f} MB" if weights else ""
 
 
 def _places(entry: Entry) -> str:
     """Where the weights come from, the place that is used first."""
     weights, places = entry.weights, []
+    if weights is None:
+        return "none of its own"
     if weights.bundled:
         places.append(f"bundled, {weights.bundled}")
     if weights.hub:

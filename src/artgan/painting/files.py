@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 
 from artgan import images
-from artgan.errors import ArtganError, PictureError
+from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.images import Picture
-from artgan.interfaces import Generator
+from artgan.interfaces import Generator, Interrupted
 from artgan.painting.painter import paint_batch
 
 
@@ -229,6 +229,11 @@ def paint_files(
         batch: the most pictures to hold and paint at once.
         overwrite: whether existing files may be replaced.
         options: the model's own, already checked, passed to its ``generate``.
+
+    Raises:
+        ConfigError: the options cannot be followed, whatever the picture.
+        WeightsError: the weights that the model paints by cannot be had.
+        KeyboardInterrupt: the user pressed Ctrl-C; what the model had by then is written and told before.
     """
     group: list[_Read] = []
     for job in jobs:
@@ -260,25 +265,45 @@ def _finish(
     generator: Generator, group: Sequence[_Read], overwrite: bool, options: Mapping[str, Any]
 ) -> Iterator[Result]:
     start = perf_counter()
-    paintings = _paint(generator, group, options)
+    interrupted = False
+    try:
+        paintings = _paint(generator, group, options)
+    except Interrupted as stop:
+        paintings, interrupted = stop.made, True
     share = (perf_counter() - start) / max(1, len(group))
-    for read, painting in zip(group, paintings, strict=True):
+    for read, painting in zip(group, paintings, strict=not interrupted):
         start = perf_counter()
         error = painting if isinstance(painting, str) else _write(painting, read.output, overwrite)
         seconds = read.seconds + share + perf_counter() - start
         yield Result(read.job.input, None if error else read.output, error, seconds, read.picture.size)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _paint(generator: Generator, group: Sequence[_Read], options: Mapping[str, Any]) -> list[Image.Image | str]:
-    """A painting, or what went wrong, for each picture of the group."""
+    """A painting, or what went wrong, for each picture of the group.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C; ``made`` is of the first pictures of the group.
+        ConfigError: the options cannot be followed, whatever the picture.
+        WeightsError: the weights that the model paints by cannot be had.
+    """
     try:
         return [*paint_batch(generator, [read.picture for read in group], **options)]
+    except (ConfigError, WeightsError):
+        raise
     except Exception as error:  # whatever a plugin raises on one picture, the others are to be painted
         if len(group) == 1:
             kind = "" if isinstance(error, ArtganError) else f"{type(error).__name__}: "
             return [f"{group[0].job.input}: cannot be painted ({kind}{' '.join(str(error).split())})"]
     # After the except block, where the traceback no longer holds the memory of the failed batch.
-    return [painting for read in group for painting in _paint(generator, [read], options)]
+    paintings: list[Image.Image | str] = []
+    for read in group:
+        try:
+            paintings += _paint(generator, [read], options)
+        except KeyboardInterrupt as stop:
+            raise Interrupted([*paintings, *(stop.made if isinstance(stop, Interrupted) else ())]) from None
+    return paintings
 
 
 def _write(painting: Image.Image, path: Path, overwrite: bool) -> str | None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from artgan import images
 from artgan.errors import ArtganError, PictureError
 from artgan.images import Picture, Source
-from artgan.interfaces import Generator
+from artgan.interfaces import Generator, Interrupted
 
 
 def paint(generator: Generator, image: Source, **options: Any) -> Image.Image:
@@ -34,6 +34,7 @@ def paint(generator: Generator, image: Source, **options: Any) -> Image.Image:
         PictureError: the picture cannot be read or painted.
         ArtganError: the model does not paint pictures.
         TypeError: an option that the model does not have.
+        Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
     """
     [painting] = paint_batch(generator, [images.decode(image)], **options)
     return painting
@@ -50,10 +51,15 @@ def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: An
         raise PictureError("pictures of one batch must have one size")
     like = _reference(generator)
     _check_memory(generator, like, len(pictures) * width * height)
+    interrupted = False
     try:
         x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
         x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
-        y = generator.generate(x, **options)
+        try:
+            y = generator.generate(x, **options)
+        except Interrupted as stop:
+            y, interrupted = stop.made, True
+            x = x[: len(y)]  # those that it came to
         if not isinstance(y, Tensor) or y.shape != x.shape:
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise PictureError(f"the model returned {got} for pictures of shape {tuple(x.shape)}")
@@ -66,7 +72,10 @@ def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: An
         raise PictureError(
             f"{number} of {width} x {height} pixels did not fit in the memory of {like.device}; make it smaller{fewer}"
         ) from None
-    return [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=True)]
+    paintings = [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=not interrupted)]
+    if interrupted:
+        raise Interrupted(paintings)
+    return paintings
 
 
 def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from PIL import Image
 from torch.nn import functional
@@ -10,11 +12,16 @@ from artgan import images
 from artgan.loading import Model
 
 
-def check_output(model: Model, seed: int) -> list[list[int]]:
+def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
     """What a registry entry's ``check`` holds: a picture that a model makes, small enough to write down.
 
     A model that paints is given a made-up picture: 64 x 64, 8 x 8 colours, uniform by ``seed``, enlarged smoothly. One
     that takes noise is given one vector of it, drawn by ``seed``. What it makes is averaged to 4 x 4.
+
+    Args:
+        model: any.
+        seed: of what it is given.
+        options: those of a model that paints.
 
     Returns:
         16 colours as [red, green, blue] in 0..255, row by row.
@@ -24,6 +31,7 @@ def check_output(model: Model, seed: int) -> list[list[int]]:
         made = images.to_rgb(model.generator.generate(model.generator.noise(1, generator=source))[0])
     else:
         colours = torch.rand(1, 3, 8, 8, generator=source)
-        made = model.paint(functional.interpolate(colours, size=(64, 64), mode="bilinear")[0] * 2 - 1)
+        picture = functional.interpolate(colours, size=(64, 64), mode="bilinear")[0] * 2 - 1
+        made = model.paint(picture, **options)
     small = made.resize((4, 4), Image.Resampling.BOX)
     return [list(pixel) for pixel in zip(*(small.getchannel(band).tobytes() for band in "RGB"), strict=True)]

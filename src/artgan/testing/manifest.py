@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from artgan.config import field_types, parse, to_dict
 from artgan.errors import ArtganError
 from artgan.interfaces import Metric, Trainer
 from artgan.plugin import load_plugin, resolve
+from artgan.sources import CONFIG
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
 from artgan.training.options import TrainingOptions
 
@@ -44,6 +47,9 @@ for module in sys.argv[1:]:
 
 # Options that `artgan train PLUGIN` has for every plugin.
 _COMMON = {"out", "resume", "config", "preset", "help"}
+
+# What `artgan paint` and Model.paint have for every plugin.
+_PAINTING = {"inputs", "model", "out", "device", "batch", "recursive", "overwrite", "format", "help", "image"}
 
 
 class ManifestTests(Subject):
@@ -186,15 +192,15 @@ class ConfigTests(Subject):
             )
             demand(
                 cls.__dataclass_params__.frozen,
-                f"The plugin's {part}, {cls.__name__}, can be changed once it is made, and then a run's config.yaml "
-                "would not say what was trained. Write @dataclass(frozen=True) above it.",
+                f"The plugin's {part}, {cls.__name__}, can be changed once it is made, and then what is written down "
+                "of it need not be what was used. Write @dataclass(frozen=True) above it.",
             )
             problem = refusal(field_types, cls)
             demand(problem is None, f"The plugin's {part} has a field that no command line can give: {problem}.")
             for field in dataclasses.fields(cls):
                 demand(
                     str(field.metadata.get("help", "")).strip(),
-                    f"{cls.__name__}.{field.name} has no help text, which is all that artgan train --help can show. "
+                    f"{cls.__name__}.{field.name} has no help text, which is all that --help can show of it. "
                     f'Declare it with artgan.config.option: {field.name}: ... = option(DEFAULT, "what it does").',
                 )
 
@@ -210,9 +216,10 @@ class ConfigTests(Subject):
                 parse(cls, to_dict(cls()), where="defaults")
 
     def test_the_settings_of_these_tests_are_valid(self) -> None:
-        """What the test class gives as ``config`` and ``training``."""
+        """What the test class gives as ``config``, ``options`` and ``training``."""
         for name, problem in (
             ("config", self._refusal(self._values, "config")),
+            ("options", self._refusal_of_options()),
             ("training", refusal(parse, TrainingOptions, self.training, where="training")),
         ):
             demand(
@@ -252,18 +259,32 @@ class ConfigTests(Subject):
             options = {*field_types(resolve(manifest, "config")), *manifest.domains}
         except (ArtganError, TypeError):
             skip_after("test_the_config_is_a_frozen_dataclass_of_options")
-        done = python("-m", "artgan", "train", self.plugin, "--help")
+        _check_help(options, "train", self.plugin)
+
+    def test_the_command_line_shows_every_painting_option(self, tmp_path: Path) -> None:
+        """artgan paint --model MODEL --help."""
+        cls = self._part("options")
+        if refusal(field_types, cls):
+            skip_after("test_the_config_is_a_frozen_dataclass_of_options")
+        names = list(field_types(cls))
+        taken = sorted(_PAINTING.intersection(names))
         demand(
-            done.returncode == 0,
-            f"artgan train {self.plugin} --help ends with status {done.returncode} and says: {done.stderr.strip()}",
+            not taken,
+            f"The name of the painting option {listed(taken)} is taken by artgan paint or Model.paint. Give it another "
+            "name.",
         )
-        shown = set(re.findall(r"--([a-z0-9-]+)", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)))
-        missing = sorted(name for name in options if name.lower().replace("_", "-") not in shown)
-        demand(
-            not missing,
-            f"artgan train {self.plugin} --help does not show {listed(missing)}. Give it a name that no other option "
-            "has.",
-        )
+        (tmp_path / CONFIG).write_text(json.dumps({"plugin": self.plugin, "config": {}}))
+        _check_help(names, "paint", "--model", f"local-dir:{tmp_path}")
+
+
+def _check_help(names: Iterable[str], *command: str) -> None:
+    """``artgan COMMAND --help`` shows the options of these names."""
+    told = " ".join(("artgan", *command, "--help"))
+    done = python("-m", "artgan", *command, "--help")
+    demand(done.returncode == 0, f"{told} ends with status {done.returncode} and says: {done.stderr.strip()}")
+    shown = set(re.findall(r"--([a-z0-9-]+)", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)))
+    missing = sorted(name for name in names if name.lower().replace("_", "-") not in shown)
+    demand(not missing, f"{told} does not show {listed(missing)}. Give it a name that no other option has.")
 
 
 def _is_subclass(part: Any, cls: type) -> bool:

@@ -34,7 +34,7 @@ class ModelTests(Subject):
         return found or pytest.skip(f"no registry has models of the plugin {self.plugin}")
 
     def _bundled(self) -> dict[str, Entry]:
-        bundled = {name: entry for name, entry in self._entries().items() if entry.weights.bundled}
+        bundled = {name: entry for name, entry in self._entries().items() if entry.weights and entry.weights.bundled}
         return bundled or pytest.skip("no model's weights are bundled")
 
     def test_the_registry_can_be_read(self) -> None:
@@ -60,7 +60,12 @@ class ModelTests(Subject):
             problem = self._refusal(entry.config, f"{name}: config")
             demand(problem is None, f"In the registry, {problem}. Correct the entry.")
             demand(
-                str(entry.license.get("weights") or "").strip(),
+                entry.weights or self._manifest.trainer is None,
+                f"{name} has no weights in the registry, and a model of {self.plugin} must be trained. Write in its "
+                "registry entry where they are: weights: {bundled: ..., sha256: ..., size: ...}.",
+            )
+            demand(
+                entry.weights is None or str(entry.license.get("weights") or "").strip(),
                 f"{name} names no licence, so nobody may use it. Write in its registry entry: "
                 "license: {weights: apache-2.0, data: ...}.",
             )
@@ -78,6 +83,7 @@ class ModelTests(Subject):
     def test_bundled_weights_load(self) -> None:
         """The files are there, of the size and sha256 that the registry promises, and fit the network."""
         for name, entry in self._bundled().items():
+            assert entry.weights is not None
             demand(
                 str(entry.weights.bundled).endswith(".safetensors"),
                 f"{name}: the weights are {entry.weights.bundled}. Write them as .safetensors, which runs no code "
@@ -113,7 +119,7 @@ class ModelTests(Subject):
             )
             assert wanted is not None
             with explained(f"{name} makes no picture", "Does the loaded model lack what a built one has?"):
-                made = torch.tensor(check_output(model, int(entry.check["seed"])))
+                made = torch.tensor(check_output(model, int(entry.check["seed"]), **self.options))
             apart = (made - wanted).abs().max()
             tolerance = float(entry.check.get("tolerance", 0))
             demand(

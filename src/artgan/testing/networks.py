@@ -38,6 +38,13 @@ _ENLARGED = 10.0
 class GeneratorTests(Subject):
     """Every generator of the networks, and the one of a loaded model."""
 
+    def _generate(self, label: str, generator: Generator, x: Tensor) -> Tensor:
+        with explained(f"The {label} fails on {_shape(x)}", "It must take what its attributes say that it takes."):
+            return generator.generate(x, **self._options)
+
+    def _rows(self, label: str, generator: Generator, x: Tensor) -> Sequence[Tensor]:
+        return (self._generate(label, generator, x),)
+
     def test_the_networks_are_built_as_the_interface_says(self) -> None:
         """Networks of Generators and Discriminators, whose attributes make sense."""
         manifest, config = self._manifest, self._settings
@@ -110,7 +117,7 @@ class GeneratorTests(Subject):
 
     def test_the_generator_is_built_without_memory(self) -> None:
         """On torch's meta device, where artgan builds a network whose weights it is about to read."""
-        self._generator()
+        self._needs_weights(self._generator())
         advice = "Its constructor must not look at the values of tensors (item(), numpy(), comparisons)."
         with explained("The generator cannot be built on torch's meta device", advice):
             self._build_on_meta()
@@ -119,7 +126,7 @@ class GeneratorTests(Subject):
         """N x 3 x H x W, and for pictures the input's height and width."""
         for label, generator in self._generators().items():
             x = some_input(generator, 2)
-            y = _generate(label, generator, x)
+            y = self._generate(label, generator, x)
             demand(
                 isinstance(y, Tensor),
                 f"The {label} returns a {type(y).__name__}. It must return a tensor of pictures.",
@@ -139,16 +146,16 @@ class GeneratorTests(Subject):
     def test_pictures_are_finite_and_in_range(self) -> None:
         """All values in [-1, 1], whatever the weights are."""
         for label, generator in self._generators().items():
-            y = _generate(label, generator, some_input(generator, 2))
+            y = self._generate(label, generator, some_input(generator, 2))
             demand(
                 y.isfinite().all(),
                 f"The {label} makes values that are not finite (NaN or infinity) of an ordinary input. Look for "
                 "divisions by zero, logarithms and square roots.",
             )
             with torch.no_grad():
-                for parameter in generator.parameters():
+                for parameter in trainable(generator).values():
                     parameter.mul_(_ENLARGED)
-            enlarged = _generate(label, generator, some_input(generator, 2)).nan_to_num(0.0)
+            enlarged = self._generate(label, generator, some_input(generator, 2)).nan_to_num(0.0)
             most = max(float(y.abs().max()), float(enlarged.abs().max()))
             demand(
                 most <= 1 + _EXACT,
@@ -161,10 +168,10 @@ class GeneratorTests(Subject):
         for label, generator in self._generators().items():
             x = some_input(generator, 2)
             torch.manual_seed(1)
-            first = _generate(label, generator, x)
+            first = self._generate(label, generator, x)
             torch.manual_seed(2)
             demand(
-                difference(first, _generate(label, generator, x)) <= _EXACT,
+                difference(first, self._generate(label, generator, x)) <= _EXACT,
                 f"The {label} makes different pictures of the same input in evaluation mode. Switch dropout and noise "
                 "off where self.training is False (nn.Dropout does so; functional.dropout needs "
                 "training=self.training).",
@@ -174,23 +181,19 @@ class GeneratorTests(Subject):
         """Row ``i`` of what comes out depends on row ``i`` of what goes in, alone."""
         for label, generator in self._generators().items():
             x, others = some_input(generator, 3), some_input(generator, 3, seed=1)
-            with torch.no_grad():  # running statistics that are not those of the start
-                generator.train()
-                generator(x)
-                generator.eval()
-            _check_rows(label, partial(_made, label, generator), x, others)
+            _pass_in_training(generator, x)
+            _check_rows(label, partial(self._rows, label, generator), x, others)
 
     def test_weights_survive_a_file(self, tmp_path: Path) -> None:
         """A saved model that is loaded makes the same pictures, bit by bit."""
         generator = self._generator()
+        self._needs_weights(generator)
         x = some_input(generator, 2)
-        with torch.no_grad():  # as a trained model is: other statistics and weights than the initial ones
-            generator.train()
-            generator(x)
+        _pass_in_training(generator, x)
+        with torch.no_grad():  # as a trained model is: other weights than the initial ones
             for parameter in generator.parameters():
                 parameter.mul_(1.1)
-            generator.eval()
-        expected = _repeated(partial(_made, "generator", generator), x)[0]
+        expected = _repeated(partial(self._rows, "generator", generator), x)[0]
         with explained(
             "The generator's weights cannot be saved as safetensors",
             "Tensors that share memory, or that are views of another, cannot be in a state dict.",
@@ -204,7 +207,7 @@ class GeneratorTests(Subject):
         )
         with explained("The saved generator cannot be loaded and used", kept):
             loaded = load(f"local-dir:{tmp_path / 'model'}").generator
-            found = loaded.generate(x)
+            found = loaded.generate(x, **self._options)
         ours, theirs = generator.state_dict(), loaded.state_dict()
         differ = [key for key in ours if key not in theirs or not torch.equal(ours[key].float(), theirs[key].float())]
         demand(not differ, f"Saved and loaded, the generator has other weights: {listed(differ)}. {kept}")
@@ -226,7 +229,7 @@ class GeneratorTests(Subject):
                     advice = "Take dtype and device of new tensors from the input, and make constants buffers."
                     with explained(f"The {label} fails in {dtype} on {device}", advice):
                         try:
-                            y = generator.generate(x)
+                            y = generator.generate(x, **self._options)
                         except (RuntimeError, NotImplementedError) as error:
                             if "not implemented for" not in str(error):
                                 raise
@@ -254,7 +257,7 @@ class GeneratorTests(Subject):
                 claim = f"though it says stride = {stride} and minimum_size = {generator.minimum_size}"
                 advice = "Say what it needs: callers enlarge pictures to that."
                 with explained(f"The {label} fails on a picture of {height} x {width} pixels, {claim}", advice):
-                    y = generator.generate(x)
+                    y = generator.generate(x, **self._options)
                 demand(
                     y.shape == x.shape,
                     f"The {label} makes {tuple(y.shape)} of a picture of {height} x {width} pixels, {claim}. {advice}",
@@ -267,14 +270,14 @@ class GeneratorTests(Subject):
         generator = self._generator()
         if generator.task == "noise-to-image":
             pytest.skip("pictures are made of noise")
-        model = Model(self.plugin, generator, {})
+        model = Model(self.plugin, generator, {"plugin": self.plugin})
         for size in ((37, 53), (64, 20), (1, 1)):
             photo = Image.effect_noise(size, 64).convert("RGB")
             with explained(
                 f"A photo of {size[0]} x {size[1]} pixels cannot be painted",
                 "Photos are mirrored at their edges up to minimum_size and to a multiple of stride: are these true?",
             ):
-                painting = model.paint(photo)
+                painting = model.paint(photo, **self._options)
             demand(
                 painting.size == size,
                 f"A photo of {size} pixels gives a painting of {painting.size}. Return pictures of the input's size.",
@@ -324,7 +327,7 @@ class GeneratorTests(Subject):
         """It records no gradient, changes nothing, and refuses options that the model does not have."""
         for label, generator in self._generators().items():
             before = {key: value.clone() for key, value in generator.state_dict().items()}
-            y = _generate(label, generator, some_input(generator, 1))
+            y = self._generate(label, generator, some_input(generator, 1))
             demand(
                 not y.requires_grad and all(parameter.grad is None for parameter in generator.parameters()),
                 f"generate() of {label} leaves gradients behind. Detach what it returns, and ask torch.autograd.grad "
@@ -333,7 +336,7 @@ class GeneratorTests(Subject):
             differ = [key for key, value in generator.state_dict().items() if not torch.equal(before[key], value)]
             demand(not differ, f"generate() of {label} changes {listed(differ)}. It must leave the model as it was.")
             try:
-                generator.generate(some_input(generator, 1), no_option_of_this_name=1)
+                generator.generate(some_input(generator, 1), **self._options, no_option_of_this_name=1)
             except TypeError:
                 continue
             demand(False, f"generate() of {label} takes an option that does not exist. Raise a TypeError.")
@@ -438,13 +441,15 @@ def _check_attributes(label: str, generator: Any) -> None:
     )
 
 
-def _generate(label: str, generator: Generator, x: Tensor) -> Tensor:
-    with explained(f"The {label} fails on {_shape(x)}", "It must take what its attributes say that it takes."):
-        return generator.generate(x)
+def _pass_in_training(generator: Generator, x: Tensor) -> None:
+    """For running statistics that are not those of the start.
 
-
-def _made(label: str, generator: Generator, x: Tensor) -> Sequence[Tensor]:
-    return (_generate(label, generator, x),)
+    What learns nothing has none, and need not have a forward().
+    """
+    if trainable(generator):
+        with torch.no_grad():
+            generator.train()(x)
+        generator.eval()
 
 
 def _judge(label: str, discriminator: Discriminator, pictures: Tensor) -> Sequence[Tensor]:

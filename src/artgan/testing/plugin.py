@@ -21,6 +21,7 @@ class PluginTests(
         class TestPointillism(PluginTests):
             plugin = "pointillism"
             config = {"width": 4}      # what makes networks small and the tests quick
+            options = {"steps": 2}     # options of painting, which make it possible and quick
             training = {"size": 32}    # options of artgan train, if the defaults here will not do
 
     The plugin must be installed (``pip install -e .``), since it is found as artgan finds it. Parts that it does not
@@ -29,6 +30,7 @@ class PluginTests(
     Attributes:
         plugin: the plugin's name.
         config: values of its config.
+        options: values of its painting options.
         training: values of :class:`artgan.training.options.TrainingOptions`. By default the pictures are as small as
             the networks take, at least 32 pixels, and two make a batch.
     """

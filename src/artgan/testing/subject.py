@@ -95,6 +95,7 @@ class Subject:
 
     plugin: ClassVar[str]
     config: ClassVar[Mapping[str, Any]] = {}
+    options: ClassVar[Mapping[str, Any]] = {}
     training: ClassVar[Mapping[str, Any]] = {}
 
     @cached_property
@@ -155,6 +156,25 @@ class Subject:
             skip_after("test_defaults_are_valid")
         return settings
 
+    def _refusal_of_options(self) -> str | None:
+        """Why the painting options do not take the test class's values, or None."""
+        if self._manifest.options is None:
+            return "the plugin has none" if self.options else None
+        cls = self._part("options")
+        try:
+            return refusal(parse, cls, self.options, where="options")
+        except TypeError:  # no dataclass, or without defaults
+            return skip_after("test_defaults_are_valid")  # type: ignore[no-any-return]  # it never returns
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        """What ``generate`` is given: all painting options of the plugin, with the values that the tests use."""
+        if self._refusal_of_options():
+            skip_after("test_the_settings_of_these_tests_are_valid")
+        if self._manifest.options is None:
+            return {}
+        return dataclasses.asdict(parse(self._part("options"), self.options, where="options"))
+
     def _networks(self) -> Networks:
         """All networks, freshly initialised, as training builds them."""
         build, config = self._part("networks"), self._settings
@@ -183,6 +203,11 @@ class Subject:
         if not isinstance(generator, Generator):
             skip_after("test_the_networks_are_built_as_the_interface_says")
         return generator.eval()  # type: ignore[no-any-return]  # it is one
+
+    def _needs_weights(self, generator: Generator) -> None:
+        """Skip a test about what a file holds where there is nothing to hold."""
+        if not generator.state_dict():
+            pytest.skip("the generator has no weights of its own")
 
     def _build_on_meta(self) -> None:
         """Build the generator of a loaded model as loading does, on torch's meta device."""

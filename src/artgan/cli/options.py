@@ -1,0 +1,75 @@
+"""Options of commands that are made from the fields of a dataclass: of training, and of a plugin's painting."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from artgan.config import TEXTS, field_types, renamed_options
+
+
+def parameter(
+    name: str,
+    kind: Any,
+    help: str,
+    *,
+    default: Any = None,
+    flags: tuple[str, ...] = (),
+    panel: str | None = None,
+    hidden: bool = False,
+) -> inspect.Parameter:
+    """An option of a command, as typer reads it from a signature."""
+    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def parameters(
+    cls: type, panel: str, *, defaults: Mapping[str, Any] | None = None, taken: Collection[str] = ()
+) -> list[inspect.Parameter]:
+    """An option for each field of a dataclass, and hidden ones for the names that they had before.
+
+    Every one is None unless it is given, so that what was given can be told from what was not.
+
+    Args:
+        cls: its fields are made with :func:`artgan.config.option`.
+        panel: the heading in the help text.
+        defaults: to be shown in place of the dataclass's own.
+        taken: names of fields to leave out.
+    """
+    kinds = {name: list[str] if kind == TEXTS else kind for name, (kind, _) in field_types(cls).items()}
+    options = [
+        parameter(field.name, kinds[field.name] | None, _describe(field, defaults or {}), panel=panel)
+        for field in dataclasses.fields(cls)
+        if field.name not in taken
+    ]
+    old = [
+        parameter(old, kinds[new] | None, f"the old name of --{new}", hidden=True)
+        for old, (new, _) in renamed_options(cls).items()
+    ]
+    return options + old
+
+
+def command(name: str, run: Callable[..., None], options: Sequence[inspect.Parameter], *, help: str | None) -> Any:
+    """A command that calls ``run`` with the values of these options."""
+
+    def call(**given: Any) -> None:
+        run(**given)
+
+    # typer reads the options from the signature.
+    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # functions may carry one
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name, help=help)(call)
+    return typer.main.get_command(single)
+
+
+def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:
+    """A field's help with its default."""
+    help = str(field.metadata.get("help", ""))
+    default = defaults.get(field.name, field.default)
+    if default not in (None, "", ()):
+        help += f" [default: {', '.join(default) if isinstance(default, tuple) else default}]"
+    return help.replace("[", "\\[")  # brackets are markup to rich

@@ -1,0 +1,85 @@
+"""Where a model comes from: what its name and its folder say before it is loaded. Free of torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from artgan import hub
+from artgan.errors import WeightsError
+from artgan.registry import read_registry
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+"""The files of a model's folder, and of its repository on the Hub."""
+
+LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
+"""The most bytes that each may have."""
+
+HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
+
+
+def plugin_of(name: str) -> str:
+    """The name of the plugin that a model needs; of a model on the Hub its ``config.json`` is fetched.
+
+    Args:
+        name: a registry name or alias, "local-dir:PATH" or "hf-hub:ORG/REPO@REVISION".
+
+    Raises:
+        ArtganError: there is no such model.
+    """
+    scheme, _, rest = name.partition(":")
+    if scheme == "local-dir":
+        return str(read_card(Path(rest))["plugin"])
+    if scheme == "hf-hub":
+        repository, revision = hub_model(name)
+        return str(read_card(hub.fetch(repository, revision, [hub.RemoteFile(CONFIG, LIMITS[CONFIG])]))["plugin"])
+    return read_registry().entry(name).plugin
+
+
+def hub_model(name: str) -> tuple[str, str | None]:
+    """Repository and revision of "hf-hub:ORG/NAME@REVISION"; without a revision None.
+
+    Raises:
+        WeightsError: it is not of that form.
+    """
+    match = HUB_MODEL.fullmatch(name.removeprefix("hf-hub:"))
+    if match is None:
+        raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
+    return match["repo"], match["revision"]
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """One of the two files of a model's folder.
+
+    Raises:
+        WeightsError: there is no such folder, it holds no such file, or the file is too large.
+    """
+    with suppress(RuntimeError):  # no such user: then there is no such folder
+        folder = folder.expanduser()
+    path = folder / name
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: no such folder")
+    if not path.is_file():
+        raise WeightsError(f"{folder}: holds no {name}; a model's folder holds {CONFIG} and {WEIGHTS}")
+    if path.stat().st_size > LIMITS[name]:
+        raise WeightsError(f"{path}: larger than {LIMITS[name]} bytes")
+    return path
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` of a model's folder says: "plugin" (a text), "config" (a mapping), and more.
+
+    Raises:
+        WeightsError: it is missing, too large, or does not say these.
+    """
+    path = model_file(folder, CONFIG)
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: not valid JSON ({error})") from None
+    if not (isinstance(card, dict) and isinstance(card.get("plugin"), str) and isinstance(card.get("config"), dict)):
+        raise WeightsError(f"{path}: must name the plugin (a text) and the config (a mapping)")
+    return card
