@@ -22,7 +22,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     model = artgan.load(f"local-dir:{options.model}")
-    state = {key: value.half().contiguous() for key, value in model.generator.state_dict().items()}
+    tensors = model.generator.state_dict()
+    state = {key: (t.half() if t.is_floating_point() else t).contiguous() for key, t in tensors.items()}
     data = save(state, {"artgan": json.dumps({"plugin": model.card["plugin"]})})
     options.out.write_bytes(data)
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")

@@ -1,10 +1,14 @@
 """Measure a model on photos and paintings that it was not trained on; prints one JSON document.
 
     python scripts/measure.py MODEL --photos DIR --paintings DIR --vgg19 FILE
+    python scripts/measure.py MODEL --paintings DIR --vgg19 FILE          # a model of pictures from noise
 
 For each kind of statistics ("vgg19": the style layers of VGG-19; "vgg19-conv5_1": a deeper layer that no
 discriminator looks at; "filters": colours and edges at four scales, no network) the kernel distance to the real
-paintings of the photos as they are, of their paintings by the model, and between two halves of the real ones.
+paintings of the photos as they are, of their paintings by the model, and between two halves of the real ones. Of a
+model of pictures from noise: of 1,000 samples, at their size, with their diversity as a share of the real ones' and the
+median distance to the nearest real picture (root mean square at 32 x 32, of 255; mirrored ones count) beside that
+of the real pictures to one another.
 """
 
 from __future__ import annotations
@@ -13,15 +17,19 @@ import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
+from artgan.data.draws import centre_square
 from artgan.features import VGG19, load_vgg19
 from artgan.metrics import style
+from artgan.studies import spread
 
 # What the style distance is measured with, as layers of VGG-19; () is no network.
 KINDS = {"vgg19": style.STYLE_LAYERS, "vgg19-conv5_1": ("conv5_1",), "filters": ()}
@@ -30,7 +38,7 @@ KINDS = {"vgg19": style.STYLE_LAYERS, "vgg19-conv5_1": ("conv5_1",), "filters": 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a name of the registry or local-dir:PATH")
-    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, help="needed for a model that paints")
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--vgg19", type=Path, help="safetensors file; default: from the Hub, by timm")
     parser.add_argument("--limit", type=int, help="use only the first so many of each")
@@ -38,6 +46,16 @@ def main() -> None:
 
     model = artgan.load(options.model)
     vgg19 = load_vgg19([*style.STYLE_LAYERS, style.CONTENT_LAYER, "conv5_1"], options.vgg19)
+    if model.generator.task == "noise-to-image":
+        report = of_samples(model, vgg19, PictureFolder(options.paintings), options.limit)
+    elif options.photos is not None:
+        report = of_paintings(model, vgg19, options)
+    else:
+        parser.error("this model paints: give --photos")
+    print(json.dumps({"model": options.model, **report}, indent=2))
+
+
+def of_paintings(model: artgan.Model, vgg19: VGG19, options: argparse.Namespace) -> dict[str, Any]:
     photos, painted, content, colour = [], [], [], []
     for photo in tensors(options.photos, options.limit):
         painting = images.to_tensor(model.paint(photo))
@@ -47,14 +65,48 @@ def main() -> None:
         content.append(float(style.content_kept(a, b)))
         colour.append(style.colour_moved(photo, painting))
     real = [observe(vgg19, picture)[0] for picture in tensors(options.paintings, options.limit)]
-    report = {
-        "model": options.model,
+    return {
         "n": {"photos": len(photos), "paintings": len(real)},
         "style distance": {kind: distances(*(stack(s, kind) for s in (photos, painted, real))) for kind in KINDS},
         "content kept": round(sum(content) / len(content), 4),
         "colour moved": round(sum(colour) / len(colour), 2),
     }
-    print(json.dumps(report, indent=2))
+
+
+def of_samples(model: artgan.Model, vgg19: VGG19, pictures: PictureFolder, limit: int | None) -> dict[str, Any]:
+    samples = model.sample(limit or 1000)
+    made = [images.to_tensor(sample) for sample in samples]
+    count = min(limit or len(pictures), len(pictures))
+    real = [images.to_tensor(centre_square(pictures[i], samples[0].width)) for i in range(count)]
+    seen_made, seen_real = ([observe(vgg19, picture)[0] for picture in s] for s in (made, real))
+    distance = {}
+    for kind in KINDS:
+        x, y = stack(seen_made, kind), stack(seen_real, kind)
+        distance[kind] = distances(x, x, y)
+        del distance[kind]["photos"]
+    look = [torch.stack([small(picture) for picture in s]) for s in (made, real)]
+    mirrored = look[1].flip(3)
+    near = [torch.minimum(rms(x, look[1]), rms(x, mirrored)) for x in look]
+    near[1].fill_diagonal_(torch.inf)  # itself
+    return {
+        "n": {"samples": len(made), "paintings": len(real)},
+        "style distance": distance,
+        "diversity": round(spread(torch.stack(made)) / spread(torch.stack(real)), 3),
+        "nearest painting": {
+            name: round(float(rows.min(1).values.median()), 1)
+            for name, rows in zip(("samples", "paintings to one another"), near, strict=True)
+        },
+    }
+
+
+def small(picture: Tensor) -> Tensor:
+    """3 x 32 x 32 in 0 to 255."""
+    return (interpolate(picture[None], size=(32, 32), mode="bilinear", antialias=True)[0] + 1) * 127.5
+
+
+def rms(x: Tensor, y: Tensor) -> Tensor:
+    """N x M distances of pictures."""
+    return torch.cdist(x.flatten(1), y.flatten(1)) / x[0].numel() ** 0.5
 
 
 def tensors(folder: Path, limit: int | None) -> Iterable[Tensor]:

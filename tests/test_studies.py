@@ -13,7 +13,7 @@ from PIL import Image
 
 from artgan.errors import ConfigError
 from artgan.noise import Noise
-from artgan.studies import STUDIES, _spread, parse_vary
+from artgan.studies import STUDIES, parse_vary, spread
 
 SMALL = ["--steps", "2", "--set", "size=32", "--set", "width=2", "--set", "batch=4", "--set", "workers=0"]
 
@@ -54,7 +54,7 @@ def test_the_study_of_noise_is_the_projects() -> None:
 
 def test_the_spread_of_pictures_is_their_mean_distance() -> None:
     grey = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 0.0, 0.5)])
-    assert _spread(grey) == pytest.approx((1 + 1.5 + 0.5) / 3)
+    assert spread(grey) == pytest.approx((1 + 1.5 + 0.5) / 3)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from artgan import images
-from artgan.config import field_types
+from artgan.config import TEXTS, field_types
 from artgan.data import PictureSet, open_pictures
 from artgan.data.draws import centre_crops, to_pictures
 from artgan.errors import ArtganError, ConfigError
@@ -134,6 +134,8 @@ def _typed(text: str, kind: type, key: str) -> Any:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
         raise ConfigError(f"{key}={text}: must be true or false")
+    if kind == TEXTS:
+        return text
     try:
         return kind(text)
     except ValueError:
@@ -152,7 +154,7 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], size: int) -> dict[str, 
     reference, ours = standardise([look], look, filter_statistics(made))
     figures = {
         "style-distance-filters": kernel_distance(reference, ours),
-        "diversity": _spread(made) / max(_spread(real), 1e-12),
+        "diversity": spread(made) / max(spread(real), 1e-12),
     }
     path = run / "metrics.jsonl"
     lines = read_lines(path) if path.exists() else []
@@ -177,7 +179,7 @@ def _crops(pictures: PictureSet, size: int) -> Tensor:
     return to_pictures({"": centre_crops(pictures, count, size)}, torch.device("cpu"))[""]
 
 
-def _spread(pictures: Tensor) -> float:
+def spread(pictures: Tensor) -> float:
     """The mean root-mean-square distance of two pictures, seen at 32 x 32."""
     small = torch.nn.functional.interpolate(pictures, size=(32, 32), mode="bilinear", antialias=True).flatten(1)
     return float(torch.pdist(small).mean() / small.shape[1] ** 0.5)
