@@ -1,0 +1,37 @@
+"""Colours kept (Gatys, Bethge, Hertzmann and Shechtman, 2016, "Preserving color in neural artistic style transfer")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Luminance and two differences of colour (ITU-R BT.601's weights; YIQ, as in the paper).
+_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
+
+
+def with_colors_of(painting: Tensor, photo: Tensor) -> Tensor:
+    """The painting's luminance with the photo's colours; both 1 x 3 x H x W in [-1, 1], as is the result."""
+    to_yiq = _YIQ.to(painting)
+    luminance = torch.einsum("ij,njhw->nihw", to_yiq[:1], painting)
+    colors = torch.einsum("ij,njhw->nihw", to_yiq[1:], photo)
+    kept: Tensor = torch.einsum("ij,njhw->nihw", to_yiq.inverse(), torch.cat([luminance, colors], 1))
+    return kept.clamp(-1, 1)
+
+
+def match_colors(style: Tensor, photo: Tensor) -> Tensor:
+    """The style with mean and covariance of the photo's colours; 1 x 3 x H x W in [-1, 1] each, of any sizes.
+
+    By the symmetric square roots of the covariances (the paper's second way, image analogies'). Values beyond the
+    range are clamped, so that mean and covariance hold but nearly.
+    """
+    a, b = (picture.double().transpose(0, 1).flatten(1) for picture in (style, photo))
+    move = _root(torch.cov(b)) @ torch.linalg.pinv(_root(torch.cov(a)), hermitian=True)
+    moved: Tensor = move @ (a - a.mean(1, keepdim=True)) + b.mean(1, keepdim=True)
+    return moved.to(style.dtype).view(3, *style.shape[-2:]).unsqueeze(0).clamp(-1, 1)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of a positive semi-definite matrix."""
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.T
+    return root

@@ -1,0 +1,159 @@
+"""The options of style transfer, and the published recipes that they may start from. Free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from artgan.config import option
+
+STARTS = ("content", "noise")
+_FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+@dataclass(frozen=True)
+class GatysConfig:
+    """The network whose features the losses compare."""
+
+    network: str = option("vgg19.tv_in1k", "a convolutional network of timm, by name")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a published implementation sets; :class:`GatysOptions` may set each otherwise.
+
+    Attributes:
+        formula: how losses are normalised; see :mod:`artgan_gatys.losses`.
+        content_layers: whose features are to be the photo's.
+        style_layers: whose Gram matrices are to be the style's.
+        layer_weights: of the style layers; None: 1 / their number each.
+        content_weight: of the content loss.
+        style_weight: of the style loss.
+        tv_weight: of the squared differences between neighbouring pixels.
+        tv1_weight: of the absolute ones.
+        pooling: max or avg.
+        start: content or noise.
+        size: longer side that is worked at, in pixels.
+        iterations: at the largest scale.
+        scales: of the pyramid, None for as many as the size allows.
+    """
+
+    formula: str
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    style_layers: tuple[str, ...] = _FIVE
+    layer_weights: tuple[float, ...] | None = None
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 0.0
+    tv1_weight: float = 0.0
+    pooling: str = "max"
+    start: str = "content"
+    size: int = 512
+    iterations: int = 500
+    scales: int | None = 1
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers whose features are compared."""
+        content = self.content_layers if self.content_weight else ()
+        style = self.style_layers if self.style_weight else ()
+        return tuple(dict.fromkeys((*content, *style)))
+
+
+RECIPES = {
+    "artgan": Recipe("relative", style_weight=20.0, iterations=100, scales=None),
+    # The paper: alpha / beta of 1e-3, average pooling, from noise.
+    "gatys2016": Recipe("gatys2016", style_weight=1e3, pooling="avg", start="noise"),
+    # Its first author's PyTorch code: means instead of sums, each layer's weight divided by its channels squared.
+    "gatys-code": Recipe("mean", layer_weights=tuple(1e3 / n**2 for n in (64, 128, 256, 512, 512))),
+    # Johnson's neural-style: the Gram matrix divided by all its features.
+    "neural-style": Recipe(
+        "neural-style",
+        layer_weights=(1.0,) * 5,
+        content_weight=5.0,
+        style_weight=100.0,
+        tv_weight=1e-3,
+        start="noise",
+        iterations=1000,
+    ),
+    # A student project on VGG-16 (the model gatys.vgg16).
+    "student": Recipe("gatys2016", style_layers=_FIVE[:4], style_weight=1e4, start="noise"),
+}
+
+
+@dataclass(frozen=True)
+class GatysOptions:
+    """How a photo is painted. What is None is the recipe's."""
+
+    style: tuple[str, ...] = option(
+        (), "a picture, or a folder of one artist's, in whose style to paint; PATH:0.3 gives one of several a weight"
+    )
+    recipe: str = option(
+        "artgan",
+        "losses, layers and start as published: gatys2016, gatys-code, neural-style, student; or artgan's own",
+        choices=tuple(RECIPES),
+    )
+    size: int | None = option(
+        None, "longer side that is worked at, in pixels; the painting has the photo's size [default: 512]", least=16
+    )
+    iterations: int | None = option(None, "at the largest scale [default: the recipe's]", least=1)
+    scales: int | None = option(
+        None, "sizes worked at, each twice the one before [default: the recipe's; artgan: from 128 px up]", least=1
+    )
+    final_iterations: int = option(
+        10, "at the photo's full size after enlarging, where that fits in memory; 0 only enlarges", least=0
+    )
+    start: str | None = option(None, "content, noise or a picture's path [default: the recipe's]")
+    optimizer: str = option("lbfgs", "lbfgs or adam", choices=("lbfgs", "adam"))
+    lr: float = option(0.02, "Adam's learning rate", above=0)
+    content_weight: float | None = option(None, "0 makes a texture of the style alone", least=0)
+    style_weight: float | None = option(None, "of the style loss [default: the recipe's]", least=0)
+    tv_weight: float | None = option(None, "of squared differences between neighbours [default: the recipe's]", least=0)
+    tv1_weight: float | None = option(
+        None, "of absolute differences between neighbours [default: the recipe's]", least=0
+    )
+    content_layers: tuple[str, ...] = option((), "like relu4_2; conv4_2 is before the ReLU [default: the recipe's]")
+    style_layers: tuple[str, ...] = option((), "the same of the style, with equal weights [default: the recipe's]")
+    pooling: str | None = option(None, "max or avg [default: the recipe's]", choices=("max", "avg"))
+    style_scale: float = option(1.0, "size of the style beside the painting's", above=0, most=8)
+    color: str = option(
+        "style",
+        "whose colours: the style's; photo: the photo's are put back; match: the style is given the photo's before",
+        choices=("style", "photo", "match"),
+    )
+    mask: str | None = option(None, "a picture of the photo's size, whose colours name regions")
+    style_mask: tuple[str, ...] = option(
+        (), "one for each style picture: where in it a region's style is, in the same colours"
+    )
+    weights: str | None = option(None, "a safetensors file of the network's weights [default: from the Hub, by timm]")
+    seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
+    preview: str | None = option(None, "a picture that is written anew now and then while it works")
+    preview_every: int = option(10, "iterations between previews", least=1)
+    resume: bool = option(False, "go on where the same work was interrupted")
+
+    def __post_init__(self) -> None:
+        for name in ("content_layers", "style_layers"):  # one text may hold several
+            layers = (part.strip() for text in getattr(self, name) for part in text.split(",") if part.strip())
+            object.__setattr__(self, name, tuple(dict.fromkeys(layers)))
+        if bool(self.style_mask) != (self.mask is not None):
+            raise ValueError("mask and style_mask go together: regions of the photo, and of each style picture")
+
+    def resolved(self) -> Recipe:
+        """The recipe with what the options set otherwise.
+
+        Raises:
+            ValueError: no loss is left to follow.
+        """
+        recipe = RECIPES[self.recipe]
+        own: dict[str, Any] = {
+            field.name: value
+            for field in dataclasses.fields(Recipe)
+            if (value := getattr(self, field.name, None)) not in (None, ())
+        }
+        if "style_layers" in own and own["style_layers"] != recipe.style_layers:
+            own["layer_weights"] = None
+        recipe = dataclasses.replace(recipe, **own)
+        if recipe.content_weight == recipe.style_weight == 0:
+            raise ValueError("content_weight and style_weight are both 0: nothing is left to paint by")
+        return recipe

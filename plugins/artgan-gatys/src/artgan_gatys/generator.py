@@ -1,0 +1,88 @@
+"""A generator that makes a painting by changing it until its features are the photo's and its style the style's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from artgan.errors import ConfigError
+from artgan.interfaces import Generator, Interrupted
+from artgan_gatys.config import GatysConfig, GatysOptions, Recipe
+from artgan_gatys.networks import FeatureNetwork, build_network
+from artgan_gatys.styles import find_styles, read_mask
+from artgan_gatys.synthesis import Synthesis
+
+
+class GatysGenerator(Generator):
+    """Gatys, Ecker and Bethge, 2016 (CVPR, "Image style transfer using convolutional neural networks").
+
+    It has no weights of its own: those of its feature network are fetched by timm, or read from a file, when it
+    paints.
+    """
+
+    minimum_size = 32  # the recipes' deepest layer has a position every 16 pixels, and a Gram matrix needs two of them
+
+    def __init__(self, config: GatysConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("place", torch.empty(0), persistent=False)  # knows the device
+        self._networks: dict[tuple[Any, ...], FeatureNetwork] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """There is no painting without options.
+
+        Raises:
+            TypeError: always; use :meth:`generate`.
+        """
+        raise TypeError("style transfer needs a style: use generate(), or paint() of the loaded model")
+
+    @torch.inference_mode(False)  # it needs gradients, whatever the caller does
+    def generate(self, x: Tensor, **options: Any) -> Tensor:
+        """N x 3 x H x W photos in [-1, 1] to their paintings, one after the other, in float32.
+
+        Args:
+            x: photos.
+            options: fields of :class:`artgan_gatys.config.GatysOptions`.
+
+        Raises:
+            ConfigError: options that do not go together, a layer that the network does not have, a style that is too
+                small for the layers.
+            PictureError: a style or a mask cannot be read; a photo is too small for the layers, too large for the
+                memory, or of another size than its mask.
+            WeightsError: the network's weights cannot be had.
+            Interrupted: by Ctrl-C; it holds the paintings so far.
+        """
+        given = GatysOptions(**options)
+        try:
+            recipe = given.resolved()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        styles = find_styles(given.style, given.style_mask) if recipe.style_weight else []
+        size = (x.shape[3], x.shape[2])
+        regions = read_mask(given.mask, size, "the photo") if given.mask is not None and styles else {}
+        network = self._network(recipe, given.weights).to(x.device)
+        paintings: list[Tensor] = []
+        for photo in torch.split(x.float(), 1):
+            synthesis = Synthesis(network, self.config.network, photo, given, recipe, styles, regions)
+            try:
+                paintings.append(synthesis.run())
+            except Interrupted as stop:
+                raise Interrupted(torch.cat([*paintings, stop.made]).to(x.dtype)) from None
+        return torch.cat(paintings).to(x.dtype)
+
+    def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:
+        """The feature network for a recipe; the last one is kept."""
+        key = (recipe.layers, recipe.pooling, weights)
+        if key not in self._networks:
+            self._networks.clear()
+            self._networks[key] = build_network(
+                self.config.network, recipe.layers, pooling=recipe.pooling, weights=weights
+            )
+        return self._networks[key]
+
+
+def build_generator(config: GatysConfig) -> GatysGenerator:
+    """A generator; nothing is loaded yet."""
+    return GatysGenerator(config)

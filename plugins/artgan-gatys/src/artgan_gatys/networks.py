@@ -1,0 +1,211 @@
+"""Features of any convolutional network of timm, by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vgg import VGG
+from torch import Size, Tensor, nn
+from torch.func import functional_call
+
+from artgan.errors import ConfigError, WeightsError
+from artgan.hub import explain
+
+
+class FeatureNetwork(nn.Module):
+    """A frozen network that gives the features of some of its layers, and runs no further than the last of them.
+
+    Args:
+        network: takes N x 3 x H x W pictures, normalised by ``mean`` and ``std`` of the range 0 to 1.
+        layers: names of the layers to the modules of ``network`` whose outputs they are.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, layers: Mapping[str, nn.Module], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.layers = dict(layers)
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures N x 3 x H x W in [-1, 1] to the N x C x h x w features of the wanted layers."""
+        features: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[..., None]:
+            def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+                features[name] = output
+                if len(features) == len(set(wanted)):
+                    raise _Done
+
+            return hook
+
+        hooks = [self.layers[name].register_forward_hook(keep(name)) for name in dict.fromkeys(wanted)]
+        try:
+            self.network(((pictures + 1) / 2 - self.mean) / self.std)
+        except _Done:
+            pass
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return features
+
+
+class _Done(Exception):
+    """All features are there."""
+
+
+def build_network(
+    name: str, wanted: Sequence[str], *, pooling: str = "max", weights: str | Path | None = None
+) -> FeatureNetwork:
+    """A network of timm with ImageNet weights, as far as the wanted layers need it.
+
+    VGG's layers have their usual names: ``conv4_2`` is the second convolution of the fourth block, ``relu4_2`` the
+    rectifier after it, ``pool4`` the pooling at the block's end. Those of other networks are named as their modules
+    are: ``layer2.0.act1``.
+
+    Args:
+        name: as timm has it.
+        wanted: names of layers.
+        pooling: ``"max"``, or ``"avg"`` to replace maxima by means, as Gatys et al. suggest.
+        weights: a safetensors file with timm's key names; it need not hold what comes after the wanted layers. By
+            default timm fetches the weights from the Hub.
+
+    Raises:
+        ConfigError: timm has no such network, or the network no such layer.
+        WeightsError: the file cannot be read, lacks a layer or is another network's; or no Hub can be reached.
+    """
+    if ":" in name:  # to timm a place to load code and weights from; a model's card must not choose it
+        raise ConfigError(f"network {name!r}: must be the name of one of timm's networks")
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, pretrained=False)
+    except Exception as error:  # whatever timm raises for a name or a network
+        raise ConfigError(f"network {name!r}: timm cannot build it ({_line(error)})") from None
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010  # it would overwrite the features before it
+        for key, child in module.named_children():
+            if pooling == "avg" and isinstance(child, nn.MaxPool2d):
+                setattr(module, key, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
+    paths = _paths(network)
+    unknown = [layer for layer in wanted if layer not in paths]
+    if unknown:
+        raise ConfigError(f"{name} has no layer {unknown[0]!r}; it has {', '.join(paths)}")
+    layers = {layer: network.get_submodule(path) for layer, path in paths.items()}
+    trained: Any = network.pretrained_cfg  # nn.Module's attributes are tensors to a type checker
+    made = FeatureNetwork(network, layers, trained["mean"], trained["std"])
+    _fill(made, wanted, _state(name, weights), str(weights or name))
+    return made.requires_grad_(False).eval()
+
+
+@torch.enable_grad()
+def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: int) -> tuple[dict[str, Size], int, int]:
+    """What a picture of that size would give; nothing is computed.
+
+    Returns:
+        The shape of each wanted layer's features; the bytes, in float32, of all that a gradient needs kept, and of the
+        largest tensor of it.
+
+    Raises:
+        ConfigError: the picture is too small for the layers.
+    """
+    state = {key: value.to("meta") for key, value in network.state_dict(keep_vars=True).items()}
+    state |= {"mean": network.mean.to("meta"), "std": network.std.to("meta")}
+    weights = {value.untyped_storage()._cdata for value in state.values()}
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    picture = torch.empty(1, 3, height, width, device="meta", requires_grad=True)
+    features: dict[str, Tensor] = {}
+    with suppress(RuntimeError), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        features = functional_call(network, state, (picture, wanted))
+    small = [layer for layer, found in features.items() if min(found.shape[2:]) < 2]
+    missing = next(iter(small or (() if features else wanted[-1:])), None)
+    if missing is not None:
+        raise ConfigError(f"{width} x {height} pixels are too few for the layer {missing}")
+    return {layer: found.shape for layer, found in features.items()}, sum(kept.values()), max(kept.values())
+
+
+def _paths(network: nn.Module) -> dict[str, str]:
+    """The names of a network's layers, and where its modules are."""
+    if not isinstance(network, VGG):
+        leaves = {name: name for name, module in network.named_modules() if name and not list(module.children())}
+        blocks = {name: name for name, module in network.named_modules() if name and name not in leaves}
+        return leaves | blocks
+    paths, block, number = {}, 1, 0
+    for index, module in enumerate(network.features):
+        kind = next(kind for cls, kind in _VGG.items() if isinstance(module, cls))
+        number += kind == "conv"
+        paths[f"pool{block}" if kind == "pool" else f"{kind}{block}_{number}"] = f"features.{index}"
+        if kind == "pool":
+            block, number = block + 1, 0
+    return paths
+
+
+_VGG = {nn.Conv2d: "conv", nn.BatchNorm2d: "norm", nn.ReLU: "relu", nn.MaxPool2d: "pool", nn.AvgPool2d: "pool"}
+
+
+def _state(name: str, weights: str | Path | None) -> dict[str, Tensor]:
+    if weights is None:
+        try:
+            return timm.create_model(name, pretrained=True).state_dict()
+        except Exception as error:  # whatever the Hub client, its transport or the system raises
+            raise WeightsError(
+                f"the weights of {name}: {explain(error)}; or give model.safetensors of timm/{name}: weights=FILE"
+            ) from error
+    try:
+        return load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{weights}: cannot be read as safetensors ({_line(error)})") from None
+
+
+def _fill(network: FeatureNetwork, wanted: Sequence[str], state: Mapping[str, Tensor], where: str) -> None:
+    """Give weights to the modules that the wanted layers need; the others are emptied."""
+    used: set[nn.Module] = set()
+    hooks = [m.register_forward_pre_hook(lambda module, inputs: used.add(module)) for m in network.network.modules()]
+    with torch.device("meta"):
+        functional_call(
+            network, {k: getattr(network, k).to("meta") for k in ("mean", "std")}, (torch.empty(1, 3, 224, 224), wanted)
+        )
+    for hook in hooks:
+        hook.remove()
+    for path, module in network.network.named_modules():
+        own = {**module._parameters, **module._buffers}
+        for key, tensor in own.items():
+            if tensor is None:
+                continue
+            name = f"{path}.{key}" if path else key
+            found = state.get(name) if module in used else torch.empty(0)
+            if found is None:
+                raise WeightsError(f"{where}: lacks {name}; are these the weights of another network?")
+            if module in used and found.shape != tensor.shape:
+                raise WeightsError(
+                    f"{where}: {name} has the shape {tuple(found.shape)}, not {tuple(tensor.shape)}: "
+                    "these are another network's weights"
+                )
+            value = found.float() if found.is_floating_point() else found
+            if key in module._parameters:
+                module._parameters[key] = nn.Parameter(value, requires_grad=False)
+            else:
+                module._buffers[key] = value
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,193 @@
+"""Optimisers of one tensor that evaluate each point once and never accept one that is not finite."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+Evaluate = Callable[[Tensor], tuple[float, Tensor]]
+"""A point to the loss there and its gradient."""
+
+_log = logging.getLogger(__name__)
+
+
+class Optimizer(ABC):
+    """Goes from a point to better ones.
+
+    Attributes:
+        point: where it is.
+        loss: there.
+        evaluations: how many there were.
+        stuck: whether no step leads further down.
+    """
+
+    def __init__(self, evaluate: Evaluate, point: Tensor) -> None:
+        self.evaluate = evaluate
+        self.point = point.detach().clone()
+        self.evaluations = 0
+        self.stuck = False
+        self.loss, self.gradient = self._at(self.point)
+        if not math.isfinite(self.loss):
+            raise FloatingPointError("the loss is not finite at the start")
+
+    @abstractmethod
+    def step(self) -> None:
+        """One iteration."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """What, with the point, is needed to go on."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+
+    def _at(self, point: Tensor) -> tuple[float, Tensor]:
+        self.evaluations += 1
+        loss, gradient = self.evaluate(point)
+        return (loss if gradient.isfinite().all() else math.nan), gradient
+
+
+class LBFGS(Optimizer):
+    """Limited-memory BFGS (Liu and Nocedal, 1989): one evaluation an iteration where the first try is good.
+
+    The step is the whole quasi-Newton step; where it does not lower the loss enough (Armijo's condition) or leads to
+    a loss that is not finite, a shorter one is tried.
+
+    Args:
+        evaluate: a point to loss and gradient.
+        point: where to begin.
+        history: how many pairs of steps and changes of the gradient are remembered.
+    """
+
+    _ENOUGH = 1e-4  # Armijo's share of what the gradient promises
+    _TRIES = 12
+
+    def __init__(self, evaluate: Evaluate, point: Tensor, *, history: int = 20) -> None:
+        super().__init__(evaluate, point)
+        self.history = history
+        self.steps: list[Tensor] = []
+        self.changes: list[Tensor] = []
+        self.reach = 0.0  # how long a step to try while there is no history; 0: not known
+
+    def step(self) -> None:
+        """One iteration; without a way down even along the gradient, the optimiser is stuck."""
+        if not self.gradient.any():
+            self.stuck = True
+            return
+        direction = self._direction()
+        slope = _dot(self.gradient, direction)
+        if self.steps and not slope < 0:
+            self._forget()
+            direction = -self.gradient
+            slope = _dot(self.gradient, direction)
+        # Without a history nothing is known of the scale. Where the slope grows steeper on the way down, none comes up.
+        length = 1.0 if self.steps else self.reach or min(1.0, 1.0 / float(self.gradient.abs().sum()))
+        for _ in range(self._TRIES):
+            point = self.point + length * direction
+            loss, gradient = self._at(point)
+            if math.isfinite(loss) and loss <= self.loss + self._ENOUGH * length * slope:
+                self._accept(point, loss, gradient, length * direction)
+                self.reach = 2 * length
+                return
+            if math.isfinite(loss):  # the minimum of the parabola through what is known, within reason
+                best = -slope * length**2 / (2 * (loss - self.loss - slope * length))
+                length = min(max(best, 0.1 * length), 0.5 * length)
+            else:
+                _log.warning("the loss was not finite; back to the last good picture, with a smaller step")
+                length *= 0.1
+        self.stuck = not self.steps
+        self._forget()
+
+    def _direction(self) -> Tensor:
+        """Minus the inverse Hessian's estimate times the gradient (Nocedal and Wright, algorithm 7.4)."""
+        direction = -self.gradient
+        weights = []
+        pairs = [(s, y, 1 / _dot(s, y)) for s, y in zip(self.steps, self.changes, strict=True)]
+        for s, y, rho in reversed(pairs):
+            weights.append(rho * _dot(s, direction))
+            direction = direction - weights[-1] * y
+        if pairs:
+            s, y, rho = pairs[-1]
+            direction = direction / (rho * _dot(y, y))
+        for (s, y, rho), weight in zip(pairs, reversed(weights), strict=True):
+            direction = direction + (weight - rho * _dot(y, direction)) * s
+        return direction
+
+    def _accept(self, point: Tensor, loss: float, gradient: Tensor, step: Tensor) -> None:
+        change = gradient - self.gradient
+        if _dot(step, change) > 1e-10:  # else the estimate would not stay positive definite
+            self.steps = [*self.steps, step][-self.history :]
+            self.changes = [*self.changes, change][-self.history :]
+        self.point, self.loss, self.gradient = point, loss, gradient
+
+    def _forget(self) -> None:
+        self.steps, self.changes, self.reach = [], [], 0.0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The history."""
+        state = {"reach": torch.tensor(self.reach, dtype=torch.float64)}
+        state |= {f"step{i}": s for i, s in enumerate(self.steps)}
+        return state | {f"change{i}": y for i, y in enumerate(self.changes)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.reach = float(state["reach"])
+        count = len(state) // 2
+        self.steps = [state[f"step{i}"] for i in range(count)]
+        self.changes = [state[f"change{i}"] for i in range(count)]
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015); :attr:`point` is the best that it has been to.
+
+    A loss that is not finite takes it back there, with half the rate and without momentum.
+    """
+
+    _BETAS = 0.9, 0.999
+
+    def __init__(self, evaluate: Evaluate, point: Tensor, *, lr: float) -> None:
+        super().__init__(evaluate, point)
+        self.lr = lr
+        self._start_at(self.point, self.gradient)
+
+    def _start_at(self, point: Tensor, gradient: Tensor) -> None:
+        self.here, self.slope = point, gradient
+        self.mean, self.square = torch.zeros_like(point), torch.zeros_like(point)
+        self.count = 0
+
+    def step(self) -> None:
+        """One iteration."""
+        one, two = self._BETAS
+        count = self.count + 1
+        mean = self.mean.lerp(self.slope, 1 - one)
+        square = self.square.lerp(self.slope.square(), 1 - two)
+        step = mean / (1 - one**count) / ((square / (1 - two**count)).sqrt() + 1e-8)
+        here = self.here - self.lr * step
+        loss, slope = self._at(here)  # Ctrl-C comes here: nothing may have changed before
+        self.here, self.slope, self.mean, self.square, self.count = here, slope, mean, square, count
+        if not math.isfinite(loss):
+            _log.warning("the loss was not finite; back to the best picture so far, with a smaller step")
+            self.lr /= 2
+            self._start_at(self.point, self.gradient)
+        elif loss < self.loss:
+            self.point, self.loss, self.gradient = self.here, loss, self.slope
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where it is, its moments, and the rate."""
+        numbers = torch.tensor([self.count, self.lr], dtype=torch.float64)
+        return {"here": self.here, "slope": self.slope, "mean": self.mean, "square": self.square, "numbers": numbers}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.here, self.slope, self.mean, self.square = (state[k] for k in ("here", "slope", "mean", "square"))
+        self.count, self.lr = int(state["numbers"][0]), float(state["numbers"][1])
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum()) if a.dtype is torch.float64 else float(torch.dot(a.flatten(), b.flatten()))
