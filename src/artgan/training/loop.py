@@ -105,6 +105,8 @@ def train(
     try:
         session.journal.begin(done)
         session.journal.append("sessions", session_line(plugin, options, accelerator, done, steps))
+        if main and done == 0:  # what there was before any training
+            session.draw_samples(fixed, _sheet(out, 0))
         with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
                 session.step(step, batches)
@@ -119,7 +121,7 @@ def train(
                 if step % _INSPECT_EVERY == 0:
                     session.inspect(step, fixed)
                 if main and (step % options.sample_every == 0 or step == steps):
-                    session.draw_samples(fixed, out / "samples" / f"step-{step:08d}.jpg")
+                    session.draw_samples(fixed, _sheet(out, step))
                 if main and scores.metrics and (step % options.metrics_every == 0 or step == steps):
                     session.take_scores(step, scores)
                 if saving:
@@ -169,6 +171,10 @@ def _explained(error: RuntimeError) -> str | None:
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
     return None
+
+
+def _sheet(out: Path, step: int) -> Path:
+    return out / "samples" / f"step-{step:08d}.jpg"
 
 
 def _save_models(out: Path, plugin: Plugin, config: Any, ema: EMA, step: int) -> None:
