@@ -40,6 +40,7 @@ class Generator(nn.Module, ABC):
             Meaningless for noise.
         minimum_size: the least height and width, in pixels, that the network accepts.
         noise_size: length Z of a noise vector; 0 where pictures go in.
+        one_at_a_time: whether it gains nothing from several pictures in one call; then callers give it one.
         memory_per_pixel: bytes of working memory that a pixel takes in float32, roughly; 0 if not known. Callers
             refuse a picture that would not fit, where the system would kill the process.
     """
@@ -48,6 +49,7 @@ class Generator(nn.Module, ABC):
     stride: int = 1
     minimum_size: int = 1
     noise_size: int = 0
+    one_at_a_time: bool = False
     memory_per_pixel: int = 0
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:

@@ -45,7 +45,7 @@ def state() -> dict[str, Tensor]:
 def picture(*size: int, seed: int) -> Tensor:
     """1 x 3 x H x W, smooth enough to be one, rounded as a file keeps it."""
     source = torch.Generator().manual_seed(seed)
-    rough = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=source)
+    rough = torch.rand(1, 3, max(1, size[0] // 4), max(1, size[1] // 4), generator=source)
     smooth = torch.nn.functional.interpolate(rough, size, mode="bilinear") + 0.2 * torch.rand(
         1, 3, *size, generator=source
     )
@@ -60,7 +60,10 @@ def save(path: Path, pixels: Tensor) -> str:
 def objective(
     weights: Path, photo: Tensor, styles: Sequence[str], regions: dict[int, Tensor] | None = None, **options: object
 ) -> Objective:
-    """What painting minimises at the photo's own size, in the photo's precision."""
+    """What painting minimises at the photo's own size, in the photo's precision.
+
+    Beside photos as small as here, styles whose shorter side has 64 pixels, the least that there is, are not resized.
+    """
     given = GatysOptions(style=tuple(styles), **options)  # type: ignore[arg-type]
     recipe = given.resolved()
     wanted = (*recipe.content_layers, *recipe.style_layers)
@@ -176,7 +179,7 @@ def test_every_recipe_is_compared() -> None:
 def test_a_recipes_losses_and_gradient_are_those_of_the_published_formulas(
     tmp_path: Path, weights: Path, state: dict[str, Tensor], recipe: str, dtype: torch.dtype, within: float
 ) -> None:
-    photo, style = picture(*SIZE, seed=1).to(dtype), picture(48, 40, seed=2).to(dtype)
+    photo, style = picture(*SIZE, seed=1).to(dtype), picture(64, 80, seed=2).to(dtype)
     painting = picture(*SIZE, seed=3).to(dtype).requires_grad_()
     ours = objective(weights, photo, [save(tmp_path / "style.png", style)], recipe=recipe)(painting)
     theirs = Losses(*published(state, recipe, painting, photo, style))
@@ -192,12 +195,24 @@ def test_a_recipes_losses_and_gradient_are_those_of_the_published_formulas(
     assert difference(*gradients) <= within
 
 
-def test_weights_of_layers_that_are_set_anew_are_equal(tmp_path: Path, weights: Path, state: dict[str, Tensor]) -> None:
-    photo, style, painting = (picture(*SIZE, seed=seed).double() for seed in (1, 2, 3))
+@pytest.mark.parametrize(
+    ("recipe", "each"),
+    [
+        ("artgan", (1 / 3,) * 3),
+        ("gatys-code", (1000 / 64**2, 1000 / 128**2, 1000 / 256**2)),
+        ("neural-style", (1,) * 3),
+    ],
+)
+def test_a_recipes_rule_weighs_other_layers_too(
+    tmp_path: Path, weights: Path, state: dict[str, Tensor], recipe: str, each: tuple[float, ...]
+) -> None:
+    photo, style, painting = (picture(*size, seed=i).double() for i, size in enumerate((SIZE, (64, 64), SIZE)))
     path = save(tmp_path / "style.png", style)
-    ours = objective(weights, photo, [path], recipe="gatys-code", style_layers=SMALL, content_layers=("conv3_1",))
+    ours = objective(weights, photo, [path], recipe=recipe, style_layers=SMALL, content_layers=("conv3_1",))
     f, s = (plain_vgg.features(state, "vgg19", x, SMALL) for x in (painting, style))
-    wanted = sum(code_style(f[layer], s[layer]) for layer in SMALL) / 3
+    _, style_loss, *_ = PUBLISHED[recipe]
+    factor = {"artgan": 20, "gatys-code": 1, "neural-style": 100}[recipe]
+    wanted = sum(factor * w * style_loss(f[layer], s[layer]) for layer, w in zip(SMALL, each, strict=True))
     assert difference(ours(painting).style, wanted) <= 1e-12
 
 
@@ -258,29 +273,88 @@ def test_what_is_equal_has_no_distance_and_black_no_infinite_one(formula: str) -
 # ---- styles of another size, several of them, regions
 
 
-def test_a_style_picture_is_resized_to_the_paintings_longer_side(
-    tmp_path: Path, weights: Path, state: dict[str, Tensor]
-) -> None:
-    photo = picture(*SIZE, seed=1).double()
-    style = picture(64, 96, seed=2).double()
-    options = {"style_layers": SMALL, "content_layers": ("conv3_1",)}
-    path = save(tmp_path / "style.png", style)
-    for scale, size in ((1.0, (32, 48)), (1.5, (48, 72)), (2.0, (64, 96))):
-        targets = objective(weights, photo, [path], style_scale=scale, **options).style
-        resized = torch.nn.functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(-1, 1)
-        for layer, features in plain_vgg.features(state, "vgg19", resized, SMALL).items():
-            wanted = unnormalised_gram(features) / channels_and_positions(features)[1]
-            assert difference(targets[layer][0].gram, wanted) <= 1e-12
-
-
 def grams(state: dict[str, Tensor], pixels: Tensor) -> dict[str, Tensor]:
     found = plain_vgg.features(state, "vgg19", pixels, SMALL)
     return {layer: unnormalised_gram(f) / channels_and_positions(f)[1] for layer, f in found.items()}
 
 
+@pytest.mark.parametrize(
+    ("own", "scale", "size"),
+    [
+        ((160, 240), 1.0, (80, 120)),
+        ((160, 240), 1.5, (120, 180)),
+        ((80, 100), 1.0, (96, 120)),  # enlarged
+        ((160, 240), 0.5, (64, 96)),  # to 60 it would be narrow
+        ((120, 60), 0.5, (128, 64)),
+        ((2, 8), 1.0, (64, 256)),
+    ],
+)
+def test_a_style_is_resized_to_the_paintings_longer_side_but_never_narrow(
+    tmp_path: Path,
+    weights: Path,
+    state: dict[str, Tensor],
+    own: tuple[int, int],
+    scale: float,
+    size: tuple[int, int],
+) -> None:
+    photo, style = picture(80, 120, seed=1).double(), picture(*own, seed=2).double()
+    check_resized(tmp_path, weights, state, photo, style, size, style_scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("own", "size"),
+    [
+        ((64, 80), (80, 100)),  # to the size that is worked at
+        ((88, 110), (88, 110)),  # not at all
+        ((120, 150), (96, 120)),  # made smaller, as ever
+    ],
+)
+def test_in_the_last_pass_a_style_is_not_enlarged_beyond_its_own_size_or_the_size_worked_at(
+    tmp_path: Path, weights: Path, state: dict[str, Tensor], own: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """The photo has 120 pixels, 100 are worked at."""
+    photo, style = picture(80, 120, seed=1).double(), picture(*own, seed=2).double()
+    check_resized(tmp_path, weights, state, photo, style, size, size=100)
+
+
+def check_resized(
+    tmp_path: Path,
+    weights: Path,
+    state: dict[str, Tensor],
+    photo: Tensor,
+    style: Tensor,
+    expected: tuple[int, int],
+    **options: object,
+) -> None:
+    layers = ("relu1_1", "relu2_1")
+    path = save(tmp_path / "style.png", style)
+    targets = objective(weights, photo, [path], style_layers=layers, content_layers=layers[1:], **options).style
+    resized = torch.nn.functional.interpolate(style, expected, mode="bicubic", antialias=True).clamp(-1, 1)
+    wanted = grams(state, resized if expected != style.shape[-2:] else style)
+    for layer in layers:
+        assert difference(targets[layer][0].gram, wanted[layer]) <= 1e-12
+
+
+def test_to_keep_the_photos_colours_luminances_are_compared(
+    tmp_path: Path, weights: Path, state: dict[str, Tensor]
+) -> None:
+    """The photo's, and the style's moved to its mean and deviation (equation 10 of "Preserving color")."""
+    photo, style = (0.4 * picture(*SIZE, seed=1) + 0.2).double(), picture(64, 80, seed=2).double()
+    path = save(tmp_path / "style.png", style)
+    ours = objective(weights, photo, [path], color="photo", style_layers=SMALL, content_layers=("conv3_1",))
+    weighted = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)
+    a, b = ((x * weighted).sum(1, keepdim=True) for x in (style, photo))
+    moved = (a - a.mean()) / a.std(correction=0) * b.std(correction=0) + b.mean()
+    assert moved.abs().max() < 1
+    content = plain_vgg.features(state, "vgg19", b.expand(-1, 3, -1, -1), ["conv3_1"])["conv3_1"]
+    assert difference(ours.content["conv3_1"], content) <= 1e-12
+    for layer, wanted in grams(state, moved.expand(-1, 3, -1, -1)).items():
+        assert difference(ours.style[layer][0].gram, wanted) <= 1e-3  # but for counts less one
+
+
 def test_two_styles_are_blended_by_their_weights(tmp_path: Path, weights: Path, state: dict[str, Tensor]) -> None:
     photo = picture(*SIZE, seed=1).double()
-    one, other = picture(48, 48, seed=2).double(), picture(40, 48, seed=3).double()
+    one, other = picture(64, 64, seed=2).double(), picture(64, 80, seed=3).double()
     paths = [save(tmp_path / "one.png", one), save(tmp_path / "other.png", other)]
     options = {"style_layers": SMALL, "content_layers": ("conv3_1",)}
     a, b = grams(state, one), grams(state, other)
@@ -292,10 +366,10 @@ def test_two_styles_are_blended_by_their_weights(tmp_path: Path, weights: Path, 
 def test_a_folder_of_styles_is_the_mean_of_its_grams(tmp_path: Path, weights: Path, state: dict[str, Tensor]) -> None:
     photo = picture(*SIZE, seed=1).double()
     (tmp_path / "artist" / "late").mkdir(parents=True)
-    pictures = [picture(48, 32 + 8 * i, seed=i).double() for i in range(3)]
+    pictures = [picture(64, 64 + 8 * i, seed=i).double() for i in range(3)]
     for name, pixels in zip(("a.png", "b.png", "late/c.png"), pictures, strict=True):
         save(tmp_path / "artist" / name, pixels)
-    single = picture(48, 48, seed=9).double()
+    single = picture(64, 64, seed=9).double()
     styles = [f"{tmp_path / 'artist'}:0.5", save(tmp_path / "single.png", single)]
     targets = objective(weights, photo, styles, style_layers=SMALL, content_layers=("conv3_1",)).style
     all_grams, alone = [grams(state, pixels) for pixels in pictures], grams(state, single)
@@ -325,11 +399,11 @@ def test_regions_are_each_painted_in_the_style_of_their_colour(
 ) -> None:
     """Against a plain loop: guides by means of blocks, Grams of the guided features, weighted by area."""
     photo, painting = (picture(*SIZE, seed=seed).double() for seed in (1, 3))
-    style = picture(48, 40, seed=2).double()
+    style = picture(80, 64, seed=2).double()
     mask = -torch.ones(1, 3, *SIZE)
     mask[..., 20:] = 1  # no multiple of 8: guides have edges between 0 and 1
-    style_mask = -torch.ones(1, 3, 48, 40)
-    style_mask[:, :, 22:] = 1
+    style_mask = -torch.ones(1, 3, 80, 64)
+    style_mask[:, :, 38:] = 1
     paths = [save(tmp_path / f"{name}.png", x) for name, x in (("s", style), ("m", mask), ("sm", style_mask))]
     options = {"style_layers": SMALL, "content_layers": ("conv3_1",), "recipe": "gatys2016"}
     regions = read_mask(paths[1], (48, 32), "the photo")

@@ -15,7 +15,7 @@ from artgan_gatys.networks import FeatureNetwork, build_network, trace
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from artgan.errors import ConfigError, WeightsError
+from artgan.errors import ConfigError, PictureError, WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_a_trace_tells_the_shapes_and_the_bytes_that_a_gradient_keeps(
 )
 def test_too_small_a_picture_is_told(folder: Path, size: tuple[int, int], layer: str) -> None:
     network = build_network("vgg19", [layer], weights=folder / "vgg19-conv3_1.safetensors")
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(PictureError) as refused:
         trace(network, [layer], *size)
     assert str(refused.value) == f"{size[1]} x {size[0]} pixels are too few for the layer {layer}"
 
@@ -185,7 +185,22 @@ def test_the_smallest_picture_that_a_trace_lets_through_has_features(folder: Pat
     assert network(pictures(8, 8), ["conv3_1"])["conv3_1"].shape == (1, 256, 2, 2)
 
 
+def test_a_layer_without_positions_is_told(folder: Path) -> None:
+    network = build_network("resnet18", ["layer1", "fc"], weights=folder / "resnet18.safetensors")
+    with pytest.raises(ConfigError) as refused:
+        trace(network, ["layer1", "fc"], 64, 64)
+    assert str(refused.value) == "the layer fc has no positions; take one before it"
+
+
 # ---- what cannot be built
+
+
+@pytest.mark.parametrize("name", ["hf-hub:someone/monet-net", "local-dir:folder", ":"])
+def test_a_network_from_elsewhere_than_timm_is_told(name: str) -> None:
+    """timm would take code and weights from there."""
+    with pytest.raises(ConfigError) as refused:
+        build_network(name, ["conv1_1"])
+    assert str(refused.value) == f"network {name!r}: must be the name of one of timm's networks"
 
 
 def test_an_unknown_network_is_told() -> None:

@@ -131,6 +131,17 @@ def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley_from_afar() -> None:
     assert torch.allclose(optimizer.point, torch.ones(4, dtype=torch.float64), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_lbfgs_learns_the_curvature_of_a_loss_of_any_size(scale: float) -> None:
+    """The least and the largest of the published formulas are as far apart."""
+    function, start = SMOOTH["a painting"]
+    once, scaled = (LBFGS(evaluated(lambda x, k=k: k * function(x)), start) for k in (1.0, scale))
+    path(once, 40)
+    path(scaled, 40)
+    assert scaled.steps
+    assert scaled.loss / scale < 1.5 * once.loss < 0.1 * float(function(start))
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     dimensions=st.integers(1, 8),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,11 +21,14 @@ from artgan_gatys import synthesis
 from artgan_gatys.config import GatysConfig
 from artgan_gatys.generator import GatysGenerator, build_generator
 from artgan_gatys.losses import Losses, Objective
+from artgan_gatys.networks import FeatureNetwork
 from artgan_gatys.optimizers import Optimizer
+from artgan_gatys.styles import Style
 from artgan_gatys.synthesis import Synthesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
@@ -31,6 +36,7 @@ from torch.nn import functional
 from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError
 from artgan.interfaces import Interrupted
+from artgan.painting import paint_files, plan
 
 LAYERS: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -41,16 +47,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the five layers of the recipes."""
+    return plain_vgg.write(tmp_path_factory.mktemp("vgg") / "vgg19.safetensors", "vgg19", "conv5_1")
+
+
+@pytest.fixture(scope="module")
 def generator() -> GatysGenerator:
     """Keeps its network from one test to the next."""
     return build_generator(GatysConfig())
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where states are kept."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 Paint = Callable[..., Tensor]
@@ -145,6 +150,20 @@ def test_a_photo_that_is_smaller_is_worked_at_as_it_is(paint: Paint, worked: lis
     assert worked == [(24, 20)] * 3
 
 
+def test_scales_so_coarse_that_the_layers_see_nothing_are_left_out(
+    paint: Paint, worked: list[tuple[int, int]], five: Path
+) -> None:
+    """Four pixels are the least for relu2_1, 32 for the five layers of the recipes."""
+    paint(picture(6, 300), size=512, iterations=1)
+    assert worked == [(6, 300)]
+    worked.clear()
+    paint(picture(32, 32), scales=7, iterations=1)
+    assert worked == [(4, 4)] * 2 + [(8, 8)] * 2 + [(16, 16)] * 2 + [(32, 32)]
+    worked.clear()
+    paint(picture(50, 256), size=512, iterations=1, weights=str(five), style_layers=(), content_layers=())
+    assert worked == [(50, 256)]  # 25 x 128 would be too narrow
+
+
 def test_artgans_own_recipe_begins_at_128_pixels_or_more(paint: Paint, worked: list[tuple[int, int]]) -> None:
     paint(picture(8, 300), size=512, iterations=1)
     assert worked == [(4, 150)] * 2 + [(8, 300)]
@@ -194,12 +213,17 @@ def gram(features: Tensor) -> Tensor:
     return torch.einsum("ihw,jhw->ij", features[0], features[0]) / features[0, 0].numel()
 
 
-def losses(weights: Path, painting: Tensor, photo: Tensor, style: str) -> tuple[float, float]:
-    """Content and style, relative, by the network written anew; the style is resized to the painting's longer side."""
+def beside(style: str | Path, longer: int) -> Tensor:
+    """A style beside a painting with that longer side: resized to the same, but not to fewer than 64 pixels."""
     pixels = images.to_tensor(images.decode(style).rgb).unsqueeze(0)
-    factor = max(painting.shape[2:]) / max(pixels.shape[2:])
+    factor = max(longer / max(pixels.shape[2:]), 64 / min(pixels.shape[2:]))
     size = [round(side * factor) for side in pixels.shape[2:]]
-    pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    return functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def losses(weights: Path, painting: Tensor, photo: Tensor, style: str) -> tuple[float, float]:
+    """Content and style, relative, by the network written anew."""
+    pixels = beside(style, max(painting.shape[2:]))
     layers, state = ("relu1_1", "relu2_1"), load_file(weights)
     f, p, s = (plain_vgg.features(state, "vgg19", x, layers) for x in (painting, photo, pixels))
     content = float((f["relu2_1"] - p["relu2_1"]).square().sum() / p["relu2_1"].square().sum())
@@ -236,9 +260,7 @@ def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysG
     both = sorted((DATA / "photo").iterdir())[:2]
     photo, other = (images.to_tensor(images.decode(path).rgb.resize((64, 64))).unsqueeze(0) for path in both)
     painting = generator.generate(photo, style=(str(painter),), weights=str(REAL), size=64, iterations=20)
-    pixels = images.to_tensor(images.decode(painter).rgb).unsqueeze(0)
-    size = [round(side * 64 / max(pixels.shape[2:])) for side in pixels.shape[2:]]
-    pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    pixels = beside(painter, 64)
     layers, state = [f"relu{block}_1" for block in range(1, 6)], load_file(REAL)
     p, o, f, s = (plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, pixels))
     for layer in layers:
@@ -279,6 +301,19 @@ def test_without_content_noise_becomes_a_texture_of_the_style(paint: Paint, weig
     assert content > 0.2
     # The photo is only a size then.
     assert torch.equal(texture, paint(picture(32, 32, seed=7), content_weight=0.0, start="noise", iterations=60))
+
+
+@pytest.mark.parametrize(("recipe", "deviation"), [("gatys2016", 0.3), ("neural-style", 0.001 / 127.5)])
+def test_noise_has_the_recipes_deviation_about_the_networks_mean_colour(
+    paint: Paint, stop: Stop, recipe: str, deviation: float
+) -> None:
+    stop.after(1)  # at the very first step
+    with pytest.raises(Interrupted) as stopped:
+        paint(picture(64, 64), recipe=recipe, size=64)
+    noise = stopped.value.made.double()
+    mean = 2 * torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64) - 1  # ImageNet's
+    assert torch.allclose(noise.mean((0, 2, 3)), mean, atol=0.06 * deviation + 1e-6)
+    assert torch.allclose(noise.std((0, 2, 3)), torch.tensor(deviation).double(), rtol=0.05)
 
 
 def test_it_may_start_from_a_picture(paint: Paint, tmp_path: Path) -> None:
@@ -322,16 +357,29 @@ def yiq(pixels: Tensor) -> Tensor:
 
 
 def test_the_photos_colours_are_put_back(paint: Paint) -> None:
-    """Luminance of the painting, colours of the photo: exactly so where nothing had to be clamped."""
+    """Exactly so where nothing had to be clamped."""
     photo = 0.4 * picture(32, 32)
-    options = {"iterations": 4, "style_weight": 1.0}
+    options = {"iterations": 15}
     style, kept = paint(photo, **options), paint(photo, color="photo", **options)
     inside = (kept.abs() < 1 - 1e-6).all(1)
     assert inside.float().mean() > 0.9
     apart = (yiq(kept)[:, 1:] - yiq(photo)[:, 1:]).abs().amax(1)
     assert apart[inside].max() <= 2 / 255
-    assert (yiq(kept)[:, 0] - yiq(style)[:, 0])[inside].abs().max() <= 2 / 255
+    assert (yiq(kept)[:, 0] - yiq(photo)[:, 0]).abs().mean() > 0.01  # it was painted
     assert (yiq(style)[:, 1:] - yiq(photo)[:, 1:]).abs().mean() > 0.02  # there was something to put back
+
+
+def test_where_the_photos_colours_are_kept_those_of_photo_and_style_do_not_matter(
+    paint: Paint, style: str, tmp_path: Path
+) -> None:
+    """Only luminances are compared: the luminance of the painting is the same where both are grey."""
+    photo = 0.4 * picture(32, 32)
+    grey = yiq(photo)[:, :1].expand(-1, 3, -1, -1)
+    grey_style = save(tmp_path / "grey.png", yiq(images.to_tensor(images.decode(style).rgb)[None])[:, :1].expand(
+        -1, 3, -1, -1))  # fmt: skip
+    options: dict[str, Any] = {"color": "photo", "iterations": 4, "style_weight": 1.0}
+    one, other = yiq(paint(photo, **options))[:, 0], yiq(paint(grey, style=(grey_style,), **options))[:, 0]
+    assert (one - other).abs().mean() < 0.1 * (one - yiq(photo)[:, 0]).abs().mean()
 
 
 def test_the_style_is_given_the_photos_colours(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,6 +435,35 @@ def test_each_region_is_painted_from_its_own_style(paint: Paint, tmp_path: Path)
     assert right[1] - right[0] > 0.3
     turned = paint(photo, style=(green, orange), mask=mask, style_mask=masks, **options)
     assert turned[:, 1, :, :13].mean() - turned[:, 0, :, :13].mean() > 0.3
+
+
+def test_a_style_goes_through_the_network_once_for_all_regions(
+    paint: Paint, tmp_path: Path, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a bar that tells how many are done."""
+    seen: list[tuple[int, ...]] = []
+    bars: list[str] = []
+    forward = FeatureNetwork.forward
+
+    def seeing(network: FeatureNetwork, pictures: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
+        if not pictures.is_meta:  # else nothing is computed
+            seen.append(tuple(pictures.shape[2:]))
+        return forward(network, pictures, wanted)
+
+    monkeypatch.setattr(FeatureNetwork, "forward", seeing)
+
+    @contextmanager
+    def progress(what: str, total: int, *, done: int = 0) -> Iterator[Callable[..., None]]:
+        yield lambda note="": bars.append(f"{what}, {total}")
+
+    monkeypatch.setattr(synthesis, "progress", progress)
+    styles = (style, save(tmp_path / "other.png", picture(70, 80, seed=2)))
+    masks = tuple(save(tmp_path / f"{h}.png", halves(h, w, RED, BLUE)) for h, w in ((40, 48), (70, 80)))
+    mask = save(tmp_path / "mask.png", halves(32, 32, RED, BLUE))
+    paint(picture(32, 32), style=styles, mask=mask, style_mask=masks, iterations=1)
+    assert seen[1:3] == [(64, 77), (64, 73)]  # after the photo, before the painting
+    assert not {(64, 77), (64, 73)} & {*seen[3:]}
+    assert bars == ["styles for 32 x 32, 2"] * 2 + ["32 x 32, 1"]
 
 
 @pytest.fixture
@@ -476,37 +553,62 @@ def test_nothing_to_paint_by_is_told(paint: Paint) -> None:
 
 
 def test_too_small_a_photo_is_told(paint: Paint) -> None:
-    told = refusal(PictureError, paint, picture(3, 24))
-    assert told.startswith("the photo: 24 x 3 pixels are too few for the layer ")
-    told = refusal(PictureError, paint, picture(32, 32), scales=5)
-    assert told.startswith("the photo: 2 x 2 pixels are too few for the layer ")
-    assert told.endswith("; take a larger size, fewer scales or earlier layers")
+    for scales in (1, 3):
+        told = refusal(PictureError, paint, picture(3, 24), scales=scales)
+        assert told == (
+            "the photo: 24 x 3 pixels are too few for the layer relu2_1; take a larger size or earlier layers"
+        )
 
 
-def test_too_small_a_style_is_told(paint: Paint, tmp_path: Path) -> None:
-    narrow = save(tmp_path / "narrow.png", picture(2, 64))
-    told = refusal(ConfigError, paint, picture(32, 32), style=(narrow,))
-    assert told.startswith(f"{narrow}, resized: 32 x 1 pixels are too few for the layer ")
-    assert told.endswith("; raise size or style_scale")
+def test_a_style_of_few_pixels_is_enlarged(paint: Paint, tmp_path: Path) -> None:
+    for size in ((1, 1), (2, 20)):
+        small = save(tmp_path / "small.png", picture(*size))
+        assert paint(picture(32, 32), style=(small,), iterations=1).isfinite().all()
 
 
 def little_memory(monkeypatch: pytest.MonkeyPatch, free: float) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(free)))
 
 
-def test_a_size_that_does_not_fit_in_memory_is_refused_with_one_that_does(
-    paint: Paint, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("options", [{}, {"style_scale": 2.0}, {"iterations": 90}])
+def test_a_size_that_does_not_fit_in_memory_is_refused_with_the_largest_that_does(
+    paint: Paint, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     photo = picture(48, 64)
-    for free in (2e6, 3e6):
+    for free in (1e6, 2e6, 3e6):
         little_memory(monkeypatch, free)
-        told = refusal(PictureError, paint, photo, size=64)
+        told = refusal(PictureError, paint, photo, size=64, **options)
         assert told.startswith("painting at 64 x 48 takes about 0.0 GB of memory, 0.0 GB are free; size ")
         fitting = int(told.split("size ")[1].split()[0])
         assert 16 <= fitting < 64
-        assert paint(photo, size=fitting, iterations=1).shape == photo.shape
-        with pytest.raises(PictureError, match="would fit"):
-            paint(photo, size=fitting + 8)
+        assert paint(photo, size=fitting, **{**options, "iterations": 1}).shape == photo.shape
+        with pytest.raises(PictureError, match=f"; size {fitting} would fit"):
+            paint(photo, size=fitting + 1, **options)
+
+
+def test_the_size_that_would_fit_does_so_at_every_scale(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
+    little_memory(monkeypatch, 1e6)
+    told = refusal(PictureError, paint, picture(48, 64), size=64, scales=2)
+    assert paint(picture(48, 64), size=int(told.split("size ")[1].split()[0]), scales=2).shape == (1, 3, 48, 64)
+
+
+def test_where_no_size_fits_none_is_advised(paint: Paint, monkeypatch: pytest.MonkeyPatch, five: Path) -> None:
+    """Nor one at which the layers would see nothing."""
+    little_memory(monkeypatch, 1e3)
+    assert refusal(PictureError, paint, picture(48, 64), size=64).endswith("; no size would fit")
+    options = {"weights": str(five), "style_layers": (), "content_layers": ()}
+    assert refusal(PictureError, paint, picture(48, 64), size=64, **options).endswith("; no size would fit")
+
+
+def test_regions_and_a_larger_style_take_more_memory(paint: Paint, monkeypatch: pytest.MonkeyPatch, mask: str) -> None:
+    photo = picture(32, 32)
+    little_memory(monkeypatch, 2e6)
+    paint(photo)
+    paint(photo, style_scale=1.2)
+    assert "would fit" in refusal(PictureError, paint, photo, style_scale=3.0)
+    style_mask = str(Path(mask).with_name("style-mask.png"))
+    save(Path(style_mask), halves(40, 48, RED, BLUE))
+    assert "would fit" in refusal(PictureError, paint, photo, mask=mask, style_mask=(style_mask,))
 
 
 def test_the_pass_at_full_size_is_left_out_where_it_does_not_fit(
@@ -562,8 +664,20 @@ def test_weights_that_are_not_finite_are_told(paint: Paint, tmp_path: Path, weig
     state["features.0.weight"][0, 0, 0, 0] = math.nan
     path = tmp_path / "nan.safetensors"
     save_file(state, path)
-    told = refusal(ConfigError, paint, picture(24, 24), weights=str(path))
+    told = refusal(PictureError, paint, picture(24, 24), weights=str(path))
     assert told.startswith("the loss is not finite at the start")
+
+
+def test_where_no_step_leads_further_it_is_told_once_for_each_scale(
+    paint: Paint, caplog: pytest.LogCaptureFixture, worked: list[tuple[int, int]]
+) -> None:
+    """A photo of one colour is its own painting at every size where only the content counts."""
+    grey = plain(32, 32, 124, 124, 124)
+    paint(grey, style=(), style_weight=0.0, scales=2, iterations=5)
+    assert worked == [(16, 16), (32, 32)]
+    assert warnings(caplog) == [
+        f"no step lowers the loss further at {size} after 1 iterations" for size in ("16 x 16", "32 x 32")
+    ]
 
 
 # ---- seen on the way
@@ -591,11 +705,39 @@ def test_the_preview_is_the_picture_so_far(paint: Paint, tmp_path: Path, monkeyp
         assert preview.tobytes() == images.to_rgb(points[index][0]).tobytes()
 
 
+def test_one_preview_serves_several_photos(paint: Paint, tmp_path: Path) -> None:
+    path = tmp_path / "preview.png"
+    photos = torch.cat([picture(24, 32, seed=seed) for seed in (1, 2)])
+    paint(photos, iterations=2, preview=str(path), preview_every=1)
+    assert path.is_file()
+
+
+def test_a_style_that_is_nearly_a_line_is_told(paint: Paint, tmp_path: Path) -> None:
+    line = save(tmp_path / "line.png", picture(2, 100))
+    told = refusal(ConfigError, paint, picture(24, 24), style=(line,))
+    assert told == f"{line}: 100 x 2 pixels are too narrow for a style"
+
+
 def test_a_preview_that_cannot_be_written_is_told_before(paint: Paint, tmp_path: Path) -> None:
     told = refusal(PictureError, paint, picture(24, 24), preview=str(tmp_path / "none" / "preview.png"))
     assert told.startswith(f"{tmp_path / 'none' / 'preview.png'}: there is no folder")
     told = refusal(PictureError, paint, picture(24, 24), preview=str(tmp_path / "preview.xyz"))
     assert "suffix '.xyz'" in told
+
+
+def test_a_preview_is_a_new_file_unless_work_is_resumed(paint: Paint, tmp_path: Path, stop: Stop) -> None:
+    photo, path = picture(24, 24), tmp_path / "preview.png"
+    save(path, picture(8, 8))
+    before = path.read_bytes()
+    told = refusal(PictureError, paint, photo, preview=str(path))
+    assert told.startswith(f"{path}: ")
+    assert "exists" in told
+    assert path.read_bytes() == before
+    stop.after(4)
+    with pytest.raises(Interrupted):
+        paint(photo)
+    paint(photo, preview=str(path), preview_every=1, resume=True)
+    assert images.decode(path).size == (24, 24)
 
 
 # ---- stopped and resumed
@@ -763,15 +905,15 @@ def test_an_interruption_between_two_scales_can_be_resumed(
     """Style pictures are looked at anew at each scale, which takes a while with a folder of them."""
     photo = picture(36, 48)
     whole = paint(photo)
-    original = Synthesis._style_grams
+    original = Synthesis._style_picture
 
-    def interrupted(work: Synthesis, longer: int, color: int | None) -> Any:
+    def interrupted(work: Synthesis, style: Style, longer: int) -> Tensor:
         if longer == 48:
             raise KeyboardInterrupt
-        return original(work, longer, color)
+        return original(work, style, longer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Synthesis, "_style_grams", interrupted)
+        patch.setattr(Synthesis, "_style_picture", interrupted)
         with pytest.raises(Interrupted) as stopped:
             paint(photo)
     assert stopped.value.made.shape == photo.shape
@@ -786,3 +928,118 @@ def test_stopped_among_several_photos_it_gives_back_those_that_it_has(paint: Pai
         paint(photos)
     assert stopped.value.made.shape == (2, 3, 24, 32)
     assert torch.equal(stopped.value.made[:1], paint(photos[:1]))
+
+
+# ---- what is kept of finished work
+
+
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each time that the losses are computed."""
+    seen: list[None] = []
+    original = Objective.__call__
+    monkeypatch.setattr(Objective, "__call__", lambda o, x: (seen.append(None), original(o, x))[1])
+    return seen
+
+
+def test_work_that_took_long_comes_back_at_once_and_again(
+    paint: Paint, cache: Path, monkeypatch: pytest.MonkeyPatch, evaluations: list[None]
+) -> None:
+    photo = picture(36, 48)
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesis, "_SAVE_EVERY", 0.0)
+        whole = paint(photo)
+    [state] = states(cache)
+    with safe_open(state, "pt") as file:
+        where = json.loads(file.metadata()["artgan"])
+    assert (where["scale"], where["iteration"]) == (2, 0)  # there are two
+        assert [*file.keys()] == ["point"]
+    evaluations.clear()
+    for _ in range(2):
+        assert torch.equal(paint(photo, resume=True), whole)
+    assert not evaluations
+    assert torch.equal(paint(photo), whole)  # who does not ask for it gets new work
+    assert evaluations
+    assert not states(cache)  # it was short
+
+
+def test_a_folder_goes_on_where_it_was_interrupted(
+    generator: GatysGenerator,
+    weights: Path,
+    style: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: Stop,
+    evaluations: list[None],
+) -> None:
+    """Photos that were finished come back at once, the one that was interrupted goes on, the others begin."""
+    (tmp_path / "photos").mkdir()
+    for index in range(3):
+        save(tmp_path / "photos" / f"{index}.png", picture(24, 32, seed=index))
+    little = {"style": (style,), "weights": str(weights), "iterations": 12, **LAYERS}
+
+    def painted(out: str, **options: Any) -> Iterator[int]:
+        """How many evaluations each photo took."""
+        jobs = plan([tmp_path / "photos"], tmp_path / out, tag="gatys", overwrite=True)
+        evaluations.clear()
+        for result in paint_files(generator, jobs, overwrite=True, options={**little, **options}):
+            assert result.error is None
+            yield len(evaluations)
+            evaluations.clear()
+
+    first, second, third = painted("whole")
+    monkeypatch.setattr(synthesis, "_SAVE_EVERY", 0.0)
+    stop.after(first + 7)
+    counts = painted("so-far")
+    assert next(counts) == first
+    assert 0 < next(counts) < second
+    with pytest.raises(KeyboardInterrupt):
+        next(counts)
+    assert not (tmp_path / "so-far" / "2.png").exists()
+    again = [*painted("so-far", resume=True)]
+    assert again[0] == 0
+    assert 0 < again[1] < second
+    assert again[2] == third
+    assert [*painted("so-far", resume=True)] == [0, 0, 0]
+    for index in range(3):
+        one, other = (images.decode(tmp_path / out / f"{index}.png").rgb for out in ("whole", "so-far"))
+        assert one.tobytes() == other.tobytes()
+
+
+def test_a_folder_is_painted_one_at_a_time_whatever_the_batch(
+    weights: Path, style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a stop would find the last of them unpainted, and the first not yet written."""
+    (tmp_path / "photos").mkdir()
+    for index in range(3):
+        save(tmp_path / "photos" / f"{index}.png", picture(24, 32, seed=index))
+    given: list[int] = []
+
+    class Counting(GatysGenerator):
+        def generate(self, x: Tensor, **options: Any) -> Tensor:
+            given.append(len(x))
+            return super().generate(x, **options)
+
+    jobs = plan([tmp_path / "photos"], tmp_path / "out", tag="gatys")
+    options = {"style": (style,), "weights": str(weights), "iterations": 1, **LAYERS}
+    results = [*paint_files(Counting(GatysConfig()), jobs, batch=3, options=options)]
+    assert [result.error for result in results] == [None] * 3
+    assert given == [1, 1, 1]
+
+
+def test_the_oldest_states_make_room(paint: Paint, stop: Stop, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seed: int) -> Path:
+        known = {*states(cache)}
+        stop.after(4)
+        with pytest.raises(Interrupted):
+            paint(picture(24, 32, seed=seed))
+        [state] = {*states(cache)} - known
+        os.utime(state, (seed, seed))  # its age
+        return state
+
+    kept = [interrupted(seed) for seed in (1, 2, 3)]
+    other = kept[0].with_name("notes.txt")
+    other.write_text("no state")
+    monkeypatch.setattr(synthesis, "_CACHE_BYTES", sum(path.stat().st_size for path in kept[1:]))
+    latest = interrupted(4)
+    assert {*states(cache)} == {*kept[1:], latest, other}

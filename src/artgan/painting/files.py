@@ -235,6 +235,8 @@ def paint_files(
         WeightsError: the weights that the model paints by cannot be had.
         KeyboardInterrupt: the user pressed Ctrl-C; what the model had by then is written and told before.
     """
+    if generator.one_at_a_time:
+        batch = 1
     group: list[_Read] = []
     for job in jobs:
         read = _read(job)

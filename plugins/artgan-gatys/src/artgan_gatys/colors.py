@@ -9,6 +9,18 @@ from torch import Tensor
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
 
 
+def luminance(picture: Tensor) -> Tensor:
+    """1 x 3 x H x W in [-1, 1] without its colours: three channels that are one."""
+    grey: Tensor = torch.einsum("ij,njhw->nihw", _YIQ[:1].to(picture), picture)
+    return grey.expand(-1, 3, -1, -1)
+
+
+def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
+    """The style's luminance with mean and deviation of the photo's (the paper's equation 10), clamped to [-1, 1]."""
+    a, b = luminance(style), luminance(photo)
+    return ((a - a.mean()) * (b.std() / a.std().clamp_min(1e-6)) + b.mean()).clamp(-1, 1)
+
+
 def with_colors_of(painting: Tensor, photo: Tensor) -> Tensor:
     """The painting's luminance with the photo's colours; both 1 x 3 x H x W in [-1, 1], as is the result."""
     to_yiq = _YIQ.to(painting)

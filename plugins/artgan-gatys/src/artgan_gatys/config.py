@@ -27,28 +27,31 @@ class Recipe:
         formula: how losses are normalised; see :mod:`artgan_gatys.losses`.
         content_layers: whose features are to be the photo's.
         style_layers: whose Gram matrices are to be the style's.
-        layer_weights: of the style layers; None: 1 / their number each.
+        layer_weights: of the style layers: "mean", 1 / their number each; "sum", 1 each; "channels", 1000 / N^2 for N
+            channels.
         content_weight: of the content loss.
         style_weight: of the style loss.
         tv_weight: of the squared differences between neighbouring pixels.
         tv1_weight: of the absolute ones.
         pooling: max or avg.
-        start: content or noise.
+        start: content, noise, or a picture's path.
+        noise: standard deviation of the noise about the network's mean colour, where pixels are in [-1, 1].
         size: longer side that is worked at, in pixels.
-        iterations: at the largest scale.
+        iterations: at the largest scale; twice as many at each of the others.
         scales: of the pyramid, None for as many as the size allows.
     """
 
     formula: str
     content_layers: tuple[str, ...] = ("relu4_2",)
     style_layers: tuple[str, ...] = _FIVE
-    layer_weights: tuple[float, ...] | None = None
+    layer_weights: str = "mean"
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 0.0
     tv1_weight: float = 0.0
     pooling: str = "max"
     start: str = "content"
+    noise: float = 0.3
     size: int = 512
     iterations: int = 500
     scales: int | None = 1
@@ -66,15 +69,16 @@ RECIPES = {
     # The paper: alpha / beta of 1e-3, average pooling, from noise.
     "gatys2016": Recipe("gatys2016", style_weight=1e3, pooling="avg", start="noise"),
     # Its first author's PyTorch code: means instead of sums, each layer's weight divided by its channels squared.
-    "gatys-code": Recipe("mean", layer_weights=tuple(1e3 / n**2 for n in (64, 128, 256, 512, 512))),
+    "gatys-code": Recipe("mean", layer_weights="channels"),
     # Johnson's neural-style: the Gram matrix divided by all its features.
     "neural-style": Recipe(
         "neural-style",
-        layer_weights=(1.0,) * 5,
+        layer_weights="sum",
         content_weight=5.0,
         style_weight=100.0,
         tv_weight=1e-3,
         start="noise",
+        noise=0.001 / 127.5,
         iterations=1000,
     ),
     # A student project on VGG-16 (the model gatys.vgg16).
@@ -97,7 +101,9 @@ class GatysOptions:
     size: int | None = option(
         None, "longer side that is worked at, in pixels; the painting has the photo's size [default: 512]", least=16
     )
-    iterations: int | None = option(None, "at the largest scale [default: the recipe's]", least=1)
+    iterations: int | None = option(
+        None, "at the largest scale, and twice as many at the others [default: the recipe's]", least=1
+    )
     scales: int | None = option(
         None, "sizes worked at, each twice the one before [default: the recipe's; artgan: from 128 px up]", least=1
     )
@@ -114,9 +120,9 @@ class GatysOptions:
         None, "of absolute differences between neighbours [default: the recipe's]", least=0
     )
     content_layers: tuple[str, ...] = option((), "like relu4_2; conv4_2 is before the ReLU [default: the recipe's]")
-    style_layers: tuple[str, ...] = option((), "the same of the style, with equal weights [default: the recipe's]")
+    style_layers: tuple[str, ...] = option((), "the same of the style [default: the recipe's]")
     pooling: str | None = option(None, "max or avg [default: the recipe's]", choices=("max", "avg"))
-    style_scale: float = option(1.0, "size of the style beside the painting's", above=0, most=8)
+    style_scale: float = option(1.0, "size of the style beside the painting's", above=0, most=4)
     color: str = option(
         "style",
         "whose colours: the style's; photo: the photo's are put back; match: the style is given the photo's before",
@@ -128,7 +134,7 @@ class GatysOptions:
     )
     weights: str | None = option(None, "a safetensors file of the network's weights [default: from the Hub, by timm]")
     seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
-    preview: str | None = option(None, "a picture that is written anew now and then while it works")
+    preview: str | None = option(None, "a new picture, which is written again and again while it works")
     preview_every: int = option(10, "iterations between previews", least=1)
     resume: bool = option(False, "go on where the same work was interrupted")
 
@@ -151,8 +157,6 @@ class GatysOptions:
             for field in dataclasses.fields(Recipe)
             if (value := getattr(self, field.name, None)) not in (None, ())
         }
-        if "style_layers" in own and own["style_layers"] != recipe.style_layers:
-            own["layer_weights"] = None
         recipe = dataclasses.replace(recipe, **own)
         if recipe.content_weight == recipe.style_weight == 0:
             raise ValueError("content_weight and style_weight are both 0: nothing is left to paint by")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artgan import images
 from artgan.errors import ConfigError
 from artgan.interfaces import Generator, Interrupted
 from artgan_gatys.config import GatysConfig, GatysOptions, Recipe
@@ -24,11 +25,14 @@ class GatysGenerator(Generator):
 
     minimum_size = 32  # the recipes' deepest layer has a position every 16 pixels, and a Gram matrix needs two of them
 
+    one_at_a_time = True
+
     def __init__(self, config: GatysConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("place", torch.empty(0), persistent=False)  # knows the device
         self._networks: dict[tuple[Any, ...], FeatureNetwork] = {}
+        self._previews: set[str] = set()  # what it wrote itself may be written again
 
     def forward(self, x: Tensor) -> Tensor:
         """There is no painting without options.
@@ -47,8 +51,7 @@ class GatysGenerator(Generator):
             options: fields of :class:`artgan_gatys.config.GatysOptions`.
 
         Raises:
-            ConfigError: options that do not go together, a layer that the network does not have, a style that is too
-                small for the layers.
+            ConfigError: options that do not go together, or a layer that the network does not have.
             PictureError: a style or a mask cannot be read; a photo is too small for the layers, too large for the
                 memory, or of another size than its mask.
             WeightsError: the network's weights cannot be had.
@@ -60,6 +63,7 @@ class GatysGenerator(Generator):
         except ValueError as error:
             raise ConfigError(str(error)) from None
         styles = find_styles(given.style, given.style_mask) if recipe.style_weight else []
+        self._check_preview(given)
         size = (x.shape[3], x.shape[2])
         regions = read_mask(given.mask, size, "the photo") if given.mask is not None and styles else {}
         network = self._network(recipe, given.weights).to(x.device)
@@ -71,6 +75,13 @@ class GatysGenerator(Generator):
             except Interrupted as stop:
                 raise Interrupted(torch.cat([*paintings, stop.made]).to(x.dtype)) from None
         return torch.cat(paintings).to(x.dtype)
+
+    def _check_preview(self, options: GatysOptions) -> None:
+        """A preview replaces no other file, which might be a photo."""
+        if options.preview is not None:
+            known = options.resume or options.preview in self._previews
+            images.check_writable(options.preview, overwrite=known)
+            self._previews.add(options.preview)
 
     def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:
         """The feature network for a recipe; the last one is kept."""

@@ -15,7 +15,7 @@ from timm.models.vgg import VGG
 from torch import Size, Tensor, nn
 from torch.func import functional_call
 
-from artgan.errors import ConfigError, WeightsError
+from artgan.errors import ConfigError, PictureError, WeightsError
 from artgan.hub import explain
 
 
@@ -119,7 +119,8 @@ def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: in
         largest tensor of it.
 
     Raises:
-        ConfigError: the picture is too small for the layers.
+        PictureError: the picture is too small for the layers.
+        ConfigError: a layer's output has no positions.
     """
     state = {key: value.to("meta") for key, value in network.state_dict(keep_vars=True).items()}
     state |= {"mean": network.mean.to("meta"), "std": network.std.to("meta")}
@@ -136,10 +137,13 @@ def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: in
     features: dict[str, Tensor] = {}
     with suppress(RuntimeError), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         features = functional_call(network, state, (picture, wanted))
+    flat = next((layer for layer, found in features.items() if found.ndim != 4), None)
+    if flat is not None:
+        raise ConfigError(f"the layer {flat} has no positions; take one before it")
     small = [layer for layer, found in features.items() if min(found.shape[2:]) < 2]
     missing = next(iter(small or (() if features else wanted[-1:])), None)
     if missing is not None:
-        raise ConfigError(f"{width} x {height} pixels are too few for the layer {missing}")
+        raise PictureError(f"{width} x {height} pixels are too few for the layer {missing}")
     return {layer: found.shape for layer, found in features.items()}, sum(kept.values()), max(kept.values())
 
 

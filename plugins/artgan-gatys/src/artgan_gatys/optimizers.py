@@ -121,7 +121,8 @@ class LBFGS(Optimizer):
 
     def _accept(self, point: Tensor, loss: float, gradient: Tensor, step: Tensor) -> None:
         change = gradient - self.gradient
-        if _dot(step, change) > 1e-10:  # else the estimate would not stay positive definite
+        # Else the estimate would not stay positive definite.
+        if _dot(step, change) > 1e-8 * math.sqrt(_dot(step, step) * _dot(change, change)):
             self.steps = [*self.steps, step][-self.history :]
             self.changes = [*self.changes, change][-self.history :]
         self.point, self.loss, self.gradient = point, loss, gradient

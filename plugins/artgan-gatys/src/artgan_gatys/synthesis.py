@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,13 +18,13 @@ import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Size, Tensor
 
 from artgan import images
 from artgan.errors import ConfigError, PictureError
 from artgan.interfaces import Interrupted
 from artgan.progress import progress
-from artgan_gatys.colors import match_colors, with_colors_of
+from artgan_gatys.colors import luminance, match_colors, match_luminance, with_colors_of
 from artgan_gatys.config import GatysOptions, Recipe
 from artgan_gatys.losses import Objective, StyleTarget, gram, guides
 from artgan_gatys.networks import FeatureNetwork, trace
@@ -32,6 +33,9 @@ from artgan_gatys.styles import Style, fit, resize
 
 _SMALLEST = 128  # longer side of the pyramid's coarsest scale, in pixels, at least
 _HISTORY_BYTES = 512e6  # of L-BFGS's memory: 100 pairs at up to 450 px, 10 at least
+_NARROWEST = 64  # shorter side of a style, in pixels: the recipes' deepest layer has a position every 16
+_LONGEST = 32  # times its shorter side, a style's longer one
+_CACHE_BYTES = 2e9  # of states that are kept
 _BYTES = 12  # of a pixel: three numbers in float32
 _SAVE_EVERY = 60.0  # seconds between two states on the disk
 _TELL_FROM = 30.0  # seconds that are worth a word beforehand
@@ -64,6 +68,7 @@ class Synthesis:
     ) -> None:
         self.network = network
         self.photo = photo
+        self.content = luminance(photo) if options.color == "photo" else photo
         self.options = options
         self.recipe = recipe
         self.styles = styles
@@ -74,15 +79,17 @@ class Synthesis:
         self.painting: Tensor | None = None  # the best so far
         self.losses: tuple[float, float, float] = (math.nan, math.nan, math.nan)  # content, style, tv
         self._told = False
+        self._began = time.monotonic()
 
     def run(self) -> Tensor:
         """The painting, 1 x 3 x H x W in [-1, 1], of the photo's size.
 
         Raises:
             Interrupted: by Ctrl-C, with the painting so far; the state is kept for ``resume``.
-            PictureError: the photo is too small for the layers or too large for the memory.
-            ConfigError: a style is too small, or lacks a region; the loss is not finite.
+            PictureError: the photo is too small for the layers or too large for the memory, or its loss is not finite.
+            ConfigError: no style has one of the photo's regions.
         """
+        self._began = time.monotonic()
         self._check()
         first, begun = 0, 0
         inside: dict[str, Tensor] = {}
@@ -91,7 +98,9 @@ class Synthesis:
             if found is None:
                 _log.warning("there is no state of this very work to resume, so it begins anew")
             else:
-                first, begun, self.painting, inside = found
+                first, begun, seconds, point, inside = found
+                self._began -= seconds
+                self.painting = point.to(self.photo.device)
         try:
             for scale in range(first, len(self.scales)):
                 self._work(scale, begun, inside)
@@ -101,9 +110,12 @@ class Synthesis:
                 raise
             raise Interrupted(self._finished(self.painting)) from None
         except FloatingPointError as error:
-            raise ConfigError(f"{error}; are the network's weights whole, and the losses' within reason?") from None
-        self.state.remove()
+            raise PictureError(f"{error}; are the network's weights whole, and the losses' within reason?") from None
         assert self.painting is not None  # there is at least one scale
+        if time.monotonic() - self._began > _SAVE_EVERY:  # whoever asked for it may fail to write it
+            self._keep(len(self.scales), 0, self.painting, {})
+        elif first < len(self.scales):
+            self.state.remove()
         return self._finished(self.painting)
 
     def _plan(self) -> list[tuple[tuple[int, int], int]]:
@@ -115,20 +127,27 @@ class Synthesis:
         plan = []
         for halvings in reversed(range(count)):
             size = fit(height, width, longer / 2**halvings)
+            if halvings and not self._sees(*size):  # a long and narrow picture
+                continue
             plan.append((size, recipe.iterations * (2 if halvings else 1)))
         if plan[-1][0] != (height, width):
             plan.append(((height, width), self.options.final_iterations))
         return plan
+
+    def _sees(self, height: int, width: int) -> bool:
+        try:
+            trace(self.network, self.layers, height, width)
+        except PictureError:
+            return False
+        return True
 
     def _check(self) -> None:
         """Refuse what cannot work, before any work."""
         (height, width), _ = self.scales[0]
         try:
             trace(self.network, self.layers, height, width)
-        except ConfigError as error:
-            raise PictureError(f"the photo: {error}; take a larger size, fewer scales or earlier layers") from None
-        if self.options.preview is not None:
-            images.check_writable(self.options.preview, overwrite=True)
+        except PictureError as error:
+            raise PictureError(f"the photo: {error}; take a larger size or earlier layers") from None
         free = _free_memory(self.photo.device)
         for index, ((height, width), iterations) in enumerate(self.scales):
             needed = self.memory(height, width, iterations)
@@ -142,32 +161,43 @@ class Synthesis:
                 )  # fmt: skip
                 self.scales[index] = ((height, width), 0)
                 continue
-            fits = int(max(height, width) * math.sqrt(free / needed) * 0.95)
+            sizes = range(16, max(height, width))
+            fits = bisect_right(sizes, free, key=lambda n: self.memory(*fit(height, width, n), iterations)) + 15
+            works = fits > 15 and self._sees(*fit(height, width, fits))
+            advice = f"size {fits} would fit" if works else "no size would fit"
             raise PictureError(
                 f"painting at {width} x {height} takes about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are "
-                f"free; size {fits} would fit"
+                f"free; {advice}"
             )
 
     def memory(self, height: int, width: int, iterations: int) -> int:
         """About how many bytes so many iterations at that size take."""
-        _, kept, largest = trace(self.network, self.layers, height, width)
-        return kept + 3 * largest + (2 * min(iterations, _history(height, width)) + 6) * _BYTES * height * width
+        try:
+            _, kept, largest = trace(self.network, self.layers, height, width)
+        except PictureError:  # so small that it takes nothing
+            return 0
+        picture = _BYTES * height * width
+        working = (
+            kept + (3 + len(self.regions)) * largest + (2 * min(iterations, _history(height, width)) + 6) * picture
+        )
+        # What is kept for a gradient is about what a style's features are, which need none.
+        return int(max(working, (1 + len(self.regions)) * kept * self.options.style_scale**2))
 
     def _start(self, height: int, width: int) -> Tensor:
         start = self.recipe.start
         if start == "content":
-            return resize(self.photo, height, width)
+            return resize(self.content, height, width)
         if start == "noise":
             source = torch.Generator().manual_seed(self.options.seed)
-            noise = torch.randn(1, 3, height, width, generator=source) * 0.3
-            return noise.clamp(-1, 1).to(self.photo)
+            noise = torch.randn(1, 3, height, width, generator=source) * self.recipe.noise
+            return (noise.to(self.photo) + 2 * self.network.mean - 1).clamp(-1, 1)
         picture = images.to_tensor(images.decode(start).rgb).unsqueeze(0)
         return resize(picture, height, width).to(self.photo)
 
     def _work(self, scale: int, begun: int, inside: Mapping[str, Tensor]) -> None:
         """Iterate at one scale, from ``begun`` iterations on with the optimiser's state as it was then."""
         (height, width), iterations = self.scales[scale]
-        before = self._start(height, width) if self.painting is None else self.painting.to(self.photo.device)
+        before = self._start(height, width) if self.painting is None else self.painting
         self.painting = resize(before, height, width)
         if not iterations:
             return
@@ -185,15 +215,20 @@ class Synthesis:
                     if self.options.preview is not None and done % self.options.preview_every == 0:
                         self._preview(self.options.preview)
                     if time.monotonic() - saved > _SAVE_EVERY:
-                        self.state.write(scale, done, self.painting, optimizer.state_dict())
+                        self._keep(scale, done, self.painting, optimizer.state_dict())
                         saved = time.monotonic()
+            if optimizer.stuck:
+                _log.warning("no step lowers the loss further at %d x %d after %d iterations", width, height, done)
         except KeyboardInterrupt:
-            self.state.write(scale, done, self.painting, inside if optimizer is None else optimizer.state_dict())
+            self._keep(scale, done, self.painting, inside if optimizer is None else optimizer.state_dict())
             _log.warning(
                 "interrupted after %d of %d iterations at %d x %d; the same with resume goes on from here",
                 done, iterations, width, height,
             )  # fmt: skip
             raise
+
+    def _keep(self, scale: int, done: int, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
+        self.state.write(scale, done, time.monotonic() - self._began, painting, inside)
 
     def _optimizer(self, scale: int, begun: int, inside: Mapping[str, Tensor]) -> Optimizer:
         """The optimiser of one scale, at the painting so far."""
@@ -223,55 +258,79 @@ class Synthesis:
     def _objective(self, height: int, width: int) -> Objective:
         """The losses at one scale."""
         recipe = self.recipe
-        photo = resize(self.photo, height, width)
         with torch.no_grad():
-            features = self.network(photo, self.layers)
+            features = self.network(resize(self.content, height, width), self.layers)
         shapes = {layer: features[layer].shape for layer in recipe.style_layers if self.styles}
-        targets: dict[str, list[StyleTarget]] = {layer: [] for layer in shapes}
-        regions: Sequence[tuple[int | None, Tensor | None]] = [*self.regions.items()] or [(None, None)]
-        for color, region in regions:
-            grams = self._style_grams(max(height, width), color)
-            fields = guides(region, shapes) if region is not None else {}
-            share = float(region.mean()) if region is not None else 1.0
-            for layer, target in grams.items():
-                targets[layer].append(StyleTarget(target, fields.get(layer), share))
-        each = recipe.layer_weights or (1 / len(recipe.style_layers),) * len(recipe.style_layers)
+        style = self._style_targets(height, width, shapes)
         return Objective(
             self.network,
             recipe.formula,
             {layer: features[layer] for layer in recipe.content_layers if recipe.content_weight},
-            targets,
-            dict(zip(recipe.style_layers, each, strict=True)),
+            style,
+            {layer: self._layer_weight(len(targets[0].gram)) for layer, targets in style.items()},
             (recipe.content_weight, recipe.style_weight, recipe.tv_weight, recipe.tv1_weight),
         )
 
+    def _layer_weight(self, channels: int) -> float:
+        kind = self.recipe.layer_weights
+        return {"mean": 1 / len(self.recipe.style_layers), "sum": 1.0, "channels": 1e3 / channels**2}[kind]
+
     @torch.no_grad()
-    def _style_grams(self, longer: int, color: int | None) -> dict[str, Tensor]:
-        """The Gram matrices of a region, the mean over all styles that have it."""
-        layers = self.recipe.style_layers
-        blend: dict[str, Tensor] = {}
-        total = 0.0
-        for style in self.styles:
-            region = style.regions().get(color) if color is not None else None
-            if color is not None and region is None:
-                continue
-            picture = style.picture().to(self.photo)
-            if self.options.color == "match":
-                picture = match_colors(picture, self.photo)
-            height, width = fit(picture.shape[2], picture.shape[3], longer * self.options.style_scale)
-            try:
-                shapes, _, _ = trace(self.network, layers, height, width)
-            except ConfigError as error:
-                raise ConfigError(f"{style.name}, resized: {error}; raise size or style_scale") from None
-            fields = guides(region.to(picture), shapes) if region is not None else {}
-            features = self.network(resize(picture, height, width), layers)
-            for layer in layers:
-                own = style.weight * gram(features[layer], fields.get(layer))
-                blend[layer] = blend[layer] + own if layer in blend else own
-            total += style.weight
-        if self.styles and not blend:
-            raise ConfigError(f"{self.options.mask}: no style mask has its colour #{color:06x}")
-        return {layer: matrix / total for layer, matrix in blend.items()}
+    def _style_targets(self, height: int, width: int, shapes: Mapping[str, Size]) -> dict[str, list[StyleTarget]]:
+        """By layer, the Gram matrix that each region of the painting is to have: the mean over all styles that have it.
+
+        Args:
+            height: of the scale.
+            width: of the scale.
+            shapes: of the style layers' features of the painting.
+        """
+        regions: Sequence[int | None] = [*self.regions] or [None]
+        blends: dict[int | None, dict[str, Tensor]] = {color: {} for color in regions}
+        totals: dict[int | None, float] = dict.fromkeys(regions, 0.0)
+        with progress(f"styles for {width} x {height}", len(self.styles)) as advance:
+            for style in self.styles:
+                picture, masks = self._style_picture(style, max(height, width)), style.regions()
+                features = self.network(picture, tuple(shapes))
+                for color in regions:
+                    if color is not None and color not in masks:
+                        continue
+                    sizes = {layer: found.shape for layer, found in features.items()}
+                    fields = guides(masks[color].to(picture), sizes) if color is not None else {}
+                    blend = blends[color]
+                    for layer in shapes:
+                        own = style.weight * gram(features[layer], fields.get(layer))
+                        blend[layer] = blend[layer] + own if layer in blend else own
+                    totals[color] += style.weight
+                advance()
+        targets: dict[str, list[StyleTarget]] = {layer: [] for layer in shapes}
+        for color, blend in blends.items():
+            if shapes and not blend:
+                raise ConfigError(f"{self.options.mask}: no style mask has its colour #{color:06x}")
+            fields = guides(self.regions[color], shapes) if color is not None else {}
+            share = float(self.regions[color].mean()) if color is not None else 1.0
+            for layer, matrix in blend.items():
+                targets[layer].append(StyleTarget(matrix / totals[color], fields.get(layer), share))
+        return targets
+
+    def _style_picture(self, style: Style, longer: int) -> Tensor:
+        """A style at its size beside a painting whose longer side is ``longer``.
+
+        Beyond the size that is worked at, in the last pass, it is not enlarged: that would show nothing new.
+        And it is never so narrow that the layers would not see it.
+        """
+        picture = style.picture().to(self.photo)
+        if self.options.color == "match":
+            picture = match_colors(picture, self.photo)
+        elif self.options.color == "photo":
+            picture = match_luminance(picture, self.photo)
+        own = picture.shape[2], picture.shape[3]
+        longer = min(longer, max(self.recipe.size, *own))
+        height, width = fit(*own, longer * self.options.style_scale)
+        if min(height, width) < _NARROWEST:
+            height, width = fit(*own, _NARROWEST * max(own) / min(own))
+        if max(own) > _LONGEST * min(own):
+            raise ConfigError(f"{style.name}: {own[1]} x {own[0]} pixels are too narrow for a style")
+        return resize(picture, height, width)
 
     def _tell(self, scale: int, begun: int, seconds: float) -> None:
         """How long the rest will take, judged by one evaluation, if that is worth a word."""
@@ -317,14 +376,17 @@ class State:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.path = Path(cache, "artgan", "gatys", f"{digest}.safetensors")
 
-    def write(self, scale: int, iteration: int, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
-        """Keep it, and the optimiser's state; a disk that does not take it is told, and no more."""
+    def write(self, scale: int, iteration: int, seconds: float, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
+        """Keep it, the time it took, and the optimiser's state; a disk that does not take it is told, and no more."""
         beside = self.path.with_suffix(".part")
-        # Copies, since a file of safetensors cannot hold one tensor under two names.
-        tensors = {f"optimizer.{key}": value.clone() for key, value in inside.items()} | {"point": painting.clone()}
+        self._make_room()
+        tensors = {f"optimizer.{key}": value.contiguous() for key, value in inside.items()}
+        tensors["point"] = painting.clone()  # a file of safetensors cannot hold one tensor under two names
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, beside, {"artgan": json.dumps({"scale": scale, "iteration": iteration})})
+            save_file(
+                tensors, beside, {"artgan": json.dumps({"scale": scale, "iteration": iteration, "seconds": seconds})}
+            )
             beside.replace(self.path)
         except (OSError, SafetensorError) as error:
             _log.warning("%s: cannot be written, so there will be nothing to resume (%s)", self.path, error)
@@ -332,20 +394,34 @@ class State:
             with suppress(OSError):
                 beside.unlink()
 
-    def read(self) -> tuple[int, int, Tensor, dict[str, Tensor]] | None:
-        """Scale, iterations done in it, the painting and the optimiser's state; None if there is no whole one."""
+    def read(self) -> tuple[int, int, float, Tensor, dict[str, Tensor]] | None:
+        """Scale, iterations done in it, seconds in all, painting, the optimiser's state; None if there is no whole one."""
         try:
             with safe_open(self.path, "pt") as file:
                 where = json.loads(file.metadata()["artgan"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
-            scale, iteration, point = where["scale"], where["iteration"], tensors.pop("point")
+            scale, iteration, seconds = where["scale"], where["iteration"], where["seconds"]
+            point = tensors.pop("point")
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
-        return scale, iteration, point, {k.removeprefix("optimizer."): v for k, v in tensors.items()}
+        inside = {k.removeprefix("optimizer."): v for k, v in tensors.items()}
+        return scale, iteration, seconds, point, inside
 
     def remove(self) -> None:
         """It is not needed any more."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
+
+    def _make_room(self) -> None:
+        """Remove the oldest states of other works while all together are too large."""
+        with suppress(OSError):
+            files = sorted(self.path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+            total = sum(file.stat().st_size for file in files)
+            for file in files:
+                if total <= _CACHE_BYTES:
+                    break
+                total -= file.stat().st_size
+                file.unlink()
 
 
 def _history(height: int, width: int) -> int:
@@ -357,7 +433,10 @@ def _free_memory(device: torch.device) -> float:
     """In bytes; infinite where nobody tells."""
     if device.type == "cpu":
         return float(psutil.virtual_memory().available)
-    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else math.inf
+    if device.type != "cuda":
+        return math.inf
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> str:
