@@ -952,7 +952,7 @@ def test_work_that_took_long_comes_back_at_once_and_again(
     [state] = states(cache)
     with safe_open(state, "pt") as file:
         where = json.loads(file.metadata()["artgan"])
-    assert (where["scale"], where["iteration"]) == (2, 0)  # there are two
+        assert (where["scale"], where["iteration"]) == (2, 0)  # there are two
         assert [*file.keys()] == ["point"]
     evaluations.clear()
     for _ in range(2):
