@@ -395,7 +395,7 @@ class State:
                 beside.unlink()
 
     def read(self) -> tuple[int, int, float, Tensor, dict[str, Tensor]] | None:
-        """Scale, iterations in it, seconds in all, painting and the optimiser's state; None if there is no whole one."""
+        """Scale, iterations in it, seconds in all, painting, the optimiser's state; None if there is no whole one."""
         try:
             with safe_open(self.path, "pt") as file:
                 where = json.loads(file.metadata()["artgan"])
