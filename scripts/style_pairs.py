@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="artgan")
     parser.add_argument("--scales", type=int)
     parser.add_argument("--iterations", type=int)
+    parser.add_argument("--style-weight", type=float)
     parser.add_argument("--jobs", type=int, default=4, help="pairs at a time, one thread each")
     options = parser.parse_args()
 
@@ -82,7 +83,11 @@ def every(pictures: PictureFolder, count: int) -> list[Path]:
 def pair(photo: Path, style: Path, index: int, options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     chosen: dict[str, Any] = {"recipe": options.recipe, "size": options.size, "weights": options.vgg19}
-    chosen |= {name: value for name in ("scales", "iterations") if (value := getattr(options, name)) is not None}
+    chosen |= {
+        name: value
+        for name in ("scales", "iterations", "style_weight")
+        if (value := getattr(options, name)) is not None
+    }
     picture = images.decode(photo).rgb
     height, width = fit(picture.height, picture.width, options.size)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,8 @@ def test_ctrl_c_writes_the_picture_so_far(folder: Path, work: Path, cache: Path)
         [sys.executable, "-m", "artgan", "paint", "photo.png", "-m", "gatys", *started],
         cwd=work,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -65,7 +65,7 @@ class Recipe:
 
 
 RECIPES = {
-    "artgan": Recipe("relative", style_weight=20.0, iterations=100, scales=None),
+    "artgan": Recipe("relative", style_weight=5.0, iterations=100, scales=None),
     # The paper: alpha / beta of 1e-3, average pooling, from noise.
     "gatys2016": Recipe("gatys2016", style_weight=1e3, pooling="avg", start="noise"),
     # Its first author's PyTorch code: means instead of sums, each layer's weight divided by its channels squared.
