@@ -67,7 +67,10 @@ def of_paintings(model: artgan.Model, vgg19: VGG19, options: argparse.Namespace)
     real = [observe(vgg19, picture)[0] for picture in tensors(options.paintings, options.limit)]
     return {
         "n": {"photos": len(photos), "paintings": len(real)},
-        "style distance": {kind: distances(*(stack(s, kind) for s in (photos, painted, real))) for kind in KINDS},
+        "style distance": {
+            kind: distances({"photos": stack(photos, kind), "painted": stack(painted, kind)}, stack(real, kind))
+            for kind in KINDS
+        },
         "content kept": round(sum(content) / len(content), 4),
         "colour moved": round(sum(colour) / len(colour), 2),
     }
@@ -79,18 +82,15 @@ def of_samples(model: artgan.Model, vgg19: VGG19, pictures: PictureFolder, limit
     count = min(limit or len(pictures), len(pictures))
     real = [images.to_tensor(centre_square(pictures[i], samples[0].width)) for i in range(count)]
     seen_made, seen_real = ([observe(vgg19, picture)[0] for picture in s] for s in (made, real))
-    distance = {}
-    for kind in KINDS:
-        x, y = stack(seen_made, kind), stack(seen_real, kind)
-        distance[kind] = distances(x, x, y)
-        del distance[kind]["photos"]
     look = [torch.stack([small(picture) for picture in s]) for s in (made, real)]
     mirrored = look[1].flip(3)
     near = [torch.minimum(rms(x, look[1]), rms(x, mirrored)) for x in look]
     near[1].fill_diagonal_(torch.inf)  # itself
     return {
         "n": {"samples": len(made), "paintings": len(real)},
-        "style distance": distance,
+        "style distance": {
+            kind: distances({"painted": stack(seen_made, kind)}, stack(seen_real, kind)) for kind in KINDS
+        },
         "diversity": round(spread(torch.stack(made)) / spread(torch.stack(real)), 3),
         "nearest painting": {
             name: round(float(rows.min(1).values.median()), 1)
@@ -131,10 +131,11 @@ def stack(rows: list[dict[str, Tensor]], kind: str) -> Tensor:
     return torch.cat([row[kind] for row in rows]).double()
 
 
-def distances(photos: Tensor, painted: Tensor, real: Tensor) -> dict[str, float]:
-    x, y, z = style.standardise([real, photos], photos, real, painted)
+def distances(made: dict[str, Tensor], real: Tensor) -> dict[str, float]:
+    """Of each set to the real ones, and of two halves of these, standardised by the real ones and the first set."""
+    y, *sets = style.standardise([real, next(iter(made.values()))], real, *made.values())
     first, second = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].chunk(2)
-    pairs = {"photos": (x, y), "painted": (z, y), "real halves": (first, second)}
+    pairs = {**{name: (x, y) for name, x in zip(made, sets, strict=True)}, "real halves": (first, second)}
     return {name: round(style.kernel_distance(a, b), 4) for name, (a, b) in pairs.items()}
 
 

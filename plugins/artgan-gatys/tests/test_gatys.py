@@ -53,7 +53,7 @@ class TestGatys(PluginTests):
     @classmethod
     def files(cls, folder: Path) -> None:
         given = {"style": str(folder / "style.png"), "weights": str(folder / "vgg19.safetensors")}
-        cls.options = {**LITTLE, **given}  # type: ignore[misc]
+        cls.options = {**LITTLE, **given}  # type: ignore[misc]  # mypy takes cls for an instance
 
 
 # ---- recipes

@@ -64,7 +64,7 @@ def objective(
 
     Beside photos as small as here, styles whose shorter side has 64 pixels, the least that there is, are not resized.
     """
-    given = GatysOptions(style=tuple(styles), **options)  # type: ignore[arg-type]
+    given = GatysOptions(style=tuple(styles), **options)  # type: ignore[arg-type]  # of several types
     recipe = given.resolved()
     wanted = (*recipe.content_layers, *recipe.style_layers)
     network = build_network("vgg19", wanted, pooling=recipe.pooling, weights=weights).to(photo.dtype)

@@ -232,8 +232,8 @@ class Evil:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
-        return Path.touch, (Path(f"{self.path}.run"),)  # type: ignore[return-value]
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
+        return Path.touch, (Path(f"{self.path}.run"),)
 
 
 WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {

@@ -90,6 +90,16 @@ def torch_path(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer], func
     return points
 
 
+def check_against_torch(ours: list[Tensor], function: Function, start: Tensor, *, history: int) -> None:
+    """The points are those of torch's L-BFGS, which refuses no step."""
+    theirs = torch_path(
+        lambda p: torch.optim.LBFGS(p, lr=1, max_iter=1, history_size=history, tolerance_grad=0, tolerance_change=0),
+        function, start, len(ours),
+    )  # fmt: skip
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
 # ---- L-BFGS
 
 
@@ -99,23 +109,13 @@ def test_lbfgs_goes_where_torchs_goes(name: str) -> None:
     optimizer = LBFGS(evaluated(function), start, history=100)
     ours = path(optimizer, 10)
     assert optimizer.evaluations == 1 + 10  # one an iteration: no step was refused, which torch would have taken
-    theirs = torch_path(
-        lambda p: torch.optim.LBFGS(p, lr=1, max_iter=1, history_size=100, tolerance_grad=0, tolerance_change=0),
-        function, start, 10,
-    )  # fmt: skip
-    for one, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+    check_against_torch(ours, function, start, history=100)
 
 
 def test_lbfgs_remembers_only_as_much_as_it_is_told() -> None:
     function, start = SMOOTH["a quadratic"]
     ours = path(LBFGS(evaluated(function), start, history=3), 10)
-    theirs = torch_path(
-        lambda p: torch.optim.LBFGS(p, lr=1, max_iter=1, history_size=3, tolerance_grad=0, tolerance_change=0),
-        function, start, 10,
-    )  # fmt: skip
-    for one, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+    check_against_torch(ours, function, start, history=3)
 
 
 def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley_from_afar() -> None:

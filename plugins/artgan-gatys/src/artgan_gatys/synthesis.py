@@ -291,10 +291,10 @@ class Synthesis:
             for style in self.styles:
                 picture, masks = self._style_picture(style, max(height, width)), style.regions()
                 features = self.network(picture, tuple(shapes))
+                sizes = {layer: found.shape for layer, found in features.items()}
                 for color in regions:
                     if color is not None and color not in masks:
                         continue
-                    sizes = {layer: found.shape for layer, found in features.items()}
                     fields = guides(masks[color].to(picture), sizes) if color is not None else {}
                     blend = blends[color]
                     for layer in shapes:
