@@ -11,7 +11,7 @@ import pytest
 import torch
 from artgan_gatys.losses import Objective, StyleTarget, gram
 from artgan_gatys.networks import FeatureNetwork
-from artgan_gatys.optimizers import LBFGS, Adam, Evaluate, Optimizer
+from artgan_gatys.optimizers import LBFGS, Adam, Evaluate, Optimizer, favour_low_frequencies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -116,6 +116,55 @@ def test_lbfgs_remembers_only_as_much_as_it_is_told() -> None:
     function, start = SMOOTH["a quadratic"]
     ours = path(LBFGS(evaluated(function), start, history=3), 10)
     check_against_torch(ours, function, start, history=3)
+
+
+def test_preconditioned_lbfgs_is_torchs_in_other_variables() -> None:
+    """With P as the first guess of the inverse Hessian it goes where torch's goes in z, with x = root(P) z."""
+    scale = torch.linspace(0.5, 1, 20, dtype=torch.float64)  # P's diagonal
+
+    def function(x: Tensor) -> Tensor:
+        return 1e-2 * quadratic(x)  # gradients so small that both begin with a whole step
+
+    start = SMOOTH["a quadratic"][1]
+    optimizer = LBFGS(evaluated(function), start, history=100, precondition=lambda gradient: scale * gradient)
+    ours = path(optimizer, 7)
+    assert optimizer.evaluations == 1 + 7  # no step was refused
+    in_z = [point / scale.sqrt() for point in ours]
+    check_against_torch(in_z, lambda z: function(scale.sqrt() * z), start / scale.sqrt(), history=100)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (9, 7)])
+def test_low_frequencies_are_favoured(height: int, width: int) -> None:
+    """Waves are multiplied, each by its own factor: 1 for no wave at all, and about 1 / f for short ones."""
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (height, width)), indexing="ij")
+    for across, down in ((0, 0), (1, 0), (0, 2), (3, 2), (-2, 1)):
+        wave = torch.cos(2 * math.pi * (across * columns / width + down * rows / height) + 0.3).expand(1, 3, -1, -1)
+        frequency = math.hypot(across / width, down / height)
+        expected = wave * (1 / 32) / (frequency + 1 / 32)
+        assert torch.allclose(favour_low_frequencies(wave), expected, atol=1e-12)
+
+
+def test_low_frequencies_are_favoured_by_a_symmetric_positive_definite_map() -> None:
+    units = torch.eye(30, dtype=torch.float64).view(30, 1, 5, 6)
+    matrix = favour_low_frequencies(units).flatten(1)
+    assert torch.allclose(matrix, matrix.T, atol=1e-14)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+
+
+def test_large_areas_take_fewer_iterations_where_low_frequencies_are_favoured() -> None:
+    """Of a loss of differences between neighbours, whose curvature grows with the square of the frequency."""
+    target = random(1, 1, 24, 24, seed=0).cumsum(2).cumsum(3)
+
+    def function(x: Tensor) -> Tensor:
+        error = x - target
+        return sum((error - error.roll(1, side)).square().sum() for side in (2, 3)) + 1e-3 * error.square().sum()
+
+    losses = []
+    for options in ({}, {"precondition": favour_low_frequencies}):
+        optimizer = LBFGS(evaluated(function), torch.zeros_like(target), history=10, **options)
+        path(optimizer, 30)
+        losses.append(optimizer.loss)
+    assert losses[1] < losses[0] / 100
 
 
 def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley_from_afar() -> None:

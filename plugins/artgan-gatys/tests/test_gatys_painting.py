@@ -140,9 +140,8 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_it_is_worked_at_from_coarse_to_fine_and_last_at_the_photos_size(
     paint: Paint, worked: list[tuple[int, int]]
 ) -> None:
-    """Twice as many iterations before the last scale."""
     paint(picture(48, 80), size=64, scales=3, iterations=3, final_iterations=2)
-    assert worked == [(10, 16)] * 6 + [(19, 32)] * 6 + [(38, 64)] * 3 + [(48, 80)] * 2
+    assert worked == [(10, 16)] * 3 + [(19, 32)] * 3 + [(38, 64)] * 3 + [(48, 80)] * 2
 
 
 def test_a_photo_that_is_smaller_is_worked_at_as_it_is(paint: Paint, worked: list[tuple[int, int]]) -> None:
@@ -158,7 +157,7 @@ def test_scales_so_coarse_that_the_layers_see_nothing_are_left_out(
     assert worked == [(6, 300)]
     worked.clear()
     paint(picture(32, 32), scales=7, iterations=1)
-    assert worked == [(4, 4)] * 2 + [(8, 8)] * 2 + [(16, 16)] * 2 + [(32, 32)]
+    assert worked == [(4, 4), (8, 8), (16, 16), (32, 32)]
     worked.clear()
     paint(picture(50, 256), size=512, iterations=1, weights=str(five), style_layers=(), content_layers=())
     assert worked == [(50, 256)]  # 25 x 128 would be too narrow
@@ -166,7 +165,7 @@ def test_scales_so_coarse_that_the_layers_see_nothing_are_left_out(
 
 def test_artgans_own_recipe_begins_at_128_pixels_or_more(paint: Paint, worked: list[tuple[int, int]]) -> None:
     paint(picture(8, 300), size=512, iterations=1)
-    assert worked == [(4, 150)] * 2 + [(8, 300)]
+    assert worked == [(4, 150), (8, 300)]
 
 
 def test_without_final_iterations_it_is_only_enlarged(paint: Paint, worked: list[tuple[int, int]]) -> None:
@@ -773,11 +772,18 @@ def states(cache: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-@pytest.mark.parametrize("evaluations", [3, 9, 15, 17, 27])
+@pytest.mark.parametrize("evaluations", [3, 9, 15, 17, 26])
 def test_a_stopped_synthesis_goes_on_to_the_same_painting(
-    paint: Paint, stop: Stop, cache: Path, caplog: pytest.LogCaptureFixture, optimizer: str, evaluations: int
+    paint: Paint,
+    stop: Stop,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+    evaluations: int,
 ) -> None:
-    """Three scales of 12, 6 and 4 iterations; with what each has at its start, 25 evaluations or more."""
+    """Three scales of 6, 6 and 12 iterations; with what each has at its start, 27 evaluations or more."""
+    monkeypatch.setattr(synthesis, "_TELL_FROM", float("inf"))  # a busy machine may want to warn of its pace
     photo = picture(36, 48)
     options: dict[str, Any] = {"optimizer": optimizer, "scales": 2, "iterations": 6, "final_iterations": 12}
     whole = paint(photo, **options)

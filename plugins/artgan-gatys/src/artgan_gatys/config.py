@@ -37,7 +37,7 @@ class Recipe:
         start: content, noise, or a picture's path.
         noise: standard deviation of the noise about the network's mean colour, where pixels are in [-1, 1].
         size: longer side that is worked at, in pixels.
-        iterations: at the largest scale; twice as many at each of the others.
+        iterations: at each scale.
         scales: of the pyramid, None for as many as the size allows.
     """
 
@@ -102,7 +102,7 @@ class GatysOptions:
         None, "longer side that is worked at, in pixels; the painting has the photo's size [default: 512]", least=16
     )
     iterations: int | None = option(
-        None, "at the largest scale, and twice as many at the others [default: the recipe's]", least=1
+        None, "at each scale [default: the recipe's]", least=1
     )
     scales: int | None = option(
         None, "sizes worked at, each twice the one before [default: the recipe's; artgan: from 128 px up]", least=1

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Size, Tensor
 
 from artgan import images
+from artgan.cache import cache_folder, make_room
 from artgan.errors import ConfigError, PictureError
 from artgan.interfaces import Interrupted
 from artgan.progress import progress
@@ -28,7 +28,7 @@ from artgan_gatys.colors import luminance, match_colors, match_luminance, with_c
 from artgan_gatys.config import GatysOptions, Recipe
 from artgan_gatys.losses import Objective, StyleTarget, gram, guides
 from artgan_gatys.networks import FeatureNetwork, trace
-from artgan_gatys.optimizers import LBFGS, Adam, Optimizer
+from artgan_gatys.optimizers import LBFGS, Adam, Optimizer, favour_low_frequencies
 from artgan_gatys.styles import Style, fit, resize
 
 _SMALLEST = 128  # longer side of the pyramid's coarsest scale, in pixels, at least
@@ -129,7 +129,7 @@ class Synthesis:
             size = fit(height, width, longer / 2**halvings)
             if halvings and not self._sees(*size):  # a long and narrow picture
                 continue
-            plan.append((size, recipe.iterations * (2 if halvings else 1)))
+            plan.append((size, recipe.iterations))
         if plan[-1][0] != (height, width):
             plan.append(((height, width), self.options.final_iterations))
         return plan
@@ -201,6 +201,9 @@ class Synthesis:
         self.painting = resize(before, height, width)
         if not iterations:
             return
+        if before.shape != self.painting.shape and self.recipe.start == "content" and self.recipe.content_weight:
+            content = resize(self.content, height, width)  # enlarging has no detail: begin with the photo's
+            self.painting = self.painting + content - resize(resize(content, *before.shape[-2:]), height, width)
         optimizer: Optimizer | None = None
         done = begun
         try:
@@ -246,7 +249,7 @@ class Synthesis:
 
         began = time.perf_counter()
         optimizer: Optimizer = (
-            LBFGS(evaluate, self.painting, history=_history(height, width))
+            LBFGS(evaluate, self.painting, history=_history(height, width), precondition=favour_low_frequencies)
             if self.options.optimizer == "lbfgs"
             else Adam(evaluate, self.painting, lr=self.options.lr)
         )
@@ -373,13 +376,12 @@ class State:
     """
 
     def __init__(self, digest: str) -> None:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.path = Path(cache, "artgan", "gatys", f"{digest}.safetensors")
+        self.path = cache_folder("gatys") / f"{digest}.safetensors"
 
     def write(self, scale: int, iteration: int, seconds: float, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
         """Keep it, the time it took, and the optimiser's state; a disk that does not take it is told, and no more."""
         beside = self.path.with_suffix(".part")
-        self._make_room()
+        make_room(self.path.parent, "*.safetensors", _CACHE_BYTES)
         tensors = {f"optimizer.{key}": value.contiguous() for key, value in inside.items()}
         tensors["point"] = painting.clone()  # a file of safetensors cannot hold one tensor under two names
         try:
@@ -411,17 +413,6 @@ class State:
         """It is not needed any more."""
         with suppress(OSError):
             self.path.unlink()
-
-    def _make_room(self) -> None:
-        """Remove the oldest states of other works while all together are too large."""
-        with suppress(OSError):
-            files = sorted(self.path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-            total = sum(file.stat().st_size for file in files)
-            for file in files:
-                if total <= _CACHE_BYTES:
-                    break
-                total -= file.stat().st_size
-                file.unlink()
 
 
 def _history(height: int, width: int) -> int:
