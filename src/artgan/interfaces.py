@@ -232,12 +232,16 @@ class Score:
         value: the score.
         n: how many pictures it was computed from: real ones (0 if the metric has no reference), generated.
         details: with what it was computed, as JSON types.
+        interval: of 95 % confidence, where the metric knows one.
+        notes: what to beware of, in words: too few pictures, say.
     """
 
     name: str
     value: float
     n: tuple[int, int]
     details: Mapping[str, Any] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Metric(ABC):
@@ -245,9 +249,15 @@ class Metric(ABC):
 
     Feed pictures in batches of any size with :meth:`update`, then call :meth:`compute`; memory must not grow
     with the size of a picture times their number.
+
+    Attributes:
+        name: by which it is asked for.
+        against: what the ``real`` pictures are: ``"real"`` ones of the kind that is generated; ``"inputs"``, those that
+            the generated ones were made from, in the same order; ``"nothing"`` where it looks at generated ones alone.
     """
 
     name: ClassVar[str]
+    against: ClassVar[Literal["real", "inputs", "nothing"]] = "real"
 
     @abstractmethod
     def update(self, pictures: Tensor, *, real: bool) -> None:
@@ -260,3 +270,7 @@ class Metric(ABC):
         Raises:
             ValueError: too few pictures for the score to be defined.
         """
+
+    def scores(self) -> Sequence[Score]:
+        """All that it has to say, where that is more than one score; the first is that of :meth:`compute`."""
+        return [self.compute()]

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from artgan.errors import PluginError
+from artgan.metrics import METRICS
 
 GROUP = "artgan.plugins"
 API = 1
@@ -207,7 +208,8 @@ def find_metrics() -> dict[str, Plugin]:
     """The metrics of the plugins that work, by name: which plugin brings each.
 
     Raises:
-        PluginError: two plugins bring a metric of one name, or one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
+        PluginError: two plugins bring a metric of one name, or one brings a name of the core's own
+            (:data:`artgan.metrics.METRICS`), or a plugin is broken and ``ARTGAN_STRICT_PLUGINS=1``.
     """
     metrics: dict[str, Plugin] = {}
     for report in inspect_plugins():
@@ -217,19 +219,24 @@ def find_metrics() -> dict[str, Plugin]:
         for name in plugin.metrics:
             if name in metrics:
                 raise PluginError(f"the metric {name!r} comes from two plugins, {metrics[name].name} and {plugin.name}")
+            if name in METRICS:
+                raise PluginError(f"plugin {plugin.name}: brings a metric {name!r}, which is one of artgan's own")
             metrics[name] = plugin
     return metrics
 
 
 def resolve_metric(name: str) -> Any:
-    """Import the class of an installed metric.
+    """Import the class of a metric, artgan's own or an installed plugin's.
 
     Raises:
         PluginError: there is none of that name, or it cannot be imported.
     """
+    if name in METRICS:
+        module, attribute = METRICS[name].split(":")
+        return getattr(importlib.import_module(module), attribute)
     metrics = find_metrics()
     if name not in metrics:
-        raise PluginError(f"no metric named {name!r}; installed: {', '.join(sorted(metrics)) or 'none'}")
+        raise PluginError(f"no metric named {name!r}; there are {', '.join([*METRICS, *sorted(metrics)])}")
     plugin = metrics[name]
     return _import(plugin, f"metric {name}", plugin.metrics[name])
 

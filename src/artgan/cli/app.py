@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from artgan.cli import convert, data, interrupted, new_plugin, paint, publish, report, sample, study, train, zoo
+from artgan.cli import (
+    convert,
+    data,
+    evaluate,
+    interrupted,
+    new_plugin,
+    paint,
+    publish,
+    report,
+    sample,
+    study,
+    train,
+    zoo,
+)
 
 
 class _Commands(TyperGroup):
@@ -50,6 +63,7 @@ def _options(
 app.command("paint", cls=paint.PaintCommand)(paint.paint)
 app.command()(paint.compare)
 app.command()(sample.sample)
+app.command()(evaluate.evaluate)
 app.command()(zoo.models)
 app.command()(zoo.show)
 app.command()(zoo.plugins)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from artgan.cli.paint import Format
+from artgan.cli.tables import print_table
 
 if TYPE_CHECKING:
     from artgan.registry import Entry, Weights
@@ -48,7 +49,7 @@ def models(
             (e.name, e.alias or "", e.plugin, e.task, _size(e.weights), e.license.get("weights", ""), availability)
             for e, availability in listed
         ]
-        _table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"), rows)
+        print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
 
@@ -82,7 +83,7 @@ def show(
         print("\nmetrics")
         keys = list(dict.fromkeys(key for metric in entry.metrics for key in metric))
         rows = [tuple(_text(metric[key]) if key in metric else "" for key in keys) for metric in entry.metrics]
-        _table(tuple(key.upper() for key in keys), rows, indent="  ")
+        print_table(tuple(key.upper() for key in keys), rows, indent="  ")
     _section("check", entry.check)
 
 
@@ -106,7 +107,7 @@ def plugins(format: Output = Format.text) -> None:
             (r.name, r.distribution, r.version, r.problem or in_words(brought[r.name]), r.summary or "")
             for r in reports
         ]
-        _table(("PLUGIN", "DISTRIBUTION", "VERSION", "BRINGS, OR WHAT IS BROKEN", "WHAT IT IS"), rows)
+        print_table(("PLUGIN", "DISTRIBUTION", "VERSION", "BRINGS, OR WHAT IS BROKEN", "WHAT IT IS"), rows)
     if any(report.problem for report in reports):
         raise typer.Exit(1)
 
@@ -167,11 +168,3 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, indent: str = "") -> None:
-    """Columns as wide as they need: plain text that a pipe can take."""
-    rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        print(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

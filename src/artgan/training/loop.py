@@ -81,7 +81,9 @@ def train(
             raise TrainingError(f"--batch {options.batch}: {pictures.location} has only {len(pictures)} pictures")
     accelerator = accelerator_for(options)
     scores = Scores(options, domains, accelerator.device)
-    steps = options.total_steps(max(len(pictures) for pictures in domains.values()), accelerator.num_processes)
+    largest = max(len(pictures) for pictures in domains.values())
+    steps = options.total_steps(largest, accelerator.num_processes)
+    scores_every = options.steps_between_scores(largest, accelerator.num_processes)
     session = Session(plugin, config, options, steps, accelerator, out)
     settle(out, description(plugin, config, options, domains), resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
@@ -122,7 +124,7 @@ def train(
                     session.inspect(step, fixed)
                 if main and (step % options.sample_every == 0 or step == steps):
                     session.draw_samples(fixed, _sheet(out, step))
-                if main and scores.metrics and (step % options.metrics_every == 0 or step == steps):
+                if main and scores.metrics and (step % scores_every == 0 or step == steps):
                     session.take_scores(step, scores)
                 if saving:
                     session.save(out / "checkpoints", step, keep=options.keep)

@@ -38,13 +38,25 @@ class TrainingOptions:
     keep: int = option(2, "checkpoints kept", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)
     log_every: int = option(10, "steps that a line of the log averages over", least=1)
-    metrics: str = option("", "scores to take on the way, of those that plugins bring: NAME or NAME,NAME")
+    metrics: str = option("", "scores to take on the way (artgan evaluate --list shows them): NAME or NAME,NAME")
     metrics_every: int = option(1000, "steps between scores", least=1)
+    metrics_every_epochs: int | None = option(None, "epochs between scores, in place of --metrics-every", least=1)
+    metric_weights: tuple[str, ...] = option(
+        (), "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]"
+    )
     metrics_on: int = option(200, "pictures of each kind that a score is taken on", least=2)
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+        for text in self.metric_weights:
+            if not all(text.partition("=")):
+                raise ValueError(f"metric_weights {text}: write NETWORK=FILE")
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """The files in ``metric_weights`` by network."""
+        return dict(text.split("=", 1) for text in self.metric_weights)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -55,7 +67,17 @@ class TrainingOptions:
         """The number of steps, where an epoch is a pass over ``pictures`` pictures."""
         if self.steps is not None:
             return self.steps
-        return (self.epochs or 200) * -(-pictures // (self.batch * self.accumulate * processes))
+        return (self.epochs or 200) * self.steps_per_epoch(pictures, processes)
+
+    def steps_per_epoch(self, pictures: int, processes: int = 1) -> int:
+        """The number of steps that a pass over ``pictures`` pictures takes."""
+        return -(-pictures // (self.batch * self.accumulate * processes))
+
+    def steps_between_scores(self, pictures: int, processes: int = 1) -> int:
+        """How often scores are taken, in steps."""
+        if self.metrics_every_epochs is None:
+            return self.metrics_every
+        return self.metrics_every_epochs * self.steps_per_epoch(pictures, processes)
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """What the learning rates are multiplied by at ``step`` of ``steps``: 1, then linearly down to 0."""

@@ -205,13 +205,13 @@ class Session:
 
     def take_scores(self, step: int, scores: Scores) -> None:
         """Let the metrics judge the averaged generators; one that fails is told, and the run goes on."""
-        try:
-            with _own_random_state():
-                values = scores.take(self.trainer, self.ema.generators)
-        except Exception as error:  # a stranger's metric may raise anything
-            _log.warning("artgan: step %d: no scores (%s: %s)", step, type(error).__name__, error)
-            return
-        self.journal.append("metrics", {"step": step, "metrics": values})
+        with _own_random_state():
+            found, failed = scores.take(self.trainer, self.ema.generators)
+        for name, error in failed.items():
+            _log.warning("artgan: step %d: no score %s (%s: %s)", step, name, type(error).__name__, error)
+        if found:
+            values = {name: score.value for name, score in found.items()}
+            self.journal.append("metrics", {"step": step, "metrics": values})
 
     def _tell(self, step: int, alarms: Any) -> None:
         for alarm in alarms:

@@ -1,0 +1,308 @@
+"""The Frechet distance of features, and the scores that it is: FID and its relatives.
+
+Sets of features are compared as the normal distributions of their means and covariances (Dowson and Landau, 1982):
+d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1 S2). With Inception's features it is the FID (Heusel et al., 2017,
+arXiv:1706.08500).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artgan.interfaces import Score
+from artgan.metrics.feature_metric import FeatureMetric, need
+
+_CHUNK = 4096  # rows that are in memory in float64 at a time
+_TOLERANCE = 1e-8  # of the distance, relative to the traces of the covariances
+_NEGLIGIBLE = 1e-12  # eigenvalues that have no part in the standard error, relative to the largest
+_POINTS = 15  # as Chong and Forsyth have them
+_SEED = 0
+_FEW = 2048
+_INTERVAL = "1.96 standard errors, by the influence of each picture of both sets; the bias by n is not in it"
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """The Frechet distance of two sets of features, in float64, with unbiased covariances.
+
+    Rounding can take the distance of equal sets below 0; then it is 0.
+
+    Args:
+        real: N x D, of any floating type, perhaps on disk (memory-mapped): read by chunks of rows.
+        fake: M x D.
+
+    Raises:
+        ValueError: fewer than two rows, or widths that differ.
+    """
+    return Comparison(Sample(real), Sample(fake)).distance
+
+
+class Sample:
+    """The mean and the covariance of features.
+
+    Args:
+        rows: N x D.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        if rows.ndim != 2 or len(rows) < 2:
+            raise ValueError(f"need at least 2 rows of features, got {tuple(rows.shape)}")
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """D."""
+        return torch.stack([chunk.double().sum(0) for chunk in torch.split(self.rows, _CHUNK)]).sum(0) / len(self)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """D x D."""
+        # NumPy sees that a product is of a matrix with itself, and does half the work.
+        return torch.from_numpy(sum(chunk.T @ chunk for chunk in map(Tensor.numpy, self.centred())))
+
+    @cached_property
+    def trace(self) -> float:
+        """Of the covariance."""
+        return sum(float(chunk.square().sum()) for chunk in self.centred())
+
+    def centred(self) -> Iterator[Tensor]:
+        """Chunks c of the rows in float64, such that the covariance is the sum of all c^T c."""
+        for chunk in torch.split(self.rows, _CHUNK):
+            yield (chunk.double() - self.mean) / math.sqrt(len(self) - 1)
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """Two covariances together.
+
+    Attributes:
+        factor: F, k x D, where F^T F = S1.
+        gram: F S2 F^T, k x k, whose eigenvalues are those of S1 S2 but for zeros.
+        roots: of these eigenvalues, by the most exact route.
+        image: F S2, k x D, where it is known.
+    """
+
+    factor: Tensor
+    gram: Tensor
+    roots: Tensor
+    image: Tensor | None = None
+
+
+class Comparison:
+    """The Frechet distance of two samples, and how far it is off by chance."""
+
+    def __init__(self, real: Sample, fake: Sample) -> None:
+        if real.rows.shape[1] != fake.rows.shape[1]:
+            raise ValueError(f"features of {real.rows.shape[1]} and of {fake.rows.shape[1]} numbers cannot be compared")
+        self.real = real
+        self.fake = fake
+        self._few, self._many = (real, fake) if len(real) <= len(fake) else (fake, real)
+
+    @cached_property
+    def distance(self) -> float:
+        """See :func:`frechet_distance`."""
+        shift = float((self.real.mean - self.fake.mean).square().sum())
+        return max(0.0, shift + self.real.trace + self.fake.trace - 2 * float(self._overlap.roots.sum()))
+
+    @cached_property
+    def _overlap(self) -> _Overlap:
+        """Through the covariances where that is exact, which is quick; else through the features themselves."""
+        if len(self._few) > self._few.rows.shape[1]:
+            overlap = self._overlap_of_covariances()
+            if overlap is not None:
+                return overlap
+        # tr sqrt(S1 S2) is the sum of the singular values of A B^T, where A and B are the centred features. A product
+        # A^T A would square their condition: what is 1e-8 of the largest would be lost, and with fewer pictures than
+        # features most are 0. QR keeps them: A = QF and B F^T = PR leave those of R, and nothing is larger than D x D.
+        factor = _triangle(self._few.centred())
+        triangle = _triangle(chunk @ factor.T for chunk in self._many.centred())
+        return _Overlap(factor, triangle.T @ triangle, torch.linalg.svdvals(triangle))
+
+    def _overlap_of_covariances(self) -> _Overlap | None:
+        """None where a covariance is singular or so nearly that the result could be off by more than the tolerance."""
+        few, many = self._few, self._many
+        factor, failed = torch.linalg.cholesky_ex(few.covariance, upper=True)
+        if failed:
+            return None
+        image = factor @ many.covariance
+        gram = image @ factor.T
+        roots = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+        # Rounding moves an eigenvalue by about the slack (Weyl), and so its root r by about slack / r.
+        slack = torch.finfo(gram.dtype).eps * few.covariance.norm() * many.covariance.norm()
+        if (slack / (roots + slack.sqrt())).sum() > _TOLERANCE * (few.trace + many.trace):
+            return None
+        return _Overlap(factor, gram, roots, image)
+
+    @cached_property
+    def variances(self) -> tuple[float, float]:
+        """Of the influence of one real and of one generated picture on the distance.
+
+        With more weight on the i-th of n pictures the distance moves, to first order, by its influence (Hampel, 1974;
+        Efron, 1982, the infinitesimal jackknife); the variance of the distance is that of the influence over n. For the
+        i-th centred row c it is 2 (m - m') . c + c^T (I - T) c less a constant, where T is the map that carries the one
+        normal distribution to the other, twice the derivative of tr sqrt(S S') by S. This holds at any rank, for
+        weights leave the rows' span as it is.
+
+        A bootstrap would decompose anew for each draw, and would be wrong where pictures are fewer than features:
+        a draw with repetitions has lower rank, which moves the distance up and spreads it.
+        """
+        overlap = self._overlap
+        values, vectors = torch.linalg.eigh(overlap.gram)
+        kept = values > _NEGLIGIBLE * values[-1]
+        roots = values[kept].sqrt().unsqueeze(1)
+        aligned = vectors[:, kept].T
+        image = overlap.image
+        if image is None:
+            image = _sum((chunk @ overlap.factor.T).T @ chunk for chunk in self._many.centred())
+        # c^T T c = |X c|^2: with V R^2 V^T = F S2 F^T, the map from S2 is F^T V R^-1 V^T F, and the one from S1 is
+        # S2 F^T V R^-3 V^T F S2.
+        of_few = self._variance(self._few, self._many, roots**-1.5 * (aligned @ image))
+        of_many = self._variance(self._many, self._few, roots**-0.5 * (aligned @ overlap.factor))
+        return (of_few, of_many) if self._few is self.real else (of_many, of_few)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the distance."""
+        of_real, of_fake = self.variances
+        return math.sqrt(of_real / len(self.real) + of_fake / len(self.fake))
+
+    @staticmethod
+    def _variance(sample: Sample, other: Sample, root: Tensor) -> float:
+        n = len(sample)
+        shift = 2 * math.sqrt(n - 1) * (sample.mean - other.mean)
+        influences = [
+            chunk @ shift + n * (chunk.square().sum(1) - (chunk @ root.T).square().sum(1)) for chunk in sample.centred()
+        ]
+        return float(torch.cat(influences).var())
+
+
+def _sum(tensors: Iterable[Tensor]) -> Tensor:
+    first, *others = tensors
+    for other in others:
+        first += other
+    return first
+
+
+def _triangle(blocks: Iterable[Tensor]) -> Tensor:
+    """A matrix of the same M^T M as the blocks on top of one another, of no more rows than columns."""
+    so_far: Tensor | None = None
+    for block in blocks:
+        so_far = block if so_far is None else torch.cat([so_far, block])
+        if len(so_far) > so_far.shape[1]:
+            so_far = torch.linalg.qr(so_far, mode="r").R
+    assert so_far is not None
+    return so_far
+
+
+class FrechetMetric(FeatureMetric):
+    """The Frechet distance of an extractor's features: 0 for equal ones, without bound."""
+
+    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """One score, with how far it may be off, and what half of the generated pictures give."""
+        need(real, fake, least=2)
+        comparison = Comparison(Sample(real), Sample(fake))
+        details: dict[str, Any] = {}
+        half = len(fake) // 2
+        if half >= 2:
+            some, _ = _some(fake, half, np.random.default_rng(_SEED))
+            details["at half"] = Comparison(comparison.real, Sample(some)).distance
+        return [self._scored(comparison, comparison.distance, comparison.standard_error, details)]
+
+    def _scored(self, comparison: Comparison, value: float, error: float, details: dict[str, Any]) -> Score:
+        n = len(comparison.real), len(comparison.fake)
+        interval = (max(0.0, value - 1.96 * error), value + 1.96 * error)
+        notes = _notes(min(n), comparison.real.rows.shape[1])
+        return self.score(self.name, value, n, interval=interval, notes=notes, interval_of=_INTERVAL, **details)
+
+
+def _some(rows: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
+    """So many of the rows, and which."""
+    chosen = np.sort(rng.choice(len(rows), count, replace=False))
+    return rows[torch.from_numpy(chosen)], chosen
+
+
+def _notes(n: int, width: int) -> list[str]:
+    if n <= width:
+        return [f"the covariance of {n} pictures has rank {n - 1} of {width}: compare only scores of the same n"]
+    if n < _FEW:
+        return [f"{n} pictures are few: the score falls as n grows; compare only scores of the same n"]
+    return []
+
+
+class FID(FrechetMetric):
+    """The Frechet inception distance as it was published (Heusel et al., 2017)."""
+
+    name = "fid"
+    extractor_name = "inception"
+    part = "pool"
+
+
+class CleanFID(FrechetMetric):
+    """FID with pictures resized as they should be (Parmar et al., 2022, arXiv:2104.11222)."""
+
+    name = "fid-clean"
+    extractor_name = "inception-clean"
+    part = "pool"
+
+
+class FDVGG19(FrechetMetric):
+    """The Frechet distance of the means of VGG-19's conv5_1, which are 512: it needs fewer pictures than FID."""
+
+    name = "fd-vgg19"
+    extractor_name = "vgg19"
+    part = "means"
+
+
+class FDDINOv2(FrechetMetric):
+    """The Frechet distance of DINOv2's class token (Stein et al., 2023, arXiv:2306.04675)."""
+
+    name = "fd-dinov2"
+    extractor_name = "dinov2"
+    part = "class token"
+
+
+class FIDInfinity(FrechetMetric):
+    """FID as it would be with generated pictures without end (Chong and Forsyth, 2020, arXiv:1911.07023).
+
+    FID is too high by about a constant over n. A line through the scores of random parts of the generated pictures,
+    against 1 / n, gives it at 0. The parts have from half of the pictures to all; the real ones stay whole, and so does
+    the bias that is theirs. The value can be less than 0.
+    """
+
+    name = "fid-infinity"
+    extractor_name = "inception"
+    part = "pool"
+
+    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """One score, with the points that the line goes through."""
+        need(real, fake, least=2)
+        need(None, fake, least=2 * _POINTS)
+        rng = np.random.default_rng(_SEED)
+        sizes = np.linspace(len(fake) / 2, len(fake), _POINTS).round().astype(int)
+        whole = Comparison(Sample(real), Sample(fake))
+        # What least squares makes of the scores at 1 / n is a weighted sum of them, and so the scores' first-order
+        # error is a weighted sum of the influences of the pictures.
+        at_zero, slope = np.linalg.pinv(np.stack([np.ones(_POINTS), 1 / sizes], axis=1))
+        weights = np.zeros(len(fake))
+        values = []
+        for size, share in zip(sizes, at_zero, strict=True):
+            rows, chosen = _some(fake, int(size), rng)
+            weights[chosen] += share / size
+            values.append(Comparison(whole.real, Sample(rows)).distance)
+        of_real, of_fake = whole.variances
+        error = math.sqrt(of_real / len(real) + of_fake * float(np.square(weights).sum()))
+        details = {
+            "points": [[int(size), value] for size, value in zip(sizes, values, strict=True)],
+            "slope": float(slope @ values),
+        }
+        return [self._scored(whole, float(at_zero @ values), error, details)]

@@ -1,0 +1,73 @@
+"""The Inception Score (Salimans et al., 2016, arXiv:1606.03498): pictures of many classes, each plainly of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artgan.interfaces import Score
+from artgan.metrics.feature_metric import FeatureMetric
+
+_SPLITS = 10
+_SEED = 2020  # torch-fidelity's
+_T95 = 2.262  # of Student's t with 9 degrees of freedom: 95 % lie within
+_FEW = 5000
+
+
+def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
+    """The score of each of as many parts of the pictures, shuffled as torch-fidelity does it.
+
+    The score is exp(mean of KL(p(y|x) || p(y))): 1 if all rows are alike, at most the number of classes.
+
+    Args:
+        logits: N x C.
+        splits: how many parts.
+
+    Raises:
+        ValueError: fewer rows than parts.
+    """
+    n = len(logits)
+    if n < splits:
+        raise ValueError(f"needs at least {splits} generated pictures, for it is a mean over {splits} parts, got {n}")
+    order = torch.from_numpy(np.random.RandomState(_SEED).permutation(n))
+    scores = []
+    for part in range(splits):
+        rows = logits[order[part * n // splits : (part + 1) * n // splits]].double()
+        log_p = rows.log_softmax(1)
+        log_mean = log_p.logsumexp(0) - math.log(len(rows))
+        scores.append(float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()))
+    return scores
+
+
+class InceptionScore(FeatureMetric):
+    """How many classes generated pictures are plainly of; it looks at no real ones, and the classes are photos'."""
+
+    name = "is"
+    against = "nothing"
+    extractor_name = "inception"
+    part = "logits"
+
+    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """The mean over ten parts of the pictures, which share none: the interval is Student's."""
+        scores = inception_scores(fake)
+        value = float(np.mean(scores))
+        error = float(np.std(scores, ddof=1)) / math.sqrt(_SPLITS)
+        notes = []
+        if len(fake) < _FEW:
+            notes.append(f"{len(fake)} pictures are few: the score grows with n; compare only scores of the same n")
+        return [
+            self.score(
+                self.name,
+                value,
+                (0, len(fake)),
+                interval=(max(1.0, value - _T95 * error), value + _T95 * error),
+                notes=notes,
+                splits=_SPLITS,
+                deviation=float(np.std(scores)),
+                interval_of="Student's t over the parts",
+            )
+        ]

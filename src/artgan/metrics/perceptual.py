@@ -1,0 +1,154 @@
+"""Scores that compare two pictures place by place: how varied pictures are, how much of a photo a painting keeps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from artgan.features import VGG19, load_vgg19
+from artgan.interfaces import Metric, Score
+from artgan.metrics import style
+
+LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
+
+
+def load_perceptual(weights: Path | None = None) -> VGG19:
+    """The network that the metrics of this module share.
+
+    Args:
+        weights: see :func:`artgan.features.load_vgg19`.
+    """
+    return load_vgg19([*LAYERS, style.CONTENT_LAYER], weights)
+
+
+class PerceptualMetric(Metric):
+    """A score of VGG-19's feature maps.
+
+    Args:
+        network: of :func:`load_perceptual`; by default with its published weights.
+    """
+
+    def __init__(self, network: VGG19 | None = None) -> None:
+        self.network = network or load_perceptual()
+
+    def update(self, pictures: Tensor, *, real: bool) -> None:
+        """Take in N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size."""
+        with torch.inference_mode():
+            features = self.network(pictures.to(self.network.mean.device))
+            self.see(dict(zip(self.network.layers, features, strict=True)), real)
+
+    @abstractmethod
+    def see(self, features: dict[str, Tensor], real: bool) -> None:
+        """Take in the features of some pictures: by layer N x C x h x w, after the ReLU."""
+
+
+class Diversity(PerceptualMetric):
+    """How unlike one another generated pictures are, as a share of how unlike the real ones are: 1 is as varied.
+
+    Two pictures' distance is that of Zhang et al. (2018, arXiv:1801.03924), on VGG-19's :data:`LAYERS` and without
+    learned weights: features of length 1 at each place, squared differences summed over the channels, means over
+    places and layers; 0 (equal) to 2. Each picture is compared with the one before it, so they are to come in an order
+    that means nothing. The score is a share because the distance by itself says nothing: two paintings by one hand
+    may be as far apart as two photographs of one place are.
+
+    Distances of neighbouring pairs share a picture and no others do, so the standard errors of both means are those of
+    series that are correlated at lag 1; the interval is the share's, by the delta method.
+    """
+
+    name = "diversity"
+
+    def __init__(self, network: VGG19 | None = None) -> None:
+        super().__init__(network)
+        self._last: dict[bool, list[Tensor]] = {}
+        self._distances: dict[bool, list[float]] = {True: [], False: []}
+        self._count = {True: 0, False: 0}
+
+    def see(self, features: dict[str, Tensor], real: bool) -> None:
+        """Compare each picture with the one before it; of the last one the features stay."""
+        unit = [F.normalize(features[layer], dim=1, eps=1e-10) for layer in LAYERS]
+        if real in self._last:
+            if self._last[real][0].shape[1:] != unit[0].shape[1:]:
+                raise ValueError("pictures are compared place by place: they must be of one size")
+            unit = [torch.cat([last, maps]) for last, maps in zip(self._last[real], unit, strict=True)]
+        self._count[real] += len(features[LAYERS[0]])
+        self._last[real] = [maps[-1:].clone() for maps in unit]
+        by_layer = [(maps[1:] - maps[:-1]).square().sum(1).mean((1, 2)) for maps in unit]
+        self._distances[real] += torch.stack(by_layer).mean(0).tolist()
+
+    def compute(self) -> Score:
+        """The share.
+
+        Raises:
+            ValueError: fewer than 3 pictures of a set; real ones that do not differ.
+        """
+        n = self._count[True], self._count[False]
+        for kind, count in zip(("real", "generated"), n, strict=True):
+            if count < 3:
+                raise ValueError(f"needs at least 3 {kind} pictures, got {count}")
+        of_real, real_error = _mean_and_error(self._distances[True])
+        of_fake, fake_error = _mean_and_error(self._distances[False])
+        if of_real == 0:
+            raise ValueError("the real pictures are all the same: there is no diversity to compare with")
+        value = of_fake / of_real
+        error = float(np.hypot(fake_error, value * real_error)) / of_real
+        details = {"network": "VGG-19", "layers": list(LAYERS), "generated": of_fake, "real": of_real}
+        return Score(self.name, value, n, details, (value - 1.96 * error, value + 1.96 * error))
+
+
+def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
+    """The mean of a series whose neighbours are correlated (never negatively), and its standard error."""
+    values = np.array(distances)
+    apart = values - values.mean()
+    variance = np.square(apart).sum() / (len(values) - 1)
+    covariance = max(float(np.mean(apart[1:] * apart[:-1])), 0.0)
+    return float(values.mean()), float(np.sqrt((variance + 2 * covariance) / len(values)))
+
+
+class ContentKept(PerceptualMetric):
+    """How much of a photo its painting keeps: the mean cosine of their features at conv4_2, 1 if they are equal.
+
+    Photos come as real pictures, paintings as generated ones, in the same order and by turns: what one is ahead of the
+    other stays in memory. Unrelated pictures do not come to 0: features after a ReLU are never negative.
+    """
+
+    name = "content"
+    against = "inputs"
+
+    def __init__(self, network: VGG19 | None = None) -> None:
+        super().__init__(network)
+        self._waiting: dict[bool, deque[Tensor]] = {True: deque(), False: deque()}
+        self._kept: list[float] = []
+
+    def see(self, features: dict[str, Tensor], real: bool) -> None:
+        """Compare with what waits for it."""
+        self._waiting[real].extend(maps.clone() for maps in torch.split(features[style.CONTENT_LAYER], 1))
+        photos, paintings = self._waiting[True], self._waiting[False]
+        while photos and paintings:
+            photo, painting = photos.popleft(), paintings.popleft()
+            if photo.shape != painting.shape:
+                raise ValueError(f"photo {len(self._kept) + 1} and its painting are not of one size")
+            self._kept += style.content_kept(photo, painting).tolist()
+
+    def compute(self) -> Score:
+        """The mean, with a normal interval.
+
+        Raises:
+            ValueError: fewer than 2 pairs; a photo without its painting or the other way round.
+        """
+        for kind, other, left in (("photos", "painting", True), ("paintings", "photo", False)):
+            if self._waiting[left]:
+                raise ValueError(f"{len(self._waiting[left])} {kind} have come without their {other}")
+        n = len(self._kept)
+        if n < 2:
+            raise ValueError(f"needs at least 2 photos and their paintings, got {n}")
+        value, error = fmean(self._kept), float(np.std(self._kept, ddof=1)) / n**0.5
+        details = {"network": "VGG-19", "layer": style.CONTENT_LAYER}
+        return Score(self.name, value, (n, n), details, (value - 1.96 * error, value + 1.96 * error))

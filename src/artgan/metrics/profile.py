@@ -1,0 +1,381 @@
+"""What the pictures of a set look like, as a few figures that can be said in words: colours, light, strokes, edges.
+
+All are taken from the middle square of each picture at one size, because strokes and edges are measured in pixels, and
+in CIE L*a*b* (D65), where equal steps look about equal.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from artgan import images
+from artgan.data.draws import centre_square
+from artgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OCTAVES = ("2 to 4", "4 to 8", "8 to 16", "16 to 32", "32 to 64")
+"""Lengths of waves, in pixels: a stroke is half a wave wide. What is finer still, along diagonals, is in the first."""
+
+ORIENTATIONS = 8
+_PALETTE = 8
+_EDGE = 4.0  # steps of L* from pixel to pixel
+_WARM = np.radians(70)  # hue of orange, half way from sRGB's red (40) to its yellow (103); sky blue lies opposite
+
+_Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """One of a palette.
+
+    Attributes:
+        rgb: sRGB, 0 to 255.
+        share: of all pixels that are nearest to it.
+    """
+
+    rgb: tuple[int, int, int]
+    share: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One figure of the pictures of a set.
+
+    Attributes:
+        mean: over the pictures.
+        deviation: from picture to picture (standard deviation of the population).
+    """
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What the pictures of a set look like.
+
+    Attributes:
+        n: how many there are.
+        size: side of the square that was looked at, in pixels.
+        palette: 8 colours at most, the commonest first: centres of clusters of all pixels.
+        lightness: mean L*, 0 (black) to 100 (white).
+        contrast: standard deviation of L* within a picture.
+        chroma: mean distance from grey: 0 is grey, pure sRGB colours are at 70 to 134.
+        warmth: which way the colours lean, -1 (all blue) to 1 (all orange); the stronger a colour, the more it counts.
+        edges: share of pixels where L* changes by more than 4 from one pixel to the next.
+        sharpness: deviation of the Laplacian of L* by that of L*: how suddenly a picture changes where it changes,
+            whatever its contrast.
+        octaves: energy of the waves of each length of :data:`OCTAVES`, as a share of all variance of L*; what is
+            missing to 1 is in longer waves. Photographs have about as much in each octave as in the next (Field, 1987).
+        orientations: how edges lie, by strength: shares of 0 (lying), 22.5, 45, ..., 90 (upright), ... 157.5 degrees,
+            turning against the clock, each with 11.25 degrees to either side.
+    """
+
+    n: int
+    size: int
+    palette: tuple[Colour, ...]
+    lightness: Figures
+    contrast: Figures
+    chroma: Figures
+    warmth: Figures
+    edges: Figures
+    sharpness: Figures
+    octaves: tuple[float, ...]
+    orientations: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+SCALARS = ("lightness", "contrast", "chroma", "warmth", "edges", "sharpness")
+
+
+def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
+    """The profile of a set, one picture in memory at a time.
+
+    Args:
+        pictures: at least one.
+        size: side of the middle square of each that is looked at, in pixels; 64 or more. Profiles that are compared
+            need one size.
+
+    Raises:
+        ConfigError: a smaller size.
+        ValueError: no picture.
+    """
+    if size < 64:
+        raise ConfigError(f"a profile needs pictures of 64 pixels or more, got a size of {size}")
+    colours = _Colours()
+    n, total, squares = 0, np.zeros(1), np.zeros(1)
+    for picture in pictures:
+        pixels = np.asarray(centre_square(images.decode(picture).rgb, size))
+        lab = to_lab(pixels)
+        colours.add(pixels, lab)
+        row = _look(lab)
+        n, total, squares = n + 1, total + row, squares + row**2
+    if not n:
+        raise ValueError("needs at least one picture")
+    mean = total / n
+    deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    scalars = {
+        name: Figures(float(m), float(d))
+        for name, m, d in zip(SCALARS, mean, deviation, strict=False)  # rows go on
+    }
+    octaves, orientations = np.split(mean[len(SCALARS) :], [len(OCTAVES)])
+    return Profile(
+        n,
+        size,
+        colours.palette(),
+        **scalars,
+        octaves=tuple(octaves.tolist()),
+        orientations=tuple(orientations.tolist()),
+    )
+
+
+def _look(lab: _Array) -> _Array:
+    """A picture's figures: :data:`SCALARS`, octaves, orientations."""
+    light, a, b = lab.transpose(2, 0, 1)
+    contrast = light.std()
+    chroma = np.hypot(a, b)
+    coloured = chroma.sum()
+    warmth = (a * np.cos(_WARM) + b * np.sin(_WARM)).sum() / coloured if coloured > 1e-6 * a.size else 0.0
+    down, across = np.gradient(light)
+    strength = np.hypot(across, down)
+    laplacian = light[1:-1, :-2] + light[1:-1, 2:] + light[:-2, 1:-1] + light[2:, 1:-1] - 4 * light[1:-1, 1:-1]
+    sharpness = laplacian.std() / contrast if contrast > 1e-6 else 0.0
+    scalars = [light.mean(), contrast, chroma.mean(), warmth, (strength > _EDGE).mean(), sharpness]
+    return np.concatenate([scalars, _octaves(light), _orientations(across, down, strength)])
+
+
+def _octaves(light: _Array) -> _Array:
+    """Shares of the energy by :data:`OCTAVES`; the picture fades to its edges, which do not meet."""
+    size = len(light)
+    window = np.outer(np.hanning(size), np.hanning(size))
+    flat = light - (light * window).sum() / window.sum()
+    energy = np.abs(np.fft.fft2(flat * window)) ** 2
+    frequency = np.fft.fftfreq(size)
+    radius = np.hypot(frequency[:, None], frequency)
+    limits = [np.inf, *(1 / 2**k for k in range(2, 7))]  # cycles a pixel
+    total = energy.sum()
+    if total < 1e-6 * light.size:
+        return np.zeros(len(OCTAVES))
+    return np.array([energy[(radius > low) & (radius <= high)].sum() / total for high, low in pairwise(limits)])
+
+
+def _orientations(across: _Array, down: _Array, strength: _Array) -> _Array:
+    """Shares of the strength of edges by how they lie: along an edge is across its gradient."""
+    total = strength.sum()
+    if total < 1e-6 * strength.size:
+        return np.zeros(ORIENTATIONS)
+    along = np.arctan2(across, down)  # of the gradient turned by 90 degrees; rows count downwards, angles upwards
+    bins = np.rint(along / np.pi * ORIENTATIONS).astype(int) % ORIENTATIONS
+    shares: _Array = np.bincount(bins.ravel(), strength.ravel(), ORIENTATIONS) / total
+    return shares
+
+
+# ---- colours
+
+# sRGB (IEC 61966-2-1) to XYZ, and its white, D65.
+_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_WHITE = _XYZ.sum(1)
+_LINEAR = np.arange(256) / 255
+_LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4)
+
+
+def to_lab(pixels: NDArray[np.uint8]) -> _Array:
+    """sRGB bytes, ... x 3, to CIE L*a*b* (D65): L* 0 to 100, a* to red and b* to yellow."""
+    x, y, z = np.moveaxis(_curve(_LINEAR[pixels] @ (_XYZ / _WHITE[:, None]).T), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def _curve(t: _Array) -> _Array:
+    """CIE 1976."""
+    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+
+
+class _Colours:
+    """All pixels of a set, counted in cells of 8 x 8 x 8 steps of RGB: memory stays the same, and order is nothing."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(32**3, np.int64)
+        self._sums = np.zeros((6, 32**3))  # of RGB and L*a*b*
+
+    def add(self, pixels: NDArray[np.uint8], lab: _Array) -> None:
+        """Take in a picture."""
+        red, green, blue = (pixels >> 3).astype(np.int64).reshape(-1, 3).T
+        cells = (red * 32 + green) * 32 + blue
+        self._counts += np.bincount(cells, minlength=32**3)
+        both = np.concatenate([pixels.reshape(-1, 3), lab.reshape(-1, 3)], axis=1)
+        self._sums += [np.bincount(cells, channel, 32**3) for channel in both.T]
+
+    def palette(self) -> tuple[Colour, ...]:
+        """The clusters' mean colours."""
+        used = self._counts > 0
+        counts = self._counts[used].astype(float)
+        rgb, lab = np.split(self._sums[:, used].T / counts[:, None], 2, axis=1)
+        nearest = _clusters(lab, counts)
+        colours = []
+        for cluster in np.unique(nearest):
+            weights = counts * (nearest == cluster)
+            red, green, blue = np.rint(weights @ rgb / weights.sum()).astype(int).tolist()
+            colours.append(Colour((red, green, blue), float(weights.sum() / counts.sum())))
+        return tuple(sorted(colours, key=lambda colour: -colour.share))
+
+
+def _clusters(points: _Array, weights: _Array) -> NDArray[np.int64]:
+    """The number of each weighted point's cluster, by k-means.
+
+    The first centre is the mean; each next one is the point that adds most to what the others leave: nothing is drawn.
+    """
+    centres = np.average(points, axis=0, weights=weights)[None]
+    while len(centres) < min(_PALETTE, len(points)):
+        left = weights * _squares(points, centres).min(1)
+        centres = np.concatenate([centres, points[[left.argmax()]]])
+    nearest = _nearest(points, centres)
+    for _ in range(100):
+        total = np.bincount(nearest, weights, len(centres))[:, None]
+        sums = np.stack([np.bincount(nearest, weights * channel, len(centres)) for channel in points.T], axis=1)
+        centres = np.where(total > 0, sums / np.maximum(total, 1), centres)
+        before, nearest = nearest, _nearest(points, centres)
+        if np.array_equal(nearest, before):
+            break
+    return nearest
+
+
+def _nearest(points: _Array, centres: _Array) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = _squares(points, centres).argmin(1)
+    return numbers
+
+
+def _squares(points: _Array, centres: _Array) -> _Array:
+    """Squared distances, points x centres."""
+    return np.stack([np.square(points - centre).sum(1) for centre in centres], axis=1)
+
+
+# ---- the picture of it
+
+_INK, _FAINT = "#222222", "#6b6b6b"
+_LABEL = 24  # characters
+_CYCLE = ("#2a5d8f", "#d98b1f", "#6a8f4e", "#8a8a8a", "#a23b4c", "#6b5b95", "#3aa0a0", "#5c4433")
+_TITLES = {
+    "lightness": "Lightness (mean L*)",
+    "contrast": "Contrast (deviation of L*)",
+    "chroma": "Chroma (distance from grey)",
+    "warmth": "Warmth (-1 blue, 1 orange)",
+    "edges": "Edges (share of pixels)",
+    "sharpness": "Sharpness (Laplacian by contrast)",
+}
+
+
+def draw(profiles: Mapping[str, Profile], path: Path) -> None:
+    """Write :func:`plot`'s figure as a picture, complete or not at all; a file that is there is replaced.
+
+    Raises:
+        ValueError: no profile.
+        PictureError: the suffix is not a picture's, or it cannot be written.
+    """
+    images.check_writable(path, overwrite=True)
+    buffer = io.BytesIO()
+    plot(profiles).savefig(buffer, format="png", dpi=150)
+    images.encode(images.decode_bytes(buffer.getvalue(), str(path)).rgb, path, overwrite=True)
+
+
+def plot(profiles: Mapping[str, Profile]) -> Figure:
+    """Profiles beside each other: palettes, then a panel for each figure; lines are a deviation long to either side.
+
+    Raises:
+        ValueError: no profile.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if not profiles:
+        raise ValueError("needs at least one profile")
+    sets = [_Shown(_label(name), of_set, _CYCLE[i % len(_CYCLE)]) for i, (name, of_set) in enumerate(profiles.items())]
+    tall = 0.5 + 0.42 * len(sets)  # of the palettes, of a panel and of what is below, in inches
+    panel = max(1.5, 0.5 + 0.3 * len(sets))
+    curves = 3.2 + 0.2 * -(-len(sets) // 4)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure(figsize=(10, tall + 2 * panel + curves), layout=layout)
+    rows: Any = figure.subfigures(3, 1, height_ratios=[tall, 2 * panel, curves])
+    _palettes(rows[0].subplots(), sets)
+    for (name, title), axes in zip(_TITLES.items(), rows[1].subplots(2, 3, sharey=True).flat, strict=True):
+        _scalars(axes, title, name, sets)
+    strokes, lie = rows[2].subplots(1, 2)
+    _curves(strokes, "Strokes: share of the energy by length of wave", "octaves", OCTAVES, sets)
+    strokes.set_xlabel("pixels", fontsize=9, color=_FAINT)
+    degrees = [f"{180 * i / ORIENTATIONS:g}°" for i in range(ORIENTATIONS)]
+    _curves(lie, "How edges lie (0° lying, 90° upright)", "orientations", degrees, sets)
+    lie.axhline(1 / ORIENTATIONS, color=_FAINT, lw=0.8, ls=":")
+    rows[2].legend(handles=strokes.lines, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+class _Shown(NamedTuple):
+    label: str
+    profile: Profile
+    colour: str
+
+
+def _label(name: str) -> str:
+    """The end of a long name, with what matplotlib would take for a formula as it is."""
+    return (name if len(name) <= _LABEL else "…" + name[-_LABEL + 1 :]).replace("$", r"\$")
+
+
+def _palettes(axes: Any, sets: Sequence[_Shown]) -> None:
+    """A bar for each set, dark to light, as wide as the shares are."""
+    for row, shown in enumerate(sets):
+        left = 0.0
+        for colour in sorted(shown.profile.palette, key=lambda c: to_lab(np.array(c.rgb, np.uint8))[0]):
+            red, green, blue = (level / 255 for level in colour.rgb)
+            axes.barh(row, colour.share, left=left, height=0.84, color=(red, green, blue))
+            left += colour.share
+    axes.set_yticks(range(len(sets)), [f"{shown.label} ({shown.profile.n:,})" for shown in sets])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(sets) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=10)
+    axes.set_title("Palettes: as wide as a colour is common", loc="left", fontsize=10, color=_INK)
+
+
+def _scalars(axes: Any, title: str, name: str, sets: Sequence[_Shown]) -> None:
+    for row, shown in enumerate(sets):
+        figures: Figures = getattr(shown.profile, name)
+        axes.errorbar(figures.mean, row, xerr=figures.deviation, fmt="o", color=shown.colour, lw=1.4, ms=6)
+    axes.set_yticks(range(len(sets)), [shown.label for shown in sets])
+    axes.set_ylim(len(sets) - 0.5, -0.5)
+    axes.margins(x=0.12)
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(axis="x", color="#ddd", linewidth=0.6)
+    _plain(axes, title)
+
+
+def _curves(axes: Any, title: str, name: str, ticks: Sequence[str], sets: Sequence[_Shown]) -> None:
+    for shown in sets:
+        label = f" {shown.label}"  # a legend leaves out what begins with an underscore
+        axes.plot(range(len(ticks)), getattr(shown.profile, name), "o-", color=shown.colour, lw=1.6, ms=4, label=label)
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#ddd", linewidth=0.6)
+    _plain(axes, title)
+
+
+def _plain(axes: Any, title: str) -> None:
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_FAINT, labelsize=9)
+    axes.set_title(title, loc="left", fontsize=10, color=_INK)

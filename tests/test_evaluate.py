@@ -1,0 +1,316 @@
+"""Scores of folders: what is read, skipped, kept and told; the command as people call it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artgan.data import PictureFolder
+from artgan.errors import ConfigError, PictureError, WeightsError
+from artgan.metrics.evaluation import Evaluator, pairs
+from artgan.metrics.extraction import extract, look_through
+from artgan.metrics.extractors import Filters, load_extractor
+from processes import artgan
+
+
+def write(folder: Path, count: int, *, seed: int, size: tuple[int, int] = (64, 64), tint: float = 0.0) -> Path:
+    """A folder of smooth noise pictures, red by ``tint``."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        pixels = rng.integers(0, 256, (8, 8, 3)).astype(float)
+        pixels[..., 0] = pixels[..., 0] * (1 - tint) + 255 * tint
+        Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC).save(
+            folder / f"{number:03d}.png"
+        )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "artgan" / "features"
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    return write(tmp_path / "real", 24, seed=0)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Path:
+    return write(tmp_path / "fake", 20, seed=1, tint=0.5)
+
+
+# ---- features of a set
+
+
+def test_features_are_those_of_each_picture_alone(real: Path) -> None:
+    """Whatever batches they went through in, and of whatever sizes they are."""
+    Image.open(real / "003.png").resize((200, 90)).save(real / "003.png")
+    pictures, extractor = PictureFolder(real), Filters(size=64)
+    found = extract(look_through(pictures), extractor)
+    assert found.shape == (24, 78)
+    assert found.dtype == torch.float32
+    for place in (0, 3, 23):
+        alone = extractor(extractor.prepare(pictures[place])[None])[0]
+        torch.testing.assert_close(found[place], alone)
+
+
+def test_features_are_kept_by_content(real: Path, cache: Path, tmp_path: Path) -> None:
+    extractor = Filters(size=64)
+    first = extract(look_through(PictureFolder(real)), extractor).clone()
+    (kept,) = cache.iterdir()
+    # The same pictures elsewhere, under other names: nothing is computed.
+    moved = tmp_path / "moved"
+    shutil.copytree(real, moved)
+    for path in sorted(moved.iterdir()):
+        path.rename(path.with_name(f"x{path.name}"))
+    np.save(kept, np.full((24, 78), 7.0, np.float32))
+    assert torch.equal(extract(look_through(PictureFolder(moved)), extractor), torch.full((24, 78), 7.0))
+    # One changed, or another extractor: all anew.
+    Image.new("RGB", (64, 64)).save(moved / "x000.png")
+    assert torch.equal(extract(look_through(PictureFolder(moved)), extractor)[1:], first[1:])
+    assert torch.equal(extract(look_through(PictureFolder(real)), Filters(size=65))[0] == 7, torch.zeros(78) > 0)
+    # Kept by nobody where nobody wants it.
+    count = len(list(cache.iterdir()))
+    assert torch.equal(extract(look_through(PictureFolder(real)), extractor, cache=False), first)
+    assert len(list(cache.iterdir())) == count
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_cache_is_made_anew(real: Path, cache: Path, damage: bytes | None) -> None:
+    readable, extractor = look_through(PictureFolder(real)), Filters(size=64)
+    first = extract(readable, extractor).clone()
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:200] if damage is None else damage)
+    assert torch.equal(extract(readable, extractor), first)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(real: Path, cache: Path) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder would be")
+    assert extract(look_through(PictureFolder(real)), Filters(size=64)).shape == (24, 78)
+
+
+def test_broken_pictures_are_left_out_and_named(real: Path) -> None:
+    (real / "005.png").write_bytes(b"no picture")
+    (real / "007.png").write_bytes((real / "007.png").read_bytes()[:300])
+    readable = look_through(PictureFolder(real))
+    assert len(readable) == 22
+    assert "005.png" not in readable.names
+    assert ["005.png" in problem for problem in readable.skipped] == [True, False]
+    assert extract(readable, Filters(size=64)).shape == (22, 78)
+
+
+def test_a_limit_takes_pictures_evenly(real: Path) -> None:
+    readable = look_through(PictureFolder(real), limit=4)
+    assert readable.names == ["000.png", "006.png", "012.png", "018.png"]
+
+
+def test_pairs_go_by_name(tmp_path: Path) -> None:
+    photos, paintings = write(tmp_path / "photos", 5, seed=0), write(tmp_path / "paintings", 4, seed=1)
+    (paintings / "003.png").rename(paintings / "zzz.png")
+    (photos / "000.png").rename(photos / "000.jpeg")
+    sets = [look_through(PictureFolder(folder)) for folder in (photos, paintings)]
+    found = pairs(*sets)
+    names = [[s.names[i] for i in places] for s, places in zip(sets, found, strict=True)]
+    assert names == [["000.jpeg", "001.png", "002.png"], ["000.png", "001.png", "002.png"]]
+    for path in paintings.iterdir():
+        path.rename(path.with_name(f"other-{path.name}"))
+    with pytest.raises(ConfigError, match="share no name"):
+        pairs(sets[0], look_through(PictureFolder(paintings)))
+
+
+# ---- scores of sets
+
+
+def score(evaluator: Evaluator, fake: Path, name: str) -> Any:
+    evaluation = evaluator.evaluate(fake, [name])
+    assert not evaluation.failed
+    return evaluation.scores[0]
+
+
+def test_style_tells_another_colour_from_the_same_kind(real: Path, fake: Path, tmp_path: Path) -> None:
+    evaluator = Evaluator(real=real, size=64)
+    same = score(evaluator, write(tmp_path / "same", 20, seed=2), "style-filters")
+    other = score(evaluator, fake, "style-filters")
+    assert other.value > 10 * abs(same.value)
+    assert other.n == (24, 20)
+    assert other.details["extractor"] == "filters"
+    assert "64 x 64" in other.details["resize"]
+    assert other.interval[0] < other.value < other.interval[1]
+
+
+def test_a_metric_needs_its_sets(fake: Path) -> None:
+    with pytest.raises(ConfigError, match="style-filters needs real pictures"):
+        Evaluator().evaluate(fake, ["style-filters"])
+    with pytest.raises(ConfigError, match="content needs the photos"):
+        Evaluator(real=fake).evaluate(fake, ["content"])
+
+
+def test_weights_are_of_a_network_that_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="weights of 'vgg': there are inception, vgg19, dinov2"):
+        Evaluator(weights={"vgg": tmp_path})
+
+
+def test_one_score_that_cannot_be_had_does_not_stop_the_others(real: Path, fake: Path, tmp_path: Path) -> None:
+    (tmp_path / "vgg.safetensors").write_bytes(b"nonsense")
+    evaluator = Evaluator(real=real, weights={"vgg19": tmp_path / "vgg.safetensors"}, size=64)
+    evaluation = evaluator.evaluate(fake, ["style", "diversity", "style-filters"])
+    assert [found.name for found in evaluation.scores] == ["style-filters"]
+    assert evaluation.failed.keys() == {"style", "diversity"}
+    assert "cannot read VGG-19's weights" in evaluation.failed["style"]
+
+
+PICTURES = """
+from artgan.plugin import Plugin
+plugin = Plugin(name="look", summary="", config="look_plugin.parts:Config",
+                metrics={"order": "look_plugin.parts:Order", "angry": "look_plugin.parts:Angry",
+                         "pairs": "look_plugin.parts:Pairs"})
+"""
+PARTS = """
+from artgan.interfaces import Metric, Score
+class Order(Metric):
+    '''The greatest difference between pictures that follow one another.'''
+    name, against = "order", "nothing"
+    def __init__(self):
+        self.means = []
+    def update(self, pictures, *, real):
+        assert not real and pictures.shape[1:] == (3, 32, 32) and -1 <= pictures.min() < 0
+        self.means += pictures.mean((1, 2, 3)).tolist()
+    def compute(self):
+        return Score(self.name, sum(self.means) / len(self.means), (0, len(self.means)))
+class Angry(Order):
+    def update(self, pictures, *, real):
+        raise RuntimeError("no pictures today")
+class Pairs(Order):
+    against = "inputs"
+    def __init__(self):
+        self.means = {True: [], False: []}
+    def update(self, pictures, *, real):
+        self.means[real] += pictures.mean((1, 2, 3)).tolist()
+    def compute(self):
+        n = len(self.means[True]), len(self.means[False])
+        return Score("pairs", max(abs(a - b) for a, b in zip(*self.means.values(), strict=True)), n)
+"""
+
+
+def test_a_plugins_metric_sees_pictures(real: Path, fake: Path, install_plugin: Any, tmp_path: Path) -> None:
+    (install_plugin("look", PICTURES) / "parts.py").write_text(PARTS)
+    photos = tmp_path / "photos"
+    shutil.copytree(real, photos)
+    for path in sorted(fake.iterdir())[:9]:  # the other eleven are of other photos
+        shutil.copy(photos / path.name, path)
+    for path in sorted(fake.iterdir())[9:]:
+        path.rename(path.with_name(f"y{path.name}"))
+    evaluation = Evaluator(inputs=photos, size=32).evaluate(fake, ["order", "angry", "pairs"])
+    assert [(found.name, found.n) for found in evaluation.scores] == [("order", (0, 20)), ("pairs", (9, 9))]
+    assert evaluation.scores[1].value == 0
+    assert evaluation.failed == {"angry": "RuntimeError: no pictures today"}
+
+
+def test_a_set_without_a_readable_picture_is_refused(real: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(PictureError, match="none of its 1 pictures can be read"):
+        Evaluator(real=real).evaluate(tmp_path / "broken", ["style-filters"])
+
+
+def test_doubtful_sets_are_told(real: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(real, copy)
+    (note,) = Evaluator(real=real, size=64).evaluate(copy, ["style-filters"]).notes
+    assert "are the same ones" in note
+    odd = write(tmp_path / "odd", 4, seed=3, size=(80, 50))
+    shutil.copy(real / "000.png", odd / "x.png")
+    notes = Evaluator(real=real, size=64).evaluate(odd, ["style-filters"]).notes
+    assert "4 of 5 pictures are smaller than 64 px" in notes[0]
+    assert "its pictures are of 2 sizes" in notes[1]
+
+
+@pytest.mark.parametrize("name", ["inception", "dinov2", "vgg19"])
+def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"conv.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"other\.safetensors"):
+        load_extractor(name, {name: tmp_path / "other.safetensors"})
+
+
+# ---- the command
+
+
+def test_the_command_prints_a_table(real: Path, fake: Path) -> None:
+    done = artgan("evaluate", "--real", real, "--fake", fake, "--metrics", "style-filters", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    header, row = done.stdout.splitlines()
+    assert header.split("  ")[0] == "SCORE"
+    assert row.startswith("style-filters  ")
+    assert "filters" in row.split()
+
+
+def test_the_command_compares_sets_in_json(real: Path, fake: Path) -> None:
+    done = artgan(
+        "evaluate", "--real", real, "--fake", fake, "--fake", real, "--metrics", "style-filters", "--size", "64",
+        "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)["sets"]
+    assert first["scores"][0]["value"] > second["scores"][0]["value"]
+    assert "are the same ones" in second["notes"][0]
+    assert "are the same ones" in done.stderr
+
+
+def test_a_broken_picture_is_told_and_the_rest_scored(real: Path, fake: Path) -> None:
+    (fake / "000.png").write_bytes(b"no picture")
+    done = artgan("evaluate", "--real", real, "--fake", fake, "--metrics", "style-filters", "--size", "64")
+    assert done.returncode == 1
+    assert "style-filters" in done.stdout
+    assert "artgan: left out: " in done.stderr
+    assert "000.png" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--metrics", "beauty"], "no metric named 'beauty'; there are fid, "),
+        (["--weights", "inception"], "--weights inception: write NAME=VALUE"),
+        (["--weights", "vgg=x"], "weights of 'vgg': there are inception"),
+        (["--artist", "monet"], "--artist monet: write NAME=VALUE"),
+        (["--real", "nowhere"], "nowhere: no such folder or file"),
+    ],
+)
+def test_a_wrong_call_is_one_line(options: list[str], told: str, real: Path, fake: Path) -> None:
+    given = [] if "--real" in options else ["--real", str(real)]
+    done = artgan("evaluate", "--fake", fake, *given, *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("artgan: ")
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_scores_that_cannot_be_had_are_told(real: Path, fake: Path, tmp_path: Path) -> None:
+    """Without a network nobody can fetch the Inception network: which file it is, and how to give it by hand."""
+    (tmp_path / "w.pth").write_bytes(b"nonsense")
+    words = ["evaluate", "--real", real, "--fake", fake, "--weights", f"inception={tmp_path / 'w.pth'}"]
+    done = artgan(*words, "--metrics", "fid")
+    assert done.returncode == 2
+    assert done.stderr.startswith("artgan: fid: no score: ")
+    assert "w.pth" in done.stderr
+    both = artgan(*words, "--metrics", "fid,style-filters", "--size", "64")
+    assert both.returncode == 1
+    assert "style-filters" in both.stdout
+
+
+def test_the_scores_are_listed() -> None:
+    done = artgan("evaluate", "--list")
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stdout.splitlines()[1:]} >= {"fid", "kid", "prdc", "style", "mifid"}
