@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import artgan
 
 from artgan.data import PictureFolder
 from artgan.errors import ConfigError, PictureError, WeightsError
 from artgan.metrics.evaluation import Evaluator, pairs
 from artgan.metrics.extraction import extract, look_through
 from artgan.metrics.extractors import Filters, load_extractor
-from processes import artgan
 
 
 def write(folder: Path, count: int, *, seed: int, size: tuple[int, int] = (64, 64), tint: float = 0.0) -> Path:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from artgan import images
 from artgan.errors import ConfigError
-from artgan.metrics.artists import classify, wilson
+from artgan.metrics.artists import classify
 from artgan.metrics.extractors import load_extractor
+from artgan.metrics.intervals import wilson
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"

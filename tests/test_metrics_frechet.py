@@ -79,7 +79,7 @@ def inception() -> dict[str, Tensor]:
         if value.ndim == 4:
             state[name] = torch.randn(value.shape, generator=generator) * math.sqrt(2 / value[0].numel())
         if name == "fc.weight":
-            state[name] = torch.randn(value.shape, generator=generator) * 0.2
+            state[name] = torch.randn(value.shape, generator=generator) * 0.1
         if name.startswith("Mixed_7c") and name.endswith("bn.weight"):
             state[name] *= 2
     return state

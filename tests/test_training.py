@@ -470,7 +470,7 @@ def test_scores_are_taken_on_the_way(
     run(plugin, config, TrainingOptions(**shared, metrics="angry"), where, tmp_path / "angry")
     assert "no score angry (ValueError: too few pictures)" in caplog.text
     assert (tmp_path / "angry" / "model").is_dir()
-    with pytest.raises(PluginError, match="no metric named 'beauty'; there are fid, .*, angry, grey"):
+    with pytest.raises(PluginError, match=r"no metric named 'beauty'; there are fid, .*, angry, grey"):
         run(plugin, config, TrainingOptions(**shared, metrics="beauty"), where, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

@@ -7,7 +7,6 @@ was trained against the same layers is flattered, and a picture by none of the a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artgan.errors import ConfigError
+from artgan.metrics.intervals import wilson
 
 _LEAST = 10  # pictures of an artist
 _FOLDS = 5
@@ -192,12 +192,3 @@ def _taken(probabilities: NDArray[np.float64], names: Sequence[str]) -> Taken:
         name: Share(count / n, wilson(count, n), mean) for name, count, mean in zip(names, counts, means, strict=True)
     }
     return Taken(n, shares)
-
-
-def wilson(count: int, n: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share that was seen ``count`` times in ``n``."""
-    share = count / n
-    middle = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max((middle - half) / scale, 0.0), min((middle + half) / scale, 1.0)

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from artgan.interfaces import Score
 from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.intervals import normal
 
-_CHUNK = 4096  # rows that are in memory in float64 at a time
+_CHUNK = 1024  # rows that are read at a time
+_TALL = 4  # times as many rows as columns are decomposed at once
 _TOLERANCE = 1e-8  # of the distance, relative to the traces of the covariances
 _NEGLIGIBLE = 1e-12  # eigenvalues that have no part in the standard error, relative to the largest
 _POINTS = 15  # as Chong and Forsyth have them
@@ -59,10 +61,28 @@ class Sample:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @cached_property
+    @property
     def mean(self) -> Tensor:
         """D."""
-        return torch.stack([chunk.double().sum(0) for chunk in torch.split(self.rows, _CHUNK)]).sum(0) / len(self)
+        return self._moments[0]
+
+    @property
+    def trace(self) -> float:
+        """Of the covariance."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, float]:
+        """In one pass: about the mean of the first chunk, from which the rows are not far compared to their spread."""
+        chunks = torch.split(self.rows, _CHUNK)
+        origin = chunks[0].mean(0, dtype=torch.float64)
+        total, squares = torch.zeros_like(origin), 0.0
+        for chunk in chunks:
+            moved = chunk - origin
+            total += moved.sum(0)
+            squares += float(moved.flatten() @ moved.flatten())
+        n = len(self)
+        return origin + total / n, (squares - float(total @ total) / n) / (n - 1)
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -70,15 +90,10 @@ class Sample:
         # NumPy sees that a product is of a matrix with itself, and does half the work.
         return torch.from_numpy(sum(chunk.T @ chunk for chunk in map(Tensor.numpy, self.centred())))
 
-    @cached_property
-    def trace(self) -> float:
-        """Of the covariance."""
-        return sum(float(chunk.square().sum()) for chunk in self.centred())
-
     def centred(self) -> Iterator[Tensor]:
         """Chunks c of the rows in float64, such that the covariance is the sum of all c^T c."""
         for chunk in torch.split(self.rows, _CHUNK):
-            yield (chunk.double() - self.mean) / math.sqrt(len(self) - 1)
+            yield (chunk - self.mean).div_(math.sqrt(len(self) - 1))
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,9 @@ class Comparison:
         aligned = vectors[:, kept].T
         image = overlap.image
         if image is None:
-            image = _sum((chunk @ overlap.factor.T).T @ chunk for chunk in self._many.centred())
+            image = torch.zeros_like(overlap.factor)
+            for chunk in self._many.centred():
+                image.addmm_((chunk @ overlap.factor.T).T, chunk)
         # c^T T c = |X c|^2: with V R^2 V^T = F S2 F^T, the map from S2 is F^T V R^-1 V^T F, and the one from S1 is
         # S2 F^T V R^-3 V^T F S2.
         of_few = self._variance(self._few, self._many, roots**-1.5 * (aligned @ image))
@@ -186,22 +203,15 @@ class Comparison:
         return float(torch.cat(influences).var())
 
 
-def _sum(tensors: Iterable[Tensor]) -> Tensor:
-    first, *others = tensors
-    for other in others:
-        first += other
-    return first
-
-
 def _triangle(blocks: Iterable[Tensor]) -> Tensor:
     """A matrix of the same M^T M as the blocks on top of one another, of no more rows than columns."""
-    so_far: Tensor | None = None
+    waiting: list[Tensor] = []
     for block in blocks:
-        so_far = block if so_far is None else torch.cat([so_far, block])
-        if len(so_far) > so_far.shape[1]:
-            so_far = torch.linalg.qr(so_far, mode="r").R
-    assert so_far is not None
-    return so_far
+        waiting.append(block)
+        if sum(map(len, waiting)) > _TALL * block.shape[1]:
+            waiting = [torch.linalg.qr(torch.cat(waiting), mode="r").R]
+    stacked = torch.cat(waiting)
+    return torch.linalg.qr(stacked, mode="r").R if len(stacked) > stacked.shape[1] else stacked
 
 
 class FrechetMetric(FeatureMetric):
@@ -220,9 +230,11 @@ class FrechetMetric(FeatureMetric):
 
     def _scored(self, comparison: Comparison, value: float, error: float, details: dict[str, Any]) -> Score:
         n = len(comparison.real), len(comparison.fake)
-        interval = (max(0.0, value - 1.96 * error), value + 1.96 * error)
+        low, high = normal(value, error)
         notes = _notes(min(n), comparison.real.rows.shape[1])
-        return self.score(self.name, value, n, interval=interval, notes=notes, interval_of=_INTERVAL, **details)
+        return self.score(
+            self.name, value, n, interval=(max(0.0, low), high), notes=notes, interval_of=_INTERVAL, **details
+        )
 
 
 def _some(rows: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:

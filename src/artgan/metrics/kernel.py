@@ -12,6 +12,7 @@ from torch import Tensor
 
 from artgan.interfaces import Score
 from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.intervals import normal
 from artgan.metrics.style import kernel_distance, kernel_distance_error
 
 _SUBSETS = 100
@@ -66,4 +67,4 @@ class KID(FeatureMetric):
         of_all = kernel_distance_error(*(_some(rows, min(_MOST, len(rows)), rng) for rows in (real, fake)))
         error = math.hypot(of_all, deviation / math.sqrt(_SUBSETS))
         details["interval_of"] = "1.96 standard errors: of the distance of all pictures (jackknife), and by the subsets"
-        return [self.score(self.name, value, n, interval=(value - 1.96 * error, value + 1.96 * error), **details)]
+        return [self.score(self.name, value, n, interval=normal(value, error), **details)]

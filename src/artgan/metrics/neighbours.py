@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -21,9 +20,9 @@ from artgan.interfaces import Score
 from artgan.metrics.extractors import Extractor
 from artgan.metrics.feature_metric import FeatureMetric, need
 from artgan.metrics.frechet import frechet_distance
+from artgan.metrics.intervals import Z95, wilson
 
 _BLOCK = 1024  # rows that are compared with as many others at once
-_Z = NormalDist().inv_cdf(0.975)  # half a 95 % interval, in standard errors
 
 
 def nearest_neighbours(
@@ -128,7 +127,7 @@ class PRDC(FeatureMetric):
                 "more): only scores of as many pictures compare"
             )
         density = balls_about.double() / self.k
-        spread = _Z * float(density.std()) / math.sqrt(len(fake))
+        spread = Z95 * float(density.std()) / math.sqrt(len(fake))
         mean = float(density.mean())
         shares = {
             "precision": (balls_about > 0, "generated", "real"),
@@ -352,10 +351,3 @@ def held_out_gap(
         interval=(float(low), float(high)),
         size=size,
     )
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The interval of 95 % confidence for a share of which ``hits`` of ``count`` are seen (Wilson, 1927)."""
-    share, z = hits / count, _Z**2 / count
-    middle, half = share + z / 2, _Z * math.sqrt(share * (1 - share) / count + z / (4 * count))
-    return max((middle - half) / (1 + z), 0.0), min((middle + half) / (1 + z), 1.0)

@@ -16,6 +16,7 @@ from torch import Tensor
 from artgan.features import VGG19, load_vgg19
 from artgan.interfaces import Metric, Score
 from artgan.metrics import style
+from artgan.metrics.intervals import normal
 
 LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
 
@@ -56,8 +57,8 @@ class Diversity(PerceptualMetric):
     Two pictures' distance is that of Zhang et al. (2018, arXiv:1801.03924), on VGG-19's :data:`LAYERS` and without
     learned weights: features of length 1 at each place, squared differences summed over the channels, means over
     places and layers; 0 (equal) to 2. Each picture is compared with the one before it, so they are to come in an order
-    that means nothing. The score is a share because the distance by itself says nothing: two paintings by one hand
-    may be as far apart as two photographs of one place are.
+    that means nothing. The score is a share because the distance by itself has no scale: what it is for unlike pictures
+    changes with their kind and size.
 
     Distances of neighbouring pairs share a picture and no others do, so the standard errors of both means are those of
     series that are correlated at lag 1; the interval is the share's, by the delta method.
@@ -100,7 +101,7 @@ class Diversity(PerceptualMetric):
         value = of_fake / of_real
         error = float(np.hypot(fake_error, value * real_error)) / of_real
         details = {"network": "VGG-19", "layers": list(LAYERS), "generated": of_fake, "real": of_real}
-        return Score(self.name, value, n, details, (value - 1.96 * error, value + 1.96 * error))
+        return Score(self.name, value, n, details, normal(value, error))
 
 
 def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
@@ -151,4 +152,4 @@ class ContentKept(PerceptualMetric):
             raise ValueError(f"needs at least 2 photos and their paintings, got {n}")
         value, error = fmean(self._kept), float(np.std(self._kept, ddof=1)) / n**0.5
         details = {"network": "VGG-19", "layer": style.CONTENT_LAYER}
-        return Score(self.name, value, (n, n), details, (value - 1.96 * error, value + 1.96 * error))
+        return Score(self.name, value, (n, n), details, normal(value, error))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from artgan.interfaces import Score
 from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.intervals import normal
 from artgan.metrics.style import kernel_distance, kernel_distance_error, standardise
 
 _HALVES = 0  # seed
@@ -53,7 +54,7 @@ class Style(FeatureMetric):
                 self.name,
                 value,
                 (len(real), len(fake)),
-                interval=(value - 1.96 * error, value + 1.96 * error),
+                interval=normal(value, error),
                 notes=notes if photos is None else (),
                 **{"standardised by": "real and generated pictures" if photos is None else "real pictures and inputs"},
                 **distances,

@@ -65,7 +65,7 @@ class Recipe:
 
 
 RECIPES = {
-    "artgan": Recipe("relative", style_weight=5.0, iterations=100, scales=None),
+    "artgan": Recipe("relative", style_weight=25.0, iterations=100, scales=None),
     # The paper: alpha / beta of 1e-3, average pooling, from noise.
     "gatys2016": Recipe("gatys2016", style_weight=1e3, pooling="avg", start="noise"),
     # Its first author's PyTorch code: means instead of sums, each layer's weight divided by its channels squared.
@@ -101,9 +101,7 @@ class GatysOptions:
     size: int | None = option(
         None, "longer side that is worked at, in pixels; the painting has the photo's size [default: 512]", least=16
     )
-    iterations: int | None = option(
-        None, "at each scale [default: the recipe's]", least=1
-    )
+    iterations: int | None = option(None, "at each scale [default: the recipe's]", least=1)
     scales: int | None = option(
         None, "sizes worked at, each twice the one before [default: the recipe's; artgan: from 128 px up]", least=1
     )
