@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from processes import artgan
 
+from artgan import images
 from artgan.data import PictureFolder
 from artgan.errors import ConfigError, PictureError, WeightsError
 from artgan.metrics.evaluation import Evaluator, pairs
@@ -314,3 +316,61 @@ def test_the_scores_are_listed() -> None:
     done = artgan("evaluate", "--list")
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()[1:]} >= {"fid", "kid", "prdc", "style", "mifid"}
+
+
+DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
+
+
+@pytest.mark.skipif(not VGG19.exists(), reason=f"no weights of VGG-19 at {VGG19}")
+def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake: Path, tmp_path: Path) -> None:
+    """Red pictures are taken for the red painter's; copies are found, and told from what was held out."""
+    red = write(tmp_path / "red", 24, seed=4, tint=0.5)
+    shutil.copy(real / "004.png", fake / "004.png")
+    for number in range(24):
+        shutil.copy(red / f"{number:03d}.png", fake / f"copy-{number:03d}.png")
+    held_out = write(tmp_path / "held-out", 24, seed=5, tint=0.5)
+    done = artgan(
+        "evaluate", "--real", red, "--fake", fake, "--photos", real, "--metrics", "style,content", "--size", "64",
+        "--weights", f"vgg19={VGG19}", "--artist", f"plain={real}", "--artist", f"red={red}",
+        "--held-out", held_out, "--nearest", tmp_path / "near.png", "--profile", tmp_path / "profile.png",
+        "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    style, content = report["sets"][0]["scores"]
+    assert style["details"]["standardised by"] == "real pictures and inputs"
+    assert content["n"] == [20, 20]
+    assert 0 < content["value"] < 1
+    taken = report["artists"]["sets"][str(fake)]["shares"]
+    assert taken["red"]["share"] > 0.9
+    assert report["held_out"][str(fake)]["ratio"] < 0.5  # most are copies
+    assert report["profiles"]["red"]["warmth"]["mean"] > report["profiles"]["real"]["warmth"]["mean"]
+    assert images.decode(tmp_path / "near.png").size[0] > 5 * 64
+    assert images.decode(tmp_path / "profile.png").size[0] > 600
+    text = artgan(
+        "evaluate", "--real", red, "--fake", fake, "--metrics", "memorisation", "--size", "64",
+        "--weights", f"vgg19={VGG19}", "--artist", f"plain={real}", "--artist", f"red={red}", "--held-out", held_out,
+    )  # fmt: skip
+    assert text.returncode == 0, text.stderr
+    assert "memorisation  0." in text.stdout
+    assert "under 1 where pictures are learned by heart" in text.stdout
+    assert "told right in cross-validation" in text.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--held-out", "HERE"], "needs real pictures"),
+        (["--nearest", "near.png"], "needs real pictures"),
+        (["--artist", "monet=HERE"], "needs at least 2 artists"),
+        (["--nearest", "near.xyz", "--real", "HERE"], "near.xyz"),
+    ],
+)
+@pytest.mark.skipif(not VGG19.exists(), reason=f"no weights of VGG-19 at {VGG19}")
+def test_what_goes_with_nothing_is_one_line(options: list[str], told: str, fake: Path, tmp_path: Path) -> None:
+    words = [word.replace("HERE", str(fake)) for word in options]
+    done = artgan("evaluate", "--fake", fake, "--metrics", "", "--weights", f"vgg19={VGG19}", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -26,6 +26,8 @@ from artgan.data import PictureFolder
 from artgan.data.draws import Draws, centre_crop
 from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
+from artgan.metrics.extractors import Filters
+from artgan.metrics.style_distance import FilterStyle
 from artgan.plugin import resolve
 from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
@@ -467,9 +469,24 @@ def test_scores_are_taken_on_the_way(
     assert "grey-distance" in (out / "report.html").read_text()
 
     # A score that cannot be taken is told, and does not end the run; one that does not exist ends it at once.
-    run(plugin, config, TrainingOptions(**shared, metrics="angry"), where, tmp_path / "angry")
-    assert "no score angry (ValueError: too few pictures)" in caplog.text
-    assert (tmp_path / "angry" / "model").is_dir()
+    out = tmp_path / "angry"
+    options = TrainingOptions(**shared | {"metrics_on": 5}, metrics="angry,style-filters", metrics_every_epochs=1)
+    paintings = tmp_path / "paintings"
+    shutil.copytree(where["paintings"], paintings)
+    for number, path in enumerate(sorted(paintings.iterdir())[:2]):
+        Image.open(path).transpose(Image.Transpose.ROTATE_180).save(paintings / f"z{number}.png")
+    where["paintings"] = str(paintings)
+    sets["paintings"] = PictureFolder(paintings)
+    run(plugin, config, options, where, out)
+    assert "step 4: no score angry (ValueError: too few pictures)" in caplog.text
+    *_, last = (json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
+    photos, real = (torch.stack([centre_crop(sets[k][i * len(sets[k]) // 5], 32) for i in range(5)]) / 127.5 - 1
+                    for k in ("photos", "paintings"))  # fmt: skip
+    with torch.no_grad():
+        painted = artgan.load(f"local-dir:{out / 'model'}")(photos)
+    metric = FilterStyle(Filters(size=32))
+    features = [metric.extractor.features(pictures) for pictures in (real, painted, photos)]
+    assert last["metrics"] == {"style-filters": pytest.approx(metric.judge(*features)[0].value, rel=1e-4)}
     with pytest.raises(PluginError, match=r"no metric named 'beauty'; there are fid, .*, angry, grey"):
         run(plugin, config, TrainingOptions(**shared, metrics="beauty"), where, tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +27,8 @@ from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
 
 _BATCH = 16
-_AHEAD = 32  # pictures that are read while others go through the network
+_BATCH_PIXELS = 2**22  # of a batch: networks that resize themselves get pictures as they are, however large
+_AHEAD = 8  # pictures that are read while others go through the network
 _CACHE_BYTES = 2e9
 
 _T = TypeVar("_T")
@@ -174,14 +175,9 @@ def _write(path: Path, readable: Readable, extractor: Extractor) -> None:
 
 def _batches(prepared: Iterator[Tensor]) -> Iterator[Tensor]:
     """Tensors that follow one another and are of one size, stacked."""
-    for _, alike in groupby(prepared, key=lambda tensor: tensor.shape):
-        batch = []
-        for tensor in alike:
-            batch.append(tensor)
-            if len(batch) == _BATCH:
-                yield torch.stack(batch)
-                batch = []
-        if batch:
+    for (_, height, width), alike in groupby(prepared, key=lambda tensor: tensor.shape):
+        most = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
+        while batch := list(islice(alike, most)):
             yield torch.stack(batch)
 
 
