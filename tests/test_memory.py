@@ -75,3 +75,48 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     assert len(list((tmp_path / "paintings").iterdir())) == 1000
     after_100, after_1000 = found["peaks"]["100"], found["peaks"]["1000"]
     assert after_1000 <= 1.1 * after_100, f"peak of {after_100} after 100 pictures, {after_1000} after 1,000"
+
+
+SCORES = """
+import json, sys
+from pathlib import Path
+
+import torch
+from artgan.metrics.evaluation import Evaluator
+
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+torch.set_num_threads(1)
+peaks = {}
+for limit in (100, 1000):
+    evaluation = Evaluator(real=sys.argv[1], size=32, limit=limit).evaluate(sys.argv[2], ["style-filters"])
+    assert evaluation.scores[0].n == (limit, limit)
+    peaks[limit] = peak()
+print(json.dumps(peaks))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+def test_memory_does_not_grow_with_the_number_of_scored_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand pictures of each kind would be 96 MB."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for kind in ("real", "fake"):
+        (tmp_path / kind).mkdir()
+        random.seed(kind)
+        for number in range(10):
+            picture = Image.frombytes("RGB", (16, 16), random.randbytes(768)).resize((128, 128))
+            picture.save(tmp_path / kind / f"{number:04d}.png")
+        for number in range(10, 1000):
+            (tmp_path / kind / f"{number:04d}.png").hardlink_to(tmp_path / kind / f"{number % 10:04d}.png")
+    done = subprocess.run(
+        [sys.executable, "-c", SCORES, str(tmp_path / "real"), str(tmp_path / "fake")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    peaks = json.loads(done.stdout)
+    assert peaks["1000"] - peaks["100"] < 40_000, peaks  # kB; the kernel of 1000 x 1000 pictures has 8 MB
