@@ -222,16 +222,20 @@ class FrechetMetric(FeatureMetric):
         need(real, fake, least=2)
         comparison = Comparison(Sample(real), Sample(fake))
         details: dict[str, Any] = {}
+        notes: list[str] = []
         half = len(fake) // 2
         if half >= 2:
             some, _ = _some(fake, half, np.random.default_rng(_SEED))
             details["at half"] = Comparison(comparison.real, Sample(some)).distance
-        return [self._scored(comparison, comparison.distance, comparison.standard_error, details)]
+            notes = [f"with half of the generated pictures it is {details['at half']:.4g}: that is the bias by n"]
+        return [self._scored(comparison, comparison.distance, comparison.standard_error, details, notes)]
 
-    def _scored(self, comparison: Comparison, value: float, error: float, details: dict[str, Any]) -> Score:
+    def _scored(
+        self, comparison: Comparison, value: float, error: float, details: dict[str, Any], notes: Sequence[str] = ()
+    ) -> Score:
         n = len(comparison.real), len(comparison.fake)
         low, high = normal(value, error)
-        notes = _notes(min(n), comparison.real.rows.shape[1])
+        notes = [*_notes(min(n), comparison.real.rows.shape[1]), *notes]
         return self.score(
             self.name, value, n, interval=(max(0.0, low), high), notes=notes, interval_of=_INTERVAL, **details
         )
