@@ -30,7 +30,7 @@ class Recipe:
         layer_weights: of the style layers: "mean", 1 / their number each; "sum", 1 each; "channels", 1000 / N^2 for N
             channels.
         content_weight: of the content loss.
-        style_weight: of the style loss.
+        style_weight: of the style loss; with the formula "relative" of its share of the photo's own.
         tv_weight: of the squared differences between neighbouring pixels.
         tv1_weight: of the absolute ones.
         pooling: max or avg.
@@ -65,7 +65,7 @@ class Recipe:
 
 
 RECIPES = {
-    "artgan": Recipe("relative", style_weight=25.0, iterations=100, scales=None),
+    "artgan": Recipe("relative", style_weight=15.0, iterations=100, scales=None),
     # The paper: alpha / beta of 1e-3, average pooling, from noise.
     "gatys2016": Recipe("gatys2016", style_weight=1e3, pooling="avg", start="noise"),
     # Its first author's PyTorch code: means instead of sums, each layer's weight divided by its channels squared.

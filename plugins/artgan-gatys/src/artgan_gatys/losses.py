@@ -110,18 +110,23 @@ class Objective:
         """The weighted losses."""
         features = self.network(painting, self.layers)
         content_weight, style_weight, tv_weight, tv1_weight = self.weights
-        content = style = tv = painting.new_zeros(())
+        content = tv = painting.new_zeros(())
         for layer, photo in self.content.items():
             content = content + content_loss(self.formula, features[layer], photo)
-        for layer, targets in self.style.items():
-            loss = torch.stack(
-                [t.share * style_loss(self.formula, gram(features[layer], t.guide), t.gram) for t in targets]
-            ).sum()
-            style = style + self.layer_weights[layer] * loss
         if tv_weight or tv1_weight:
             squared, absolute = total_variation(painting)
             tv = tv_weight * squared + tv1_weight * absolute
-        return Losses(content_weight * content, style_weight * style, tv)
+        return Losses(content_weight * content, style_weight * self.style_loss(features), tv)
+
+    def style_loss(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The style loss of features by layer, without its weight."""
+        loss = next(iter(features.values())).new_zeros(())
+        for layer, targets in self.style.items():
+            of_regions = torch.stack(
+                [t.share * style_loss(self.formula, gram(features[layer], t.guide), t.gram) for t in targets]
+            )
+            loss = loss + self.layer_weights[layer] * of_regions.sum()
+        return loss
 
 
 def content_loss(formula: str, painting: Tensor, photo: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ _LONGEST = 32  # times its shorter side, a style's longer one
 _CACHE_BYTES = 2e9  # of states that are kept
 _BYTES = 12  # of a pixel: three numbers in float32
 _SAVE_EVERY = 60.0  # seconds between two states on the disk
+_NEAREST = 0.05  # the photo's style loss, relative to the style's Gram matrices, is taken as at least that
 _TELL_FROM = 30.0  # seconds that are worth a word beforehand
 
 _log = logging.getLogger(__name__)
@@ -265,7 +266,7 @@ class Synthesis:
             features = self.network(resize(self.content, height, width), self.layers)
         shapes = {layer: features[layer].shape for layer in recipe.style_layers if self.styles}
         style = self._style_targets(height, width, shapes)
-        return Objective(
+        objective = Objective(
             self.network,
             recipe.formula,
             {layer: features[layer] for layer in recipe.content_layers if recipe.content_weight},
@@ -273,6 +274,12 @@ class Synthesis:
             {layer: self._layer_weight(len(targets[0].gram)) for layer, targets in style.items()},
             (recipe.content_weight, recipe.style_weight, recipe.tv_weight, recipe.tv1_weight),
         )
+        if recipe.formula == "relative" and recipe.content_weight and style:
+            # What is left of the photo's own style loss is weighed: styles near and far are treated alike.
+            content_weight, style_weight, tv_weight, tv1_weight = objective.weights
+            own = max(float(objective.style_loss(features)), _NEAREST)
+            objective.weights = (content_weight, style_weight / own, tv_weight, tv1_weight)
+        return objective
 
     def _layer_weight(self, channels: int) -> float:
         kind = self.recipe.layer_weights
