@@ -16,7 +16,7 @@ from processes import artgan
 
 from artgan import images
 from artgan.data import PictureFolder
-from artgan.errors import ConfigError, PictureError, WeightsError
+from artgan.errors import ConfigError, PictureError, PluginError, WeightsError
 from artgan.metrics.evaluation import Evaluator, pairs
 from artgan.metrics.extraction import extract, look_through
 from artgan.metrics.extractors import Filters, load_extractor
@@ -93,6 +93,27 @@ def test_a_damaged_cache_is_made_anew(real: Path, cache: Path, damage: bytes | N
     first = extract(readable, extractor).clone()
     (kept,) = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:200] if damage is None else damage)
+    assert torch.equal(extract(readable, extractor), first)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.zeros((24, 78)),  # float64
+        np.zeros(24, np.float32),
+        np.array("text"),
+        np.full((24, 78), np.nan, np.float32),
+        np.zeros((23, 78), np.float32),
+        np.zeros((24, 77), np.float32),
+        np.asfortranarray(np.zeros((24, 78), np.float32)),
+    ],
+    ids=["wide", "flat", "text", "nan", "few", "narrow", "turned"],
+)
+def test_a_cache_of_something_else_is_made_anew(real: Path, cache: Path, rows: np.ndarray) -> None:
+    readable, extractor = look_through(PictureFolder(real)), Filters(size=64)
+    first = extract(readable, extractor).clone()
+    (kept,) = cache.iterdir()
+    np.save(kept, rows)
     assert torch.equal(extract(readable, extractor), first)
 
 
@@ -176,7 +197,9 @@ PICTURES = """
 from artgan.plugin import Plugin
 plugin = Plugin(name="look", summary="", config="look_plugin.parts:Config",
                 metrics={"order": "look_plugin.parts:Order", "angry": "look_plugin.parts:Angry",
-                         "pairs": "look_plugin.parts:Pairs"})
+                         "pairs": "look_plugin.parts:Pairs", "nan": "look_plugin.parts:NaN",
+                         "none": "look_plugin.parts:Nothing", "exit": "look_plugin.parts:Exit",
+                         "array": "look_plugin.parts:Array", "function": "look_plugin.parts:function"})
 """
 PARTS = """
 from artgan.interfaces import Metric, Score
@@ -193,6 +216,21 @@ class Order(Metric):
 class Angry(Order):
     def update(self, pictures, *, real):
         raise RuntimeError("no pictures today")
+class NaN(Order):
+    def compute(self):
+        return Score("nan", float("nan"), (0, 1))
+class Nothing(Order):
+    def compute(self):
+        return None
+class Exit(Order):
+    def compute(self):
+        raise SystemExit(3)
+class Array(Order):
+    def compute(self):
+        import numpy
+        return Score("array", numpy.float32(1), (0, 1), {"rows": numpy.zeros(3)})
+def function():
+    pass
 class Pairs(Order):
     against = "inputs"
     def __init__(self):
@@ -219,6 +257,40 @@ def test_a_plugins_metric_sees_pictures(real: Path, fake: Path, install_plugin: 
     assert evaluation.failed == {"angry": "RuntimeError: no pictures today"}
 
 
+def test_what_a_strangers_metric_does_wrong_is_told(fake: Path, install_plugin: Any) -> None:
+    (install_plugin("look", PICTURES) / "parts.py").write_text(PARTS)
+    evaluator = Evaluator(size=32)
+    evaluation = evaluator.evaluate(fake, ["nan", "none", "exit", "array", "order"])
+    assert [found.name for found in evaluation.scores] == ["order"]
+    assert evaluation.failed == {
+        "nan": "nan is not finite; are the weights whole?",
+        "none": "gave None in place of a score",
+        "exit": "SystemExit: 3",
+        "array": "array: its details are no JSON (Object of type ndarray is not JSON serializable)",
+    }
+    with pytest.raises(PluginError, match="is no artgan.interfaces.Metric"):
+        evaluator.evaluate(fake, ["function"])
+
+
+def test_a_limit_keeps_photos_with_their_paintings(real: Path, tmp_path: Path, install_plugin: Any) -> None:
+    (install_plugin("look", PICTURES) / "parts.py").write_text(PARTS)
+    paintings = tmp_path / "paintings"
+    shutil.copytree(real, paintings)
+    for number in (0, 1, 2, 5, 9, 11):
+        (paintings / f"{number:03d}.png").unlink()
+    evaluation = Evaluator(inputs=real, size=32, limit=6).evaluate(paintings, ["pairs"])
+    (found,) = evaluation.scores
+    assert (found.n, found.value) == ((6, 6), 0)
+
+
+def test_two_photos_of_one_name_are_refused(tmp_path: Path) -> None:
+    photos = write(tmp_path / "photos", 3, seed=0)
+    shutil.copy(photos / "001.png", photos / "001.jpg")
+    readable = look_through(PictureFolder(photos))
+    with pytest.raises(ConfigError, match="2 pictures are named 001"):
+        pairs(readable, readable)
+
+
 def test_a_set_without_a_readable_picture_is_refused(real: Path, tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
@@ -229,13 +301,20 @@ def test_a_set_without_a_readable_picture_is_refused(real: Path, tmp_path: Path)
 def test_doubtful_sets_are_told(real: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(real, copy)
+    for number, path in enumerate(sorted(copy.iterdir())):  # under other names, in another order
+        path.rename(copy / f"{99 - number}.png")
     (note,) = Evaluator(real=real, size=64).evaluate(copy, ["style-filters"]).notes
-    assert "are the same ones" in note
+    assert note == "the generated pictures are all among the real ones: scores of the two say nothing"
+    for number in range(6):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(copy / f"{99 - number}.png")
+    (note,) = Evaluator(real=real, size=64).evaluate(copy, ["style-filters"]).notes
+    assert note == "18 of 24 generated pictures are among the real ones, to the byte"
     odd = write(tmp_path / "odd", 4, seed=3, size=(80, 50))
     shutil.copy(real / "000.png", odd / "x.png")
     notes = Evaluator(real=real, size=64).evaluate(odd, ["style-filters"]).notes
-    assert "4 of 5 pictures are smaller than 64 px" in notes[0]
+    assert "1 of 5 generated pictures are among the real ones" in notes[0]
     assert "its pictures are of 2 sizes" in notes[1]
+    assert "4 of 5 pictures are smaller than 64 px" in notes[2]
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2", "vgg19"])
@@ -267,8 +346,8 @@ def test_the_command_compares_sets_in_json(real: Path, fake: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, second = json.loads(done.stdout)["sets"]
     assert first["scores"][0]["value"] > second["scores"][0]["value"]
-    assert "are the same ones" in second["notes"][0]
-    assert "are the same ones" in done.stderr
+    assert "are all among the real ones" in second["notes"][0]
+    assert "are all among the real ones" in done.stderr
 
 
 def test_a_broken_picture_is_told_and_the_rest_scored(real: Path, fake: Path) -> None:
@@ -276,17 +355,61 @@ def test_a_broken_picture_is_told_and_the_rest_scored(real: Path, fake: Path) ->
     done = artgan("evaluate", "--real", real, "--fake", fake, "--metrics", "style-filters", "--size", "64")
     assert done.returncode == 1
     assert "style-filters" in done.stdout
+    assert f"artgan: {fake}: 1 pictures are left out" in done.stderr
     assert "artgan: left out: " in done.stderr
     assert "000.png" in done.stderr
+
+
+def test_one_set_that_cannot_be_read_stops_no_other(real: Path, fake: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["evaluate", "--real", real, "--metrics", "style-filters", "--size", "64", "--fake", tmp_path / "empty"]
+    done = artgan(*words, "--fake", fake)
+    assert done.returncode == 1
+    assert "style-filters" in done.stdout
+    assert "artgan: not scored: " in done.stderr
+    alone = artgan(*words)
+    assert alone.returncode == 2
+    assert len(alone.stderr.splitlines()) == 1
+
+
+def test_broken_pictures_of_any_set_are_counted_and_the_first_named(real: Path, fake: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        (real / f"broken-{number:02d}\x1b[31m.png").write_bytes(b"no picture")
+    done = artgan("evaluate", "--real", real, "--fake", fake, "--metrics", "style-filters", "--size", "64")
+    assert done.returncode == 1
+    assert "12 pictures are left out" in done.stderr
+    assert "2 more of" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_plot_of_sets_of_one_name(real: Path, tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        shutil.copytree(real, tmp_path / run / "out")
+    words = ["evaluate", "--fake", tmp_path / "a" / "out", "--fake", tmp_path / "b" / "out", "--metrics", ""]
+    words += ["--size", "64", "--profile", tmp_path / "plot.png"]
+    done = artgan(*words, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["profiles"].keys() == {str(tmp_path / run / "out") for run in ("a", "b")}
+    again = artgan(*words)
+    assert again.returncode == 2
+    assert "plot.png" in again.stderr
+    assert artgan(*words, "--overwrite").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--metrics", "beauty"], "no metric named 'beauty'; there are fid, "),
-        (["--weights", "inception"], "--weights inception: write NAME=VALUE"),
-        (["--weights", "vgg=x"], "weights of 'vgg': there are inception"),
-        (["--artist", "monet"], "--artist monet: write NAME=VALUE"),
+        (["--metrics", "fdi"], "no metric named 'fdi'; did you mean 'fid'?"),
+        (["--metrics", " , "], "nothing is asked for"),
+        (["--weights", "inception"], "--weights inception: write NETWORK=FILE"),
+        (["--weights", "vgg=x"], "there are inception, vgg19, dinov2"),
+        (["--artist", "monet"], "--artist monet: write NAME=DIR"),
+        (["--artist", "monet=x"], "two artists or more"),
+        (["--device", "quantum"], "device 'quantum' cannot be used here"),
+        (["--profile", "p.xyz"], "p.xyz"),
+        (["--profile", "p.png", "--size", "32"], "at least that"),
+        (["--held-out", "nowhere"], "nowhere: no such folder or file"),
         (["--real", "nowhere"], "nowhere: no such folder or file"),
     ],
 )
@@ -300,11 +423,11 @@ def test_a_wrong_call_is_one_line(options: list[str], told: str, real: Path, fak
 
 
 def test_scores_that_cannot_be_had_are_told(real: Path, fake: Path, tmp_path: Path) -> None:
-    """Without a network nobody can fetch the Inception network: which file it is, and how to give it by hand."""
     (tmp_path / "w.pth").write_bytes(b"nonsense")
     words = ["evaluate", "--real", real, "--fake", fake, "--weights", f"inception={tmp_path / 'w.pth'}"]
     done = artgan(*words, "--metrics", "fid")
-    assert done.returncode == 2
+    assert done.returncode == 1
+    assert not done.stdout
     assert done.stderr.startswith("artgan: fid: no score: ")
     assert "w.pth" in done.stderr
     both = artgan(*words, "--metrics", "fid,style-filters", "--size", "64")
@@ -361,16 +484,17 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--held-out", "HERE"], "needs real pictures"),
-        (["--nearest", "near.png"], "needs real pictures"),
-        (["--artist", "monet=HERE"], "needs at least 2 artists"),
+        (["--held-out", "HERE"], "give --real DIR"),
+        (["--nearest", "near.png"], "give --real DIR"),
         (["--nearest", "near.xyz", "--real", "HERE"], "near.xyz"),
+        (["--nearest", "HERE/000.png", "--real", "HERE"], "000.png"),
     ],
 )
-@pytest.mark.skipif(not VGG19.exists(), reason=f"no weights of VGG-19 at {VGG19}")
 def test_what_goes_with_nothing_is_one_line(options: list[str], told: str, fake: Path, tmp_path: Path) -> None:
     words = [word.replace("HERE", str(fake)) for word in options]
-    done = artgan("evaluate", "--fake", fake, "--metrics", "", "--weights", f"vgg19={VGG19}", *words, cwd=tmp_path)
+    before = (fake / "000.png").read_bytes()
+    done = artgan("evaluate", "--fake", fake, "--metrics", "", *words, cwd=tmp_path)
     assert done.returncode == 2
+    assert (fake / "000.png").read_bytes() == before
     assert told in done.stderr
     assert "Traceback" not in done.stderr

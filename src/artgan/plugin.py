@@ -236,9 +236,16 @@ def resolve_metric(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     metrics = find_metrics()
     if name not in metrics:
-        raise PluginError(f"no metric named {name!r}; there are {', '.join([*METRICS, *sorted(metrics)])}")
+        near = difflib.get_close_matches(name.lower(), [*METRICS, *metrics], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*METRICS, *sorted(metrics)])}"
+        raise PluginError(f"no metric named {name!r}; {hint}")
     plugin = metrics[name]
-    return _import(plugin, f"metric {name}", plugin.metrics[name])
+    cls = _import(plugin, f"metric {name}", plugin.metrics[name])
+    from artgan.interfaces import Metric  # of torch, as the metric is
+
+    if not (isinstance(cls, type) and issubclass(cls, Metric)):
+        raise PluginError(f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is no artgan.interfaces.Metric")
+    return cls
 
 
 def inspect_plugins() -> list[PluginReport]:

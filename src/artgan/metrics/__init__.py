@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
+NETWORKS = ("inception", "vgg19", "dinov2")
+"""Those that look at pictures; files of weights can be given for them."""
+
 # By name; plugins bring others.
 METRICS = {
     "fid": "artgan.metrics.frechet:FID",
@@ -23,3 +29,18 @@ METRICS = {
     "diversity": "artgan.metrics.perceptual:Diversity",
     "content": "artgan.metrics.perceptual:ContentKept",
 }
+
+
+def weight_files(texts: Iterable[str]) -> dict[str, Path]:
+    """NETWORK=FILE by network.
+
+    Raises:
+        ValueError: one is no such thing, names no network, or a network comes twice.
+    """
+    files: dict[str, Path] = {}
+    for text in texts:
+        network, _, file = text.partition("=")
+        if network not in NETWORKS or not file or network in files:
+            raise ValueError(f"{text}: write NETWORK=FILE, each network once; there are {', '.join(NETWORKS)}")
+        files[network] = Path(file)
+    return files

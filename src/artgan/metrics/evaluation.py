@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.draws import centre_square
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
-from artgan.features import VGG19
 from artgan.interfaces import Metric, Score
+from artgan.loading import usable_device
+from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, look_through
-from artgan.metrics.extractors import NETWORKS, Extractor, load_extractor
 from artgan.metrics.feature_metric import FeatureMetric
-from artgan.metrics.perceptual import PerceptualMetric, load_perceptual
+from artgan.metrics.taking import MetricNetworks, checked, reason
 from artgan.plugin import resolve_metric
 
 if TYPE_CHECKING:
@@ -45,33 +47,33 @@ class Evaluation:
         fake: the set.
         scores: in the order in which they were asked for.
         failed: why a metric gave no score, by its name.
-        skipped: why pictures of any set were left out, one line each.
         notes: what to beware of in the sets; a score has notes of its own.
     """
 
     fake: str
     scores: Sequence[Score]
     failed: Mapping[str, str]
-    skipped: Sequence[str]
     notes: Sequence[str]
 
 
 class Evaluator:
     """Scores sets of generated pictures, each against the same real ones.
 
-    Sets are whatever :func:`artgan.data.open_pictures` takes. What cannot be read of them is left out and told.
+    Sets are whatever :func:`artgan.data.open_pictures` takes. What cannot be read of them is left out and told
+    (:attr:`skipped`).
 
     Args:
         real: pictures of the kind that was to be generated.
         inputs: what the generated ones were made from (photos), under the same names but for the suffix.
-        weights: files of networks' weights, by the network: "inception", "vgg19", "dinov2".
+        weights: files of networks' weights, by the network: see :data:`artgan.metrics.NETWORKS`.
         size: side of the middle square at which pictures are compared where a metric does not fix it, in pixels.
-        limit: of pictures of each set, evenly over it.
-        device: on which networks run.
+        limit: of pictures of each set, evenly over it; of the inputs those of the generated ones.
+        device: on which networks run; the CPU by default.
         cache: whether features are kept for the next time.
 
     Raises:
         ConfigError: weights for a network that no metric has.
+        ArtganError: the device cannot be used.
     """
 
     def __init__(
@@ -82,18 +84,44 @@ class Evaluator:
         weights: Mapping[str, Path] | None = None,
         size: int = 256,
         limit: int | None = None,
-        device: Any = "cpu",
+        device: str | torch.device | None = None,
         cache: bool = True,
     ) -> None:
         self.real, self.inputs = real, inputs
-        self.weights = dict(weights or {})
-        self.size, self.limit, self.device, self.cache = size, limit, device, cache
+        self.size, self.limit, self.cache = size, limit, cache
+        self.device = usable_device(device)
+        if unknown := sorted((weights or {}).keys() - set(NETWORKS)):
+            raise ConfigError(f"weights of {unknown[0]!r}: there are {', '.join(NETWORKS)}")
+        self._networks = MetricNetworks(dict(weights or {}), size=size, device=self.device)
         self._sets: dict[str, Readable] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
-        self._extractors: dict[str, Extractor] = {}
-        self._perceptual: VGG19 | None = None
-        if unknown := sorted(self.weights.keys() - set(NETWORKS.values())):
-            raise ConfigError(f"weights of {unknown[0]!r}: there are {', '.join(dict.fromkeys(NETWORKS.values()))}")
+
+    @property
+    def skipped(self) -> dict[str, Sequence[str]]:
+        """Why pictures were left out so far, by the set that they are of."""
+        return {name: readable.skipped for name, readable in self._sets.items() if readable.skipped}
+
+    def look(self, location: Location, *, like: Location | None = None) -> Readable:
+        """Look a set through once; what is asked of it later begins with that.
+
+        Args:
+            location: the set.
+            like: a set of the same names, whose pictures are wanted first where there is a limit.
+
+        Raises:
+            PictureError: there is none, or no picture of it can be read.
+        """
+        name = str(_name(location))
+        if name not in self._sets:
+            pictures = location if isinstance(location, PictureSet) else open_pictures(location)
+            stems = None if like is None else set(map(_stem, self.look(like).names))
+            readable = look_through(
+                pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems
+            )
+            if not len(readable):
+                raise PictureError(f"{name}: none of its {len(pictures)} pictures can be read")
+            self._sets[name] = readable
+        return self._sets[name]
 
     def evaluate(self, fake: Location, metrics: Sequence[str]) -> Evaluation:
         """Scores of generated pictures.
@@ -103,7 +131,7 @@ class Evaluator:
             metrics: names of :data:`artgan.metrics.METRICS` and of those that plugins bring.
 
         Raises:
-            PictureError: no picture of a set can be read.
+            PictureError: there is no such set, or no picture of it can be read.
             ConfigError: a metric needs a set that was not given.
             PluginError: no such metric, or it cannot be imported.
         """
@@ -111,24 +139,34 @@ class Evaluator:
         for name, cls in classes.items():
             if {"real": self.real, "inputs": self.inputs}.get(cls.against, fake) is None:
                 raise ConfigError(f"the score {name} needs {_WANTED[cls.against]}")
-        given = {"real": self.real, "inputs": self.inputs, "fake": fake}
-        sets = {kind: self._readable(location) for kind, location in given.items() if location is not None}
+        sets = {"fake": self.look(fake)}
+        if self.real is not None:
+            sets["real"] = self.look(self.real)
+        if self.inputs is not None:
+            sets["inputs"] = self.look(self.inputs, like=fake)
         scores: list[Score] = []
         failed: dict[str, str] = {}
+        notes = self._notes(sets)
         for name, cls in classes.items():
             try:
-                scores += self._of_features(cls, sets) if issubclass(cls, FeatureMetric) else self._of(cls, sets)
+                metric = self._networks.metric(cls)
+                if isinstance(metric, FeatureMetric):
+                    found = self._of_features(metric, sets)
+                else:
+                    found = self._of_pictures(metric, sets, notes)
+                scores += checked(found)
             except (ValueError, WeightsError, ConfigError) as error:  # too few pictures, weights that are not there
-                failed[name] = str(error)
+                failed[name] = reason(error)
             except ArtganError:
                 raise
-            except Exception as error:  # a stranger's metric may raise anything
-                failed[name] = f"{type(error).__name__}: {error}"
-        skipped = [problem for readable in sets.values() for problem in readable.skipped]
-        return Evaluation(str(_name(fake)), scores, failed, skipped, self._notes(sets))
+            except (Exception, SystemExit) as error:  # a stranger's metric may raise anything
+                failed[name] = reason(error)
+        if any(_compares_at_size(cls) for cls in classes.values()):
+            notes += self._notes_on_sizes(sets)
+        return Evaluation(str(_name(fake)), scores, failed, notes)
 
-    def artists(self, classes: Mapping[str, Location], fakes: Sequence[Location]) -> ArtistReport:
-        """For which artist's pictures the generated ones are taken; see :mod:`artgan.metrics.artists`.
+    def artists(self, classes: Mapping[str, Location], fakes: Sequence[Location]) -> tuple[ArtistReport, list[str]]:
+        """For which artist's pictures the generated ones are taken, and what to beware of.
 
         Args:
             classes: real pictures by the name of who painted them.
@@ -136,53 +174,61 @@ class Evaluator:
 
         Raises:
             ConfigError: too few classes or pictures, or scikit-learn is missing.
+            PictureError: there is no such set, or no picture of it can be read.
+            WeightsError: VGG-19's weights cannot be fetched or read.
         """
         from artgan.metrics.artists import classify
 
-        def look(location: Location) -> Tensor:
-            extractor = self._extractor("vgg19")
-            return self._extracted(self._readable(location), extractor)[:, extractor.parts["style"]]
-
+        known = {name: self.look(location) for name, location in classes.items()}
+        asked = {str(_name(fake)): self.look(fake) for fake in fakes}
+        notes = [
+            f"{both} of {len(readable)} pictures of {fake} are among {name}'s own, which the classifier has learned"
+            for fake, readable in asked.items()
+            for name, own in known.items()
+            if (both := _shared(readable, own))
+        ]
         try:
-            return classify({n: look(x) for n, x in classes.items()}, {str(_name(x)): look(x) for x in fakes})
+            report = classify(
+                *({n: self._extracted(r, "vgg19", "style") for n, r in sets.items()} for sets in (known, asked))
+            )
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        return report, notes
 
     def held_out_gap(self, fake: Location, held_out: Location) -> Gap:
         """Whether generated pictures are nearer to the real ones that were trained on than to others.
 
         Raises:
-            ConfigError: no real pictures were given, or too few.
+            ConfigError: no real pictures were given, too few, or the same as those that were held out.
+            PictureError: there is no such set, or no picture of it can be read.
+            WeightsError: the extractor's weights cannot be fetched or read.
         """
         from artgan.metrics.neighbours import Memorisation, held_out_gap
 
-        if self.real is None:
-            raise ConfigError(f"the gap to held-out pictures needs {_WANTED['real']}")
-        extractor = self._extractor(Memorisation.extractor_name)
-        part = extractor.parts[Memorisation.part]
-        try:
-            return held_out_gap(
-                *(self._extracted(self._readable(x), extractor)[:, part] for x in (fake, self.real, held_out))
+        real, other = self._real("the gap to held-out pictures"), self.look(held_out)
+        if both := _shared(other, real):
+            raise ConfigError(
+                f"{both} of {len(other)} held-out pictures are among the real ones: they were not held out"
             )
+        sets = (self.look(fake), real, other)
+        try:
+            return held_out_gap(*(self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in sets))
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
-    def draw_nearest(self, fake: Location, path: Path) -> None:
+    def draw_nearest(self, fake: Location, path: Path, *, overwrite: bool = False) -> None:
         """Write a sheet of the generated pictures that are nearest to a real one, each beside its nearest real ones.
 
         Raises:
             ConfigError: no real pictures were given.
-            PictureError: the sheet cannot be written.
+            PictureError: the sheet cannot be written, or is there already; a set cannot be read.
+            WeightsError: the extractor's weights cannot be fetched or read.
         """
         from artgan.metrics.neighbours import Memorisation, nearest_neighbours
 
-        if self.real is None:
-            raise ConfigError(f"a sheet of the nearest real pictures needs {_WANTED['real']}")
-        images.check_writable(path, overwrite=True)
-        extractor = self._extractor(Memorisation.extractor_name)
-        part = extractor.parts[Memorisation.part]
-        made, real = self._readable(fake), self._readable(self.real)
-        features = [self._extracted(readable, extractor)[:, part] for readable in (made, real)]
+        images.check_writable(path, overwrite=overwrite)
+        made, real = self.look(fake), self._real("a sheet of the nearest real pictures")
+        features = [self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in (made, real)]
         distances, places = nearest_neighbours(*features, count=min(_SHEET_COLUMNS, len(real)), unit=True)
         rows = {}
         for place in distances[:, 0].argsort()[:_SHEET_ROWS].tolist():
@@ -190,60 +236,54 @@ class Evaluator:
             rows[f"{made.names[place]}: {float(distances[place, 0]):.3f}"] = [
                 centre_square(picture, self.size) for picture in found
             ]
-        images.encode(sheets.sheet(rows, cell=self.size), path, overwrite=True)
+        images.encode(sheets.sheet(rows, cell=self.size), path, overwrite=overwrite)
 
-    def profiles(self, sets: Mapping[str, Location]) -> dict[str, Profile]:
-        """Palette, contrast and strokes of sets of pictures; see :mod:`artgan.metrics.profile`."""
+    def profile(self, location: Location) -> Profile:
+        """Palette, contrast and strokes of a set of pictures; see :mod:`artgan.metrics.profile`.
+
+        Raises:
+            ConfigError: the size is less than 64.
+            PictureError: there is no such set, or no picture of it can be read.
+        """
         from artgan.metrics.profile import profile
 
-        return {
-            name: profile(self._readable(location).in_order("profile of"), size=self.size)
-            for name, location in sets.items()
-        }
+        return profile(self.look(location).each("profile of", self._square), size=self.size)
 
-    def _readable(self, location: Location) -> Readable:
-        name = str(_name(location))
-        if name not in self._sets:
-            pictures = location if isinstance(location, PictureSet) else open_pictures(location)
-            readable = look_through(pictures, limit=self.limit)
-            if not len(readable):
-                raise PictureError(f"{name}: none of its {len(pictures)} pictures can be read")
-            self._sets[name] = readable
-        return self._sets[name]
+    def _real(self, what: str) -> Readable:
+        if self.real is None:
+            raise ConfigError(f"{what} needs {_WANTED['real']}")
+        return self.look(self.real)
 
-    def _extracted(self, readable: Readable, extractor: Extractor) -> Tensor:
-        key = (readable.pictures.location, extractor.name)
+    def _square(self, picture: Image.Image) -> Image.Image:
+        return centre_square(picture, self.size)
+
+    def _extracted(self, readable: Readable, extractor: str, part: str) -> Tensor:
+        key = (readable.pictures.location, extractor)
+        network = self._networks.extractor(extractor)
         if key not in self._features:
-            self._features[key] = extract(readable, extractor, cache=self.cache)
-        return self._features[key]
+            self._features[key] = extract(readable, network, cache=self.cache)
+        return self._features[key][:, network.parts[part]]
 
-    def _extractor(self, name: str) -> Extractor:
-        if name not in self._extractors:
-            self._extractors[name] = load_extractor(name, self.weights, size=self.size, device=self.device)
-        return self._extractors[name]
+    def _of_features(self, metric: FeatureMetric, sets: Mapping[str, Readable]) -> Sequence[Score]:
+        wanted = ["fake"]
+        if metric.against == "real":
+            wanted += ["real", "inputs"] if metric.wants_inputs else ["real"]
+        found = {
+            kind: self._extracted(sets[kind], metric.extractor_name, metric.part) for kind in wanted if kind in sets
+        }
+        return metric.judge(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
-    def _network(self) -> VGG19:
-        if self._perceptual is None:
-            self._perceptual = load_perceptual(self.weights.get("vgg19")).to(self.device)
-        return self._perceptual
-
-    def _of_features(self, cls: type[FeatureMetric], sets: Mapping[str, Readable]) -> Sequence[Score]:
-        extractor = self._extractor(cls.extractor_name)
-        part = extractor.parts[cls.part]
-        wanted = ("real", "inputs", "fake") if cls.against == "real" else ("fake",)
-        found = {kind: self._extracted(sets[kind], extractor)[:, part] for kind in wanted if kind in sets}
-        return cls(extractor).judge(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
-
-    def _of(self, cls: type[Metric], sets: Mapping[str, Readable]) -> Sequence[Score]:
+    def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
         """The scores of a metric that looks at the pictures themselves: all of one size, in one shuffled order."""
-        metric = cls(self._network()) if issubclass(cls, PerceptualMetric) else cls()
         orders: dict[str, Sequence[int]] = {}
-        if cls.against == "inputs":
+        if metric.against == "inputs":
             orders["inputs"], orders["fake"] = pairs(sets["inputs"], sets["fake"])
+            if alone := len(sets["fake"]) - len(orders["fake"]):
+                notes.append(f"{alone} of {len(sets['fake'])} paintings have no photo of their name: they are left out")
         else:
-            for kind in ("real", "fake") if cls.against == "real" else ("fake",):
+            for kind in ("real", "fake") if metric.against == "real" else ("fake",):
                 orders[kind] = np.random.default_rng(_SHUFFLE).permutation(len(sets[kind])).tolist()
-        streams = [self._batches(sets[kind], cls.name, order) for kind, order in orders.items()]
+        streams = [self._batches(sets[kind], metric.name, order) for kind, order in orders.items()]
         for turn in zip_longest(*streams):  # by turns, so that pairs can be compared as they come
             for kind, batch in zip(orders, turn, strict=True):
                 if batch is not None:
@@ -251,25 +291,35 @@ class Evaluator:
         return metric.scores()
 
     def _batches(self, readable: Readable, what: str, order: Sequence[int]) -> Iterator[Tensor]:
-        pictures = readable.in_order(f"{what} of", order)
-        while batch := [images.to_tensor(centre_square(p, self.size)) for p in islice(pictures, _BATCH)]:
+        pictures = readable.each(f"{what} of", lambda picture: images.to_tensor(self._square(picture)), order)
+        while batch := list(islice(pictures, _BATCH)):
             yield torch.stack(batch).to(self.device)
 
-    def _notes(self, sets: Mapping[str, Readable]) -> list[str]:
-        """What is doubtful about the sets."""
+    @staticmethod
+    def _notes(sets: Mapping[str, Readable]) -> list[str]:
+        """What is doubtful about the sets: copies, and pictures of many sizes."""
         notes = []
-        if "real" in sets and sets["real"].digest == sets["fake"].digest:
-            notes.append("the real and the generated pictures are the same ones: scores of the two say nothing")
+        if "real" in sets and (both := _shared(sets["fake"], sets["real"])):
+            count = len(sets["fake"])
+            if both == count:
+                notes.append("the generated pictures are all among the real ones: scores of the two say nothing")
+            else:
+                notes.append(f"{both} of {count} generated pictures are among the real ones, to the byte")
         for readable in sets.values():
-            where, sides = readable.pictures.location, [min(size) for size in readable.sizes]
-            if min(sides) < self.size:
+            if len(kinds := set(readable.sizes)) > 1:
+                notes.append(f"{readable.pictures.location}: its pictures are of {len(kinds)} sizes")
+        return notes
+
+    def _notes_on_sizes(self, sets: Mapping[str, Readable]) -> list[str]:
+        """Which sets are enlarged to be compared."""
+        notes = []
+        for readable in sets.values():
+            sides = [min(size) for size in readable.sizes]
+            if smaller := sum(side < self.size for side in sides):
                 notes.append(
-                    f"{where}: {sum(side < self.size for side in sides)} of {len(sides)} pictures are smaller than "
-                    f"{self.size} px and are enlarged where scores compare at that size (--size); the smallest has "
-                    f"{min(sides)}"
+                    f"{readable.pictures.location}: {smaller} of {len(sides)} pictures are smaller than {self.size} px "
+                    f"and are enlarged where scores compare at that size (--size); the smallest has {min(sides)}"
                 )
-            if len(set(readable.sizes)) > 1:
-                notes.append(f"{where}: its pictures are of {len(set(readable.sizes))} sizes")
         return notes
 
 
@@ -277,8 +327,12 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
     """The places of pictures in both sets that have one name, but for the suffix.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or one of them twice in a set.
     """
+    for readable in (inputs, fake):
+        stem, count = Counter(map(_stem, readable.names)).most_common(1)[0]
+        if count > 1:
+            raise ConfigError(f"{readable.pictures.location}: {count} pictures are named {stem}, but for the suffix")
     places = {_stem(name): place for place, name in enumerate(inputs.names)}
     found = [(places[_stem(name)], place) for place, name in enumerate(fake.names) if _stem(name) in places]
     if not found:
@@ -287,6 +341,17 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
             "nothing tells which painting is of which photo"
         )
     return [place for place, _ in found], [place for _, place in found]
+
+
+def _compares_at_size(cls: type[Metric]) -> bool:
+    """Whether pictures are brought to the size that the user may set."""
+    return not issubclass(cls, FeatureMetric) or cls.extractor_name in ("vgg19", "filters")
+
+
+def _shared(some: Readable, others: Readable) -> int:
+    """How many of some pictures are among others, byte for byte."""
+    known = set(others.contents)
+    return sum(content in known for content in some.contents)
 
 
 def _stem(name: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -28,11 +28,11 @@ from artgan.progress import progress
 
 _BATCH = 16
 _BATCH_PIXELS = 2**22  # of a batch: networks that resize themselves get pictures as they are, however large
-_AHEAD = 8  # pictures that are read while others go through the network
+_AHEAD = 16  # pictures that are read while others go through the network
+_AHEAD_PIXELS = 2**25  # of them, where they are larger
 _CACHE_BYTES = 2e9
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Readable:
         pictures: the set.
         indices: in it, of those that can be read.
         sizes: width and height of each of them.
+        contents: of each of them, what tells its content.
         skipped: why each of the others cannot be read.
-        digest: of the content of those that can be read.
     """
 
     pictures: PictureSet
     indices: Sequence[int]
     sizes: Sequence[tuple[int, int]]
+    contents: Sequence[bytes]
     skipped: Sequence[str]
-    digest: str
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,28 +69,41 @@ class Readable:
         """
         return self.pictures[self.indices[place]]
 
-    def in_order(self, what: str, order: Sequence[int] | None = None) -> Iterator[Image.Image]:
-        """The pictures, decoded ahead, with a progress bar; ``order`` names some of them by their place among these."""
+    def each(self, what: str, work: Callable[[Image.Image], _T], order: Sequence[int] | None = None) -> Iterator[_T]:
+        """What ``work`` makes of each picture, done ahead, with a progress bar.
+
+        Args:
+            what: the bar's text.
+            work: is called by several threads.
+            order: some of the pictures, by their place among those that can be read.
+        """
         chosen = range(len(self)) if order is None else order
         with progress(f"{what} {self.pictures.location}", len(chosen)) as advance:
-            for picture in _ahead(self.picture, chosen):
-                yield picture
+            pixels = [self.sizes[place][0] * self.sizes[place][1] for place in chosen]
+            for made in _ahead(lambda place: work(self.picture(place)), chosen, pixels):
+                yield made
                 advance()
 
 
-def look_through(pictures: PictureSet, *, limit: int | None = None) -> Readable:
+def look_through(
+    pictures: PictureSet, *, limit: int | None = None, wanted: Callable[[str], bool] = lambda name: True
+) -> Readable:
     """Decode each picture of a set once, to know what is there and what is broken.
 
     Args:
         pictures: the set.
         limit: how many at most, evenly over the set.
+        wanted: which of them to take first, by their names, where there is a limit.
     """
-    count = min(limit or len(pictures), len(pictures))
-    chosen = [i * len(pictures) // count for i in range(count)]
+    chosen: Sequence[int] = range(len(pictures))
+    if limit is not None and limit < len(pictures):
+        chosen = [index for index in chosen if wanted(pictures.names[index])] or chosen
+        count = min(limit, len(chosen))
+        chosen = [chosen[i * len(chosen) // count] for i in range(count)]
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
+    contents: list[bytes] = []
     skipped: list[str] = []
-    digest = hashlib.sha256()
 
     def look(index: int) -> tuple[bytes, tuple[int, int]] | str:
         try:
@@ -100,16 +113,16 @@ def look_through(pictures: PictureSet, *, limit: int | None = None) -> Readable:
             return str(error)
         return hashlib.sha256(data).digest(), size
 
-    with progress(f"reading {pictures.location}", count) as advance:
+    with progress(f"reading {pictures.location}", len(chosen)) as advance:
         for index, found in zip(chosen, _ahead(look, chosen), strict=True):
             if isinstance(found, str):
                 skipped.append(found)
             else:
-                digest.update(found[0])
+                contents.append(found[0])
                 indices.append(index)
                 sizes.append(found[1])
             advance()
-    return Readable(pictures, indices, sizes, skipped, digest.hexdigest())
+    return Readable(pictures, indices, sizes, contents, skipped)
 
 
 def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> Tensor:
@@ -119,23 +132,24 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
     Where they are not to be kept, the file is gone with the process.
 
     Raises:
-        PictureError: a picture has changed since it was looked through; the cache cannot be written.
+        PictureError: a picture has changed since it was looked through; the features cannot be written.
     """
     folder = cache_folder("features")
-    key = hashlib.sha256(f"{extractor.digest} {readable.digest} {len(readable)}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(extractor.digest.encode() + b"".join(readable.contents)).hexdigest()[:32]
     path = folder / f"{key}.npy"
     if cache:
         with suppress(OSError, ValueError):
             kept = _mapped(path)
-            os.utime(path)  # used just now
-            if len(kept) == len(readable):
+            if len(kept) == len(readable) and _fits(kept, extractor):
+                os.utime(path)  # used just now
                 return kept
-    make_room(folder, "*.npy", _CACHE_BYTES)
     try:
+        if not cache:
+            raise OSError
         folder.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(".part", f"{key}.", folder)
         os.close(handle)
-    except OSError:  # a home that is not to be written to
+    except OSError:  # not wanted, or a home that is not to be written to
         cache = False
         handle, part = tempfile.mkstemp(".npy", "artgan-")
         os.close(handle)
@@ -143,6 +157,7 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
         _write(Path(part), readable, extractor)
         if cache:
             os.replace(part, path)
+            make_room(folder, "*", _CACHE_BYTES)
             return _mapped(path)
         return _mapped(Path(part))
     except OSError as error:
@@ -153,14 +168,28 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
 
 
 def _mapped(path: Path) -> Tensor:
-    """The file's numbers, read when they are looked at; a private copy where they are written to."""
-    return torch.from_numpy(np.lib.format.open_memmap(path, "c"))
+    """The file's numbers, read when they are looked at; a private copy where they are written to.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or holds something else.
+    """
+    rows = np.lib.format.open_memmap(path, "c")
+    if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous:
+        raise ValueError(f"{path} holds no features")
+    return torch.from_numpy(rows)
+
+
+def _fits(features: Tensor, extractor: Extractor) -> bool:
+    """Whether they can be the extractor's: as wide as its parts, and finite."""
+    known = [part.stop for part in extractor.parts.values() if part.stop is not None]
+    wide = features.shape[1] == max(known) if known else features.shape[1] > 0
+    return wide and all(bool(rows.isfinite().all()) for rows in torch.split(features, 4096))
 
 
 def _write(path: Path, readable: Readable, extractor: Extractor) -> None:
     rows: np.memmap | None = None  # whose width the first batch tells
     done = 0
-    for batch in _batches(extractor.prepare(p) for p in readable.in_order(f"{extractor.name} of")):
+    for batch in _batches(readable.each(f"{extractor.name} of", extractor.prepare)):
         with torch.inference_mode():
             features = extractor(batch.to(extractor.device)).float().cpu().numpy()
         if rows is None:
@@ -181,17 +210,28 @@ def _batches(prepared: Iterator[Tensor]) -> Iterator[Tensor]:
             yield torch.stack(batch)
 
 
-def _ahead(work: Callable[[int], _T], items: Sequence[int]) -> Iterator[_T]:
-    """What ``work`` makes of each, in their order, done ahead by threads (decoding leaves Python's lock)."""
+def _ahead(work: Callable[[int], _T], items: Sequence[int], weights: Sequence[int] | None = None) -> Iterator[_T]:
+    """What ``work`` makes of each, in their order, done ahead by threads (decoding leaves Python's lock).
+
+    Args:
+        work: what is done.
+        items: what it is done with.
+        weights: of the items, of which at most ``_AHEAD_PIXELS`` are under way.
+    """
+    waiting: deque[tuple[Future[_T], int]] = deque()
+    under_way = 0
     with ThreadPoolExecutor(4) as pool:
-        waiting: list[Future[_T]] = []
         try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > _AHEAD:
-                    yield waiting.pop(0).result()
+            for place, item in enumerate(items):
+                weight = weights[place] if weights else 0
+                while waiting and (len(waiting) >= _AHEAD or under_way + weight > _AHEAD_PIXELS):
+                    future, less = waiting.popleft()
+                    yield future.result()
+                    under_way -= less
+                waiting.append((pool.submit(work, item), weight))
+                under_way += weight
             while waiting:
-                yield waiting.pop(0).result()
+                yield waiting.popleft()[0].result()
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -22,10 +23,12 @@ class FeatureMetric(Metric):
     Attributes:
         extractor_name: one of :data:`artgan.metrics.extractors.EXTRACTORS`.
         part: of the extractor's features.
+        wants_inputs: whether :meth:`judge` has a use for the pictures that went in.
     """
 
     extractor_name: ClassVar[str]
     part: ClassVar[str]
+    wants_inputs: ClassVar[bool] = False
 
     def __init__(self, extractor: Extractor | None = None) -> None:
         self.extractor = extractor
@@ -41,7 +44,7 @@ class FeatureMetric(Metric):
             inputs: of the pictures that the generated ones were made from, K x D, where they are known.
 
         Raises:
-            ValueError: too few rows for the score to be defined.
+            ValueError: too few rows for the score to be defined, or features that are not finite.
         """
 
     def score(
@@ -77,11 +80,28 @@ class FeatureMetric(Metric):
 
 
 def need(real: Tensor | None, fake: Tensor, *, least: int) -> None:
-    """Refuse too few pictures.
+    """:func:`need_rows` of both sets."""
+    for kind, rows in (("real", real), ("generated", fake)):
+        if rows is not None:
+            need_rows(f"{kind} pictures", rows, least)
+
+
+def need_rows(what: str, rows: Tensor, least: int) -> None:
+    """Refuse too few pictures, and features of which nothing can be said.
 
     Raises:
-        ValueError: a set has fewer rows than ``least``.
+        ValueError: there are fewer rows than ``least``, or their features are not finite.
     """
-    for kind, rows in (("real", real), ("generated", fake)):
-        if rows is not None and len(rows) < least:
-            raise ValueError(f"needs at least {least} {kind} pictures, got {len(rows)}")
+    if len(rows) < least:
+        raise ValueError(f"needs at least {least} {what}, got {len(rows)}")
+    need_finite(rows)
+
+
+def need_finite(features: Tensor) -> None:
+    """Refuse features of any shape that have infinite ones among them, or such as are no numbers.
+
+    Raises:
+        ValueError: they have.
+    """
+    if not math.isfinite(float(features.sum())):  # a sum takes no memory, and nothing evens these out
+        raise ValueError("the features are not finite; are the weights whole?")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.feature_metric import FeatureMetric
+from artgan.metrics.feature_metric import FeatureMetric, need_rows
 
 _SPLITS = 10
 _SEED = 2020  # torch-fidelity's
@@ -28,11 +28,10 @@ def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
         splits: how many parts.
 
     Raises:
-        ValueError: fewer rows than parts.
+        ValueError: fewer rows than parts, or logits that are not finite.
     """
+    need_rows("generated pictures", logits, splits)
     n = len(logits)
-    if n < splits:
-        raise ValueError(f"needs at least {splits} generated pictures, for it is a mean over {splits} parts, got {n}")
     order = torch.from_numpy(np.random.RandomState(_SEED).permutation(n))
     scores = []
     for part in range(splits):
@@ -44,7 +43,10 @@ def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
 
 
 class InceptionScore(FeatureMetric):
-    """How many classes generated pictures are plainly of; it looks at no real ones, and the classes are photos'."""
+    """Do generated pictures plainly show something, and many things? 1 is least, more is better.
+
+    It looks at no real pictures, and the classes that it knows are those of photos.
+    """
 
     name = "is"
     against = "nothing"

@@ -7,11 +7,13 @@ over each channel of some features, as in adaptive instance normalisation (Huang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from artgan.metrics.rows import blocks
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 CONTENT_LAYER = "conv4_2"
@@ -58,13 +60,59 @@ def standardise(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
 
     A column in which these do not differ is centred only: a channel that none of them wakes has no scale.
     """
-    together = torch.cat(list(reference))
-    mean, deviation = together.mean(0), together.std(0)
-    deviation = torch.where(deviation < 1e-12, 1.0, deviation)
+    scale = Scale(reference)
+    mean, deviation = scale.mean.to(reference[0].dtype), scale.deviation.to(reference[0].dtype)
     return [(values - mean) / deviation for values in sets]
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> float:
+class Scale:
+    """The mean and the deviation of each column of some sets together, in float64; see :func:`standardise`.
+
+    Args:
+        reference: N x D each, perhaps on disk (memory-mapped): read some rows at a time.
+    """
+
+    def __init__(self, reference: Sequence[Tensor]) -> None:
+        n = sum(map(len, reference))
+        mean = torch.zeros(reference[0].shape[1], dtype=torch.float64, device=reference[0].device)
+        for block in self._blocks(reference):
+            mean += block.sum(0)
+        mean /= n
+        squares = torch.zeros_like(mean)
+        for block in self._blocks(reference):
+            squares += (block - mean).square().sum(0)
+        deviation = (squares / (n - 1)).sqrt()
+        self.mean = mean
+        self.deviation = torch.where(deviation < 1e-12, 1.0, deviation)
+
+    @staticmethod
+    def _blocks(reference: Sequence[Tensor]) -> Iterator[Tensor]:
+        return (block.double() for rows in reference for block in blocks(rows))
+
+
+class Standardised:
+    """Rows as :func:`standardise` makes them, but in float64 and only while some of them are looked at.
+
+    Args:
+        rows: N x D.
+        scale: what their columns are z-scored by.
+        chosen: which of the rows; by default all.
+    """
+
+    def __init__(self, rows: Tensor, scale: Scale, chosen: Tensor | None = None) -> None:
+        self.shape = (len(rows if chosen is None else chosen), *rows.shape[1:])
+        self._rows, self._scale, self._chosen = rows, scale, chosen
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Some rows at a time."""
+        for block in blocks(self._rows, self._chosen):
+            yield (block - self._scale.mean) / self._scale.deviation
+
+
+def kernel_distance(x: Tensor | Standardised, y: Tensor | Standardised) -> float:
     """Unbiased squared MMD of two samples, N x D and M x D, with the kernel (a.b / D + 1)^3.
 
     About 0 (and at times slightly less) for samples of one distribution.
@@ -74,13 +122,13 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
     """
     _check(x, y, least=2)
 
-    def within(a: Tensor) -> Tensor:
+    def within(a: Tensor | Standardised) -> Tensor:
         return _others(a).sum() / (len(a) * (len(a) - 1))
 
     return float(within(x) + within(y) - 2 * _kernel_sums(x, y).sum() / (len(x) * len(y)))
 
 
-def kernel_distance_error(x: Tensor, y: Tensor) -> float:
+def kernel_distance_error(x: Tensor | Standardised, y: Tensor | Standardised) -> float:
     """The standard error of :func:`kernel_distance`, by the jackknife.
 
     Each picture of either sample is left out in turn, which takes row sums of the kernel only; the two samples'
@@ -102,19 +150,30 @@ def kernel_distance_error(x: Tensor, y: Tensor) -> float:
     return float((variance(_others(x), across, len(y)) + variance(_others(y), down, len(x))).sqrt())
 
 
-def _check(x: Tensor, y: Tensor, *, least: int) -> None:
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
+def _check(x: Tensor | Standardised, y: Tensor | Standardised, *, least: int) -> None:
+    if not len(x.shape) == len(y.shape) == 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
         raise ValueError(f"need at least {least} rows of one width each, got {tuple(x.shape)} and {tuple(y.shape)}")
 
 
-def _kernel_sums(a: Tensor, b: Tensor) -> Tensor:
+def _blocks(a: Tensor | Standardised) -> Iterator[Tensor]:
+    return a.blocks() if isinstance(a, Standardised) else blocks(a)
+
+
+def _kernel_sums(a: Tensor | Standardised, b: Tensor | Standardised) -> Tensor:
     """For each row of ``a`` the sum of its kernel with all rows of ``b``, in blocks that fit in memory."""
-    return torch.cat([((rows @ b.T / a.shape[1] + 1) ** 3).sum(1) for rows in torch.split(a, 1024)])
+    sums = []
+    for rows in _blocks(a):
+        total = rows.new_zeros(len(rows))
+        for others in _blocks(b):
+            total += ((rows @ others.T / a.shape[1] + 1) ** 3).sum(1)
+        sums.append(total)
+    return torch.cat(sums)
 
 
-def _others(a: Tensor) -> Tensor:
+def _others(a: Tensor | Standardised) -> Tensor:
     """For each row the sum of its kernel with the other rows of its sample."""
-    return _kernel_sums(a, a) - (a.square().sum(1) / a.shape[1] + 1) ** 3
+    own = torch.cat([(rows.square().sum(1) / a.shape[1] + 1) ** 3 for rows in _blocks(a)])
+    return _kernel_sums(a, a) - own
 
 
 def content_kept(photo: Tensor, painting: Tensor) -> Tensor:

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.feature_metric import FeatureMetric, need, need_rows
 from artgan.metrics.intervals import normal
-from artgan.metrics.style import kernel_distance, kernel_distance_error, standardise
+from artgan.metrics.style import Scale, Standardised, kernel_distance, kernel_distance_error
 
 _HALVES = 0  # seed
 
 
 class Style(FeatureMetric):
-    """The kernel distance between the channels' means and deviations of two sets of pictures; 0 for one style.
+    """How far generated pictures are from real ones in style, by VGG-19; about 0 for one style.
 
-    Columns are z-scored by the real pictures and the photos that went in, which are the same whatever model painted
+    It is the kernel distance between the means and deviations of the channels of the two sets. Columns are z-scored by the real pictures and the photos that went in, which are the same whatever model painted
     them; where the photos are not known, by the real and the generated pictures, and the unit is another one with
     every model. Beside it stands what two halves of the real pictures are from each other, and how far the photos
     were before they were painted.
@@ -30,6 +30,7 @@ class Style(FeatureMetric):
     name = "style"
     extractor_name = "vgg19"
     part = "style"
+    wants_inputs = True
 
     def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """The distance, not below 0 but for chance; at least 4 pictures of each set.
@@ -38,15 +39,13 @@ class Style(FeatureMetric):
             ValueError: there are fewer.
         """
         need(real, fake, least=4)
-        if inputs is not None and len(inputs) < 2:
-            raise ValueError(f"needs at least 2 pictures that went in, got {len(inputs)}")
-        x, y = real.double(), fake.double()
-        photos = None if inputs is None else inputs.double()
-        reference = [x, y if photos is None else photos]
-        x, y = standardise(reference, x, y)
-        distances = {"real halves": kernel_distance(*halves(x))}
-        if photos is not None:
-            distances["inputs"] = kernel_distance(standardise(reference, photos)[0], x)
+        if inputs is not None:
+            need_rows("pictures that went in", inputs, 2)
+        scale = Scale([real, fake if inputs is None else inputs])
+        x, y = Standardised(real, scale), Standardised(fake, scale)
+        distances = {"real halves": kernel_distance(*(Standardised(real, scale, half) for half in _halves(len(real))))}
+        if inputs is not None:
+            distances["inputs"] = kernel_distance(Standardised(inputs, scale), x)
         value, error = kernel_distance(y, x), kernel_distance_error(y, x)
         notes = ["standardised without photos: not to be compared with figures that were standardised with them"]
         return [
@@ -55,29 +54,32 @@ class Style(FeatureMetric):
                 value,
                 (len(real), len(fake)),
                 interval=normal(value, error),
-                notes=notes if photos is None else (),
-                **{"standardised by": "real and generated pictures" if photos is None else "real pictures and inputs"},
+                notes=notes if inputs is None else (),
+                **{"standardised by": "real and generated pictures" if inputs is None else "real pictures and inputs"},
                 **distances,
             )
         ]
 
 
 class DeepStyle(Style):
-    """The style distance at VGG-19's conv5_1, a deeper layer than discriminators of style look at."""
+    """The style distance at a deeper layer of VGG-19, conv5_1, than models learn from."""
 
     name = "style-deep"
     part = "deep"
 
 
 class FilterStyle(Style):
-    """The style distance by colours, edges and spots at four scales: no network that a model could have learnt from."""
+    """The style distance by colours, edges and spots at four scales, without any network.
+
+    There is none that a model could have learnt from.
+    """
 
     name = "style-filters"
     extractor_name = "filters"
     part = "style"
 
 
-def halves(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Two halves of a set, drawn with a fixed seed."""
-    first, second = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(_HALVES))].chunk(2)
-    return first, second
+def _halves(count: int) -> Sequence[Tensor]:
+    """The places of two halves of a set, drawn with a fixed seed; in order, for they may be read from disk."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(_HALVES))
+    return [half.sort().values for half in order.chunk(2)]

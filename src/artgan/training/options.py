@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
+from artgan.metrics import weight_files
 from artgan.noise import Noise
 
 
@@ -49,14 +50,10 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
-        for text in self.metric_weights:
-            if not all(text.partition("=")):
-                raise ValueError(f"metric_weights {text}: write NETWORK=FILE")
-
-    @property
-    def networks(self) -> dict[str, str]:
-        """The files in ``metric_weights`` by network."""
-        return dict(text.split("=", 1) for text in self.metric_weights)
+        try:
+            weight_files(self.metric_weights)
+        except ValueError as error:
+            raise ValueError(f"metric_weights {error}") from None
 
     @property
     def metric_names(self) -> tuple[str, ...]:

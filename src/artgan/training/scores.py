@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
 from artgan.data.draws import centre_crops, to_pictures
-from artgan.errors import ConfigError
 from artgan.interfaces import Generator, Metric, Score, Trainer
-from artgan.metrics.extractors import NETWORKS, Extractor, load_extractor
+from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
-from artgan.metrics.perceptual import PerceptualMetric, load_perceptual
+from artgan.metrics.perceptual import PerceptualMetric
+from artgan.metrics.taking import MetricNetworks, checked, reason
 from artgan.plugin import resolve_metric
 from artgan.training.options import TrainingOptions
 
@@ -30,7 +29,6 @@ class Scores:
 
     Raises:
         PluginError: no such metric, or it cannot be imported.
-        ConfigError: weights for a network that no metric has.
         WeightsError: an extractor's weights cannot be fetched or read.
     """
 
@@ -40,77 +38,56 @@ class Scores:
         self.size = options.size
         self.device = device
         self.count = min(options.metrics_on, *map(len, domains.values()))
-        weights = {network: Path(file) for network, file in options.networks.items()}
-        if unknown := sorted(weights.keys() - set(NETWORKS.values())):
-            raise ConfigError(
-                f"--metric-weights {unknown[0]}=...: there are {', '.join(dict.fromkeys(NETWORKS.values()))}"
-            )
-        classes = self.metrics.values()
-        self._extractors: dict[str, Extractor] = {
-            name: load_extractor(name, weights, size=self.size, device=device)
-            for name in dict.fromkeys(cls.extractor_name for cls in classes if issubclass(cls, FeatureMetric))
-        }
-        self._perceptual = (
-            load_perceptual(weights.get("vgg19")).to(device)
-            if any(issubclass(cls, PerceptualMetric) for cls in classes)
-            else None
-        )
+        self._networks = MetricNetworks(weight_files(options.metric_weights), size=self.size, device=device)
+        for cls in self.metrics.values():
+            if issubclass(cls, (FeatureMetric, PerceptualMetric)):
+                self._networks.metric(cls)  # what is missing is to be told before hours of training
         # By extractor and side, of the pictures that stay what they are: those of the first time.
         self._features: dict[tuple[str, str], Tensor] = {}
 
     @torch.no_grad()
-    def take(
-        self, trainer: Trainer, generators: Mapping[str, Generator]
-    ) -> tuple[dict[str, Score], dict[str, Exception]]:
+    def take(self, trainer: Trainer, generators: Mapping[str, Generator]) -> tuple[dict[str, Score], dict[str, str]]:
         """Every metric's scores, under the names that it gives them; and why a metric has none, by its name."""
         torch.manual_seed(_SEED)
         kind = next(iter(generators))
         metrics: dict[str, Metric] = {}
-        failed: dict[str, Exception] = {}
+        failed: dict[str, BaseException] = {}
         for name, cls in self.metrics.items():
             try:
-                if not issubclass(cls, FeatureMetric):
-                    metrics[name] = cls(self._perceptual) if issubclass(cls, PerceptualMetric) else cls()
-            except Exception as error:  # a stranger's metric may raise anything, here and below
+                metrics[name] = self._networks.metric(cls)
+            except (Exception, SystemExit) as error:  # a stranger's metric may raise anything, here and below
                 failed[name] = error
+        of_features = {name: metric for name, metric in metrics.items() if isinstance(metric, FeatureMetric)}
+        extractors = {metric.extractor_name: metric.extractor for metric in of_features.values()}
         seen: dict[tuple[str, str], list[Tensor]] = {}
         for start in range(0, self.count, _BATCH):
             batch = self._pictures(range(start, min(start + _BATCH, self.count)))
             inputs, made = trainer.outputs(batch, generators)[kind]
             sides = {"fake": made, "real": batch.get(kind), "inputs": inputs}
-            for name, extractor in self._extractors.items():
+            for name, extractor in extractors.items():
+                assert extractor is not None
                 for side, pictures in sides.items():
                     if pictures is not None and (name, side) not in self._features:
                         seen.setdefault((name, side), []).append(extractor.features(pictures))
-            for name in [name for name in metrics if name not in failed]:
+            for name in metrics.keys() - of_features.keys() - failed.keys():
                 try:
                     against = sides.get(metrics[name].against)
                     if against is not None:
                         metrics[name].update(against, real=True)
                     metrics[name].update(made, real=False)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     failed[name] = error
         features = {key: torch.cat(rows) for key, rows in seen.items()} | self._features
         self._features = {key: rows for key, rows in features.items() if key[1] != "fake"}
         scores: dict[str, Score] = {}
-        for name in [name for name in self.metrics if name not in failed]:
-            cls = self.metrics[name]
+        for name in [name for name in metrics if name not in failed]:
             try:
-                found = self._judged(cls, features) if issubclass(cls, FeatureMetric) else metrics[name].scores()
-                scores |= {score.name: score for score in found}
-            except Exception as error:
+                metric = metrics[name]
+                found = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
+                scores |= {score.name: score for score in checked(found)}
+            except (Exception, SystemExit) as error:
                 failed[name] = error
-        return scores, failed
-
-    def _judged(self, cls: type[FeatureMetric], features: Mapping[tuple[str, str], Tensor]) -> Sequence[Score]:
-        extractor = self._extractors[cls.extractor_name]
-        part = extractor.parts[cls.part]
-        real, fake, inputs = (
-            features[extractor.name, side][:, part] if (extractor.name, side) in features else None
-            for side in ("real", "fake", "inputs")
-        )
-        assert fake is not None
-        return cls(extractor).judge(fake[:0] if real is None else real, fake, inputs)
+        return scores, {name: reason(error) for name, error in failed.items()}
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
@@ -118,3 +95,14 @@ class Scores:
             for name, pictures in self.domains.items()
         }
         return to_pictures(batch, self.device)
+
+
+def _judged(metric: FeatureMetric, features: Mapping[tuple[str, str], Tensor]) -> Sequence[Score]:
+    assert metric.extractor is not None
+    part = metric.extractor.parts[metric.part]
+    real, fake, inputs = (
+        features[metric.extractor_name, side][:, part] if (metric.extractor_name, side) in features else None
+        for side in ("real", "fake", "inputs")
+    )
+    assert fake is not None
+    return metric.judge(fake[:0] if real is None else real, fake, inputs)

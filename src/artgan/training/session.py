@@ -207,11 +207,13 @@ class Session:
         """Let the metrics judge the averaged generators; one that fails is told, and the run goes on."""
         with _own_random_state():
             found, failed = scores.take(self.trainer, self.ema.generators)
-        for name, error in failed.items():
-            _log.warning("artgan: step %d: no score %s (%s: %s)", step, name, type(error).__name__, error)
+        for name, why in failed.items():
+            _log.warning("artgan: step %d: no score %s (%s)", step, name, why)
         if found:
-            values = {name: score.value for name, score in found.items()}
-            self.journal.append("metrics", {"step": step, "metrics": values})
+            line = {"step": step, "metrics": {name: score.value for name, score in found.items()}}
+            line["n"] = {name: score.n for name, score in found.items()}
+            line["intervals"] = {name: score.interval for name, score in found.items() if score.interval}
+            self.journal.append("metrics", line)
 
     def _tell(self, step: int, alarms: Any) -> None:
         for alarm in alarms:
