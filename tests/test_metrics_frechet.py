@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -20,8 +21,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from artgan.interfaces import Score
-from artgan.metrics import frechet
+from artgan.metrics import rows as reading
 from artgan.metrics.evaluation import Evaluator
+from artgan.metrics.extractors import Inception
 from artgan.metrics.frechet import FID, Comparison, FIDInfinity, Sample, frechet_distance
 
 REAL, FAKE = 24, 20
@@ -142,6 +144,21 @@ def test_inception_score_of_pictures_is_torch_fidelitys(both: tuple[dict[str, Sc
     assert ours["is"].details["deviation"] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
 
 
+def test_the_clean_resize_is_pillows_in_floating_point_between_0_and_255(
+    inception: dict[str, Tensor], tmp_path: Path
+) -> None:
+    """As clean-fid does it: band by band, and what bicubic weights let overshoot is clipped."""
+    save_file(inception, tmp_path / "inception.safetensors")
+    extractor = Inception(tmp_path / "inception.safetensors", clean=True)
+    pixels = (np.random.default_rng(0).integers(0, 2, (40, 50, 3)) * 255).astype(np.uint8)
+    bands = [Image.fromarray(pixels[..., i].astype(np.float32), "F") for i in range(3)]
+    resized = np.stack([np.asarray(band.resize((299, 299), Image.Resampling.BICUBIC)) for band in bands])
+    assert resized.min() < -20
+    assert resized.max() > 275
+    prepared = extractor.prepare(Image.fromarray(pixels))
+    assert torch.equal(prepared, torch.from_numpy(np.clip(resized, 0, 255)))
+
+
 # ---- against torch-fidelity and exact values, from features
 
 
@@ -244,7 +261,7 @@ def test_distance_grows_with_the_square_of_a_factor_and_of_a_shift(sets: tuple[T
 def test_nothing_depends_on_how_many_rows_are_read_at_once(sets: tuple[Tensor, Tensor], chunk: int) -> None:
     whole = Comparison(*map(Sample, sets))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frechet, "_CHUNK", chunk)
+        patch.setattr(reading, "BLOCK", chunk)
         parts = Comparison(*map(Sample, sets))
         assert parts.distance == pytest.approx(whole.distance, rel=1e-6)
         assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-4)
@@ -349,7 +366,38 @@ def test_too_few_pictures_are_told(n: int, m: int, note: str | None) -> None:
     [score] = FID().judge(normal(n, 32, 0), normal(m, 32, 1))
     *told, by_n = score.notes
     assert told == ([] if note is None else [note])
-    assert by_n == f"with half of the generated pictures it is {score.details['at half']:.4g}: that is the bias by n"
+    half = score.details["at half"]
+    assert by_n == (
+        f"with half of the generated pictures it would be {half:.4g}: n still matters by about {half - score.value:.2g}"
+    )
+
+
+def test_what_half_of_very_many_pictures_give_is_no_note() -> None:
+    real, fake = normal(2048, 4, 0), normal(5000, 4, 1)
+    assert not FID().judge(real, fake)[0].notes
+    assert len(FID().judge(real, fake[1:])[0].notes) == 1
+    assert FID().judge(real, fake)[0].details["at half"] >= 0
+
+
+def test_fid_infinity_of_equal_sets_is_below_0_and_so_is_its_interval() -> None:
+    real = normal(200, 8, 0)
+    [score] = FIDInfinity().judge(real, real)
+    assert score.interval is not None
+    assert score.interval[0] <= score.value <= score.interval[1] < 0
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "notes"),
+    [
+        (200, 31, ["the covariance of 31 pictures has rank 30 of 32: compare only scores of the same n"]),
+        (200, 60, ["200 real pictures are few: the score falls with more of them"]),
+        (2048, 60, []),
+    ],
+)
+def test_fid_infinity_tells_nothing_of_the_bias_that_it_takes_away(n: int, m: int, notes: list[str]) -> None:
+    [score] = FIDInfinity().judge(normal(n, 32, 0), normal(m, 32, 1))
+    assert list(score.notes) == notes
+    assert "bias by the number of real pictures" in score.details["interval_of"]
 
 
 def test_pictures_that_are_too_few_for_a_score_are_refused() -> None:

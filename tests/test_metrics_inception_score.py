@@ -51,5 +51,5 @@ def test_few_pictures_are_told_and_too_few_refused() -> None:
     [score] = InceptionScore().judge(torch.empty(0, 30), logits(400, 0))
     assert score.notes == ("400 pictures are few: the score grows with n; compare only scores of the same n",)
     assert InceptionScore().judge(torch.empty(0, 30), logits(5000, 0))[0].notes == ()
-    with pytest.raises(ValueError, match="needs at least 10 generated pictures, for it is a mean over 10 parts, got 9"):
+    with pytest.raises(ValueError, match="needs at least 10 generated pictures, got 9"):
         InceptionScore().judge(torch.empty(0, 30), logits(9, 0))

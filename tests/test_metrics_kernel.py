@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_kid import kid_features_to_metric
 
+from artgan.metrics import kernel
 from artgan.metrics.kernel import KID, kernel_distances
+from artgan.metrics.style import kernel_distance, kernel_distance_error
 
 
 def normal(n: int, seed: int, *, width: int = 16, shift: float = 0.0) -> Tensor:
@@ -59,6 +61,27 @@ def test_kid_of_sets_that_are_one_subset_is_the_double_sum() -> None:
     [score] = KID().judge(real, fake)
     assert score.value == pytest.approx(expected, rel=1e-12)
     assert score.details["deviation"] == pytest.approx(0, abs=1e-12)
+
+
+def test_where_a_subset_is_all_pictures_one_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the mean is that of a hundred permutations, as torch-fidelity takes it."""
+    calls = []
+
+    def counted(x: Tensor, y: Tensor) -> float:
+        calls.append(len(x))
+        return kernel_distance(x, y)
+
+    monkeypatch.setattr(kernel, "kernel_distance", counted)
+    real, fake = normal(40, 0).float(), normal(40, 1, shift=0.3).float()
+    [score] = KID().judge(real, fake)
+    assert calls == [40]
+    assert score.value == pytest.approx(reference(real.double(), fake.double(), 40)[0], rel=1e-9)
+    assert score.details["deviation"] == pytest.approx(0, abs=1e-12)
+    assert score.interval is not None
+    error = kernel_distance_error(fake.double(), real.double())
+    assert score.interval[1] - score.value == pytest.approx(1.96 * error, rel=1e-4)
+    KID().judge(real, fake[:39])
+    assert calls == [40] + [39] * 100
 
 
 def test_kid_of_one_distribution_is_0_on_average() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,13 @@ from prdc import compute_prdc
 from scipy.linalg import sqrtm
 from scipy.stats import binomtest
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from artgan import images
 from artgan.interfaces import Score
 from artgan.metrics import neighbours
 from artgan.metrics.extractors import Extractor, load_extractor
+from artgan.metrics.frechet import FID
 from artgan.metrics.neighbours import PRDC, Memorisation, MiFID, held_out_gap, memorisation_distance, nearest_neighbours
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -276,9 +278,21 @@ def test_mifid_looks_from_generated_pictures_to_real_ones_and_not_back() -> None
     assert score.value > 20 * plain_mifid(fake.numpy(), real.numpy())[0]  # FID is the same both ways
 
 
-def test_mifid_says_that_fid_of_few_pictures_is_biased() -> None:
-    assert any("too high" in note for note in MiFID().judge(normal(9, 12, 0), normal(40, 12, 1))[0].notes)
-    assert not any("too high" in note for note in MiFID().judge(normal(40, 12, 0), normal(40, 12, 1))[0].notes)
+def test_mifid_says_what_fid_says_of_few_pictures() -> None:
+    for real, fake in ((9, 40), (40, 40)):
+        sets = normal(real, 12, 0), normal(fake, 12, 1)
+        assert MiFID().judge(*sets)[0].notes == FID().judge(*sets)[0].notes[:1]
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_the_interval_of_mifid_is_that_of_fid_divided_alike(near: bool) -> None:
+    real = normal(60, 12, 0)
+    fake = real[:50] + normal(50, 12, 1, scale=0.2) if near else normal(50, 12, 1, shift=0.2)
+    (score,), (fid,) = MiFID().judge(real, fake), FID().judge(real, fake)
+    divisor = score.details["d"] if near else 1
+    assert fid.interval is not None
+    assert score.interval == pytest.approx(tuple(end / divisor for end in fid.interval), rel=1e-9)
+    assert "d is held fixed" in score.details["interval_of"]
 
 
 def test_mifid_of_too_few_or_black_pictures_is_refused() -> None:
@@ -414,12 +428,25 @@ def test_the_gap_takes_as_many_pictures_of_each_set(more: str) -> None:
 
 def test_a_gap_that_is_not_defined_is_refused() -> None:
     real = kind(30, 0)
-    with pytest.raises(ValueError, match="got 30 and 0"):
+    with pytest.raises(ValueError, match="at least 1 learned-from pictures, got 0"):
+        held_out_gap(real, real[:0], real)
+    with pytest.raises(ValueError, match="at least 1 held-out pictures, got 0"):
         held_out_gap(real, real, real[:0])
     with pytest.raises(ValueError, match="at least 1 generated"):
         held_out_gap(real[:0], real, real)
-    with pytest.raises(ValueError, match="equal held-out ones"):
+    with pytest.raises(ValueError, match="20 of 20 generated pictures equal held-out ones"):
         held_out_gap(real[:20], kind(30, 1), real)
+
+
+@pytest.mark.filterwarnings("error")
+def test_generated_pictures_that_are_held_out_ones_leave_no_bound_or_one_that_is_finite() -> None:
+    """Of twenty eight: in one of eight draws more than half are such, and the ratio's interval would have no end."""
+    fake, train, others = kind(20, 0), kind(20, 1), kind(20, 2)
+    with pytest.raises(ValueError, match="8 of 20 generated pictures equal held-out ones: were those learned from too"):
+        held_out_gap(fake, train, torch.cat([fake[:8], others[8:]]))
+    gap = held_out_gap(fake, train, torch.cat([fake[:5], others[5:]]))
+    assert 0 < gap.interval[0] < gap.ratio < gap.interval[1] < math.inf
+    json.dumps(asdict(gap), allow_nan=False)
 
 
 # All of them
@@ -460,34 +487,6 @@ def test_the_size_of_blocks_does_not_matter(name: str, block: int, monkeypatch: 
 def test_features_in_a_file_score_as_those_in_memory(name: str, tmp_path: Path) -> None:
     real, fake = mapped(tmp_path / "real.npy", kind(50, 0)), mapped(tmp_path / "fake.npy", kind(45, 1))
     assert values(JUDGES[name](real, fake)) == values(JUDGES[name](real.clone(), fake.clone()))
-
-
-class _Largest(TorchDispatchMode):
-    """Watches for the most numbers in a tensor that is made (not: looked at)."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, (tuple, list)) else (made,):
-            if isinstance(tensor, Tensor) and not tensor._is_view():
-                self.numbers = max(self.numbers, tensor.numel())
-        return made
-
-
-@pytest.mark.parametrize(
-    "score",
-    [lambda r, f: PRDC(k=1).judge(r, f), lambda r, f: Memorisation().judge(r, f), memorisation_distance],
-    ids=["prdc", "memorisation", "mifid"],
-)
-def test_memory_is_that_of_a_block_however_many_pictures_there_are(
-    score: Callable[[Tensor, Tensor], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(neighbours, "_BLOCK", 8)
-    real, fake = kind(200, 0, width=30).float(), kind(150, 1, width=30).float()
-    with _Largest() as largest:
-        score(real, fake)
-    assert 8 * 30 <= largest.numbers <= 8 * 30 + 8  # a set has 6000 numbers, the distances are 30,000
 
 
 class _Colours(Extractor):

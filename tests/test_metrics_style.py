@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import math
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +17,9 @@ from torch import Tensor
 
 from artgan import images
 from artgan.features import VGG19, VGG19_LAYERS
-from artgan.metrics import style
+from artgan.metrics import rows, style
 from artgan.metrics.extractors import load_extractor
+from artgan.metrics.intervals import Z95
 from artgan.metrics.perceptual import LAYERS, ContentKept, Diversity, _mean_and_error, load_perceptual
 from artgan.metrics.style_distance import DeepStyle, FilterStyle, Style
 from artgan.plugin import resolve_metric
@@ -97,6 +100,24 @@ def test_style_without_photos_says_that_its_unit_is_another() -> None:
     assert score.details["standardised by"] == "real and generated pictures"
     assert "inputs" not in score.details
     assert "not to be compared" in score.notes[0]
+
+
+def test_style_is_the_same_in_blocks_as_of_whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the same arithmetic on whole sets, as scripts/measure.py does it."""
+    real, fake, photos = (sample(n, shift, n, width=9).float() * 50 + 200 for n, shift in ((40, 0), (35, 0.5), (31, 1)))
+    monkeypatch.setattr(rows, "BLOCK", 7)
+    for inputs in (None, photos):
+        (score,) = Style().judge(real, fake, inputs)
+        together = torch.cat([real, fake if inputs is None else inputs]).double()
+        x, y, z = ((s.double() - together.mean(0)) / together.std(0) for s in (real, fake, photos))
+        first, second = x[torch.randperm(40, generator=torch.Generator().manual_seed(0))].chunk(2)
+        monkeypatch.setattr(rows, "BLOCK", 1000)
+        assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
+        assert score.details["real halves"] == pytest.approx(style.kernel_distance(first, second), rel=1e-9)
+        if inputs is not None:
+            assert score.details["inputs"] == pytest.approx(style.kernel_distance(z, x), rel=1e-9)
+        error = style.kernel_distance_error(y, x)
+        assert score.interval == pytest.approx((score.value - Z95 * error, score.value + Z95 * error), rel=1e-9)
 
 
 def test_style_reads_features_that_lie_on_disk(tmp_path: Path) -> None:
@@ -222,6 +243,8 @@ def test_diversity_is_the_formula_of_zhang_written_plainly(network: VGG19) -> No
     assert (score.details["real"], score.details["generated"]) == pytest.approx(tuple(means), rel=1e-4)
     assert score.value == pytest.approx(means[1] / means[0], rel=1e-4)
     assert score.n == (5, 4)
+    told = {name: score.details[name] for name in ("extractor", "resize", "weights")}
+    assert told == {"extractor": "vgg19", "resize": "pictures of 16 x 16", "weights": None}
 
 
 def test_diversity_is_the_same_whatever_the_batches(network: VGG19) -> None:
@@ -281,6 +304,14 @@ def test_content_is_compared_photo_by_painting_whatever_the_batches(network: VGG
     half = 1.96 * float(expected.std()) / 6**0.5
     assert score.interval == pytest.approx((score.value - half, score.value + half), rel=1e-4)
     assert score.n == (6, 6)
+
+
+def test_place_by_place_scores_of_damaged_weights_are_refused(network: VGG19) -> None:
+    damaged = copy.deepcopy(network)
+    damaged.bias5[7] = math.nan
+    for cls in (Diversity, ContentKept):
+        with pytest.raises(ValueError, match="the features are not finite; are the weights whole"):
+            cls(damaged).update(squares(2, 0), real=True)
 
 
 def test_a_photo_keeps_all_of_itself(network: VGG19) -> None:

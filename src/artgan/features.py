@@ -45,8 +45,10 @@ class VGG19(nn.Module):
     Attributes:
         layers: in the network's order.
         channels: how many channels each has.
+        source: in words, where the weights come from, if whoever loaded them tells.
     """
 
+    source: str | None = None
     mean: Tensor
     std: Tensor
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
+import math
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -22,6 +27,7 @@ from artgan.cache import cache_folder
 from artgan.converting import read_state
 from artgan.data.draws import centre_square
 from artgan.errors import ConfigError, WeightsError
+from artgan.features import VGG19 as VGG19Network
 from artgan.features import load_vgg19
 from artgan.hashing import sha256
 from artgan.hub import explain
@@ -29,8 +35,10 @@ from artgan.metrics import style
 
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_HASH = "6726825d"  # what the SHA-256 of torch-fidelity's file begins with, as its name says
+_TIMEOUT = 30.0  # seconds for a server to go on
 _DINOV2 = "vit_large_patch14_dinov2.lvd142m"
 _NORMAL = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # ImageNet's mean and deviation
+_log = logging.getLogger(__name__)
 
 
 class Extractor(nn.Module, ABC):
@@ -39,7 +47,7 @@ class Extractor(nn.Module, ABC):
     Attributes:
         name: one of :data:`EXTRACTORS`.
         resize: in words, what happens to a picture's size.
-        weights: in words, what weights it has, with what identifies them.
+        weights: in words, what weights it has and where they come from.
         parts: which of a vector's numbers are what.
     """
 
@@ -70,10 +78,14 @@ class Extractor(nn.Module, ABC):
             return tensor.device
         return torch.device("cpu")
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Of all that its features depend on."""
-        return hashlib.sha256(json.dumps([1, self.name, self.resize, self.weights]).encode()).hexdigest()
+        """Of all that its features depend on; the weights count as what they are, whatever their file is called."""
+        digest = hashlib.sha256(json.dumps([2, self.name, self.resize]).encode())
+        for name, tensor in sorted([*self.named_parameters(), *self.named_buffers()]):
+            digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
 
 class Inception(Extractor):
@@ -109,18 +121,18 @@ class Inception(Extractor):
         self.parts = {"pool": slice(0, 2048), "logits": slice(2048, 3056)}
         self.name = "inception-clean" if clean else "inception"
         self.resize = "to 299 x 299, " + ("bicubic, antialiased (Pillow)" if clean else "bilinear as in TensorFlow 1")
-        self.weights = f"{path.name}, SHA-256 {sha256(path)[:16]}"
+        self.weights = _of_file(path)
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """As it is, uint8; or at 299 x 299, float."""
+        """As it is, uint8; or at 299 x 299, float, 0 to 255."""
         if not self.clean:
             return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         side = self.network.INPUT_IMAGE_SIZE
-        bands = [  # band by band in floating point: Pillow would round bytes
+        bands = [  # band by band in floating point, for Pillow would round bytes; and it does not clip what overshoots
             Image.fromarray(band).resize((side, side), Image.Resampling.BICUBIC)
             for band in np.asarray(picture, np.float32).transpose(2, 0, 1)
         ]
-        return torch.from_numpy(np.stack([np.asarray(band) for band in bands]))
+        return torch.from_numpy(np.stack([np.asarray(band) for band in bands]).clip(0, 255))
 
     def forward(self, prepared: Tensor) -> Tensor:
         """The 2048 numbers of the last pooling, and the logits without bias."""
@@ -147,10 +159,9 @@ class VGG19(Extractor):
 
     def __init__(self, weights: Path | None, *, size: int = 256) -> None:
         super().__init__()
-        self.network = load_vgg19([*style.STYLE_LAYERS, self._DEEP], weights)
+        self.network, self.weights = load_vgg19_of([*style.STYLE_LAYERS, self._DEEP], weights)
         self.size = size
         self.resize = f"the middle square to {size} x {size}, bicubic, antialiased (Pillow)"
-        self.weights = f"{weights.name}, SHA-256 {sha256(weights)[:16]}" if weights else "timm/vgg19.tv_in1k"
         *shallow, deep = self.network.channels
         edge = 2 * sum(shallow)
         self.parts = {
@@ -182,7 +193,7 @@ class Filters(Extractor):
         super().__init__()
         if weights is not None:
             raise ConfigError(f"{weights}: the extractor filters has no weights")
-        self.parts = {"style": slice(None)}
+        self.parts = {"style": slice(0, 78)}
         self.size = size
         self.resize = f"the middle square to {size} x {size}, bicubic, antialiased (Pillow)"
 
@@ -209,23 +220,9 @@ class DINOv2(Extractor):
 
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
-        import timm
-
-        self.parts = {"class token": slice(None)}
-        try:
-            self.network = timm.create_model(_DINOV2, pretrained=weights is None, num_classes=0, img_size=224).eval()
-        except Exception as error:  # whatever the Hub client, its transport or the system raises
-            raise WeightsError(
-                f"DINOv2's weights: {explain(error)}; or give the file model.safetensors of timm/{_DINOV2} by hand"
-            ) from error
-        if weights is not None:
-            try:
-                self.network.load_state_dict(load_file(weights))
-            except (OSError, SafetensorError) as error:
-                raise WeightsError(f"{weights}: cannot read DINOv2's weights as safetensors ({error})") from None
-            except RuntimeError:
-                raise WeightsError(f"{weights}: not the weights of timm's {_DINOV2}") from None
-        self.weights = f"{weights.name}, SHA-256 {sha256(weights)[:16]}" if weights else f"timm/{_DINOV2}"
+        self.network = _fetch_dinov2() if weights is None else _read_dinov2(weights)
+        self.parts = {"class token": slice(0, self.network.get_parameter("cls_token").shape[-1])}
+        self.weights = f"timm/{_DINOV2}" if weights is None else _of_file(weights)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in _NORMAL)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -270,6 +267,63 @@ def load_extractor(
     return extractor.requires_grad_(False).eval().to(device)
 
 
+def load_vgg19_of(layers: Sequence[str], weights: Path | None) -> tuple[VGG19Network, str]:
+    """:func:`artgan.features.load_vgg19`, and its weights in words.
+
+    Raises:
+        WeightsError: as there.
+    """
+    try:
+        network = load_vgg19(layers, weights)
+    except WeightsError as error:
+        if weights is not None:
+            raise
+        raise WeightsError(f"{error} (--weights vgg19=FILE)") from error
+    return network, "timm/vgg19.tv_in1k" if weights is None else _of_file(weights)
+
+
+def _of_file(weights: Path) -> str:
+    return f"{weights.name}, SHA-256 {sha256(weights)[:16]}"
+
+
+def _fetch_dinov2() -> nn.Module:
+    import timm
+
+    try:
+        network: nn.Module = timm.create_model(_DINOV2, pretrained=True, num_classes=0, img_size=224)
+    except Exception as error:  # whatever the Hub client, its transport or the system raises
+        raise WeightsError(
+            f"DINOv2's weights: {explain(error)}; or give the file model.safetensors of timm/{_DINOV2} by hand "
+            "(--weights dinov2=FILE)"
+        ) from error
+    return network
+
+
+def _read_dinov2(path: Path) -> nn.Module:
+    """The network with the weights of a file, which is seen to be the right one before memory is taken."""
+    import timm
+    from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+
+    with torch.device("meta"):
+        network = timm.create_model(_DINOV2, pretrained=False, num_classes=0, img_size=224)
+    assert isinstance(network, VisionTransformer)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        # The published positions are those of pictures of 518 x 518; timm brings them to this size.
+        places = found.get("pos_embed", ())
+        if len(places) == 3 and places[2] == wanted["pos_embed"][2] and math.isqrt(places[1] - 1) ** 2 == places[1] - 1:
+            wanted["pos_embed"] = places
+        if found != wanted:
+            raise WeightsError(f"{path}: not the weights of timm's {_DINOV2}")
+        state = {name: value.float() for name, value in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot read DINOv2's weights as safetensors ({error})") from None
+    network.load_state_dict(checkpoint_filter_fn(state, network), assign=True)
+    return network
+
+
 def _fetch_inception() -> Path:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
@@ -277,10 +331,23 @@ def _fetch_inception() -> Path:
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), _INCEPTION_HASH, progress=False)
+            _log.warning("fetching the Inception network's weights (95 MB) from %s", URL_INCEPTION_V3)
+            with _patience(_TIMEOUT):
+                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), _INCEPTION_HASH, progress=False)
         except Exception as error:  # whatever the transport or the system raises
             raise WeightsError(
                 f"the Inception network's weights cannot be fetched ({error}); fetch {URL_INCEPTION_V3} by hand and "
                 "give it with --weights inception=FILE"
             ) from None
     return path
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """How long connections made meanwhile wait for an answer, where whoever makes them does not say."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

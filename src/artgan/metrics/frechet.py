@@ -20,15 +20,18 @@ from torch import Tensor
 from artgan.interfaces import Score
 from artgan.metrics.feature_metric import FeatureMetric, need
 from artgan.metrics.intervals import normal
+from artgan.metrics.rows import blocks
 
-_CHUNK = 1024  # rows that are read at a time
 _TALL = 4  # times as many rows as columns are decomposed at once
 _TOLERANCE = 1e-8  # of the distance, relative to the traces of the covariances
 _NEGLIGIBLE = 1e-12  # eigenvalues that have no part in the standard error, relative to the largest
 _POINTS = 15  # as Chong and Forsyth have them
 _SEED = 0
 _FEW = 2048
-_INTERVAL = "1.96 standard errors, by the influence of each picture of both sets; the bias by n is not in it"
+_HALF_MATTERS = 5000  # generated pictures: with fewer what half of them give is worth a note
+_INTERVAL = "1.96 standard errors, by the influence of each picture of both sets; the bias by {} is not in it"
+INTERVAL = _INTERVAL.format("n")
+"""What the interval of a Frechet distance is of, in words."""
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
@@ -51,15 +54,22 @@ class Sample:
 
     Args:
         rows: N x D.
+        chosen: which of the rows; by default all.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        if rows.ndim != 2 or len(rows) < 2:
-            raise ValueError(f"need at least 2 rows of features, got {tuple(rows.shape)}")
-        self.rows = rows
+    def __init__(self, rows: Tensor, chosen: Tensor | None = None) -> None:
+        self._rows, self._chosen = rows, chosen
+        self._count = len(rows if chosen is None else chosen)
+        if rows.ndim != 2 or self._count < 2:
+            raise ValueError(f"need at least 2 rows of features, got {(self._count, *rows.shape[1:])}")
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._count
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._rows.shape[1]
 
     @property
     def mean(self) -> Tensor:
@@ -74,10 +84,9 @@ class Sample:
     @cached_property
     def _moments(self) -> tuple[Tensor, float]:
         """In one pass: about the mean of the first chunk, from which the rows are not far compared to their spread."""
-        chunks = torch.split(self.rows, _CHUNK)
-        origin = chunks[0].mean(0, dtype=torch.float64)
+        origin = next(blocks(self._rows, self._chosen)).mean(0, dtype=torch.float64)
         total, squares = torch.zeros_like(origin), 0.0
-        for chunk in chunks:
+        for chunk in blocks(self._rows, self._chosen):
             moved = chunk - origin
             total += moved.sum(0)
             squares += float(moved.flatten() @ moved.flatten())
@@ -92,7 +101,7 @@ class Sample:
 
     def centred(self) -> Iterator[Tensor]:
         """Chunks c of the rows in float64, such that the covariance is the sum of all c^T c."""
-        for chunk in torch.split(self.rows, _CHUNK):
+        for chunk in blocks(self._rows, self._chosen):
             yield (chunk - self.mean).div_(math.sqrt(len(self) - 1))
 
 
@@ -117,8 +126,8 @@ class Comparison:
     """The Frechet distance of two samples, and how far it is off by chance."""
 
     def __init__(self, real: Sample, fake: Sample) -> None:
-        if real.rows.shape[1] != fake.rows.shape[1]:
-            raise ValueError(f"features of {real.rows.shape[1]} and of {fake.rows.shape[1]} numbers cannot be compared")
+        if real.width != fake.width:
+            raise ValueError(f"features of {real.width} and of {fake.width} numbers cannot be compared")
         self.real = real
         self.fake = fake
         self._few, self._many = (real, fake) if len(real) <= len(fake) else (fake, real)
@@ -132,7 +141,7 @@ class Comparison:
     @cached_property
     def _overlap(self) -> _Overlap:
         """Through the covariances where that is exact, which is quick; else through the features themselves."""
-        if len(self._few) > self._few.rows.shape[1]:
+        if len(self._few) > self._few.width:
             overlap = self._overlap_of_covariances()
             if overlap is not None:
                 return overlap
@@ -173,7 +182,7 @@ class Comparison:
         """
         overlap = self._overlap
         values, vectors = torch.linalg.eigh(overlap.gram)
-        kept = values > _NEGLIGIBLE * values[-1]
+        kept = values > _NEGLIGIBLE * values[-1].clamp_min(0)  # none of sets that do not vary
         roots = values[kept].sqrt().unsqueeze(1)
         aligned = vectors[:, kept].T
         image = overlap.image
@@ -221,33 +230,32 @@ class FrechetMetric(FeatureMetric):
         """One score, with how far it may be off, and what half of the generated pictures give."""
         need(real, fake, least=2)
         comparison = Comparison(Sample(real), Sample(fake))
+        value, n = comparison.distance, (len(real), len(fake))
         details: dict[str, Any] = {}
-        notes: list[str] = []
+        notes = notes_on_n(*n, comparison.real.width)
         half = len(fake) // 2
         if half >= 2:
-            some, _ = _some(fake, half, np.random.default_rng(_SEED))
-            details["at half"] = Comparison(comparison.real, Sample(some)).distance
-            notes = [f"with half of the generated pictures it is {details['at half']:.4g}: that is the bias by n"]
-        return [self._scored(comparison, comparison.distance, comparison.standard_error, details, notes)]
-
-    def _scored(
-        self, comparison: Comparison, value: float, error: float, details: dict[str, Any], notes: Sequence[str] = ()
-    ) -> Score:
-        n = len(comparison.real), len(comparison.fake)
-        low, high = normal(value, error)
-        notes = [*_notes(min(n), comparison.real.rows.shape[1]), *notes]
-        return self.score(
-            self.name, value, n, interval=(max(0.0, low), high), notes=notes, interval_of=_INTERVAL, **details
-        )
+            chosen = _some(len(fake), half, np.random.default_rng(_SEED))
+            of_half = Comparison(comparison.real, Sample(fake, chosen)).distance
+            details["at half"] = of_half
+            if len(fake) < _HALF_MATTERS:
+                notes.append(
+                    f"with half of the generated pictures it would be {of_half:.4g}: n still matters by about "
+                    f"{of_half - value:.2g}"
+                )
+        low, high = normal(value, comparison.standard_error)
+        interval = max(0.0, low), high
+        return [self.score(self.name, value, n, interval=interval, notes=notes, interval_of=INTERVAL, **details)]
 
 
-def _some(rows: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
-    """So many of the rows, and which."""
-    chosen = np.sort(rng.choice(len(rows), count, replace=False))
-    return rows[torch.from_numpy(chosen)], chosen
+def _some(count: int, size: int, rng: np.random.Generator) -> Tensor:
+    """The places of so many of ``count`` rows, in order."""
+    return torch.from_numpy(np.sort(rng.choice(count, size, replace=False)))
 
 
-def _notes(n: int, width: int) -> list[str]:
+def notes_on_n(real: int, fake: int, width: int) -> list[str]:
+    """What to beware of in a Frechet distance of so many pictures by so many features."""
+    n = min(real, fake)
     if n <= width:
         return [f"the covariance of {n} pictures has rank {n - 1} of {width}: compare only scores of the same n"]
     if n < _FEW:
@@ -256,7 +264,10 @@ def _notes(n: int, width: int) -> list[str]:
 
 
 class FID(FrechetMetric):
-    """The Frechet inception distance as it was published (Heusel et al., 2017)."""
+    """How far generated pictures are from real ones by Inception's features, as published; 0 is best.
+
+    This is the Frechet inception distance of Heusel et al. (2017).
+    """
 
     name = "fid"
     extractor_name = "inception"
@@ -264,7 +275,7 @@ class FID(FrechetMetric):
 
 
 class CleanFID(FrechetMetric):
-    """FID with pictures resized as they should be (Parmar et al., 2022, arXiv:2104.11222)."""
+    """FID with pictures resized antialiased, as clean-fid does (Parmar et al., 2022, arXiv:2104.11222)."""
 
     name = "fid-clean"
     extractor_name = "inception-clean"
@@ -272,7 +283,7 @@ class CleanFID(FrechetMetric):
 
 
 class FDVGG19(FrechetMetric):
-    """The Frechet distance of the means of VGG-19's conv5_1, which are 512: it needs fewer pictures than FID."""
+    """As FID, by 512 features of VGG-19 (the means of conv5_1): needs fewer pictures."""
 
     name = "fd-vgg19"
     extractor_name = "vgg19"
@@ -280,7 +291,7 @@ class FDVGG19(FrechetMetric):
 
 
 class FDDINOv2(FrechetMetric):
-    """The Frechet distance of DINOv2's class token (Stein et al., 2023, arXiv:2306.04675)."""
+    """As FID, by DINOv2's class token, nearer to what people see (Stein et al., 2023, arXiv:2306.04675)."""
 
     name = "fd-dinov2"
     extractor_name = "dinov2"
@@ -288,11 +299,11 @@ class FDDINOv2(FrechetMetric):
 
 
 class FIDInfinity(FrechetMetric):
-    """FID as it would be with generated pictures without end (Chong and Forsyth, 2020, arXiv:1911.07023).
+    """FID as it would be with endlessly many generated pictures; can be less than 0.
 
-    FID is too high by about a constant over n. A line through the scores of random parts of the generated pictures,
-    against 1 / n, gives it at 0. The parts have from half of the pictures to all; the real ones stay whole, and so does
-    the bias that is theirs. The value can be less than 0.
+    After Chong and Forsyth (2020, arXiv:1911.07023). FID is too high by about a constant over n. A line through the
+    scores of random parts of the generated pictures, against 1 / n, gives it at 0. The parts have from half of the
+    pictures to all; the real ones stay whole, and so does the bias that is theirs.
     """
 
     name = "fid-infinity"
@@ -312,13 +323,26 @@ class FIDInfinity(FrechetMetric):
         weights = np.zeros(len(fake))
         values = []
         for size, share in zip(sizes, at_zero, strict=True):
-            rows, chosen = _some(fake, int(size), rng)
-            weights[chosen] += share / size
-            values.append(Comparison(whole.real, Sample(rows)).distance)
+            chosen = _some(len(fake), int(size), rng)
+            weights[chosen.numpy()] += share / size
+            values.append(Comparison(whole.real, Sample(fake, chosen)).distance)
         of_real, of_fake = whole.variances
         error = math.sqrt(of_real / len(real) + of_fake * float(np.square(weights).sum()))
-        details = {
-            "points": [[int(size), value] for size, value in zip(sizes, values, strict=True)],
-            "slope": float(slope @ values),
-        }
-        return [self._scored(whole, float(at_zero @ values), error, details)]
+        value = float(at_zero @ values)
+        n = len(real), len(fake)
+        # What is left is the bias by the real pictures; and where ranks are short, there may be no line.
+        notes = notes_on_n(*n, whole.real.width)
+        if min(n) > whole.real.width:
+            notes = [f"{n[0]} real pictures are few: the score falls with more of them"] if n[0] < _FEW else []
+        return [
+            self.score(
+                self.name,
+                value,
+                n,
+                interval=normal(value, error),
+                notes=notes,
+                interval_of=_INTERVAL.format("the number of real pictures"),
+                points=[[int(size), value] for size, value in zip(sizes, values, strict=True)],
+                slope=float(slope @ values),
+            )
+        ]

@@ -24,7 +24,8 @@ _MOST = 5000  # pictures of each set that the standard error is from
 def kernel_distances(real: Tensor, fake: Tensor, *, subsets: int = _SUBSETS, size: int = _SUBSET_SIZE) -> list[float]:
     """The unbiased kernel distance of random subsets, the very ones that torch-fidelity takes, in float64.
 
-    Its first input, from which it draws first, is the generated pictures: the one of which it computes the IS.
+    Its first input, from which it draws first, is the generated pictures: the one of which it computes the IS. Where a
+    subset is all there is, all subsets are the same, and one is looked at.
 
     Args:
         real: N x D, of any floating type, perhaps on disk (memory-mapped).
@@ -32,6 +33,8 @@ def kernel_distances(real: Tensor, fake: Tensor, *, subsets: int = _SUBSETS, siz
         subsets: how many.
         size: of each, from 2 to the lesser of N and M.
     """
+    if size == len(real) == len(fake):
+        return [kernel_distance(fake.double(), real.double())] * subsets
     rng = np.random.RandomState(_SEED)
     return [kernel_distance(*(_some(rows, size, rng) for rows in (fake, real))) for _ in range(subsets)]
 
@@ -41,7 +44,7 @@ def _some(rows: Tensor, count: int, rng: np.random.RandomState) -> Tensor:
 
 
 class KID(FeatureMetric):
-    """The kernel inception distance, of no bias by n: about 0 for equal distributions, at times slightly less.
+    """As FID, by a kernel: scores of any n compare; about 0 for no difference, at times slightly less.
 
     The interval is of 1.96 standard errors to either side. The deviation over subsets, which is printed beside KID as a
     rule, is none: subsets share pictures, and their number is anyone's choice. The mean over all subsets would be the

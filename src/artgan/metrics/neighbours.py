@@ -18,11 +18,12 @@ from torch import Tensor
 
 from artgan.interfaces import Score
 from artgan.metrics.extractors import Extractor
-from artgan.metrics.feature_metric import FeatureMetric, need
-from artgan.metrics.frechet import frechet_distance
-from artgan.metrics.intervals import Z95, wilson
+from artgan.metrics.feature_metric import FeatureMetric, need, need_rows
+from artgan.metrics.frechet import INTERVAL, Comparison, Sample, notes_on_n
+from artgan.metrics.intervals import Z95, normal, wilson
 
 _BLOCK = 1024  # rows that are compared with as many others at once
+_TAIL = 0.025  # on each side of an interval
 
 
 def nearest_neighbours(
@@ -78,7 +79,7 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 class PRDC(FeatureMetric):
-    """Precision, recall, density and coverage: are generated pictures like real ones, and of all their kinds?
+    """Are generated pictures like real ones (precision, density), and of all kinds (recall, coverage)?
 
     About each picture of a set lies a ball that reaches to its k-th nearest neighbour in the set. Precision is the
     share of generated pictures inside the ball of some real one, recall the share of real pictures inside the ball of
@@ -159,11 +160,11 @@ class PRDC(FeatureMetric):
 
 
 class MiFID(FeatureMetric):
-    """FID, made worse where generated pictures repeat real ones: as Kaggle scores its competition gan-getting-started.
+    """FID, made worse where generated pictures repeat real ones: Kaggle's score for Monet paintings.
 
-    The memorisation distance d is the mean, over generated pictures, of the least 1 - |cos| to a real one. The
-    score is FID / (d' + 1e-14), where d' is d below a threshold and 1 from there on (Bai et al., 2021,
-    arXiv:2106.03062).
+    That is how it scores its competition gan-getting-started. The memorisation distance d is the mean, over generated
+    pictures, of the least 1 - |cos| to a real one. The score is FID / (d' + 1e-14), where d' is d below a threshold and
+    1 from there on (Bai et al., 2021, arXiv:2106.03062).
     """
 
     name = "mifid"
@@ -174,7 +175,8 @@ class MiFID(FeatureMetric):
     def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """One score, ``mifid``; see :meth:`FeatureMetric.judge`."""
         need(real, fake, least=2)
-        fid = frechet_distance(real, fake)
+        comparison = Comparison(Sample(real), Sample(fake))
+        fid = comparison.distance
         distance = memorisation_distance(real, fake)
         notes = []
         copied = distance < self.epsilon
@@ -183,15 +185,23 @@ class MiFID(FeatureMetric):
                 f"the FID is divided by d = {distance:.3g}, for generated pictures lie so near to real ones (under "
                 f"{self.epsilon:g})"
             )
-        few, width = min(len(real), len(fake)), real.shape[1]
-        if few <= width:
-            notes.append(
-                f"the FID of {few} pictures by {width} features is too high, less so with more: only scores of as many "
-                "pictures compare"
-            )
-        value = fid / ((distance if copied else 1.0) + 1e-14)
         n = (len(real), len(fake))
-        return [self.score("mifid", value, n, notes=notes, fid=fid, d=distance, epsilon=self.epsilon)]
+        notes += notes_on_n(*n, comparison.real.width)
+        divisor = (distance if copied else 1.0) + 1e-14
+        low, high = normal(fid / divisor, comparison.standard_error / divisor)
+        return [
+            self.score(
+                "mifid",
+                fid / divisor,
+                n,
+                interval=(max(0.0, low), high),
+                notes=notes,
+                interval_of=f"the FID: {INTERVAL}; d is held fixed",
+                fid=fid,
+                d=distance,
+                epsilon=self.epsilon,
+            )
+        ]
 
 
 def memorisation_distance(real: Tensor, fake: Tensor) -> float:
@@ -223,13 +233,13 @@ def _directions(rows: Tensor) -> Iterator[Tensor]:
 
 
 class Memorisation(FeatureMetric):
-    """The share of generated pictures that lie nearer to a real one than real ones hardly ever lie to each other.
+    """The share of generated pictures that are next to copies of real ones; about 0.05 for fresh ones.
 
-    That is at most as far from the nearest real picture as the nearest 5 % of the real ones are from their nearest
-    other one. For fresh pictures of the same kind the share is about 0.05, for copies 1; for pictures of another kind
-    it is less, down to 0. With less than 100 real pictures it is some hundredths more for fresh ones: the nearest real
-    ones come in pairs of one distance. Of recompressed, mirrored or slightly cropped paintings
-    nearly all count as copies; copied parts are not looked for.
+    Next to means as near as real pictures hardly ever lie to each other: at most as far from the nearest real picture
+    as the nearest 5 % of the real ones are from their nearest other one. For fresh pictures of the same kind the share
+    is about 0.05, for copies 1; for pictures of another kind it is less, down to 0. With less than 100 real pictures it
+    is some hundredths more for fresh ones: the nearest real ones come in pairs of one distance. Of recompressed,
+    mirrored or slightly cropped paintings nearly all count as copies; copied parts are not looked for.
 
     The features are means of VGG-19's channels in conv5_1: what is to be seen, wherever it stands. They are compared at
     length 1, which takes out contrast, and by the Euclidean distance: it grows with the angle and orders pictures as
@@ -319,12 +329,12 @@ def held_out_gap(
         seed: of all that is drawn.
 
     Raises:
-        ValueError: a set is empty, or half of the generated pictures equal held-out ones.
+        ValueError: a set is empty or its features are not finite, or so many of the generated pictures equal held-out
+            ones that the ratio, or its interval, has no bound.
     """
-    need(None, fake, least=1)
+    for what, rows in (("generated", fake), ("learned-from", train), ("held-out", held_out)):
+        need_rows(f"{what} pictures", rows, 1)
     size = min(len(train), len(held_out))
-    if not size:
-        raise ValueError(f"needs pictures that were learned from and others, got {len(train)} and {len(held_out)}")
     random = np.random.default_rng(seed)
 
     def nearest(real: Tensor) -> NDArray[np.float64]:
@@ -337,17 +347,21 @@ def held_out_gap(
     near, far = nearest(train), nearest(held_out)
 
     def ratio(chosen: NDArray[np.int64] | slice) -> float:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float((np.median(near[:, chosen], axis=1) / np.median(far[:, chosen], axis=1)).mean())
+        """NaN where there is none."""
+        medians = np.median(far[:, chosen], axis=1)
+        return float((np.median(near[:, chosen], axis=1) / medians).mean()) if medians.all() else math.nan
 
-    if not np.median(far, axis=1).all():
-        raise ValueError("half of the generated pictures equal held-out ones: were those learned from too?")
-    ratios = [ratio(random.integers(len(fake), size=len(fake))) for _ in range(draws)]
-    low, high = np.nanquantile(ratios, [0.025, 0.975])
+    value = ratio(slice(None))
+    ratios = np.array([ratio(random.integers(len(fake), size=len(fake))) for _ in range(draws)])
+    defined = ratios[~np.isnan(ratios)]
+    if math.isnan(value) or len(defined) <= (1 - _TAIL) * draws:  # then the interval's end is among those without
+        equal = round(float((far == 0).sum(1).mean()))
+        raise ValueError(f"{equal} of {len(fake)} generated pictures equal held-out ones: were those learned from too?")
+    low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
     return Gap(
         train=float(np.median(near, axis=1).mean()),
         held_out=float(np.median(far, axis=1).mean()),
-        ratio=ratio(slice(None)),
+        ratio=value,
         interval=(float(low), float(high)),
         size=size,
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from artgan.features import VGG19, load_vgg19
+from artgan.features import VGG19
 from artgan.interfaces import Metric, Score
 from artgan.metrics import style
+from artgan.metrics.extractors import load_vgg19_of
+from artgan.metrics.feature_metric import need_finite
 from artgan.metrics.intervals import normal
 
 LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
@@ -27,7 +30,9 @@ def load_perceptual(weights: Path | None = None) -> VGG19:
     Args:
         weights: see :func:`artgan.features.load_vgg19`.
     """
-    return load_vgg19([*LAYERS, style.CONTENT_LAYER], weights)
+    network, source = load_vgg19_of([*LAYERS, style.CONTENT_LAYER], weights)
+    network.source = source
+    return network
 
 
 class PerceptualMetric(Metric):
@@ -39,20 +44,36 @@ class PerceptualMetric(Metric):
 
     def __init__(self, network: VGG19 | None = None) -> None:
         self.network = network or load_perceptual()
+        self._sizes: dict[tuple[int, int], None] = {}  # height and width of what was seen
 
     def update(self, pictures: Tensor, *, real: bool) -> None:
-        """Take in N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size."""
+        """Take in N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size.
+
+        Raises:
+            ValueError: they are of another size than those before, or their features are not finite.
+        """
+        self._sizes[pictures.shape[-2], pictures.shape[-1]] = None
         with torch.inference_mode():
             features = self.network(pictures.to(self.network.mean.device))
+            for maps in features:
+                need_finite(maps)
             self.see(dict(zip(self.network.layers, features, strict=True)), real)
 
     @abstractmethod
     def see(self, features: dict[str, Tensor], real: bool) -> None:
         """Take in the features of some pictures: by layer N x C x h x w, after the ReLU."""
 
+    def score(
+        self, value: float, n: tuple[int, int], interval: tuple[float, float], details: Mapping[str, Any]
+    ) -> Score:
+        """A score with what it was computed with."""
+        sizes = ", ".join(f"{height} x {width}" for height, width in self._sizes)
+        used = {"extractor": "vgg19", "resize": f"pictures of {sizes}", "weights": self.network.source}
+        return Score(self.name, value, n, {**used, **details}, interval)
+
 
 class Diversity(PerceptualMetric):
-    """How unlike one another generated pictures are, as a share of how unlike the real ones are: 1 is as varied.
+    """How unlike one another generated pictures are, as a share of real ones: 1 is as varied.
 
     Two pictures' distance is that of Zhang et al. (2018, arXiv:1801.03924), on VGG-19's :data:`LAYERS` and without
     learned weights: features of length 1 at each place, squared differences summed over the channels, means over
@@ -100,8 +121,8 @@ class Diversity(PerceptualMetric):
             raise ValueError("the real pictures are all the same: there is no diversity to compare with")
         value = of_fake / of_real
         error = float(np.hypot(fake_error, value * real_error)) / of_real
-        details = {"network": "VGG-19", "layers": list(LAYERS), "generated": of_fake, "real": of_real}
-        return Score(self.name, value, n, details, normal(value, error))
+        details = {"layers": list(LAYERS), "generated": of_fake, "real": of_real}
+        return self.score(value, n, normal(value, error), details)
 
 
 def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
@@ -114,10 +135,11 @@ def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
 
 
 class ContentKept(PerceptualMetric):
-    """How much of a photo its painting keeps: the mean cosine of their features at conv4_2, 1 if they are equal.
+    """How much of a photo its painting keeps, by VGG-19; 1 is all.
 
-    Photos come as real pictures, paintings as generated ones, in the same order and by turns: what one is ahead of the
-    other stays in memory. Unrelated pictures do not come to 0: features after a ReLU are never negative.
+    It is the mean cosine of their features at conv4_2. Photos come as real pictures, paintings as generated ones, in
+    the same order and by turns: what one is ahead of the other stays in memory. Unrelated pictures do not come to 0:
+    features after a ReLU are never negative.
     """
 
     name = "content"
@@ -151,5 +173,4 @@ class ContentKept(PerceptualMetric):
         if n < 2:
             raise ValueError(f"needs at least 2 photos and their paintings, got {n}")
         value, error = fmean(self._kept), float(np.std(self._kept, ddof=1)) / n**0.5
-        details = {"network": "VGG-19", "layer": style.CONTENT_LAYER}
-        return Score(self.name, value, (n, n), details, normal(value, error))
+        return self.score(value, (n, n), normal(value, error), {"layer": style.CONTENT_LAYER})

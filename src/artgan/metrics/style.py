@@ -100,7 +100,7 @@ class Standardised:
     """
 
     def __init__(self, rows: Tensor, scale: Scale, chosen: Tensor | None = None) -> None:
-        self.shape = (len(rows if chosen is None else chosen), *rows.shape[1:])
+        self.shape: tuple[int, ...] = (len(rows if chosen is None else chosen), *rows.shape[1:])
         self._rows, self._scale, self._chosen = rows, scale, chosen
 
     def __len__(self) -> int:

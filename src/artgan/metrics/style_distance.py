@@ -18,10 +18,10 @@ _HALVES = 0  # seed
 class Style(FeatureMetric):
     """How far generated pictures are from real ones in style, by VGG-19; about 0 for one style.
 
-    It is the kernel distance between the means and deviations of the channels of the two sets. Columns are z-scored by the real pictures and the photos that went in, which are the same whatever model painted
-    them; where the photos are not known, by the real and the generated pictures, and the unit is another one with
-    every model. Beside it stands what two halves of the real pictures are from each other, and how far the photos
-    were before they were painted.
+    It is the kernel distance between the means and deviations of the channels of the two sets. Columns are z-scored by
+    the real pictures and the photos that went in, which are the same whatever model painted them; where the photos are
+    not known, by the real and the generated pictures, and the unit is another one with every model. Beside it stands
+    what two halves of the real pictures are from each other, and how far the photos were before they were painted.
 
     The interval is 1.96 standard errors of :func:`~artgan.metrics.style.kernel_distance_error` wide to either side:
     how far the figure would move with other pictures from the same sources, scores of z as they are.
