@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def description(
     return {
         "plugin": plugin.name,
         "config": configs.to_dict(config),
-        "training": asdict(options),
+        "training": configs.to_dict(options),
         "data": {
             name: {"folder": str(p.location), "pictures": len(p), "fingerprint": p.fingerprint()}
             for name, p in domains.items()
