@@ -16,8 +16,8 @@ from artgan.hub import explain
 
 # Convolutions of VGG-19 (Simonyan and Zisserman, 2015) and their index in timm's `features`; ReLU follows each.
 _BLOCKS = (2, 2, 4, 4, 4)
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def _vgg19_indices() -> dict[str, int]:
@@ -61,8 +61,8 @@ class VGG19(nn.Module):
         buffers = {
             f"{kind}{i}": state[f"{i}.{kind}"].float() for i in self._run.values() for kind in ("weight", "bias")
         }
-        buffers["mean"] = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
-        buffers["std"] = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
+        buffers["mean"] = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+        buffers["std"] = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
 

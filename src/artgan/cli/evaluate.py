@@ -238,7 +238,9 @@ def _warn(evaluations: Sequence[Evaluation]) -> None:
 
 def _tell(line: str) -> None:
     """On standard error, in one line whatever names are in it."""
-    print("artgan: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+    from artgan.data.verify import printable
+
+    print(f"artgan: {printable(line)}", file=sys.stderr)
 
 
 def _assigned(option: str, given: Sequence[str] | None) -> dict[str, str]:

@@ -143,28 +143,35 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
             if len(kept) == len(readable) and _fits(kept, extractor):
                 os.utime(path)  # used just now
                 return kept
-    try:
-        if not cache:
-            raise OSError
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(".part", f"{key}.", folder)
+    part = _beside(path) if cache else None
+    kept_here = part is not None
+    if part is None:  # not wanted, or a home that is not to be written to
+        handle, name = tempfile.mkstemp(".npy", "artgan-")
         os.close(handle)
-    except OSError:  # not wanted, or a home that is not to be written to
-        cache = False
-        handle, part = tempfile.mkstemp(".npy", "artgan-")
-        os.close(handle)
+        part = Path(name)
     try:
-        _write(Path(part), readable, extractor)
-        if cache:
-            os.replace(part, path)
-            make_room(folder, "*", _CACHE_BYTES)
-            return _mapped(path)
-        return _mapped(Path(part))
+        _write(part, readable, extractor)
+        if not kept_here:
+            return _mapped(part)
+        part.replace(path)
+        make_room(folder, "*", _CACHE_BYTES)
+        return _mapped(path)
     except OSError as error:
         raise PictureError(f"{part}: features cannot be written ({error.strerror})") from None
     finally:
         with suppress(OSError):  # Windows keeps what is mapped until it is not
-            os.unlink(part)
+            part.unlink()
+
+
+def _beside(path: Path) -> Path | None:
+    """A new file beside one that is to be; None where none can be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(".part", f"{path.stem}.", path.parent)
+    except OSError:
+        return None
+    os.close(handle)
+    return Path(part)
 
 
 def _mapped(path: Path) -> Tensor:
@@ -181,24 +188,18 @@ def _mapped(path: Path) -> Tensor:
 
 def _fits(features: Tensor, extractor: Extractor) -> bool:
     """Whether they can be the extractor's: as wide as its parts, and finite."""
-    known = [part.stop for part in extractor.parts.values() if part.stop is not None]
-    wide = features.shape[1] == max(known) if known else features.shape[1] > 0
-    return wide and all(bool(rows.isfinite().all()) for rows in torch.split(features, 4096))
+    return features.shape[1] == extractor.width and all(
+        bool(rows.isfinite().all()) for rows in torch.split(features, 4096)
+    )
 
 
 def _write(path: Path, readable: Readable, extractor: Extractor) -> None:
-    rows: np.memmap | None = None  # whose width the first batch tells
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, (len(readable), extractor.width))
     done = 0
     for batch in _batches(readable.each(f"{extractor.name} of", extractor.prepare)):
         with torch.inference_mode():
-            features = extractor(batch.to(extractor.device)).float().cpu().numpy()
-        if rows is None:
-            shape = (len(readable), features.shape[1])
-            rows = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        rows[done : done + len(features)] = features
-        done += len(features)
-    if rows is None:
-        rows = np.lib.format.open_memmap(path, "w+", np.float32, (0, 1))
+            rows[done : done + len(batch)] = extractor(batch.to(extractor.device)).float().cpu().numpy()
+        done += len(batch)
     rows.flush()
 
 

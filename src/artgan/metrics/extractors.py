@@ -27,8 +27,8 @@ from artgan.cache import cache_folder
 from artgan.converting import read_state
 from artgan.data.draws import centre_square
 from artgan.errors import ConfigError, WeightsError
+from artgan.features import IMAGENET_MEAN, IMAGENET_STD, load_vgg19
 from artgan.features import VGG19 as VGG19Network
-from artgan.features import load_vgg19
 from artgan.hashing import sha256
 from artgan.hub import explain
 from artgan.metrics import style
@@ -37,7 +37,6 @@ _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_HASH = "6726825d"  # what the SHA-256 of torch-fidelity's file begins with, as its name says
 _TIMEOUT = 30.0  # seconds for a server to go on
 _DINOV2 = "vit_large_patch14_dinov2.lvd142m"
-_NORMAL = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # ImageNet's mean and deviation
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +47,7 @@ class Extractor(nn.Module, ABC):
         name: one of :data:`EXTRACTORS`.
         resize: in words, what happens to a picture's size.
         weights: in words, what weights it has and where they come from.
-        parts: which of a vector's numbers are what.
+        parts: which of a vector's numbers are what; each has an end.
     """
 
     name: str
@@ -70,6 +69,11 @@ class Extractor(nn.Module, ABC):
         with torch.inference_mode():
             features: Tensor = self(prepared.to(self.device)).cpu()
         return features.clone()  # an ordinary tensor
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return max(int(part.stop) for part in self.parts.values())
 
     @property
     def device(self) -> torch.device:
@@ -223,7 +227,7 @@ class DINOv2(Extractor):
         self.network = _fetch_dinov2() if weights is None else _read_dinov2(weights)
         self.parts = {"class token": slice(0, self.network.get_parameter("cls_token").shape[-1])}
         self.weights = f"timm/{_DINOV2}" if weights is None else _of_file(weights)
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in _NORMAL)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
