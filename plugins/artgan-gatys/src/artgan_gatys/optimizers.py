@@ -207,7 +207,8 @@ def favour_low_frequencies(gradient: Tensor) -> Tensor:
     """N x C x H x W with each frequency divided by its height (1/f), as it is spread in pictures (Field, 1987).
 
     Gradients of perceptual losses are mostly of high frequencies, and large areas of colour come last. As L-BFGS's
-    first guess this halves its iterations; Olah, Mordvintsev and Schubert (2017) change the variables to the same end.
+    first guess this saves up to half of its iterations; Olah, Mordvintsev and Schubert (2017) change the variables to
+    the same end.
     """
     height, width = gradient.shape[-2:]
     rows, columns = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
