@@ -235,6 +235,37 @@ def test_a_killed_and_resumed_run_is_the_one_never_stopped(
     assert len((parts / "sessions.jsonl").read_text().splitlines()) > 1
 
 
+def _train_until_the_last_checkpoint(*arguments: Any) -> None:
+    """Killed when the last checkpoint is written and the model is not."""
+    from artgan.training import loop
+
+    save = loop._save_models
+
+    def save_all_but_the_last(out: Path, plugin: Any, config: Any, ema: Any, step: int) -> None:
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(out, plugin, config, ema, step)
+
+    loop._save_models = save_all_but_the_last
+    _train(*arguments)
+
+
+def test_a_run_killed_before_its_last_model_is_written_writes_it_when_resumed(
+    pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    folders = {name: pictures[name] for name in load_plugin("cyclegan").domains}
+    arguments = ("cyclegan", CYCLEGAN, {**TRAINING, "steps": 4, "log_every": 1}, folders)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    _finish(_start(1, *arguments, whole))
+    killed = FORKED.Process(target=_train_until_the_last_checkpoint, args=(*arguments, parts))
+    killed.start()
+    killed.join(240)
+    assert killed.exitcode == -signal.SIGKILL
+    _finish(_start(1, *arguments, parts))
+    _same(whole, parts)
+    assert (parts / "report.html").exists()
+
+
 @pytest.mark.slow
 def test_two_processes_draw_different_pictures_and_agree(pictures: dict[str, Path], tmp_path: Path) -> None:
     """Two processes are one with twice the pictures in a step, if the pictures are the same."""

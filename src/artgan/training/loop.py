@@ -109,6 +109,9 @@ def train(
         session.journal.append("sessions", session_line(plugin, options, accelerator, done, steps))
         if main and done == 0:  # what there was before any training
             session.draw_samples(fixed, _sheet(out, 0))
+        if main and done >= steps:  # killed between the last checkpoint and what is made of it
+            _save_models(out, plugin, config, session.ema, done)
+            _write_report(out)
         with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
                 session.step(step, batches)
