@@ -43,6 +43,9 @@ class Generator(nn.Module, ABC):
         one_at_a_time: whether it gains nothing from several pictures in one call; then callers give it one.
         memory_per_pixel: bytes of working memory that a pixel takes in float32, roughly; 0 if not known. Callers
             refuse a picture that would not fit, where the system would kill the process.
+        reach: how far from a painted pixel, in pixels, the input matters to it, but for the means and variances over
+            the whole picture that :class:`torch.nn.InstanceNorm2d` takes; None if there is no such bound. A picture
+            can be painted in tiles that overlap by it.
     """
 
     task: ClassVar[Task] = "image-to-image"
@@ -51,6 +54,7 @@ class Generator(nn.Module, ABC):
     noise_size: int = 0
     one_at_a_time: bool = False
     memory_per_pixel: int = 0
+    reach: int | None = None
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """``count`` x Z noise vectors for :meth:`forward`, drawn on the CPU: standard normal, unless overridden."""
