@@ -241,10 +241,10 @@ def _train_until_the_last_checkpoint(*arguments: Any) -> None:
 
     save = loop._save_models
 
-    def save_all_but_the_last(out: Path, plugin: Any, config: Any, ema: Any, step: int) -> None:
+    def save_all_but_the_last(out: Path, built_by: Any, ema: Any, step: int) -> None:
         if step == 4:
             os.kill(os.getpid(), signal.SIGKILL)
-        save(out, plugin, config, ema, step)
+        save(out, built_by, ema, step)
 
     loop._save_models = save_all_but_the_last
     _train(*arguments)

@@ -123,10 +123,13 @@ class Networks:
         generators: at least one; the first is the model that a run ends with, the others serve it
             (CycleGAN's way back) and are saved beside it. A name says what the generator makes.
         discriminators: any number, none included.
+        built_by: the plugin's name and the config, as JSON types, that build the generators again, where these are not
+            those of the run (a distilled student's).
     """
 
     generators: Mapping[str, Generator]
     discriminators: Mapping[str, Discriminator] = field(default_factory=dict)
+    built_by: tuple[str, Mapping[str, Any]] | None = None
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None) -> None:

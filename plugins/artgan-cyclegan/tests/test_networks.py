@@ -164,7 +164,7 @@ def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
 
 
 def test_a_unet_has_no_skip() -> None:
-    with pytest.raises(ConfigError, match="skip is for the resnet"):
+    with pytest.raises(ConfigError, match="skip is not for the unet"):
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
 

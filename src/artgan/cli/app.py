@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from artgan.cli import (
     convert,
     data,
+    distill,
     evaluate,
     interrupted,
     new_plugin,
@@ -70,6 +71,7 @@ app.command()(zoo.plugins)
 app.command()(zoo.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.command("distill", cls=distill.DistillCommand)(distill.distill)
 app.command()(report.report)
 app.command()(study.study)
 app.command()(convert.convert)

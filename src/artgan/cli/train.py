@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from artgan.cli.options import command, parameter, parameters
 from artgan.errors import ArtganError, ConfigError
+
+if TYPE_CHECKING:
+    from artgan.plugin import Plugin
 
 
 class _PluginGroup(TyperGroup):
@@ -52,14 +56,25 @@ def _broken(name: str, problem: str) -> Any:
 
 
 def _command(name: str) -> Any:
-    from artgan.plugin import load_plugin, resolve
-    from artgan.training.options import TrainingOptions
+    from artgan.plugin import load_plugin
 
     plugin = load_plugin(name)
     if plugin.trainer is None:
         raise ArtganError(f"{name}: this plugin has nothing to train")
+    return training_command(plugin, f"train {name}", help=plugin.summary)
+
+
+def training_command(
+    plugin: Plugin, called: str, *, help: str | None, arguments: Sequence[inspect.Parameter] = ()
+) -> Any:
+    """A command that trains a plugin's networks: ``called`` after ``artgan``, with ``arguments`` of its own first."""
+    from artgan.plugin import resolve
+    from artgan.training.options import TrainingOptions
+
+    name = plugin.name
     config_class = resolve(plugin, "config")
     options = [
+        *arguments,
         parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
         parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
         parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
@@ -73,12 +88,12 @@ def _command(name: str) -> Any:
         options += parameters(cls, panel, defaults=defaults, taken=known)
 
     def run(**given: Any) -> None:
-        _run(plugin, {key: value for key, value in given.items() if value is not None})
+        _run(plugin, called, {key: value for key, value in given.items() if value is not None})
 
-    return command(name, run, options, help=plugin.summary)
+    return command(called.rsplit(maxsplit=1)[-1], run, options, help=help)
 
 
-def _run(plugin: Any, given: Mapping[str, Any]) -> None:
+def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
     """Train, from the beginning or from where a stored run stands."""
     from artgan.training.folder import read_run_config
     from artgan.training.loop import train
@@ -103,7 +118,7 @@ def _run(plugin: Any, given: Mapping[str, Any]) -> None:
     if int(os.environ.get("RANK", "0")):  # one of several processes speaks
         return
     if model is None:
-        typer.echo(f"artgan: interrupted; go on with: artgan train {plugin.name} -o {out} --resume", err=True)
+        typer.echo(f"artgan: interrupted; go on with: artgan {called} -o {out} --resume", err=True)
         raise typer.Exit(130)
     print(model)
 

@@ -103,6 +103,7 @@ def train(
         accelerator.device,
     )
     main = accelerator.is_main_process
+    built_by = session.trainer.networks.built_by or (plugin.name, configs.to_dict(config))
     report_due = time.monotonic()
     try:
         session.journal.begin(done)
@@ -110,7 +111,7 @@ def train(
         if main and done == 0:  # what there was before any training
             session.draw_samples(fixed, _sheet(out, 0))
         if main and done >= steps:  # killed between the last checkpoint and what is made of it
-            _save_models(out, plugin, config, session.ema, done)
+            _save_models(out, built_by, session.ema, done)
             _write_report(out)
         with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
@@ -132,7 +133,7 @@ def train(
                 if saving:
                     session.save(out / "checkpoints", step, keep=options.keep)
                     if main:
-                        _save_models(out, plugin, config, session.ema, step)
+                        _save_models(out, built_by, session.ema, step)
                         if step == steps or stopping or time.monotonic() > report_due:
                             _write_report(out)
                             report_due = time.monotonic() + _REPORT_EVERY
@@ -182,10 +183,11 @@ def _sheet(out: Path, step: int) -> Path:
     return out / "samples" / f"step-{step:08d}.jpg"
 
 
-def _save_models(out: Path, plugin: Plugin, config: Any, ema: EMA, step: int) -> None:
+def _save_models(out: Path, built_by: tuple[str, Mapping[str, Any]], ema: EMA, step: int) -> None:
+    plugin, config = built_by
     for index, (name, generator) in enumerate(ema.generators.items()):
         folder = out / ("model" if index == 0 else f"model-{name}")
-        save_model(folder, generator, plugin=plugin.name, config=configs.to_dict(config), extra={"step": step})
+        save_model(folder, generator, plugin=plugin, config=config, extra={"step": step})
 
 
 def _write_report(out: Path) -> None:

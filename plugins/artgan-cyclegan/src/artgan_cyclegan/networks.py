@@ -1,4 +1,4 @@
-"""The networks of CycleGAN: ResNet and U-Net generators, PatchGAN and projected discriminators.
+"""The networks of CycleGAN: ResNet, U-Net and sub-pixel generators, PatchGAN and projected discriminators.
 
 The ResNet is that of Johnson et al., 2016 (arXiv:1603.08155) as Zhu et al., 2017 use it, with the
 reference implementation's state-dict layout (``model.1.weight`` ... ``model.26.bias`` with nine blocks). The
@@ -156,12 +156,57 @@ class ResNetGenerator(Generator):
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 16."""
         made: Tensor = self.model(x)
-        if not self.skip:
-            return made
-        painting = x + made
-        clamped = painting.clamp(-1.0, 1.0)
-        # Straight through: a clamped pixel must still learn its way back.
-        return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
+        return _added(x, made) if self.skip else made
+
+
+class PlainResidualBlock(nn.Module):
+    """Two reflection-padded 3x3 convolutions without norm, added to the input; begins close to the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
+        with torch.no_grad():
+            self.second.weight *= 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W to the same."""
+        return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # as above
+
+
+class SubpixelGenerator(Generator):
+    """Photo to painting with all convolutions at a quarter of the size (sub-pixel: Shi et al., 2016, arXiv:1609.05158).
+
+    The 4x4 pixels of a block go in as channels and come out as channels, and there is no norm: nothing runs at full
+    size, no pixel depends on another further away than :attr:`reach`, and tiles of a picture are what the whole
+    would be. Made to be taught by a larger network (``artgan distill``).
+
+    Args:
+        width: channels at a quarter of the size.
+        blocks: number of residual blocks.
+        skip: as of :class:`ResNetGenerator`.
+    """
+
+    stride = 4
+    minimum_size = 8  # reflection pads 1 at a quarter
+
+    def __init__(self, width: int = 64, blocks: int = 6, skip: bool = True) -> None:
+        super().__init__()
+        self.skip = skip
+        self.reach = 4 * (2 * blocks + 2) + 3
+        self.memory_per_pixel = 3 * width
+        self.input = nn.Conv2d(48, width, 3, padding=1, padding_mode="reflect")
+        self.blocks = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
+        self.output = nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect")
+        if skip:  # begin close to the identity
+            nn.init.normal_(self.output.weight, 0.0, 0.002)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
+        made = F.pixel_shuffle(self.output(self.blocks(self.input(F.pixel_unshuffle(x, 4)))), 4)
+        return _added(x, made) if self.skip else made.tanh()
 
 
 class InstanceNorm(nn.Module):
@@ -310,6 +355,14 @@ class ProjectedDiscriminator(Discriminator):
         return logits
 
 
+def _added(x: Tensor, made: Tensor) -> Tensor:
+    """The input plus a change, clamped to [-1, 1]."""
+    painting = x + made
+    clamped = painting.clamp(-1.0, 1.0)
+    # Straight through: a clamped pixel must still learn its way back.
+    return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
+
+
 def _initialise(module: nn.Module) -> None:
     """The paper's: weights from N(0, 0.02), biases 0."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -318,10 +371,12 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build_generator(config: CycleGANConfig) -> ResNetGenerator | UNetGenerator:
+def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerator | UNetGenerator:
     """One generator, freshly initialised."""
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
+    if config.architecture == "subpixel":
+        return SubpixelGenerator(config.width, config.blocks, config.skip)
     return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
 
 

@@ -1,0 +1,15 @@
+"""Distillation: a small generator learns from photos alone to paint as a large one does (Hinton et al., 2015).
+
+It is trained as a plugin's networks are, by the same loop; this module is its manifest: no torch here.
+"""
+
+from artgan.plugin import Plugin
+
+plugin = Plugin(
+    name="distillation",
+    summary="A small generator taught by a large one, on photos alone",
+    config="artgan.distillation.config:DistillationConfig",
+    networks="artgan.distillation.trainer:build",
+    trainer="artgan.distillation.trainer:DistillationTrainer",
+    domains={"photos": "folder of photos"},
+)

@@ -1,0 +1,58 @@
+"""The options of distillation, and which network the student is. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from artgan.config import option, parse
+from artgan.errors import ConfigError
+from artgan.plugin import Plugin, load_plugin, resolve
+from artgan.sources import plugin_of
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """Who teaches whom, and what the student is judged by."""
+
+    teacher: str = option("", "the model to learn from")
+    student: str = option(
+        "fast",
+        "[PLUGIN:]PRESET[,OPTION=VALUE...]: the network that learns, as a preset of a plugin (the teacher's unless one is "
+        "named) and what differs from it",
+    )
+    lambda_pixels: float = option(1.0, "weight of the mean absolute difference of the pictures", least=0)
+    lambda_features: float = option(
+        0.2, "weight of the mean absolute difference of VGG-19's features, as a share of the teacher's", least=0
+    )
+    features_every: int = option(1, "the features count on every so many steps", least=1)
+    features_size: int = option(128, "side of the crop that the features are taken of, in pixels", least=16)
+    features: str | None = option(None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm")
+    lr: float = option(1e-3, "Adam's learning rate", above=0)
+
+
+def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
+    """The student's plugin and its parsed config.
+
+    Raises:
+        ArtganError: there is no such plugin, preset or option, or the teacher is no model.
+    """
+    if not config.teacher:
+        raise ConfigError("name the teacher: artgan distill TEACHER")
+    head, *changes = config.student.split(",")
+    named, colon, preset = head.rpartition(":")
+    plugin = load_plugin(named if colon else plugin_of(config.teacher))
+    if preset not in plugin.presets:
+        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
+    values = dict(plugin.presets[preset])
+    for change in changes:
+        name, equals, value = change.partition("=")
+        try:
+            values[name.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise ConfigError(f"student: {change!r} is not OPTION=VALUE")
+    return plugin, parse(resolve(plugin, "config"), values, where=f"student: {plugin.name}")
