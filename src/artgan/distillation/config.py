@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from artgan.config import option, parse
+from artgan.config import field_types, option, parse
 from artgan.errors import ConfigError
 from artgan.plugin import Plugin, load_plugin, resolve
 from artgan.sources import plugin_of
@@ -20,8 +20,8 @@ class DistillationConfig:
     teacher: str = option("", "the model to learn from")
     student: str = option(
         "fast",
-        "[PLUGIN:]PRESET[,OPTION=VALUE...]: the network that learns, as a preset of a plugin (the teacher's unless one is "
-        "named) and what differs from it",
+        "[PLUGIN:]PRESET[,OPTION=VALUE...]: the network that learns, as a preset of a plugin (of the teacher's unless "
+        "one is named) and what differs from it",
     )
     lambda_pixels: float = option(1.0, "weight of the mean absolute difference of the pictures", least=0)
     lambda_features: float = option(
@@ -46,7 +46,10 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
     plugin = load_plugin(named if colon else plugin_of(config.teacher))
     if preset not in plugin.presets:
         raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
-    values = dict(plugin.presets[preset])
+    cls = resolve(plugin, "config")
+    own = field_types(cls)
+    # A preset may have training options too.
+    values = {name: value for name, value in plugin.presets[preset].items() if name in own}
     for change in changes:
         name, equals, value = change.partition("=")
         try:
@@ -55,4 +58,4 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
             equals = ""
         if not equals:
             raise ConfigError(f"student: {change!r} is not OPTION=VALUE")
-    return plugin, parse(resolve(plugin, "config"), values, where=f"student: {plugin.name}")
+    return plugin, parse(cls, values, where=f"student: {plugin.name}")
