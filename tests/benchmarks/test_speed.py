@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from artgan_cyclegan import plugin
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import ResNetGenerator, build_generator
+from PIL import Image
 
+import artgan
+from artgan import images
 from artgan.config import parse
 
 
@@ -32,6 +36,26 @@ def test_the_compact_generator_against_the_papers(compare: Callable[..., None], 
             names=("generator, compact preset, 256 x 256", "paper preset"),
             rounds=7,
         )
+
+
+def test_painting_a_small_photo_against_the_papers_network(compare: Callable[..., None], benchmark: Any) -> None:
+    """From decoded picture to picture: the bundled model against the paper's ResNet-9 in eager PyTorch."""
+    model, paper = artgan.load("monet"), _generator("paper")
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    photo = Image.fromarray(pixels)
+    benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+
+    def plainly() -> Image.Image:
+        with torch.inference_mode():
+            return images.to_rgb(paper(images.to_tensor(photo)[None])[0])
+
+    assert model.paint(photo).size == plainly().size == photo.size
+    compare(
+        lambda: model.paint(photo),
+        plainly,
+        names=("paint with monet, 256 x 256", "the paper's ResNet-9 in eager PyTorch"),
+        rounds=15,
+    )
 
 
 def test_listing_models_against_importing_torch(compare: Callable[..., None]) -> None:

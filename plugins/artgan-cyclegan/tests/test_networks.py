@@ -164,7 +164,9 @@ def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
     torch.testing.assert_close(generator.generate(pictures[1:]), paintings[1:], atol=1e-5, rtol=1e-5)
 
 
-def test_a_unet_has_no_skip() -> None:
+def test_options_that_do_not_go_together_are_told() -> None:
+    with pytest.raises(ConfigError, match="width is an even number"):
+        parse(CycleGANConfig, {"architecture": "subpixel", "width": 9}, where="test")
     with pytest.raises(ConfigError, match="skip is not for the unet"):
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
@@ -176,24 +178,14 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says()
     pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
     paintings = generator(pictures)
     assert (paintings - pictures).abs().max() < 0.2
+    generator.norm = nn.Identity()  # with it, all depends on all, through two figures a channel
+    paintings = generator(pictures)
     for row, column in ((48, 40), (51, 43)):  # both ends of a block of 4 x 4
         (gradient,) = torch.autograd.grad(paintings[0, :, row, column].sum(), pictures, retain_graph=True)
         seen = gradient[0].abs().sum(0).nonzero()
         far = int((seen - torch.tensor([row, column])).abs().max())
         assert generator.reach is not None
         assert generator.reach - 4 < far <= generator.reach
-
-
-def test_a_subpixel_generators_middle_knows_nothing_of_what_is_beyond_its_reach() -> None:
-    torch.manual_seed(0)
-    generator = SubpixelGenerator(8, 1).eval()
-    pictures = torch.rand(1, 3, 120, 120) * 2 - 1
-    whole = generator.generate(pictures)
-    assert generator.reach is not None
-    edge = -(-generator.reach // 4) * 4
-    part = generator.generate(pictures[..., 20:100, 20:100])
-    inside = slice(edge, 80 - edge)
-    torch.testing.assert_close(part[..., inside, inside], whole[..., 20:100, 20:100][..., inside, inside])
 
 
 def test_a_subpixel_generator_without_skip_paints_anew() -> None:

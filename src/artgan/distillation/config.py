@@ -30,7 +30,7 @@ class DistillationConfig:
     features_every: int = option(1, "the features count on every so many steps", least=1)
     features_size: int = option(128, "side of the crop that the features are taken of, in pixels", least=16)
     features: str | None = option(None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm")
-    lr: float = option(1e-3, "Adam's learning rate", above=0)
+    lr: float = option(5e-4, "Adam's learning rate", above=0)
 
 
 def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:

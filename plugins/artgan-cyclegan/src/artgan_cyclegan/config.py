@@ -15,8 +15,8 @@ class CycleGANConfig(AdversarialOptions):
     # The generators.
     architecture: str = option(
         "resnet",
-        "resnet (the paper's), unet (TensorFlow's tutorial's, for crops of 256 px) or subpixel (a resnet without norms "
-        "that works at a quarter of the size: fast, and made to be distilled)",
+        "resnet (the paper's), unet (TensorFlow's tutorial's, for crops of 256 px) or subpixel (a resnet that "
+        "works at a quarter of the size, with one norm: fast, and made to be distilled)",
         choices=("resnet", "unet", "subpixel"),
     )
     width: int = option(64, "channels of a generator's first layer", least=1, most=512)
@@ -60,3 +60,5 @@ class CycleGANConfig(AdversarialOptions):
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
             raise ValueError("skip is not for the unet, which paints anew")
+        if self.architecture == "subpixel" and self.width % 2:
+            raise ValueError("a subpixel generator's width is an even number")
