@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from artgan.errors import (
     ArtganError,
     ConfigError,
+    ExportError,
     ModelNotFoundError,
     PictureError,
     PluginError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtganError",
     "ConfigError",
+    "ExportError",
     "Model",
     "ModelNotFoundError",
     "PictureError",

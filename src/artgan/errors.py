@@ -27,9 +27,22 @@ class PictureError(ArtganError):
     """A picture cannot be read, painted or written."""
 
 
+class TooLargeError(PictureError):
+    """A picture, or several at once, do not fit in memory while they are painted."""
+
+
 class ConfigError(ArtganError):
     """An option or a configuration key is unknown, of the wrong type or out of range."""
 
 
 class TrainingError(ArtganError):
     """A training run cannot start, go on or be resumed."""
+
+
+class ExportError(ArtganError):
+    """A model cannot be exported for another runtime, or does not paint there as it does here."""
+
+
+def printable(text: str) -> str:
+    """``text`` in one line that any terminal takes: what a name can hold else is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

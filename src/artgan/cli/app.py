@@ -12,6 +12,7 @@ from artgan.cli import (
     data,
     distill,
     evaluate,
+    export,
     interrupted,
     new_plugin,
     paint,
@@ -75,5 +76,6 @@ app.command("distill", cls=distill.DistillCommand)(distill.distill)
 app.command()(report.report)
 app.command()(study.study)
 app.command()(convert.convert)
+app.command()(export.export)
 app.command()(new_plugin.new_plugin)
 app.command()(publish.publish)

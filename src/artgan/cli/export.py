@@ -1,0 +1,44 @@
+"""``artgan export``: models to ONNX files, for other programs to run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
+    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
+    int8: Annotated[bool, typer.Option("--int8", help="In 8-bit integers: smaller, faster; with --photos.")] = False,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to find the integers' scales with.", show_default=False)
+    ] = None,
+    least_psnr: Annotated[
+        float, typer.Option(metavar="DB", help="Keep no file in integers whose paintings are further from the model's.")
+    ] = 38.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+) -> None:
+    """Write a model as an ONNX file that takes pictures of any size, after comparing it with PyTorch."""
+    from artgan.errors import ConfigError
+    from artgan.exporting import export_onnx
+    from artgan.loading import load
+    from artgan.quantizing import export_int8
+
+    if int8 != (photos is not None):
+        raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")
+    loaded = load(model)
+    if photos is not None:
+        small = export_int8(
+            loaded.generator, onnx, photos, about=loaded.origin, least_psnr=least_psnr, overwrite=overwrite
+        )
+        told = f"PSNR {small.psnr:.1f} dB on {small.photos[1]} photos, {small.convolutions[0]} of "
+        told += f"{small.convolutions[1]} convolutions in 8-bit integers"
+    else:
+        exact = export_onnx(loaded.generator, onnx, about=loaded.origin, overwrite=overwrite)
+        sizes = ", ".join(" x ".join(map(str, shape)) for shape in exact.shapes)
+        told = f"at most {exact.difference:.1e} from PyTorch, in numbers of [-1, 1], at {sizes}"
+    print(f"artgan: {told}", file=sys.stderr)
+    print(onnx)

@@ -1,0 +1,185 @@
+"""Generators run by other runtimes than PyTorch: exported once into the user's cache, and checked at each start."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+
+import torch
+from torch import Tensor, nn
+
+from artgan.cache import cache_folder, make_room
+from artgan.errors import ArtganError, ConfigError, ExportError
+from artgan.exporting import (
+    Run,
+    check_shapes,
+    difference,
+    export_onnx,
+    one_line,
+    open_onnxruntime,
+    refuse_what_is_no_network,
+    require,
+)
+from artgan.interfaces import Generator
+
+RUNTIMES = ("torch", "onnxruntime", "openvino")
+"""The names that :func:`accelerate` takes."""
+
+_log = logging.getLogger(__name__)
+
+_EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
+"""By runtime, which is a package's name too, the extra that brings it."""
+
+_CACHE_BYTES = 2e9
+
+
+def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generator:
+    """A generator that paints what ``generator`` paints, run by another runtime on the CPU in float32.
+
+    It is exported into the user's cache, once: under a hash of its weights, ``key``, and the versions of artgan and
+    PyTorch. A file of the cache that cannot be used, or does not agree with the network on a small picture, is made
+    anew. Weights that change later are not seen, nor is a later ``torch.set_num_threads``.
+
+    Args:
+        generator: an image-to-image model on the CPU, in float32.
+        runtime: "onnxruntime", "openvino", or "torch", which gives ``generator`` back.
+        key: whatever makes the network what it is besides its weights: plugin and config.
+
+    Raises:
+        ConfigError: there is no such runtime, it is not installed, or does not run on that device or in that precision.
+        ExportError: the generator is more than a network, or the runtime does not paint as PyTorch does.
+        ArtganError: the model does not paint pictures.
+    """
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"runtime {runtime!r} is not known; there are {', '.join(RUNTIMES)}")
+    if runtime == "torch":
+        return generator
+    if generator.task != "image-to-image":
+        raise ArtganError(f"the runtime {runtime} is for models that paint, this one's task is {generator.task}")
+    refuse_what_is_no_network(generator)
+    with _without_telemetry():
+        require(runtime, _EXTRAS[runtime], f"the runtime {runtime}")
+    for tensor in chain(generator.parameters(), generator.buffers()):
+        if tensor.device.type != "cpu" or (tensor.is_floating_point() and tensor.dtype != torch.float32):
+            raise ConfigError(
+                f"the runtime {runtime} works on the CPU in float32, and the model is on {tensor.device} in "
+                f"{tensor.dtype}; load it with neither device nor dtype, or use the runtime torch"
+            )
+    return Accelerated(_open(generator, _OPEN[runtime], key), generator)
+
+
+class Accelerated(Generator):
+    """A generator that another runtime runs; no gradients go through it.
+
+    Args:
+        run: the network.
+        original: the generator in PyTorch, whose attributes it takes over.
+    """
+
+    def __init__(self, run: Run, original: Generator) -> None:
+        super().__init__()
+        self.run = run
+        self.stride = original.stride
+        self.minimum_size = original.minimum_size
+        self.one_at_a_time = original.one_at_a_time
+        self.memory_per_pixel = original.memory_per_pixel
+        # The statistics of an instance norm cannot be set from outside here, as painting in tiles would need.
+        whole = any(isinstance(module, nn.InstanceNorm2d) for module in original.modules())
+        self.reach = None if whole else original.reach
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x 3 x H x W in [-1, 1] to the same."""
+        return self.run(x.detach().to("cpu", torch.float32).contiguous()).to(x)
+
+
+def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
+    """The network, of the cache's file if that will do, else of a new one."""
+    shape = check_shapes(generator)[0]
+    path = cache_folder("onnx") / f"{_digest(generator, key)}.onnx"
+    if path.is_file():
+        try:
+            run = open_(path)
+            difference(run, generator, shape)
+            os.utime(path)  # used just now
+            return run
+        except Exception as error:  # a damaged file: a runtime may say anything
+            _log.info("%s: is made anew (%s)", path, one_line(error))
+    with _folder_beside(path) as folder:
+        made = export_onnx(generator, folder / path.name).path
+        with suppress(OSError):  # a cache that cannot be written to
+            made = made.replace(path)
+            make_room(path.parent, "*.onnx", _CACHE_BYTES)
+        try:
+            run = open_(made)
+        except Exception as error:
+            raise ExportError(f"the runtime does not take this model ({one_line(error)}); use another") from None
+    difference(run, generator, shape)
+    return run
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder of our own beside a file of the cache, or elsewhere if the cache cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent)
+    except OSError:
+        folder = tempfile.TemporaryDirectory(prefix="artgan-")
+    with folder as name:
+        yield Path(name)
+
+
+def _digest(generator: Generator, key: str) -> str:
+    digest = hashlib.sha256(f"{key}\n{version('artgan')}\n{torch.__version__}\n".encode())
+    for name, tensor in generator.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().numpy().data)
+    return digest.hexdigest()[:32]
+
+
+def _open_openvino(path: Path) -> Run:
+    """An ONNX file as OpenVINO runs it, on the CPU, with as many threads as PyTorch uses now."""
+    import openvino
+
+    core = openvino.Core()
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "f32",  # on some processors it would take bfloat16
+    }
+    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
+    busy = Lock()  # a request does one thing at a time, a caller's threads may paint several
+
+    def run(x: Tensor) -> Tensor:
+        with busy:
+            made = request.infer([x.numpy()], share_inputs=True)[0]
+        return torch.from_numpy(made)
+
+    return run
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO reports to its makers when it is imported, unless this package is missing."""
+    package = "openvino_telemetry"
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]  # the import system's word for "there is none"
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
+_OPEN: dict[str, Callable[[Path], Run]] = {"onnxruntime": open_onnxruntime, "openvino": _open_openvino}
