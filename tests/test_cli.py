@@ -76,6 +76,10 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "a-monet.png exists already" in done.stderr
     assert (tmp_path / "a-monet.png").read_text() == "precious"
+    skipped = run("paint", "a.png", "--skip-existing", "--format", "json", cwd=tmp_path)
+    assert (skipped.returncode, skipped.stderr) == (0, "artgan: 1 of 1 exist already and are left alone\n")
+    assert [result["skipped"] for result in json.loads(skipped.stdout)] == [True]
+    assert (tmp_path / "a-monet.png").read_text() == "precious"
     assert run("paint", "a.png", "--overwrite", cwd=tmp_path).returncode == 0
     assert size_of(tmp_path / "a-monet.png") == (50, 38)
 
@@ -103,7 +107,7 @@ def test_bad_inputs_each_give_one_line_and_no_file(tmp_path: Path) -> None:
         "text.jpg": "not a picture",
         "zero.png": "is empty",
         "cut.jpg": "damaged or incomplete",
-        "huge.png": "20000 x 20000 pixels are over the limit",
+        "huge.png": "huge.png: cannot be read",  # a header without pixels
     }
     before = files(tmp_path)
     done = run("paint", *expected, cwd=tmp_path)
@@ -134,6 +138,7 @@ def test_one_pixel_is_painted(tmp_path: Path) -> None:
         (["-o", "a.png/out"], "a.png"),
         (["-o", "/proc/out"], "/proc/out: this folder cannot be made"),
         (["--batch", "0"], "--batch"),
+        (["--skip-existing", "--overwrite"], "replaced or skipped, not both"),
         (["--nonsense"], "--nonsense"),
     ],
 )

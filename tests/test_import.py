@@ -21,6 +21,10 @@ MAIN = "import sys; sys.argv = ['artgan', *{}]; from artgan.cli import main; mai
         (MAIN.format(["paint", "--help"]), {"torch", "artgan_cyclegan"}),
         (MAIN.format(["train", "cyclegan", "--help"]), {"torch"}),
         ("import artgan_cyclegan", {"torch"}),
+        (
+            "import artgan, numpy; artgan.load('monet').paint(numpy.zeros((8, 8, 3), 'uint8'))",
+            {"accelerate", "timm", "torchvision", "matplotlib", "huggingface_hub", "onnxruntime", "openvino"},
+        ),
     ],
 )
 def test_imports(code: str, forbidden: set[str]) -> None:

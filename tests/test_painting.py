@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +25,7 @@ from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting import Job, Result, paint, paint_batch, paint_files, plan
+from artgan.painting import Job, Result, files, paint, paint_batch, paint_files, plan
 from artgan.painting.painter import pad
 
 
@@ -390,6 +396,45 @@ def test_existing_paintings_are_kept_unless_told_otherwise(tmp_path):
     assert images.decode(tmp_path / "a-m.png").size == (6, 5)
 
 
+def test_existing_paintings_are_left_alone_where_work_goes_on(tmp_path):
+    photos(tmp_path, "p/a.png", "p/b.png", "p/b.gif", "p/c.png", "p/d.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("painted before")
+    (tmp_path / "out" / "c.png").mkdir()  # no painting
+    (tmp_path / "out" / "d.png").symlink_to("nowhere")  # neither
+    for again in (False, True):
+        jobs = plan([tmp_path / "p"], tmp_path / "out", tag="m", skip_existing=True)
+        results = list(paint_files(Inverter(), jobs))
+        assert [(result.input.name, result.skipped, result.error is None) for result in results] == [
+            ("a.png", True, True),
+            ("b.gif", again, True),
+            ("b.png", False, False),  # its name belongs to the painting of b.gif
+            ("c.png", False, False),
+            ("d.png", False, False),
+        ]
+        assert results[0].output == tmp_path / "out" / "a.png"
+    assert (tmp_path / "out" / "a.png").read_text() == "painted before"
+    photos(tmp_path, "x.png", "x-m.png")
+    [first, _] = plan([tmp_path / "x.png", tmp_path / "x-m.png"], tag="m", skip_existing=True)
+    assert "would replace a picture that is to be painted" in first.error
+    with pytest.raises(ArtganError, match="not both"):
+        plan([tmp_path / "p"], tag="m", skip_existing=True, overwrite=True)
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    photos(tmp_path, "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = socket.gethostname()
+    kept = {f".artgan-{here}-{os.getppid()}-1.part", f".artgan-not-{here}-{dead.pid}-1.part", ".artgan-x.part"}
+    for name in {*kept, f".artgan-{here}-{dead.pid}-1.part"}:
+        (out / name).touch()
+    assert [result.error for result in paint_files(Identity(), plan([tmp_path / "a.png"], out, tag="m"))] == [None]
+    assert {path.name for path in out.iterdir()} == {*kept, "a.png"}
+
+
 def test_a_painting_that_appeared_in_the_meantime_is_kept(tmp_path):
     photos(tmp_path, "a.png")
     jobs = plan([tmp_path / "a.png"], tag="m")
@@ -448,6 +493,53 @@ def test_a_failing_batch_falls_back_to_single_pictures(tmp_path):
     assert [result.error is None for result in results] == [True, False, True]
     assert results[1].error == f"{tmp_path / 'dark.png'}: cannot be painted (ValueError: too dark for me)"
     assert not (tmp_path / "out" / "dark.png.png").exists()
+
+
+class Crowded(Identity):
+    """Takes so many pixels at once, and remembers how many pictures it was given."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self.given: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.given.append(len(x))
+        if x[:, 0].numel() > self.pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return super().forward(x)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_so_are_those_after_it(tmp_path):
+    photos(tmp_path, *(f"{i:02}.png" for i in range(16)), size=(8, 8))
+    photos(tmp_path, *(f"large{i}.png" for i in range(2)), size=(16, 16))
+    photos(tmp_path, *(f"small{i}.png" for i in range(8)), size=(4, 4))
+    generator = Crowded(3 * 64)
+    jobs = [job(tmp_path, path.name) for path in sorted(tmp_path.glob("*.png"))]
+    results = list(paint_files(generator, jobs, batch=8))
+    assert [result.input for result in results] == [job.input for job in jobs]
+    large, small = [1, 1], [8]  # as many pixels as two of 8 x 8
+    assert generator.given == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2, *large, *small]
+    failed = {result.input.name: result.error for result in results if result.error}
+    assert failed.keys() == {"large0.png", "large1.png"}
+    assert all("did not fit in the memory" in error for error in failed.values())
+
+
+def test_pictures_of_a_failing_batch_do_not_make_the_next_ones_smaller(tmp_path):
+    photos(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    Image.new("RGB", (6, 5)).save(tmp_path / "b.png")
+    seen = []
+
+    class Picky(Identity):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(len(x))
+            if (x.mean((1, 2, 3)) == -1).any():
+                raise ValueError("too dark")
+            return super().forward(x)
+
+    results = list(paint_files(Picky(), [job(tmp_path, f"{n}.png") for n in "abcd"], batch=2))
+    assert [result.error is None for result in results] == [True, False, True, True]
+    assert seen == [2, 1, 1, 2]
 
 
 class Stopped(Generator):
@@ -547,6 +639,105 @@ def test_results_come_as_they_are_made(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         done.extend(paint_files(Identity(), jobs()))
     assert (tmp_path / "out" / "a.png.png").exists()
+
+
+class Waiting(Identity):
+    """Waits in its first picture for something to have happened meanwhile."""
+
+    def __init__(self, happened: Callable[[], bool], **attributes: Any) -> None:
+        super().__init__()
+        self.happened, self.in_time = happened, False
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        end = time.monotonic() + 10
+        while not (self.in_time or self.happened()) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.in_time = self.in_time or self.happened()
+        return super().forward(x)
+
+
+def test_the_next_pictures_are_read_while_one_is_painted(tmp_path, monkeypatch):
+    photos(tmp_path, *(f"{i}.png" for i in range(40)))
+    decode, read = images.decode, []
+    monkeypatch.setattr(images, "decode", lambda path: read.append(path) or decode(path))
+    generator = Waiting(lambda: len(read) >= 5)
+    for number, result in enumerate(paint_files(generator, [job(tmp_path, f"{i}.png") for i in range(40)])):
+        assert result.error is None
+        assert len(read) <= number + 1 + 10  # but not all of them
+    assert generator.in_time
+
+
+def test_the_last_painting_is_written_while_the_next_is_painted(tmp_path):
+    photos(tmp_path, "a.png", "b.png")
+
+    class Second(Waiting):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if self.seen else Identity.forward(self, x)
+
+    generator = Second((tmp_path / "out" / "a.png.png").exists)
+    assert [r.error for r in paint_files(generator, [job(tmp_path, "a.png"), job(tmp_path, "b.png")])] == [None] * 2
+    assert generator.in_time
+
+
+def test_a_large_picture_is_alone_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIXELS_AT_ONCE", 100)
+    photos(tmp_path, "small.png", "small2.png", size=(5, 5))
+    photos(tmp_path, "large.png", "large2.png", size=(20, 20))
+    decode, log = images.decode, []
+    monkeypatch.setattr(images, "decode", lambda path: log.append(("read", path.stem)) or decode(path))
+    encode = images.encode
+
+    def slow(image: Image.Image, path: Path, **options: Any) -> None:
+        time.sleep(0.05)
+        encode(image, path, **options)
+        log.append(("written", path.name.split(".")[0]))
+
+    monkeypatch.setattr(images, "encode", slow)
+    names = ("small", "large", "large2", "small2")
+    results = list(paint_files(Identity(), [job(tmp_path, f"{name}.png") for name in names]))
+    assert [result.error for result in results] == [None] * 4
+    assert log == [(what, name) for name in names for what in ("read", "written")]
+
+
+def test_more_pixels_than_are_read_ahead_may_be_painted_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIXELS_AT_ONCE", 100)
+    photos(tmp_path, *(f"{i}.png" for i in range(7)), size=(8, 8))
+    generator = Crowded(4 * 64)
+    results = list(paint_files(generator, [job(tmp_path, f"{i}.png") for i in range(7)], batch=4))
+    assert [result.error for result in results] == [None] * 7
+    assert generator.given == [4, 3]
+
+
+def test_a_generator_that_takes_one_at_a_time_has_each_painting_told_at_once(tmp_path):
+    photos(tmp_path, *(f"{i}.png" for i in range(4)))
+    told: list[int] = []
+
+    class Slow(Identity):
+        one_at_a_time = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            begun.append(len(told))
+            assert len(x) == 1
+            return super().forward(x)
+
+    begun: list[int] = []
+    for number, _ in enumerate(paint_files(Slow(), [job(tmp_path, f"{i}.png") for i in range(4)], batch=3)):
+        told.append(number)
+    assert begun == [0, 1, 2, 3]
+
+
+def test_whoever_stops_early_leaves_no_thread_and_no_half_painting(tmp_path):
+    photos(tmp_path, *(f"{i}.png" for i in range(30)))
+    before = threading.active_count()
+    results = paint_files(Identity(), [job(tmp_path, f"{i}.png") for i in range(30)])
+    assert next(results).error is None
+    results.close()
+    assert threading.active_count() == before
+    written = sorted((tmp_path / "out").iterdir())
+    assert 1 <= len(written) < 30
+    assert all(images.decode(path).size == (6, 5) for path in written)
 
 
 def test_memory_stays_flat(tmp_path):

@@ -7,9 +7,12 @@ Nothing here imports torch before a tensor is needed.
 
 from __future__ import annotations
 
+import glob
 import io
+import logging
 import os
 import secrets
+import socket
 import stat
 import sys
 import threading
@@ -138,7 +141,24 @@ def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     )
 
 
+def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height that the header of a file tells, before the picture is turned upright.
+
+    Raises:
+        PictureError: the file cannot be read as a picture, as :func:`decode` raises it.
+    """
+    with _open_file(Path(path)) as image:
+        return image.size
+
+
 def _decode_file(path: Path, max_pixels: int) -> Picture:
+    with _open_file(path) as image:
+        return _decode_image(image, str(path), max_pixels)
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[Image.Image]:
+    """Read the header of a picture file; what goes wrong with it, then too, becomes a :class:`PictureError`."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -148,7 +168,7 @@ def _decode_file(path: Path, max_pixels: int) -> Picture:
         if status.st_size == 0:
             raise PictureError(f"{path}: is empty (0 bytes); fetch or export it again")
         with path.open("rb") as file, open_image(file) as image:
-            return _decode_image(image, str(path), max_pixels)
+            yield image
     except PictureError:
         raise
     except FileNotFoundError:
@@ -178,6 +198,16 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pic
         raise PictureError(f"{name}: cannot be read as a picture ({_reason(error)})") from error
 
 
+_HUNGRY = ("GIF", "WEBP")
+"""Formats for whose pixels Pillow takes memory when it reads the header, as much as Pillow's own limit lets it."""
+
+_FRUGAL = tuple(name for name in _FORMAT_NAMES if name not in _HUNGRY)
+
+# What matters is whether the pixels can be read. All for good: warnings.catch_warnings() is for one thread.
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python writes to standard error what it logs
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.\w+ImagePlugin")  # broken metadata
+warnings.filterwarnings("ignore", rf".* limit of {MAX_PIXELS} pixels", Image.DecompressionBombWarning)  # see below
+
 _opening = threading.Lock()
 
 
@@ -188,12 +218,14 @@ def open_image(file: io.BufferedReader | io.BytesIO) -> Iterator[Image.Image]:
     Raises:
         Exception: nearly any, as Pillow does on broken files.
     """
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of broken metadata; what matters is whether the pixels can be read
-        # The limit on the size is ours: Pillow's own does not name the size.
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    with _opening:
+        limit = Image.MAX_IMAGE_PIXELS
         try:
-            image = Image.open(file, formats=_FORMAT_NAMES)
+            Image.MAX_IMAGE_PIXELS = None  # the limit on the size is ours: Pillow's does not name the size
+            image = Image.open(file, formats=_FRUGAL)
+        except UnidentifiedImageError:
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from which Pillow warns, and refuses from twice as many
+            image = Image.open(file, formats=_HUNGRY)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:
@@ -240,6 +272,8 @@ def _describe(size: tuple[int, int]) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than the limit allows"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -307,7 +341,7 @@ def _convert_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 _ORIENTATION = 0x0112
-_TRANSPOSE = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -316,12 +350,13 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What turns a picture upright, by the value of its EXIF orientation; 1 needs nothing."""
 
 
 def _upright(image: Image.Image, rgb: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
     """Turn both as the EXIF data of the image say."""
     try:
-        turn = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
+        turn = UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF data raise nearly everything, and say nothing of the pixels
         turn = None
     if turn is None:
@@ -390,12 +425,12 @@ def to_rgb(tensor: Tensor) -> Image.Image:
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise PictureError(f"tensor: expected shape 3 x H x W, got {tuple(tensor.shape)}")
     values = tensor.detach().float()
-    if not bool(values.isfinite().all()):
+    if not bool(torch.stack(values.aminmax()).isfinite().all()):  # those of NaN are NaN
         half = tensor.dtype in (torch.float16, torch.bfloat16)
         hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
         raise PictureError(f"tensor: holds values that are not finite{hint}")
     bytes_ = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return Image.fromarray(bytes_.permute(1, 2, 0).contiguous().cpu().numpy())
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # quicker than a permutation
 
 
 # ---- out
@@ -406,13 +441,15 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
     Args:
         picture: what was painted.
-        painted: mode RGB, of the same size; it is not changed.
+        painted: mode RGB, of the same size; it is not changed, and returned where there is nothing to put back.
 
     Raises:
         PictureError: the sizes differ.
     """
     if painted.size != picture.size:
         raise PictureError(f"picture: {_describe(picture.size)} became {_describe(painted.size)}")
+    if picture.alpha is None and picture.icc is None:
+        return painted
     result = painted.copy()
     if picture.alpha is not None:
         result.putalpha(picture.alpha)
@@ -446,7 +483,7 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     path = Path(path)
     check_writable(path, overwrite=overwrite)
     format_ = _format_for_writing(path)
-    beside = path.with_name(f".artgan-{secrets.token_hex(8)}.part")
+    beside = path.with_name(f"{_PART}{os.getpid()}-{secrets.token_hex(8)}.part")
     try:
         with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
             options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
@@ -462,6 +499,21 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     finally:
         with suppress(OSError):  # gone after success; an unwritable folder never had it
             beside.unlink()
+
+
+_PART = f".artgan-{socket.gethostname()}-"
+"""How the names of unfinished files begin: with the machine, and then the process, that writes them."""
+
+
+def remove_unfinished(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed process of this machine left in a folder when it was in the middle of :func:`encode`."""
+    import psutil
+
+    for path in Path(folder).glob(f"{glob.escape(_PART)}*.part"):
+        process = path.name.removeprefix(_PART).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with suppress(OSError):  # another process may have been quicker
+                path.unlink()
 
 
 def _format_for_writing(path: Path) -> _Format:

@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -26,7 +26,7 @@ from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
 from artgan.hashing import sha256
 from artgan.images import Source
 from artgan.interfaces import Generator
-from artgan.painting import paint
+from artgan.painting import Tiling, paint
 from artgan.plugin import find_plugins, load_plugin, resolve
 from artgan.registry import Entry, HubFile, Weights, read_registry
 from artgan.sources import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, hub_model, model_file, read_card
@@ -50,25 +50,71 @@ class Model(nn.Module):
         self.name = name
         self.generator = generator
         self.card = dict(card)
+        self._runtimes: dict[tuple[str, int], Generator] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W pictures in [-1, 1] to the same; see :meth:`artgan.interfaces.Generator.forward`."""
         return self.generator(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
-    def paint(self, image: Source, **options: Any) -> Image.Image:
+    def paint(
+        self,
+        image: Source,
+        *,
+        tile: int | None = None,
+        statistics: Literal["exact", "estimated"] = "exact",
+        runtime: str = "torch",
+        **options: Any,
+    ) -> Image.Image:
         """A painting of exactly the picture's size; see :func:`artgan.painting.paint`.
 
         Args:
             image: a path, a Pillow image, an array (uint8, uint16, or float in [0, 1]) H x W x 3, or a tensor
                 3 x H x W in [-1, 1].
+            tile: the side of the tiles that it is painted in, in pixels, without their overlap; by default the picture
+                is painted whole, or in tiles where it is too large for that.
+            statistics: of the whole picture, where the network needs some and there are tiles;
+                see :class:`artgan.painting.Tiling`.
+            runtime: what runs the network, see :meth:`running_on`.
             options: the model's own, as :meth:`options` takes them.
 
         Raises:
             PictureError: the picture cannot be read or painted.
-            ConfigError: an option that the model does not have, or a value that it cannot have.
+            ConfigError: an option that the model does not have, or a value that it cannot have; a runtime that cannot
+                be used.
+            ExportError: the runtime cannot paint as PyTorch does.
             Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
         """
-        return paint(self.generator, image, **self.options(options))
+        tiling = Tiling(tile, statistics)
+        return paint(self.running_on(runtime), image, tiling=tiling, **self.options(options))
+
+    def running_on(self, runtime: str) -> Generator:
+        """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate`.
+
+        What it takes to start a runtime is done once for each, and for each number of threads: weights that change
+        later are seen by torch alone.
+
+        Raises:
+            ConfigError: there is no such runtime, it is not installed, or the model is not on the CPU in float32.
+            ExportError: the runtime cannot paint as PyTorch does.
+        """
+        if runtime == "torch":
+            return self.generator
+        from artgan.runtimes import accelerate
+
+        chosen = (runtime, torch.get_num_threads())
+        if chosen not in self._runtimes:
+            built = f"{find_plugins()[self.card['plugin']]} {json.dumps(self.card['config'], sort_keys=True)}"
+            self._runtimes[chosen] = accelerate(self.generator, runtime, key=built)
+        return self._runtimes[chosen]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the runtimes, which cannot be copied: they start again."""
+        return {**self.__dict__, "_runtimes": {}}
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What an exported file says of the model: its plugin, its config, its licence."""
+        return {key: self.card[key] for key in ("plugin", "config", "license") if key in self.card}
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options of painting that the model's plugin has, checked: what is given, and defaults for the rest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,28 @@ def test_painting_a_small_photo_against_the_papers_network(compare: Callable[...
     )
 
 
-def test_listing_models_against_importing_torch(compare: Callable[..., None]) -> None:
-    def python(*arguments: str) -> Callable[[], Any]:
-        command = [sys.executable, "-c", *arguments]
-        return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def _python(*arguments: str | Path) -> Callable[[], Any]:
+    """From the start of a process to its end."""
+    command = [sys.executable, "-c", *map(str, arguments)]
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
+
+def test_the_first_painting_against_importing_torch(compare: Callable[..., None], tmp_path: Path) -> None:
+    """From the start of the program to the file of one small painting."""
+    photo = tmp_path / "photo.jpg"
+    Image.radial_gradient("L").convert("RGB").save(photo)
     compare(
-        python("from artgan.cli import main; main()", "models"),
-        python("import torch"),
+        _python("from artgan.cli import main; main()", "paint", photo, "--overwrite"),
+        _python("import torch"),
+        names=("artgan paint, 256 x 256", "python -c 'import torch'"),
+        rounds=7,
+    )
+
+
+def test_listing_models_against_importing_torch(compare: Callable[..., None]) -> None:
+    compare(
+        _python("from artgan.cli import main; main()", "models"),
+        _python("import torch"),
         names=("artgan models", "python -c 'import torch'"),
         rounds=5,
     )

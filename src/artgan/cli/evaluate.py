@@ -15,7 +15,7 @@ import typer
 
 from artgan.cli.paint import Device, Format
 from artgan.cli.tables import print_table
-from artgan.errors import ArtganError, ConfigError, PluginError
+from artgan.errors import ArtganError, ConfigError, PluginError, printable
 from artgan.metrics import NETWORKS, weight_files
 
 if TYPE_CHECKING:
@@ -238,8 +238,6 @@ def _warn(evaluations: Sequence[Evaluation]) -> None:
 
 def _tell(line: str) -> None:
     """On standard error, in one line whatever names are in it."""
-    from artgan.data.verify import printable
-
     print(f"artgan: {printable(line)}", file=sys.stderr)
 
 

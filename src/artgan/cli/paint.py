@@ -13,7 +13,14 @@ import typer
 from typer.core import TyperCommand
 
 from artgan.cli.options import command, parameters
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, printable
+
+
+class Statistics(str, Enum):
+    """How a picture in tiles gets the statistics of the whole."""
+
+    exact = "exact"
+    estimated = "estimated"
 
 
 class Format(str, Enum):
@@ -42,7 +49,22 @@ def paint(
     batch: Annotated[int, typer.Option(min=1, help="Photos of one size painted at once.")] = 1,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into sub-folders.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace paintings that exist.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave photos alone whose paintings exist: go on where it stopped.")
+    ] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Side of the tiles that a picture is painted in. [default: whole; tiles if it is too large for that]",
+            show_default=False,
+        ),
+    ] = None,
+    statistics: Annotated[
+        Statistics, typer.Option(help="Of the whole picture, where it is painted in tiles; estimated ones are faster.")
+    ] = Statistics.exact,
+    runtime: Annotated[str, typer.Option(help="What runs the model: torch, onnxruntime or openvino.")] = "torch",
     **options: Any,
 ) -> None:
     """Turn photos into paintings of the same size.
@@ -51,17 +73,21 @@ def paint(
     A model may have options of its own: --model MODEL --help shows them.
     """
     from artgan.loading import load
-    from artgan.painting import paint_files, plan
+    from artgan.painting import Tiling, paint_files, plan
     from artgan.progress import progress
 
     loaded = load(model, device=device)
     chosen = loaded.options(options)
-    jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite)
-    failures, results = [], []
+    generator = loaded.running_on(runtime)
+    jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
+    tiling = Tiling(tile, statistics.value)
+    done = paint_files(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, options=chosen)
+    failures, results, skipped = [], [], 0
     try:
         with progress("painting", len(jobs)) as advance:
-            for result in paint_files(loaded.generator, jobs, batch=batch, overwrite=overwrite, options=chosen):
+            for result in done:
                 advance()
+                skipped += result.skipped
                 if result.error is not None:
                     failures.append(result.error)
                 if format is Format.json:
@@ -72,13 +98,16 @@ def paint(
                             "error": result.error,
                             "seconds": round(result.seconds, 4),
                             "size": result.size,
+                            "skipped": result.skipped,
                         }
                     )
-                elif result.output is not None:
-                    print(result.output)
+                elif result.output is not None and not result.skipped:
+                    print(printable(str(result.output)))
     finally:  # what is done is told, after Ctrl-C too
         if format is Format.json:
             print(json.dumps(results, indent=2))
+        if skipped:
+            print(f"artgan: {skipped} of {len(jobs)} exist already and are left alone", file=sys.stderr)
         _name_failures(failures, len(jobs))
     if failures:
         raise typer.Exit(1)
@@ -195,6 +224,6 @@ def _tag(model: str) -> str:
 def _name_failures(failures: list[str], total: int) -> None:
     """On standard error, with their number where there are several inputs."""
     for failure in failures:
-        print(f"artgan: {failure}", file=sys.stderr)
+        print(f"artgan: {printable(failure)}", file=sys.stderr)
     if failures and total > 1:
         print(f"artgan: {len(failures)} of {total} failed", file=sys.stderr)

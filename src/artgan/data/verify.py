@@ -18,7 +18,7 @@ from PIL import Image
 
 from artgan import images
 from artgan.data.pictures import PictureSet
-from artgan.errors import PictureError
+from artgan.errors import PictureError, printable
 from artgan.progress import progress
 
 Level = Literal["problem", "note"]
@@ -121,11 +121,6 @@ class Report:
                 yield f"    and {len(rows) - most:,} more"
         if not self.findings:
             yield "nothing found"
-
-
-def printable(text: str) -> str:
-    """``text`` in one line that any terminal takes: what a name can hold else is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:

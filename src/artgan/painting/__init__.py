@@ -2,5 +2,6 @@
 
 from artgan.painting.files import Job, Result, paint_files, plan
 from artgan.painting.painter import paint, paint_batch
+from artgan.painting.tiles import Tiling
 
-__all__ = ["Job", "Result", "paint", "paint_batch", "paint_files", "plan"]
+__all__ = ["Job", "Result", "Tiling", "paint", "paint_batch", "paint_files", "plan"]

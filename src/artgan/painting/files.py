@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,10 +17,13 @@ from typing import Any
 from PIL import Image
 
 from artgan import images
-from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
+from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting.painter import paint_batch
+from artgan.painting.ahead import Ahead
+from artgan.painting.large import paint_large
+from artgan.painting.painter import WHERE_NEEDED, paint_batch
+from artgan.painting.tiles import Tiling
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,13 @@ class Job:
         input: the picture (or what was given in its place: a missing file, an empty folder).
         output: where the painting goes; None if it is known that there will be none.
         error: why there will be none, in one line that names the file.
+        skipped: whether ``output`` is there already and is to be left alone.
     """
 
     input: Path
     output: Path | None
     error: str | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,11 @@ class Result:
 
     Attributes:
         input: the picture.
-        output: the painting that was written, or None.
+        output: the painting that was written (or was there already, and skipped), or None.
         error: what went wrong, in one line that names the file, or None.
         seconds: time spent on it: its share where it was painted in a batch.
-        size: width and height in pixels, or None if it could not be read.
+        size: width and height in pixels, or None if it was not read.
+        skipped: whether the painting was there already, and was left alone.
     """
 
     input: Path
@@ -50,6 +61,7 @@ class Result:
     error: str | None
     seconds: float
     size: tuple[int, int] | None = None
+    skipped: bool = False
 
 
 # ---- where each painting goes
@@ -62,6 +74,7 @@ def plan(
     tag: str,
     recursive: bool = False,
     overwrite: bool = False,
+    skip_existing: bool = False,
 ) -> list[Job]:
     """Find the pictures and say where their paintings go; nothing is painted yet.
 
@@ -79,6 +92,7 @@ def plan(
         tag: what to add to names, without path separators.
         recursive: whether to go into sub-folders.
         overwrite: whether existing files may be replaced; an input never is.
+        skip_existing: whether a painting that exists is taken for done: so work that was stopped goes on.
 
     Returns:
         One job a picture, in order. An input that is missing or holds no picture, and a picture whose
@@ -88,13 +102,15 @@ def plan(
     Raises:
         ArtganError: ``out`` cannot be what it is asked to be.
     """
+    if overwrite and skip_existing:
+        raise ArtganError("existing paintings can be replaced or skipped, not both")
     paths = [Path(path) for path in inputs]
     target = Path(out) if out is not None else None
     single = _is_single_painting(paths, target)
     jobs = [job for path in paths for job in _find(path, target, single, tag, recursive)]
     if target is not None and any(job.output for job in jobs):
         _make_folder(target.parent if single else target)
-    return _refuse_collisions(jobs, overwrite)
+    return _refuse_collisions(jobs, overwrite, skip_existing)
 
 
 def _is_single_painting(paths: Sequence[Path], out: Path | None) -> bool:
@@ -165,7 +181,7 @@ def _writable(path: Path) -> Path:
     return path if path.suffix.lower() in images.WRITABLE else path.with_suffix(".png")
 
 
-def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
+def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool) -> list[Job]:
     inputs = {_identity(job.input) for job in jobs} - {None}
     taken: dict[str, Path] = {}
 
@@ -177,6 +193,8 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
             why = f"its painting would be {job.output}, which is that of {first}"
         elif _identity(job.output) in inputs:
             why = f"its painting would replace a picture that is to be painted, {job.output}"
+        elif skip_existing and job.output.is_file():
+            return replace(job, skipped=True)
         elif os.path.lexists(job.output) and not overwrite:
             why = f"its painting {job.output} exists already; move it away or allow overwriting"
         else:
@@ -200,6 +218,12 @@ def _make_folder(folder: Path) -> None:
 # ---- the work
 
 
+_PIXELS_AT_ONCE = 16_000_000
+"""Pictures are read ahead while all that are not yet written have at most so many pixels together."""
+
+_WRITERS = 4  # PNG of a photo takes longer to write than a small network to paint
+
+
 @dataclass(frozen=True)
 class _Read:
     """A picture that waits to be painted."""
@@ -207,7 +231,16 @@ class _Read:
     job: Job
     output: Path
     picture: Picture
+    pixels: int  # as its header told them
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Large:
+    """A picture that is too large to be read whole."""
+
+    job: Job
+    output: Path
 
 
 def paint_files(
@@ -216,18 +249,22 @@ def paint_files(
     *,
     batch: int = 1,
     overwrite: bool = False,
+    tiling: Tiling = WHERE_NEEDED,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
-    """Paint one job after another and yield what became of each, in order, as soon as it is known.
+    """Paint one job after another and yield what became of each, in order.
 
-    A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in
-    one run of the generator, one by one if that fails. Memory does not grow with the number of jobs.
+    A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in one run of
+    the generator: fewer from where they did not fit in memory, one by one where they fail for another reason. The next
+    pictures are read and the last ones written meanwhile, so that what became of a picture may be told while the next
+    one is painted; at once where the generator takes one at a time. Memory does not grow with the number of jobs.
 
     Args:
         generator: an image-to-image model.
-        jobs: from :func:`plan`.
-        batch: the most pictures to hold and paint at once.
+        jobs: from :func:`plan`; iterated in a thread.
+        batch: the most pictures to paint at once.
         overwrite: whether existing files may be replaced.
+        tiling: how pictures are divided, as in :func:`artgan.painting.paint`.
         options: the model's own, already checked, passed to its ``generate``.
 
     Raises:
@@ -237,80 +274,169 @@ def paint_files(
     """
     if generator.one_at_a_time:
         batch = 1
+    paint = _Painter(generator, tiling, options or {})
+    begin = partial(_begin, prepare=cache(_prepare))
     group: list[_Read] = []
-    for job in jobs:
-        read = _read(job)
-        alike = isinstance(read, _Read) and group and read.picture.size == group[0].picture.size
-        if not alike or len(group) >= batch:
-            yield from _finish(generator, group, overwrite, options or {})
-            group = []
-        if isinstance(read, _Read):
-            group.append(read)
-        else:
-            yield read
-    yield from _finish(generator, group, overwrite, options or {})
+    told: deque[Result | Future[Result]] = deque()
+    with (
+        closing(Ahead(jobs, begin, weight=_PIXELS_AT_ONCE, count=2 * batch + _WRITERS)) as ahead,
+        ThreadPoolExecutor(_WRITERS, "artgan-write") as writers,
+    ):
+
+        def write(read: _Read, painting: Image.Image | str, seconds: float) -> Result:
+            try:
+                return _write(read, painting, seconds, overwrite)
+            finally:
+                ahead.release(read.pixels)
+
+        def finish() -> None:
+            """Paint the group, and have the paintings written."""
+            told.extend(writers.submit(write, *painted) for painted in paint(group))
+            group.clear()
+
+        try:
+            for read in ahead:
+                if group and not (isinstance(read, _Read) and read.picture.size == group[0].picture.size):
+                    finish()
+                if isinstance(read, _Read):
+                    group.append(read)
+                else:
+                    told.append(_paint_large(read, paint, overwrite) if isinstance(read, _Large) else read)
+                    ahead.release(0)
+                del read  # or it is in memory while the next one is read
+                if len(group) >= batch:
+                    finish()
+                # With nothing to paint there is time to wait for the writers, who make room.
+                yield from _tell(told, all=generator.one_at_a_time or not ahead.ready)
+            finish()
+        except (Exception, KeyboardInterrupt):
+            yield from _tell(told, all=True)
+            raise
+        yield from _tell(told, all=True)
 
 
-def _read(job: Job) -> _Read | Result:
+def _tell(told: deque[Result | Future[Result]], *, all: bool) -> Iterator[Result]:
+    """Take what is known from the front, or wait for all of it."""
+    while told:
+        first = told[0]
+        if isinstance(first, Future):
+            if not (all or first.done()):
+                return
+            first = first.result()
+        told.popleft()
+        yield first
+
+
+def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[], _Read | _Large | Result]]:
+    """The pixels of a job's picture, and what reads it."""
     start = perf_counter()
+
+    def refused(why: str) -> tuple[int, Callable[[], Result]]:
+        return 0, partial(Result, job.input, None, why, perf_counter() - start)
+
+    if job.skipped:
+        return 0, partial(Result, job.input, job.output, None, 0.0, skipped=True)
     if job.output is None:
-        return Result(job.input, None, job.error or f"{job.input}: has no place for its painting", 0.0)
+        return refused(job.error or f"{job.input}: has no place for its painting")
     try:
-        picture = images.decode(job.input)
-        _make_folder(job.output.parent)  # before the painting: there may be no point in it
+        width, height = images.measure(job.input)
+        prepare(job.output.parent)  # before the painting: there may be no point in it
     except ArtganError as error:
-        return Result(job.input, None, str(error), perf_counter() - start)
-    return _Read(job, job.output, picture, perf_counter() - start)
+        return refused(str(error))
+    if width * height > images.MAX_PIXELS:
+        return 0, partial(_Large, job, job.output)
+    return width * height, partial(_read, job, job.output, width * height)
 
 
-def _finish(
-    generator: Generator, group: Sequence[_Read], overwrite: bool, options: Mapping[str, Any]
-) -> Iterator[Result]:
+def _paint_large(large: _Large, paint: _Painter, overwrite: bool) -> Result:
     start = perf_counter()
-    interrupted = False
+    path = large.job.input
     try:
-        paintings = _paint(generator, group, options)
-    except Interrupted as stop:
-        paintings, interrupted = stop.made, True
-    share = (perf_counter() - start) / max(1, len(group))
-    for read, painting in zip(group, paintings, strict=not interrupted):
-        start = perf_counter()
-        error = painting if isinstance(painting, str) else _write(painting, read.output, overwrite)
-        seconds = read.seconds + share + perf_counter() - start
-        yield Result(read.job.input, None if error else read.output, error, seconds, read.picture.size)
-    if interrupted:
-        raise KeyboardInterrupt
-
-
-def _paint(generator: Generator, group: Sequence[_Read], options: Mapping[str, Any]) -> list[Image.Image | str]:
-    """A painting, or what went wrong, for each picture of the group.
-
-    Raises:
-        Interrupted: the user pressed Ctrl-C; ``made`` is of the first pictures of the group.
-        ConfigError: the options cannot be followed, whatever the picture.
-        WeightsError: the weights that the model paints by cannot be had.
-    """
-    try:
-        return [*paint_batch(generator, [read.picture for read in group], **options)]
+        size = paint.large(path, large.output, overwrite=overwrite)
     except (ConfigError, WeightsError):
         raise
-    except Exception as error:  # whatever a plugin raises on one picture, the others are to be painted
-        if len(group) == 1:
-            kind = "" if isinstance(error, ArtganError) else f"{type(error).__name__}: "
-            return [f"{group[0].job.input}: cannot be painted ({kind}{' '.join(str(error).split())})"]
-    # After the except block, where the traceback no longer holds the memory of the failed batch.
-    paintings: list[Image.Image | str] = []
-    for read in group:
-        try:
-            paintings += _paint(generator, [read], options)
-        except KeyboardInterrupt as stop:
-            raise Interrupted([*paintings, *(stop.made if isinstance(stop, Interrupted) else ())]) from None
-    return paintings
-
-
-def _write(painting: Image.Image, path: Path, overwrite: bool) -> str | None:
-    try:
-        images.encode(painting, path, overwrite=overwrite)
     except PictureError as error:
-        return str(error)
-    return None
+        return Result(path, None, str(error), perf_counter() - start)
+    except Exception as error:  # whatever a plugin raises
+        return Result(path, None, _unpainted(path, error), perf_counter() - start)
+    return Result(path, large.output, None, perf_counter() - start, size)
+
+
+def _unpainted(path: Path, error: Exception) -> str:
+    """Why a picture could not be painted."""
+    kind = "" if isinstance(error, ArtganError) else f"{type(error).__name__}: "
+    return f"{path}: cannot be painted ({kind}{' '.join(str(error).split())})"
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder of a painting, and remove what was left unfinished there."""
+    _make_folder(folder)
+    images.remove_unfinished(folder)
+
+
+def _read(job: Job, output: Path, pixels: int) -> _Read | Result:
+    start = perf_counter()
+    try:
+        picture = images.decode(job.input)
+    except ArtganError as error:
+        return Result(job.input, None, str(error), perf_counter() - start)
+    return _Read(job, output, picture, pixels, perf_counter() - start)
+
+
+class _Painter:
+    """Paints groups of pictures, and learns how many pixels fit in memory at once."""
+
+    def __init__(self, generator: Generator, tiling: Tiling, options: Mapping[str, Any]) -> None:
+        self._paint: Callable[..., list[Image.Image]] = partial(paint_batch, generator, tiling=tiling, **options)
+        self.large: Callable[..., tuple[int, int]] = partial(paint_large, generator, tiling=tiling, **options)
+        self._most = sys.maxsize  # pixels at once
+
+    def __call__(self, group: Sequence[_Read]) -> Iterator[tuple[_Read, Image.Image | str, float]]:
+        """A painting, or what went wrong, for each picture of the group, and the seconds that it took.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C; what there was by then came before.
+            ConfigError: the options cannot be followed, whatever the picture.
+            WeightsError: the weights that the model paints by cannot be had.
+        """
+        rest = [*group]
+        while rest:
+            width, height = rest[0].picture.size
+            part = rest[: max(1, self._most // (width * height))]
+            start = perf_counter()
+            interrupted = False
+            paintings: Sequence[Image.Image | str] | None = None
+            try:
+                paintings = self._paint([read.picture for read in part])
+            except Interrupted as stop:
+                paintings, interrupted = stop.made, True
+            except (ConfigError, WeightsError):
+                raise
+            except Exception as error:  # whatever a plugin raises on one picture, the others are to be painted
+                if len(part) == 1:
+                    paintings = [_unpainted(part[0].job.input, error)]
+                elif isinstance(error, TooLargeError):
+                    self._most = len(part) // 2 * width * height
+                    continue
+            if paintings is None:  # after the except block, whose traceback holds the memory of the failed batch
+                for read in part:
+                    yield from self([read])
+            else:
+                share = (perf_counter() - start) / len(part)
+                for read, painting in zip(part, paintings, strict=not interrupted):
+                    yield read, painting, share
+            if interrupted:
+                raise KeyboardInterrupt
+            del rest[: len(part)]
+
+
+def _write(read: _Read, painting: Image.Image | str, seconds: float, overwrite: bool) -> Result:
+    start = perf_counter()
+    error = painting if isinstance(painting, str) else None
+    if not isinstance(painting, str):
+        try:
+            images.encode(painting, read.output, overwrite=overwrite)
+        except PictureError as refusal:
+            error = str(refusal)
+    seconds += read.seconds + perf_counter() - start
+    return Result(read.job.input, None if error else read.output, error, seconds, read.picture.size)

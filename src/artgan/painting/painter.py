@@ -1,8 +1,9 @@
-"""One picture, or a batch of one size, through a generator."""
+"""One picture, or a batch of one size, through a generator: whole, or in tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -10,20 +11,28 @@ import psutil
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from artgan import images
-from artgan.errors import ArtganError, PictureError
+from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError
 from artgan.images import Picture, Source
 from artgan.interfaces import Generator, Interrupted
+from artgan.painting.norms import whole_picture_norms
+from artgan.painting.tiles import WORKING_MEMORY, Tiling, checked, extended, memory_per_pixel, paint_tiles, take
+
+WHERE_NEEDED = Tiling()
+"""Whole where that fits, else in tiles."""
+
+_HEADROOM = 0.8  # of the memory that is free, what a picture may take where it could be painted in tiles
+_FEW = 1  # instance norms; with so many, tiles take at most one pass more
 
 
-def paint(generator: Generator, image: Source, **options: Any) -> Image.Image:
+def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED, **options: Any) -> Image.Image:
     """Paint one picture, on the device and in the precision of the generator's parameters.
 
     Args:
         generator: an image-to-image model.
         image: a path, a Pillow image, an array or a tensor, as :func:`artgan.images.decode` takes them.
+        tiling: how to divide it; unless told otherwise, a picture is divided where it would take too much memory.
         options: the model's own, passed to its ``generate``.
 
     Returns:
@@ -32,16 +41,27 @@ def paint(generator: Generator, image: Source, **options: Any) -> Image.Image:
 
     Raises:
         PictureError: the picture cannot be read or painted.
+        ConfigError: tiles are asked for of a model that cannot paint in tiles.
         ArtganError: the model does not paint pictures.
         TypeError: an option that the model does not have.
         Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
     """
-    [painting] = paint_batch(generator, [images.decode(image)], **options)
+    [painting] = paint_batch(generator, [images.decode(image)], tiling=tiling, **options)
     return painting
 
 
-def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: Any) -> list[Image.Image]:
-    """Paint decoded pictures of one size in one run of the generator; the rest as in :func:`paint`."""
+def paint_batch(
+    generator: Generator, pictures: Sequence[Picture], *, tiling: Tiling = WHERE_NEEDED, **options: Any
+) -> list[Image.Image]:
+    """Paint decoded pictures of one size, in one run of the generator or one by one in tiles; else as :func:`paint`.
+
+    A painting is as good in tiles as without (see :class:`Tiling`), and memory does not grow with the picture but for
+    its own 8-bit pixels. A model without instance norm paints in tiles all that takes more than
+    :data:`WORKING_MEMORY`, as that costs little; one with it what does not fit in memory otherwise.
+
+    Raises:
+        TooLargeError: they do not fit in memory.
+    """
     if generator.task != "image-to-image":
         raise ArtganError(f"this model does not paint pictures, its task is {generator.task}; use sample()")
     if not pictures:
@@ -49,65 +69,123 @@ def paint_batch(generator: Generator, pictures: Sequence[Picture], **options: An
     width, height = pictures[0].size
     if any(picture.size != (width, height) for picture in pictures):
         raise PictureError("pictures of one batch must have one size")
-    like = _reference(generator)
-    _check_memory(generator, like, len(pictures) * width * height)
+    like = reference(generator)
+    divided = _to_be_divided(generator, like, len(pictures), width * height, tiling)
+    if divided and len(pictures) > 1:
+        return _one_by_one(generator, pictures, tiling, options)
     interrupted = False
-    try:
-        x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
-        x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
-        try:
-            y = generator.generate(x, **options)
-        except Interrupted as stop:
-            y, interrupted = stop.made, True
-            x = x[: len(y)]  # those that it came to
-        if not isinstance(y, Tensor) or y.shape != x.shape:
-            got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-            raise PictureError(f"the model returned {got} for pictures of shape {tuple(x.shape)}")
-        painted = [images.to_rgb(row) for row in y[:, :, :height, :width]]
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
-        number = f"{len(pictures)} pictures" if len(pictures) > 1 else "a picture"
-        fewer = " or paint fewer at once" if len(pictures) > 1 else ""
-        raise PictureError(
-            f"{number} of {width} x {height} pixels did not fit in the memory of {like.device}; make it smaller{fewer}"
-        ) from None
+    with telling_what_did_not_fit(len(pictures), (width, height), like.device):
+        if divided:
+            painted = [_paint_tiles(generator, like, pictures[0].rgb, tiling, options)]
+        else:
+            painted, interrupted = _paint_whole(generator, like, pictures, options)
     paintings = [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=not interrupted)]
     if interrupted:
         raise Interrupted(paintings)
     return paintings
 
 
+def _one_by_one(
+    generator: Generator, pictures: Sequence[Picture], tiling: Tiling, options: dict[str, Any]
+) -> list[Image.Image]:
+    paintings: list[Image.Image] = []
+    try:
+        for picture in pictures:
+            paintings += paint_batch(generator, [picture], tiling=tiling, **options)
+    except KeyboardInterrupt:
+        if paintings:
+            raise Interrupted(paintings) from None
+        raise
+    return paintings
+
+
+def _paint_whole(
+    generator: Generator, like: Tensor, pictures: Sequence[Picture], options: dict[str, Any]
+) -> tuple[list[Image.Image], bool]:
+    """Paintings of the pictures, and whether these are all that there were when the user pressed Ctrl-C."""
+    width, height = pictures[0].size
+    interrupted = False
+    x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
+    x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
+    try:
+        y = generator.generate(x, **options)
+    except Interrupted as stop:
+        y, interrupted = stop.made, True
+        x = x[: len(y)]  # those that it came to
+    y = checked(y, x)
+    return [images.to_rgb(row) for row in y[:, :, :height, :width]], interrupted
+
+
+def _paint_tiles(
+    generator: Generator, like: Tensor, rgb: Image.Image, tiling: Tiling, options: dict[str, Any]
+) -> Image.Image:
+    painting = Image.new("RGB", rgb.size)
+    paint_tiles(generator, like, rgb, lambda part, place: painting.paste(images.to_rgb(part), place), tiling, options)
+    return painting
+
+
 def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:
-    """Extend N x C x H x W at the right and bottom: to multiples of ``stride``, at least ``minimum_size``.
-
-    The picture is mirrored at its edge; where it is too small for that, its last row or column is repeated.
-    """
-    for axis, before in ((3, ()), (2, (0, 0))):
-        side = x.shape[axis]
-        extra = -(-max(side, minimum_size) // stride) * stride - side
-        if extra:
-            mode = "reflect" if extra < side else "replicate"
-            after = (0, 0) if axis == 3 else ()
-            x = functional.pad(x, (*before, 0, extra, *after), mode=mode)
-    return x
+    """Extend N x C x H x W at the right and bottom, as :func:`artgan.painting.tiles.extended` says."""
+    rows, columns = (extended(length, stride, minimum_size) for length in x.shape[2:])
+    return take(x, rows, columns)
 
 
-def _reference(generator: Generator) -> Tensor:
+def reference(generator: Generator) -> Tensor:
     """A tensor with the generator's device and dtype: its first floating parameter or buffer."""
     tensors = chain(generator.parameters(), generator.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
 
 
-def _check_memory(generator: Generator, like: Tensor, pixels: int) -> None:
-    """Refuse what does not fit: many systems kill a process that asks for too much rather than refuse it."""
-    needed = pixels * generator.memory_per_pixel * like.element_size() / 4
-    free = psutil.virtual_memory().available
-    if like.device.type == "cpu" and needed > free:
-        raise PictureError(
-            f"{pixels / 1e6:.1f} megapixels take about {needed / 1e9:.1f} GB of memory to paint, "
-            f"{free / 1e9:.1f} GB are free; make the picture smaller"
-        )
+def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, tiling: Tiling) -> bool:
+    """Whether pictures of so many pixels each are to be painted one by one, in tiles where one is too large.
+
+    Raises:
+        ConfigError: tiles are asked for of a model that cannot paint in tiles.
+        TooLargeError: they do not fit in memory, and cannot be divided. Many systems kill a process that asks for too
+            much rather than refuse it.
+    """
+    free = _free_memory(like.device)
+    if generator.reach is None:
+        if tiling.side is not None:
+            raise ConfigError("this model cannot paint in tiles: all of a picture may matter to each of its pixels")
+        needed = count * pixels * generator.memory_per_pixel * like.element_size() / 4
+        if needed > free:
+            raise TooLargeError(
+                f"{count * pixels / 1e6:.1f} megapixels take about {needed / 1e9:.1f} GB of memory to paint, "
+                f"{free / 1e9:.1f} GB are free; this model cannot paint in tiles: make the picture smaller"
+            )
+        return False
+    needed = pixels * memory_per_pixel(generator) * like.element_size() / 4
+    return (
+        tiling.side is not None
+        or count * needed > _HEADROOM * free
+        or (needed > WORKING_MEMORY and len(whole_picture_norms(generator)) <= _FEW)
+    )
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes; infinite where it is not known."""
+    if device.type == "cpu":
+        return float(psutil.virtual_memory().available)
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for such a purpose
+        return float(torch.cuda.mem_get_info(device)[0] + held)
+    return float("inf")
+
+
+@contextmanager
+def telling_what_did_not_fit(count: int, size: tuple[int, int], device: torch.device) -> Iterator[None]:
+    """Make a :class:`TooLargeError` of what torch raises when memory has run out for so many pictures of that size."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        number = f"{count} pictures" if count > 1 else "a picture"
+        fewer = " or paint fewer at once" if count > 1 else ""
+        raise TooLargeError(
+            f"{number} of {size[0]} x {size[1]} pixels did not fit in the memory of {device}; make it smaller{fewer}"
+        ) from None
 
 
 def _out_of_memory(error: BaseException) -> bool:

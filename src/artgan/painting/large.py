@@ -1,0 +1,266 @@
+"""Pictures too large to hold in memory: read and written by strips with libvips, painted in tiles between two files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import struct
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from artgan import images
+from artgan.errors import PictureError
+from artgan.interfaces import Generator
+from artgan.painting.painter import WHERE_NEEDED, reference, telling_what_did_not_fit
+from artgan.painting.tiles import Tiling, paint_tiles
+
+MAX_PIXELS = 1_000_000_000
+"""The largest picture that :func:`paint_large` takes."""
+
+# Formats that can be read or written in strips: the loader and the saver of libvips, and the saver's options. It
+# knows many more loaders; none of them is ever asked.
+_FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "JPEG": ("jpegload", "jpegsave", {"Q": 95, "subsample_mode": "off"}),
+    "PNG": ("pngload", "pngsave", {}),
+    "TIFF": ("tiffload", "tiffsave", {"compression": "deflate", "predictor": "horizontal", "bigtiff": True}),
+}
+_TRANSPARENT = ("PNG", "TIFF")
+_JPEG_SIDE = 65_535
+_STRIP = 512  # rows that are turned at once
+_COLOURS = ("srgb", "rgb", "rgb16", "b-w", "grey16", "cmyk")  # libvips' interpretations that become sRGB by rule
+
+logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python writes to standard error what it logs
+
+
+def paint_large(
+    generator: Generator,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    tiling: Tiling = WHERE_NEEDED,
+    overwrite: bool = False,
+    **options: Any,
+) -> tuple[int, int]:
+    """Paint a file of up to :data:`MAX_PIXELS` pixels into another, in memory that does not grow with it.
+
+    The pixels lie in a hidden folder beside the target while it works: 6 bytes a pixel, 8 with transparency.
+    The picture is turned upright; an RGB colour profile is kept, and transparency where the target's format has it.
+    Progressive JPEGs and interlaced PNGs cannot be read in strips and do take memory.
+
+    Args:
+        generator: an image-to-image model with a ``reach``.
+        source: JPEG, PNG or TIFF (the first page), of 8 or 16 bits.
+        target: a name whose suffix says one of these formats; complete or not there at all.
+        tiling: how to divide it.
+        overwrite: whether an existing file may be replaced.
+        options: the model's own, passed to its ``generate``.
+
+    Returns:
+        Width and height of the painting.
+
+    Raises:
+        PictureError: the picture cannot be read, painted or written, the disk is too full, the model cannot paint in
+            tiles, or libvips is not installed.
+        TooLargeError: a tile does not fit in memory.
+    """
+    source, target = Path(source), Path(target)
+    images.check_writable(target, overwrite=overwrite)
+    size = images.measure(source)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise PictureError(
+            f"{source}: {size[0]} x {size[1]} pixels are over the limit of {MAX_PIXELS / 1e6:g} megapixels; "
+            "make it smaller"
+        )
+    if generator.reach is None:
+        raise PictureError(f"{source}: this model cannot paint in tiles, as so large a picture needs; make it smaller")
+    reader, writer = _format(source, _format_of(source)), _format(target, _format_to_write(target))
+    if writer == "JPEG" and max(size) > _JPEG_SIDE:
+        raise PictureError(f"{target}: a JPEG has at most {_JPEG_SIDE} pixels a side; write PNG or TIFF")
+    vips = _import_vips(source, size)
+    _check_disk(target.parent, 8 * size[0] * size[1])
+    try:
+        with tempfile.TemporaryDirectory(prefix=".artgan-", dir=target.parent) as folder:
+            try:
+                photo, icc = _decode(vips, source, reader, Path(folder))
+            except vips.Error as error:
+                reason = " ".join(str(error).split())
+                raise PictureError(f"{source}: cannot be read: damaged, or no picture of its size ({reason})") from None
+            header = _tiff_header(photo.size, photo.bands)
+            painting = _RawPixels(Path(folder, "painting"), photo.size, photo.bands, header)
+            like = reference(generator)
+
+            def lay(part: Tensor, place: tuple[int, int]) -> None:
+                rgb = images.to_rgb(part)
+                if photo.bands == 4:
+                    (left, top), (width, height) = place, rgb.size
+                    rgb.putalpha(photo.read((left, top, left + width, top + height)).getchannel("A"))
+                painting.paste(rgb, place)
+
+            with telling_what_did_not_fit(1, photo.size, like.device):
+                paint_tiles(generator, like, photo, lay, tiling, options)
+            beside = Path(folder, f"written{target.suffix}")
+            _encode(vips, painting, icc, beside, writer)
+            images.check_writable(target, overwrite=overwrite)
+            beside.replace(target)
+    except vips.Error as error:
+        raise PictureError(f"{target}: cannot be written ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return photo.size
+
+
+class _RawPixels:
+    """A file of bare 8-bit pixels, RGB or RGBA, row by row.
+
+    Args:
+        path: of the file.
+        size: width and height.
+        bands: 3, or 4 with transparency.
+        header: what stands before the pixels.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], bands: int, header: bytes = b"") -> None:
+        self.path = path
+        self.size = size
+        self.bands = bands
+        self._header = header
+
+    def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
+        """What lies in the box (left, top, right, bottom), over white."""
+        return images.decode(self.read(box)).rgb
+
+    def read(self, box: tuple[int, int, int, int]) -> Image.Image:
+        """What lies in the box, as it is: RGB or RGBA."""
+        left, top, right, bottom = box
+        width = self.size[0]
+        # Mapped anew each time: pages that were looked at count as memory of the process until it is unmapped.
+        shape = (bottom - top, width, self.bands)
+        rows = np.memmap(self.path, np.uint8, "r", offset=self._offset(0, top), shape=shape)
+        return Image.fromarray(np.array(rows[:, left:right]))
+
+    def paste(self, part: Image.Image, place: tuple[int, int]) -> None:
+        """Write a part of the mode that the file has at (left, top)."""
+        left, top = place
+        # Written, not mapped: on a full disk that is an error, where a mapping would kill the process.
+        new = not self.path.exists()
+        with self.path.open("wb" if new else "r+b", buffering=0) as file:
+            if new:
+                file.write(self._header)
+            for row, pixels in enumerate(np.asarray(part), start=top):
+                file.seek(self._offset(left, row))
+                file.write(pixels.tobytes())
+
+    def _offset(self, column: int, row: int) -> int:
+        return len(self._header) + (row * self.size[0] + column) * self.bands
+
+
+def _tiff_header(size: tuple[int, int], bands: int) -> bytes:
+    """What makes bare pixels that follow an uncompressed TIFF (revision 6.0, section 4), which is read in strips.
+
+    Bare pixels libvips would map into memory, all of them.
+    """
+    short, long = 3, 4
+    width, height = size
+    entries = [
+        (256, long, 1, width),
+        (257, long, 1, height),
+        (258, short, bands, 0),  # bits of each sample; they stand behind the entries
+        (259, short, 1, 1),  # no compression
+        (262, short, 1, 2),  # RGB
+        (273, long, 1, 0),  # where the pixels begin
+        (277, short, 1, bands),
+        (278, long, 1, height),  # all rows are one strip
+        (279, long, 1, width * height * bands),
+    ]
+    if bands == 4:
+        entries.append((338, short, 1, 2))  # the fourth sample is an alpha that the others are not multiplied by
+    behind = 8 + 2 + 12 * len(entries) + 4
+    places = {258: behind, 273: behind + 2 * bands}
+    packed = [struct.pack("<HHII", tag, kind, count, places.get(tag, value)) for tag, kind, count, value in entries]
+    return b"".join(
+        [struct.pack("<2sHIH", b"II", 42, 8, len(entries)), *packed, bytes(4), struct.pack("<H", 8) * bands]
+    )
+
+
+def _import_vips(source: Path, size: tuple[int, int]) -> Any:
+    try:
+        return import_module("pyvips")
+    except (ImportError, OSError):  # the module, or the library that it looks for
+        raise PictureError(
+            f"{source}: {size[0]} x {size[1]} pixels are over the limit of {images.MAX_PIXELS / 1e6:g} megapixels; "
+            'make it smaller, or install what reads it by strips: pip install "artgan[large]"'
+        ) from None
+
+
+def _format_of(path: Path) -> str:
+    with path.open("rb") as file, images.open_image(file) as image:
+        return image.format or ""
+
+
+def _format_to_write(path: Path) -> str:
+    return Image.registered_extensions()[path.suffix.lower()]
+
+
+def _format(path: Path, name: str) -> str:
+    if name not in _FORMATS:
+        known = ", ".join(_FORMATS)
+        raise PictureError(f"{path}: {name} pictures of this size are neither read nor written; known: {known}")
+    return name
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise PictureError(
+            f"{folder}: {needed / 1e9:.1f} GB of disk space are needed while painting, {free / 1e9:.1f} GB are free"
+        )
+
+
+def _decode(vips: Any, path: Path, format_: str, folder: Path) -> tuple[_RawPixels, bytes | None]:
+    """The picture as a file of upright sRGB pixels, 8 bits each, and the RGB profile that they are in."""
+    load = getattr(vips.Image, _FORMATS[format_][0])
+    image = load(str(path), access="sequential", fail_on="error")
+    if image.interpretation not in _COLOURS or image.format not in ("uchar", "ushort"):
+        raise PictureError(f"{path}: a picture of {image.interpretation} in {image.format} of this size is not read")
+    icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    if icc is not None and image.interpretation in ("b-w", "grey16", "cmyk"):  # no profile of RGB
+        image, icc = image.icc_transform("srgb", embedded=True), None
+    image = image.colourspace("srgb")
+    pixels = _RawPixels(folder / "photo", (image.width, image.height), image.bands)
+    image.rawsave(str(pixels.path))
+    return (_turn(pixels, orientation) if orientation in images.UPRIGHT else pixels), icc
+
+
+def _turn(pixels: _RawPixels, orientation: int) -> _RawPixels:
+    """The same upright; the file that it was in is removed."""
+    width, height = pixels.size
+    turned = _RawPixels(
+        pixels.path.with_name("upright"), (height, width) if orientation > 4 else (width, height), pixels.bands
+    )
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        strip = pixels.read((0, top, width, bottom)).transpose(images.UPRIGHT[orientation])
+        along = height - bottom if orientation in (3, 4, 6, 7) else top  # the strip's place among the others
+        turned.paste(strip, (along, 0) if orientation > 4 else (0, along))
+    pixels.path.unlink()
+    return turned
+
+
+def _encode(vips: Any, painting: _RawPixels, icc: bytes | None, path: Path, format_: str) -> None:
+    """Write the painting with the profile of the photo."""
+    image = vips.Image.tiffload(str(painting.path), access="sequential")
+    if painting.bands == 4 and format_ not in _TRANSPARENT:
+        image = image.flatten(background=255)
+    if icc is not None:
+        image = image.copy()  # metadata of another's image are not to be changed
+        image.set_type(vips.GValue.blob_type, "icc-profile-data", icc)
+    _, save, options = _FORMATS[format_]
+    getattr(image, save)(str(path), keep="icc", **options)
