@@ -79,6 +79,7 @@ from artgan.interfaces import Discriminator, Generator, Networks
 class Daub(Generator):
     stride = 2
     minimum_size = 4
+    reach = 3
 
     def __init__(self, config):
         super().__init__()
@@ -510,6 +511,7 @@ def put_model(name: str, package: Path) -> None:
                 "test_the_manifests_generator_is_the_trained_one",
                 "test_the_smallest_and_oblong_pictures",
                 "test_photos_of_any_size_are_painted",
+                "test_tiles_are_what_the_whole_is",
                 "test_the_registry_can_be_read",
                 "test_models_have_a_config_and_a_licence",
                 "test_models_are_listed",
@@ -788,13 +790,17 @@ FAULTS: dict[str, Fault] = {
             "test_pictures_have_the_right_shape": "makes (2, 3, 64, 64) of pictures (2, 3, 32, 32)",
             "test_the_smallest_and_oblong_pictures": "makes (1, 3, 8, 8) of a picture of 4 x 4",
             "test_photos_of_any_size_are_painted": "cannot be painted",
+            "test_tiles_are_what_the_whole_is": "cannot paint in tiles",
         },
     ),
     "rows of a batch that mix": Fault(
         "networks.py",
         "nn.BatchNorm2d(config.width)",
         "nn.BatchNorm2d(config.width, track_running_stats=False)",
-        {"test_each_picture_is_made_alone": "of a row changes with the other rows of the batch"},
+        {
+            "test_each_picture_is_made_alone": "of a row changes with the other rows of the batch",
+            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
+        },
     ),
     "dropout that never ends": Fault(
         "networks.py",
@@ -803,6 +809,7 @@ FAULTS: dict[str, Fault] = {
         {
             "test_the_same_input_gives_the_same_pictures": "functional.dropout needs training=self.training",
             "test_models_make_the_picture_of_their_check": "colours differ by",
+            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
         },
     ),
     "weights that are not from torch's seed": Fault(
@@ -852,6 +859,7 @@ FAULTS: dict[str, Fault] = {
         {
             "test_the_smallest_and_oblong_pictures": "fails on a picture of 4 x 4 pixels, though it says",
             "test_photos_of_any_size_are_painted": "1 x 1 pixels cannot be painted",
+            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
         },
     ),
     "a cast": Fault(
@@ -933,6 +941,21 @@ FAULTS: dict[str, Fault] = {
         {
             "test_gradients_flow_to_the_judged_pictures": "uses parameters that are to be trained (frozen.weight",
             "test_steps_move_every_network": "No loss has a gradient for discriminator 'paintings': frozen.weight",
+        },
+    ),
+    "a reach that is not true": Fault(
+        "networks.py",
+        "reach = 3",
+        "reach = 1",
+        {"test_tiles_are_what_the_whole_is": "paints otherwise in tiles than at once"},
+    ),
+    "a reach that is no number of pixels": Fault(
+        "networks.py",
+        "reach = 3",
+        "reach = -1",
+        {
+            "test_the_networks_are_built_as_the_interface_says": "reach is -1",
+            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
         },
     ),
     "a discriminator's minimum size that is not true": Fault(

