@@ -1,4 +1,4 @@
-"""Painting many files takes no more memory than painting a few."""
+"""Painting many files, or large ones, takes no more memory than painting a few small ones."""
 
 from __future__ import annotations
 
@@ -75,6 +75,46 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     assert len(list((tmp_path / "paintings").iterdir())) == 1000
     after_100, after_1000 = found["peaks"]["100"], found["peaks"]["1000"]
     assert after_1000 <= 1.1 * after_100, f"peak of {after_100} after 100 pictures, {after_1000} after 1,000"
+
+
+LARGE = """
+import sys
+from pathlib import Path
+
+import torch
+from artgan.painting import paint_files, plan
+from artgan_cyclegan.networks import SubpixelGenerator
+
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+torch.set_num_threads(1)
+generator = SubpixelGenerator(width=16, blocks=1).eval()
+generator.memory_per_pixel = 100  # about three times what this little one takes
+[result] = paint_files(generator, plan([sys.argv[1]], tag="large"))
+assert result.error is None, result.error
+print(peak())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+def test_of_a_large_picture_no_more_than_its_pixels_are_in_memory(tmp_path: Path) -> None:
+    """21 megapixels more: Pillow takes 4 bytes for each in the file's picture, in a copy of it, and in the painting.
+
+    A single tensor of floats would be 12 bytes more for each, and what the network makes of them all many times that.
+    """
+    peaks = []
+    for side in (2048, 5000):
+        photo = tmp_path / f"{side}.jpg"
+        Image.effect_noise((64, 64), 60).convert("RGB").resize((side, side)).save(photo)
+        done = subprocess.run([sys.executable, "-c", LARGE, photo], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) * 1024)
+    small, large = peaks
+    assert large - small < 20 * (5000**2 - 2048**2), peaks
 
 
 SCORES = """

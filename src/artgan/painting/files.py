@@ -7,13 +7,14 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import torch
 from PIL import Image
 
 from artgan import images
@@ -22,7 +23,7 @@ from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting.ahead import Ahead
 from artgan.painting.large import paint_large
-from artgan.painting.painter import WHERE_NEEDED, paint_batch
+from artgan.painting.painter import WHERE_NEEDED, paint_batch, reference
 from artgan.painting.tiles import Tiling
 
 
@@ -223,6 +224,9 @@ _PIXELS_AT_ONCE = 16_000_000
 
 _WRITERS = 4  # PNG of a photo takes longer to write than a small network to paint
 
+_SMALL = 500_000
+"""Pixels of a picture that is painted sooner by one thread than its share of what all threads do together."""
+
 
 @dataclass(frozen=True)
 class _Read:
@@ -257,7 +261,9 @@ def paint_files(
     A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in one run of
     the generator: fewer from where they did not fit in memory, one by one where they fail for another reason. The next
     pictures are read and the last ones written meanwhile, so that what became of a picture may be told while the next
-    one is painted; at once where the generator takes one at a time. Memory does not grow with the number of jobs.
+    one is painted; at once where the generator takes one at a time. On a CPU, small pictures are painted by a
+    generator that is ``thread_safe`` one by each thread, whatever ``batch`` says. Memory does not grow with the number
+    of jobs.
 
     Args:
         generator: an image-to-image model.
@@ -274,13 +280,15 @@ def paint_files(
     """
     if generator.one_at_a_time:
         batch = 1
+    painters = _painters(generator, jobs) if tiling.side is None else 0
     paint = _Painter(generator, tiling, options or {})
     begin = partial(_begin, prepare=cache(_prepare))
     group: list[_Read] = []
     told: deque[Result | Future[Result]] = deque()
     with (
-        closing(Ahead(jobs, begin, weight=_PIXELS_AT_ONCE, count=2 * batch + _WRITERS)) as ahead,
+        closing(Ahead(jobs, begin, weight=_PIXELS_AT_ONCE, count=2 * max(batch, painters) + _WRITERS)) as ahead,
         ThreadPoolExecutor(_WRITERS, "artgan-write") as writers,
+        _single_threaded(painters) as pool,
     ):
 
         def write(read: _Read, painting: Image.Image | str, seconds: float) -> Result:
@@ -294,8 +302,19 @@ def paint_files(
             told.extend(writers.submit(write, *painted) for painted in paint(group))
             group.clear()
 
+        def paint_one(read: _Read) -> Result:
+            [painted] = paint([read])
+            return write(*painted)
+
         try:
             for read in ahead:
+                if pool and isinstance(read, _Read) and read.pixels <= _SMALL:
+                    told.append(pool.submit(paint_one, read))
+                    del read
+                    yield from _tell(told, keep=2 * painters)
+                    continue
+                if pool and not isinstance(read, Result):  # all threads are for this one
+                    yield from _tell(told, keep=0)
                 if group and not (isinstance(read, _Read) and read.picture.size == group[0].picture.size):
                     finish()
                 if isinstance(read, _Read):
@@ -304,23 +323,44 @@ def paint_files(
                     told.append(_paint_large(read, paint, overwrite) if isinstance(read, _Large) else read)
                     ahead.release(0)
                 del read  # or it is in memory while the next one is read
-                if len(group) >= batch:
+                if len(group) >= batch or (group and pool):
                     finish()
                 # With nothing to paint there is time to wait for the writers, who make room.
-                yield from _tell(told, all=generator.one_at_a_time or not ahead.ready)
+                yield from _tell(told, keep=0 if generator.one_at_a_time or not ahead.ready else len(told))
             finish()
         except (Exception, KeyboardInterrupt):
-            yield from _tell(told, all=True)
+            yield from _tell(told, keep=0)
             raise
-        yield from _tell(told, all=True)
+        yield from _tell(told, keep=0)
 
 
-def _tell(told: deque[Result | Future[Result]], *, all: bool) -> Iterator[Result]:
-    """Take what is known from the front, or wait for all of it."""
+def _painters(generator: Generator, jobs: Iterable[Job]) -> int:
+    """How many threads paint a picture each; 0 where all paint the same one."""
+    threads = torch.get_num_threads()
+    several = isinstance(jobs, Sequence) and len(jobs) >= threads > 1
+    return threads if several and generator.thread_safe and reference(generator).device.type == "cpu" else 0
+
+
+@contextmanager
+def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
+    """So many threads, in each of which torch uses no others; None for none."""
+    if not number:
+        yield None
+        return
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(number, "artgan-paint", initializer=partial(torch.set_num_threads, 1)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)  # torch remembers the number for threads that begin later
+
+
+def _tell(told: deque[Result | Future[Result]], *, keep: int) -> Iterator[Result]:
+    """Take what is known from the front, and wait until no more than ``keep`` are left."""
     while told:
         first = told[0]
         if isinstance(first, Future):
-            if not (all or first.done()):
+            if len(told) <= keep and not first.done():
                 return
             first = first.result()
         told.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from threading import Lock, get_ident
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 from artgan.errors import PictureError
 from artgan.interfaces import Generator
 
-_Part = TypeVar("_Part")
+_Made = TypeVar("_Made")
 _Kept: TypeAlias = "tuple[int, int, int]"  # along an axis, in pixels: where the kept part begins, ends; the length
 
 
@@ -30,33 +31,48 @@ def whole_picture_norms(generator: Generator) -> list[nn.InstanceNorm2d]:
     ]
 
 
+_holding = Lock()
+
+
 class _Measured(BaseException):
     """Ends a forward whose norm has been measured; no handler of errors is to stop it on its way."""
 
 
 class HeldNorms:
-    """The norms of a generator; within ``with`` their statistics are those that were found, in all threads.
+    """The norms of a generator; within ``with`` their statistics are those that were found.
+
+    That is so in the thread that entered; in others the norms are what they always are. One thread enters at a time.
 
     Statistics belong to calls, in the order in which the forward makes them, so that a norm may be used twice.
+
+    They are found by passes over all parts of the picture: :meth:`run` for each part, then :meth:`settle`, until there
+    is nothing to settle. The last of these passes is the one that paints.
 
     Args:
         norms: of the generator, in any order; none is fine.
         stride: the generator's; parts begin and end at multiples of it.
+
+    Attributes:
+        all_at_once: whether the next part is all there is, so that no forward need end at a norm.
     """
 
     def __init__(self, norms: Sequence[nn.InstanceNorm2d], stride: int) -> None:
+        self.all_at_once = False
         self._norms = norms
         self._stride = stride
         self._found: list[tuple[Tensor, Tensor]] = []  # mean and variance of each call, C each, float64
-        self._measured: list[tuple[int, Tensor, Tensor]] = []  # of the next call in each part: count, mean, variance
+        self._measured: tuple[int, Tensor, Tensor] | None = None  # of the next call so far: count, mean, variance
         self._call = 0
         self._kept: Sequence[_Kept] = ()
-        self._single = False
+        self._thread = 0
 
     def __bool__(self) -> bool:
         return bool(self._norms)
 
     def __enter__(self) -> None:
+        if self._norms:
+            _holding.acquire()
+            self._thread = get_ident()
         for norm in self._norms:
             norm.forward = partial(self._normalise, norm)  # type: ignore[method-assign]
 
@@ -65,38 +81,42 @@ class HeldNorms:
     ) -> None:
         for norm in self._norms:
             vars(norm).pop("forward", None)  # the class's own is there again
+        if self._norms:
+            _holding.release()
 
-    def begin(self, kept: Sequence[_Kept]) -> None:
-        """To be called before each forward: what of its rows and columns counts, in pixels."""
-        self._call = 0
-        self._kept = kept
-
-    def find(self, parts: Sequence[_Part], run: Callable[[_Part], object]) -> None:
-        """Find the statistics of all that is kept of the parts.
-
-        There is a pass over the parts for each norm, in which those before it have their statistics already; if there
-        is one part only, a single pass.
+    def run(self, kept: Sequence[_Kept], forward: Callable[[], _Made]) -> _Made | None:
+        """Run the generator on a part of the picture, as far as the first norm without statistics.
 
         Args:
-            parts: of the picture.
-            run: runs the generator on one, after :meth:`begin`.
+            kept: what counts of the part's rows and columns, in pixels.
+            forward: runs it.
+
+        Returns:
+            What it made; None if there was such a norm, which has been measured now.
 
         Raises:
             PictureError: a feature map does not have a whole number of values for each stride.
         """
-        self._single = len(parts) == 1
-        while True:
-            for part in parts:
-                try:
-                    run(part)
-                except _Measured:
-                    pass
-                else:  # every norm had its statistics
-                    return
-            self._settle()
+        self._call = 0
+        self._kept = kept
+        try:
+            return forward()
+        except _Measured:
+            return None
+
+    def settle(self) -> bool:
+        """Make statistics of what was measured of a norm in all parts; False if nothing was."""
+        if self._measured is None:
+            return False
+        _, mean, variance = self._measured
+        self._found.append((mean, variance))
+        self._measured = None
+        return True
 
     def _normalise(self, norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
         """In place of the norm's forward: N x C x H x W to the same."""
+        if get_ident() != self._thread:
+            return type(norm).forward(norm, x)
         if self._call == len(self._found):
             self._measure(x)
         dtype = torch.promote_types(x.dtype, torch.float32)
@@ -112,10 +132,24 @@ class HeldNorms:
         kept = x.detach()[:, :, rows, columns]
         kept = kept.to(torch.promote_types(x.dtype, torch.float32))
         variance, mean = torch.var_mean(kept, dim=(0, 2, 3), correction=0)
-        self._measured.append((kept[:, 0].numel(), mean.cpu().double(), variance.cpu().double()))
-        if not self._single:
+        self._merge(kept[:, 0].numel(), mean.cpu().double(), variance.cpu().double())
+        if not self.all_at_once:
             raise _Measured
-        self._settle()
+        self.settle()
+
+    def _merge(self, count: int, mean: Tensor, variance: Tensor) -> None:
+        """Add what was measured of a part (Chan et al., 1979).
+
+        At once: small tensors that stay, one for each part, would keep the allocator from using memory again.
+        """
+        if self._measured is not None:
+            before, mean_before, variance_before = self._measured
+            count += before
+            share = before / count
+            off = mean_before - mean
+            variance = variance + share * (variance_before - variance) + share * (1 - share) * off**2
+            mean = mean + share * off
+        self._measured = count, mean, variance
 
     def _scaled(self, kept: _Kept, length: int) -> slice:
         """The kept part in a feature map of that length."""
@@ -126,12 +160,3 @@ class HeldNorms:
                 f"which does not divide by its stride of {self._stride} pixels"
             )
         return slice(start * length // painted, stop * length // painted)
-
-    def _settle(self) -> None:
-        """The statistics of the parts together (Chan et al., 1979) are those of the next call."""
-        counts, means, variances = zip(*self._measured, strict=True)
-        shares = torch.tensor(counts, dtype=torch.float64)[:, None] / sum(counts)
-        mean = (shares * torch.stack(means)).sum(0)
-        variance = (shares * (torch.stack(variances) + (torch.stack(means) - mean) ** 2)).sum(0)
-        self._found.append((mean, variance))
-        self._measured.clear()

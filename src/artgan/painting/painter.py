@@ -56,8 +56,8 @@ def paint_batch(
     """Paint decoded pictures of one size, in one run of the generator or one by one in tiles; else as :func:`paint`.
 
     A painting is as good in tiles as without (see :class:`Tiling`), and memory does not grow with the picture but for
-    its own 8-bit pixels. A model without instance norm paints in tiles all that takes more than
-    :data:`WORKING_MEMORY`, as that costs little; one with it what does not fit in memory otherwise.
+    its own 8-bit pixels. A model with one instance norm at most paints in tiles all that takes more than
+    :data:`WORKING_MEMORY`, as that costs little; one with several what does not fit in memory otherwise.
 
     Raises:
         TooLargeError: they do not fit in memory.

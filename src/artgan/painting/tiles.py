@@ -163,8 +163,6 @@ def paint_tiles(
     (Keeping what went into the last norm would save most of them, in memory that grows with the picture.) Estimated
     ones take the same passes over small windows, or a single run where these fit in memory at once.
 
-    While it works, the generator's instance norms are not what they were: no other thread may use it.
-
     Args:
         generator: an image-to-image model with a ``reach``.
         like: a tensor with its device and dtype.
@@ -187,22 +185,28 @@ def paint_tiles(
     tiles = [*product(rows, columns)]
     norms = HeldNorms(whole_picture_norms(generator) if len(tiles) > 1 else [], stride)
 
-    def run(together: Sequence[_Tile]) -> Tensor:
-        norms.begin(tuple(span.kept for span in together[0]))
+    def run(together: Sequence[_Tile]) -> Tensor | None:
         x = torch.cat([picture.read(*tile) for tile in together]).to(like.device, like.dtype)
         try:
-            return checked(generator.generate(x, **options), x)
+            return norms.run([span.kept for span in together[0]], lambda: checked(generator.generate(x, **options), x))
         except Interrupted:  # a part of a painting is none
             raise KeyboardInterrupt from None
 
     with norms:
-        if norms and tiling.statistics == "exact":
-            norms.find([(tile,) for tile in tiles], run)
-        elif norms:
+        if norms and tiling.statistics == "estimated":
             down, across = (_spread(length, least, stride) for length in picture.shape)
-            norms.find(_batches([*product(down, across)], memory_per_pixel(generator)), run)
-        for tile in tiles:
-            lay(*picture.kept(run([tile])[0], tile))
+            batches = _batches([*product(down, across)], memory_per_pixel(generator))
+            norms.all_at_once = len(batches) == 1
+            while all(run(batch) is None for batch in batches):
+                norms.settle()
+            norms.all_at_once = False
+        unfinished = True
+        while unfinished:
+            for tile in tiles:
+                made = run([tile])
+                if made is not None:
+                    lay(*picture.kept(made[0], tile))
+            unfinished = norms.settle()
 
 
 def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_Tile]]:

@@ -103,6 +103,7 @@ class ResNetGenerator(Generator):
             gradient passes the clamp unchanged. Without it, the output goes through tanh.
     """
 
+    thread_safe = True
     stride = 4
     minimum_size = 16  # reflection pads 3 at full size and 1 at a quarter; instance norm needs more than one value
 
@@ -190,6 +191,7 @@ class SubpixelGenerator(Generator):
         skip: as of :class:`ResNetGenerator`.
     """
 
+    thread_safe = True
     stride = 4
     minimum_size = 8  # reflection pads 1 at a quarter
 
@@ -237,6 +239,7 @@ class UNetGenerator(Generator):
         epsilon: added to the variance in the norms.
     """
 
+    thread_safe = True
     stride = 256
     minimum_size = 256
 

@@ -1,0 +1,48 @@
+"""What painting in tiles costs, against the same picture painted whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from artgan_cyclegan.networks import ResNetGenerator, SubpixelGenerator
+from PIL import Image
+
+from artgan.images import Picture
+from artgan.interfaces import Generator
+from artgan.painting import painter
+from artgan.painting.painter import paint_batch
+from artgan.painting.tiles import Tiling, best_side
+
+
+def pictures(side: int) -> list[Picture]:
+    return [Picture(Image.effect_noise((64, 64), 60).convert("RGB").resize((side, side)))]
+
+
+def test_the_fast_generator_in_tiles(compare: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    generator = SubpixelGenerator().eval()
+    photo = pictures(2048)
+    monkeypatch.setattr(painter, "WORKING_MEMORY", float("inf"))  # whole unless told otherwise
+    compare(
+        lambda: paint_batch(generator, photo, tiling=Tiling(best_side(generator))),
+        lambda: paint_batch(generator, photo),
+        names=("2048x2048 in tiles", "whole"),
+        rounds=3,
+    )
+
+
+@pytest.mark.parametrize("statistics", ["exact", "estimated"])
+def test_a_generator_with_many_norms_in_tiles(compare: Callable[..., None], statistics: Any) -> None:
+    torch.manual_seed(0)
+    generator: Generator = ResNetGenerator(width=16, blocks=6, upsample="resize", skip=True).eval()
+    photo = pictures(1024)
+    compare(
+        lambda: paint_batch(generator, photo, tiling=Tiling(best_side(generator), statistics)),
+        lambda: paint_batch(generator, photo),
+        names=(f"ResNet-6 of width 16, 1024x1024 in tiles, {statistics} statistics", "whole"),
+        rounds=1,
+        warm=False,
+    )
