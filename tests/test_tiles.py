@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -341,6 +342,22 @@ def test_whatever_happens_the_norms_are_as_they_were() -> None:
     in_tiles(generator, image, 32)
     assert torch.equal(whole(generator, image), before)
     assert not any("forward" in vars(module) for module in generator.modules())
+
+
+def test_another_thread_paints_whole_pictures_meanwhile() -> None:
+    generator = Blocks(8, (affine(8), affine(8))).eval()
+    photo = Image.effect_noise((120, 100), 60).convert("RGB")
+    small = images.to_tensor(photo.crop((0, 0, 40, 40)))[None]
+    alone, beside = generator.generate(small), []
+
+    def lay(part: Tensor, place: tuple[int, int]) -> None:
+        thread = threading.Thread(target=lambda: beside.append(generator.generate(small)))
+        thread.start()
+        thread.join()
+
+    paint_tiles(generator, reference(generator), photo, lay, Tiling(32), {})
+    assert len(beside) > 1
+    assert all(torch.equal(made, alone) for made in beside)
 
 
 def test_an_interrupted_tile_is_no_painting() -> None:
