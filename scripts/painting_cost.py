@@ -58,7 +58,7 @@ def cost(model: str, size: int, photo: Path | None, others: list[str]) -> tuple[
 
 
 def plot(path: Path, model: str, sizes: list[int], rows: list[tuple[float, int]]) -> None:
-    """Time and memory over the number of pixels, both axes logarithmic."""
+    """Time and memory over the number of pixels."""
     from matplotlib.figure import Figure
 
     pixels = [size * size / 1e6 for size in sizes]
@@ -66,9 +66,9 @@ def plot(path: Path, model: str, sizes: list[int], rows: list[tuple[float, int]]
     panels = figure.subplots(1, 2)
     values = ([seconds for seconds, _ in rows], [peak / 1e6 for _, peak in rows])
     for axes, series, label in zip(panels, values, ("seconds", "peak memory, MB"), strict=True):
-        axes.loglog(pixels, series, "o-")
-        axes.set(xlabel="megapixels", ylabel=label)
-        axes.grid(visible=True, which="both", alpha=0.3)
+        axes.plot(pixels, series, "o-")
+        axes.set(xlabel="megapixels", ylabel=label, ylim=(0, 1.1 * max(series)))
+        axes.grid(alpha=0.3)
     figure.suptitle(f"artgan paint --model {model}")
     figure.savefig(path, dpi=150)
 
