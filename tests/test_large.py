@@ -14,9 +14,10 @@ import pytest
 from PIL import Image, ImageCms
 from torch import Tensor
 
+from artgan import images
 from artgan.errors import PictureError
 from artgan.interfaces import Generator
-from artgan.painting import paint
+from artgan.painting import paint, paint_files, plan
 from artgan.painting.large import paint_large
 from artgan.painting.tiles import Tiling
 
@@ -52,6 +53,26 @@ def compare(source: Path, target: Path) -> int:
         assert by_strips.info.get("icc_profile") == in_memory.info.get("icc_profile")
         assert by_strips.getexif().get(0x0112, 1) == 1
         return int(np.abs(np.asarray(by_strips).astype(int) - np.asarray(in_memory)).max())
+
+
+def test_among_files_a_picture_that_is_too_large_to_be_read_whole_is_read_by_strips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 5000)
+    noise("RGB", 40, 30).save(tmp_path / "a.png")
+    noise("RGB").save(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "b.png").read_bytes()[:500])
+    noise("RGB").save(tmp_path / "d.webp", lossless=True)
+    results = list(paint_files(Inverter(), plan([tmp_path], tmp_path / "out", tag="m"), tiling=Tiling(64)))
+    assert [bool(result.error) for result in results] == [False, False, True, True]
+    assert "c.png: cannot be read" in (results[2].error or "")
+    assert "more pixels than the limit allows" in (results[3].error or "")
+    assert results[1].size == (330, 70)
+    monkeypatch.undo()
+    for name in ("a.png", "b.png"):
+        with Image.open(tmp_path / "out" / name) as painting:
+            assert np.array_equal(painting, paint(Inverter(), tmp_path / name))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
 
 
 @pytest.mark.parametrize(

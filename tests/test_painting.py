@@ -431,6 +431,9 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     kept = {f".artgan-{here}-{os.getppid()}-1.part", f".artgan-not-{here}-{dead.pid}-1.part", ".artgan-x.part"}
     for name in {*kept, f".artgan-{here}-{dead.pid}-1.part"}:
         (out / name).touch()
+    folder = out / f".artgan-{here}-{dead.pid}-2.part"  # of a picture that was read by strips
+    folder.mkdir()
+    (folder / "photo").touch()
     assert [result.error for result in paint_files(Identity(), plan([tmp_path / "a.png"], out, tag="m"))] == [None]
     assert {path.name for path in out.iterdir()} == {*kept, "a.png"}
 

@@ -483,7 +483,7 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     path = Path(path)
     check_writable(path, overwrite=overwrite)
     format_ = _format_for_writing(path)
-    beside = path.with_name(f"{_PART}{os.getpid()}-{secrets.token_hex(8)}.part")
+    beside = path.with_name(f"{unfinished_prefix()}{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
     try:
         with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
             options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
@@ -505,15 +505,28 @@ _PART = f".artgan-{socket.gethostname()}-"
 """How the names of unfinished files begin: with the machine, and then the process, that writes them."""
 
 
+UNFINISHED_SUFFIX = ".part"
+
+
+def unfinished_prefix() -> str:
+    """How the hidden names begin of what this process has not finished; they end with :data:`UNFINISHED_SUFFIX`."""
+    return f"{_PART}{os.getpid()}-"
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process of this machine left in a folder when it was in the middle of :func:`encode`."""
+    """Remove what a killed process of this machine left unfinished in a folder: files, and folders."""
+    import shutil
+
     import psutil
 
-    for path in Path(folder).glob(f"{glob.escape(_PART)}*.part"):
+    for path in Path(folder).glob(f"{glob.escape(_PART)}*{UNFINISHED_SUFFIX}"):
         process = path.name.removeprefix(_PART).partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             with suppress(OSError):  # another process may have been quicker
-                path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def _format_for_writing(path: Path) -> _Format:

@@ -86,7 +86,7 @@ def paint_large(
     vips = _import_vips(source, size)
     _check_disk(target.parent, 8 * size[0] * size[1])
     try:
-        with tempfile.TemporaryDirectory(prefix=".artgan-", dir=target.parent) as folder:
+        with tempfile.TemporaryDirectory(images.UNFINISHED_SUFFIX, images.unfinished_prefix(), target.parent) as folder:
             try:
                 photo, icc = _decode(vips, source, reader, Path(folder))
             except vips.Error as error:
