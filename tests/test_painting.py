@@ -831,7 +831,7 @@ def test_a_picture_that_does_not_fit_in_memory_is_refused_before_it_is_painted(m
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
-    monkeypatch.setattr(painter.psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000_000))
     assert painter.paint(Hungry(), Image.new("RGB", (100, 100))).size == (100, 100)
     with pytest.raises(PictureError, match=r"take about 0.0 GB of memory to paint.*make the picture smaller"):
         painter.paint(Hungry(), Image.new("RGB", (101, 100)))

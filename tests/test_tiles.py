@@ -316,6 +316,14 @@ def test_tiles_are_never_mostly_overlap() -> None:
     assert best_side(generator) == 400
 
 
+def test_where_memory_is_short_tiles_are_smaller() -> None:
+    generator = Blocks()
+    generator.memory_per_pixel = 100
+    overlap = 2 * 16  # of a reach of 15
+    assert best_side(generator) == int((tiles.WORKING_MEMORY / 100) ** 0.5) - overlap
+    assert best_side(generator, free=8e6) == 200 - overlap
+
+
 # ---- what goes wrong
 
 

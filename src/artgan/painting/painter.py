@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,7 +16,16 @@ from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError
 from artgan.images import Picture, Source
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting.norms import whole_picture_norms
-from artgan.painting.tiles import WORKING_MEMORY, Tiling, checked, extended, memory_per_pixel, paint_tiles, take
+from artgan.painting.tiles import (
+    WORKING_MEMORY,
+    Tiling,
+    checked,
+    extended,
+    free_memory,
+    memory_per_pixel,
+    paint_tiles,
+    take,
+)
 
 WHERE_NEEDED = Tiling()
 """Whole where that fits, else in tiles."""
@@ -144,7 +152,7 @@ def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, 
         TooLargeError: they do not fit in memory, and cannot be divided. Many systems kill a process that asks for too
             much rather than refuse it.
     """
-    free = _free_memory(like.device)
+    free = free_memory(like.device)
     if generator.reach is None:
         if tiling.side is not None:
             raise ConfigError("this model cannot paint in tiles: all of a picture may matter to each of its pixels")
@@ -161,16 +169,6 @@ def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, 
         or count * needed > _HEADROOM * free
         or (needed > WORKING_MEMORY and len(whole_picture_norms(generator)) <= _FEW)
     )
-
-
-def _free_memory(device: torch.device) -> float:
-    """Bytes; infinite where it is not known."""
-    if device.type == "cpu":
-        return float(psutil.virtual_memory().available)
-    if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for such a purpose
-        return float(torch.cuda.mem_get_info(device)[0] + held)
-    return float("inf")
 
 
 @contextmanager

@@ -6,12 +6,14 @@ kept. Instance norm alone looks at the whole picture: its means and variances ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -73,13 +75,24 @@ def memory_per_pixel(generator: Generator) -> int:
     return generator.memory_per_pixel or _ASSUMED_PER_PIXEL
 
 
-def best_side(generator: Generator) -> int:
+def free_memory(device: torch.device) -> float:
+    """Bytes; infinite where it is not known."""
+    if device.type == "cpu":
+        return float(psutil.virtual_memory().available)
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for such a purpose
+        return float(torch.cuda.mem_get_info(device)[0] + held)
+    return float("inf")
+
+
+def best_side(generator: Generator, free: float = math.inf) -> int:
     """The side of tiles, without their overlap, that take about :data:`WORKING_MEMORY` bytes in float32.
 
-    It is at least four times the overlap, whatever memory that takes: in smaller tiles, too much is painted in vain.
+    Half of what is ``free``, if that is less. The side is at least four times the overlap, whatever memory that takes:
+    in smaller tiles, too much is painted in vain.
     """
     overlap = _ceil(generator.reach or 0, generator.stride)
-    painted = int((WORKING_MEMORY / memory_per_pixel(generator)) ** 0.5)
+    painted = int((min(WORKING_MEMORY, free / 2) / memory_per_pixel(generator)) ** 0.5)
     return max(painted - 2 * overlap, 4 * overlap, 64)
 
 
@@ -180,7 +193,7 @@ def paint_tiles(
     picture = _Extended(source, stride, generator.minimum_size)
     least = _ceil(generator.minimum_size, stride)
     overlap = _ceil(generator.reach or 0, stride)
-    side = tiling.side or best_side(generator)
+    side = tiling.side or best_side(generator, free_memory(like.device))
     rows, columns = (_cover(length, side, overlap, least, stride) for length in picture.shape)
     tiles = [*product(rows, columns)]
     norms = HeldNorms(whole_picture_norms(generator) if len(tiles) > 1 else [], stride)
