@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -10,9 +11,9 @@ import artgan
 from artgan import images
 
 
-def test_sampling_against_a_plain_loop(compare: Callable[..., None]) -> None:
+def test_sampling_against_a_plain_loop(compare: Callable[..., None], benchmark: Any) -> None:
     model = artgan.load("dcgan.monet", device="cpu")
-    count = 1000
+    count = 1000 if benchmark.enabled else 50
 
     def one_by_one() -> None:
         for seed in range(count):
