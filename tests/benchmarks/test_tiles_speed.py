@@ -21,28 +21,32 @@ def pictures(side: int) -> list[Picture]:
     return [Picture(Image.effect_noise((64, 64), 60).convert("RGB").resize((side, side)))]
 
 
-def test_the_fast_generator_in_tiles(compare: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fast_generator_in_tiles(
+    compare: Callable[..., None], benchmark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     generator = SubpixelGenerator().eval()
-    photo = pictures(2048)
+    side = 2048 if benchmark.enabled else 512
+    photo = pictures(side)
     monkeypatch.setattr(painter, "WORKING_MEMORY", float("inf"))  # whole unless told otherwise
     compare(
         lambda: paint_batch(generator, photo, tiling=Tiling(best_side(generator))),
         lambda: paint_batch(generator, photo),
-        names=("2048x2048 in tiles", "whole"),
+        names=(f"{side}x{side} in tiles", "whole"),
         rounds=3,
     )
 
 
 @pytest.mark.parametrize("statistics", ["exact", "estimated"])
-def test_a_generator_with_many_norms_in_tiles(compare: Callable[..., None], statistics: Any) -> None:
+def test_a_generator_with_many_norms_in_tiles(compare: Callable[..., None], benchmark: Any, statistics: Any) -> None:
     torch.manual_seed(0)
     generator: Generator = ResNetGenerator(width=16, blocks=6, upsample="resize", skip=True).eval()
-    photo = pictures(1024)
+    side = 1024 if benchmark.enabled else 256
+    photo = pictures(side)
     compare(
         lambda: paint_batch(generator, photo, tiling=Tiling(best_side(generator), statistics)),
         lambda: paint_batch(generator, photo),
-        names=(f"ResNet-6 of width 16, 1024x1024 in tiles, {statistics} statistics", "whole"),
+        names=(f"ResNet-6 of width 16, {side}x{side} in tiles, {statistics} statistics", "whole"),
         rounds=1,
         warm=False,
     )
