@@ -203,7 +203,7 @@ def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, 
     assert list(listed("--plugin", "ink", cwd=tmp_path, **mine)) == ["ink.noise"]
     assert "ink.noise" in listed("--task", "noise-to-image", cwd=tmp_path, **mine)
     both = listed("--task", "image-to-image", "--plugin", "cyclegan", "--cached", cwd=tmp_path, **mine)
-    assert list(both) == ["cyclegan.monet", "cyclegan.near"]
+    assert list(both) == ["cyclegan.monet", "cyclegan.monet-compact", "cyclegan.near"]
     assert run("models", "nothing*", "--format", "json", cwd=tmp_path).stdout == "[]\n"
     wrong = run("models", "--task", "text-to-image", cwd=tmp_path)
     assert wrong.returncode == 2
@@ -257,11 +257,11 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
     done = run("plugins", cwd=tmp_path)
     assert done.returncode == 0
     [row] = [line for line in done.stdout.splitlines() if line.startswith("cyclegan ")]
-    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, paper)", "model"):
+    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, fast, paper)", "model"):
         assert told in row
     found = {plugin["name"]: plugin for plugin in json.loads(run("plugins", "--format", "json", cwd=tmp_path).stdout)}
     assert found["cyclegan"]["problem"] is None
-    assert found["cyclegan"]["brings"]["presets"] == ["compact", "paper"]
+    assert found["cyclegan"]["brings"]["presets"] == ["compact", "fast", "paper"]
     disabled = run("plugins", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="cyclegan")
     assert disabled.returncode == 1
     assert "disabled by ARTGAN_DISABLE_PLUGINS" in disabled.stdout
