@@ -30,6 +30,7 @@ from torch import Tensor
 import artgan
 from artgan import images, sheets
 from artgan.data import PictureFolder
+from artgan.data.pictures import evenly
 
 STYLE = RECIPES["artgan"].style_layers
 CONTENT = "relu4_2"
@@ -76,8 +77,8 @@ def main() -> None:
 
 def every(pictures: PictureFolder, count: int) -> list[Path]:
     """As many paths, evenly over the folder."""
-    names = [pictures.names[i * len(pictures) // count] for i in range(min(count, len(pictures)))]
-    return [Path(pictures.location, name) for name in names]
+    places = evenly(len(pictures), count)[: len(pictures)]
+    return [Path(pictures.location, pictures.names[place]) for place in places]
 
 
 def pair(photo: Path, style: Path, index: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -317,7 +317,7 @@ def _build_without_weights(entry: Entry, revision: str | None) -> Generator:
     if plugin.trainer is not None:  # it would paint, with the weights that a training begins with
         raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
     config = configs.parse(resolve(plugin, "config"), entry.config, where=f"{entry.name}: config")
-    return _generator(entry.plugin, config).requires_grad_(False)
+    return new_generator(entry.plugin, config).requires_grad_(False)
 
 
 def _fetch_registered(
@@ -411,11 +411,11 @@ def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: s
         WeightsError: these are not the weights of that network.
     """
     with torch.device("meta"), _NoDraws():  # no time or memory for weights that are replaced at once
-        generator = _generator(plugin_name, parsed)
+        generator = new_generator(plugin_name, parsed)
     _check_state(generator, state, file)
     generator.load_state_dict(state, assign=True)
     if any(t.is_meta for t in (*generator.parameters(), *generator.buffers())):  # buffers that no file holds
-        generator = _generator(plugin_name, parsed)
+        generator = new_generator(plugin_name, parsed)
         generator.load_state_dict(state)
     return generator.requires_grad_(False)
 
@@ -432,7 +432,12 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _generator(plugin_name: str, config: Any) -> Generator:
+def new_generator(plugin_name: str, config: Any) -> Generator:
+    """The plugin's generator for a checked config, freshly initialised; the first, where it has several.
+
+    Raises:
+        PluginError: the plugin is missing or broken, or builds something else.
+    """
     plugin = load_plugin(plugin_name)
     if plugin.generator is not None:
         generator = resolve(plugin, "generator")(config)

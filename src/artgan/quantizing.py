@@ -16,6 +16,7 @@ from torch import Tensor
 
 from artgan import images
 from artgan.data import open_pictures
+from artgan.data.pictures import evenly
 from artgan.errors import ExportError
 from artgan.exporting import (
     Run,
@@ -140,10 +141,9 @@ def _photos(location: str | Path, stride: int, minimum_size: int) -> list[Tensor
     pictures = open_pictures(location)
     if len(pictures) < _FEWEST:
         raise ExportError(f"{location}: has {len(pictures)} photos, at least {_FEWEST} are needed")
-    count = min(_PHOTOS, len(pictures))
     photos = []
-    for index in range(count):
-        photo = pictures[index * len(pictures) // count]
+    for place in evenly(len(pictures), min(_PHOTOS, len(pictures))):
+        photo = pictures[place]
         photo.thumbnail((_SIDE, _SIDE))
         photos.append(pad(images.to_tensor(photo)[None], stride, minimum_size))
     return photos

@@ -10,6 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from artgan.data.pictures import evenly
+
 
 class Draws(Dataset[dict[str, Tensor]]):
     """The batches of a training run by number: each domain drawn on its own, never zipped to the shorter.
@@ -102,8 +104,9 @@ def centre_crops(
         size: S.
         numbers: which of them (0 to ``count`` - 1), where not all at once.
     """
+    places = evenly(len(pictures), count)
     chosen = range(count) if numbers is None else numbers
-    return torch.stack([centre_crop(pictures[i * len(pictures) // count], size) for i in chosen])
+    return torch.stack([centre_crop(pictures[places[i]], size) for i in chosen])
 
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -11,6 +11,11 @@ from PIL import Image
 from artgan import images
 
 
+def evenly(total: int, count: int) -> list[int]:
+    """``count`` places of ``total``, in order and evenly over them; some stand there twice if it is more."""
+    return [number * total // count for number in range(count)]
+
+
 class PictureSet(Sequence[Image.Image], ABC):
     """Pictures in a fixed order, decoded to RGB when asked for.
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 
-from artgan.config import field_types, option, parse
+from artgan.config import option, parse, with_new_names
 from artgan.errors import ConfigError
 from artgan.plugin import Plugin, load_plugin, resolve
 from artgan.sources import plugin_of
+from artgan.training.settings import merged, preset_of
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,9 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
     head, *changes = config.student.split(",")
     named, colon, preset = head.rpartition(":")
     plugin = load_plugin(named if colon else plugin_of(config.teacher))
-    if preset not in plugin.presets:
-        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
-    cls = resolve(plugin, "config")
-    own = field_types(cls)
-    # A preset may have training options too.
-    values = {name: value for name, value in plugin.presets[preset].items() if name in own}
+    cls, where = resolve(plugin, "config"), f"student: {plugin.name}"
+    chosen = merged(where, cls, {}, preset_of(plugin, preset))
+    values: dict[str, Any] = {}
     for change in changes:
         name, equals, value = change.partition("=")
         try:
@@ -58,4 +56,4 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
             equals = ""
         if not equals:
             raise ConfigError(f"student: {change!r} is not OPTION=VALUE")
-    return plugin, parse(cls, values, where=f"student: {plugin.name}")
+    return plugin, parse(cls, chosen | with_new_names(cls, values, where=where), where=where)

@@ -12,10 +12,9 @@ from artgan.distillation.config import DistillationConfig, student_of
 from artgan.errors import ConfigError
 from artgan.features import load_vgg19
 from artgan.interfaces import Generator, Networks, Run, Trainer
-from artgan.loading import load
+from artgan.loading import load, new_generator
 from artgan.metrics.style import STYLE_LAYERS
 from artgan.painting.painter import pad
-from artgan.plugin import resolve
 
 _STUDENT = "student"
 
@@ -27,10 +26,7 @@ def build(config: DistillationConfig) -> Networks:
         ConfigError: it makes no pictures from pictures.
     """
     plugin, parsed = student_of(config)
-    if plugin.generator is not None:
-        student = resolve(plugin, "generator")(parsed)
-    else:
-        student = next(iter(resolve(plugin, "networks")(parsed).generators.values()))
+    student = new_generator(plugin.name, parsed)
     if student.task != "image-to-image":
         raise ConfigError(f"student {config.student}: makes pictures from noise, so no painting can teach it")
     return Networks({_STUDENT: student}, built_by=(plugin.name, to_dict(parsed)))

@@ -22,6 +22,7 @@ from torch import Tensor
 from artgan import images
 from artgan.cache import cache_folder, make_room
 from artgan.data import PictureSet
+from artgan.data.pictures import evenly
 from artgan.errors import PictureError
 from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
@@ -98,8 +99,7 @@ def look_through(
     chosen: Sequence[int] = range(len(pictures))
     if limit is not None and limit < len(pictures):
         chosen = [index for index in chosen if wanted(pictures.names[index])] or chosen
-        count = min(limit, len(chosen))
-        chosen = [chosen[i * len(chosen) // count] for i in range(count)]
+        chosen = [chosen[place] for place in evenly(len(chosen), min(limit, len(chosen)))]
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
     contents: list[bytes] = []

@@ -35,21 +35,30 @@ def configure(
     Raises:
         ConfigError: there is no such preset, or an option has a value that it cannot have.
     """
-    if preset is not None and preset not in plugin.presets:
-        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {preset!r}")
-    chosen = plugin.presets[preset] if preset is not None else {}
+    chosen = preset_of(plugin, preset) if preset is not None else {}
     stored = stored or {"config": {}, "training": {}}
     cls = resolve(plugin, "config")
-    config: Any = parse(cls, _merged(plugin.name, cls, stored["config"], chosen, given), where=plugin.name)
+    config: Any = parse(cls, merged(plugin.name, cls, stored["config"], chosen, given), where=plugin.name)
     usual = {**plugin.training, **stored["training"]}
-    training = _merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
+    training = merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
     for one, other in (_LENGTH, _LENGTH[::-1]):
         if one in given and other not in given:  # what is given replaces what is not
             training.pop(other, None)
     return config, parse(TrainingOptions, training, where="training")
 
 
-def _merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
+def preset_of(plugin: Plugin, name: str) -> Mapping[str, Any]:
+    """The values of a plugin's preset, of its config and of training.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if name not in plugin.presets:
+        raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {name!r}")
+    return plugin.presets[name]
+
+
+def merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
     """The options under their present names, the last winning; of the stronger parts those that ``cls`` has."""
     names = {*renamed_options(cls), *(field.name for field in dataclasses.fields(cls))}
     own = [{name: value for name, value in part.items() if name in names} for part in stronger]

@@ -174,7 +174,7 @@ class PlainResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the same."""
-        return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # as above
+        return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # untyped call
 
 
 class SubpixelGenerator(Generator):
