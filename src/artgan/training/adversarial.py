@@ -21,6 +21,11 @@ class Adversary:
     A trainer's step calls :meth:`generator_loss` for each picture tensor that is to fool a discriminator, if it is
     the :meth:`generators_turn`, and :meth:`step` for the discriminators to learn. It makes :attr:`optimizer` one of
     its optimisers and :attr:`rounds` its rounds.
+
+    Attributes:
+        observed_made: by discriminator, what it observed of the pictures that :meth:`generator_loss` saw last, with
+            their gradients, for losses of the trainer's own; until :meth:`step`.
+        observed_real: the same of the real pictures that :meth:`step` saw last, without gradients.
     """
 
     def __init__(self, discriminators: Mapping[str, Discriminator], options: AdversarialOptions, run: Run) -> None:
@@ -32,7 +37,8 @@ class Adversary:
             for discriminator in discriminators.values():
                 normalise_spectrally(discriminator)
         self.optimizer = adam(discriminators.values(), options, options.lr_discriminator)
-        self._seen: dict[str, list[Tensor]] = {}
+        self.observed_made: dict[str, Sequence[Tensor]] = {}
+        self.observed_real: dict[str, Sequence[Tensor]] = {}
 
     def generators_turn(self, index: int) -> bool:
         """Whether the generators learn in the round ``index``: in the last one of each step."""
@@ -41,8 +47,7 @@ class Adversary:
     def generator_loss(self, name: str, made: Tensor) -> Tensor:
         """How far N x 3 x H x W generated pictures are from fooling the discriminator ``name``, a scalar."""
         discriminator = self.discriminators[name]
-        observed = discriminator.observe(self._augment(made))
-        self._seen[name] = [features.detach() for features in observed]
+        observed = self.observed_made[name] = discriminator.observe(self._augment(made))
         return generator_loss(self.options.loss, discriminator.judge(observed))
 
     def step(self, index: int, real: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -60,11 +65,11 @@ class Adversary:
             discriminator = self.discriminators[name]
             with torch.no_grad():  # what observe() does holds nothing to train
                 pictures = self._augment(pictures)
-                observed = discriminator.observe(pictures)
+                observed = self.observed_real[name] = discriminator.observe(pictures)
                 if name in made:
                     seen: Sequence[Tensor] = discriminator.observe(self._augment(made[name]))
                 else:
-                    seen = self._seen[name]
+                    seen = [features.detach() for features in self.observed_made[name]]
             says_real, says_fake = discriminator.judge(observed), discriminator.judge(seen)
             losses[f"discriminator/{name}"] = discriminator_loss(
                 options.loss, says_real, says_fake, real_label=options.real_label, fake_label=options.fake_label
@@ -73,7 +78,7 @@ class Adversary:
             if options.r1 and index % options.r1_every == 0:
                 with torch.autocast(pictures.device.type, enabled=False):  # squares of gradients need the range
                     penalties[f"r1/{name}"] = options.r1 / 2 * r1_penalty(discriminator, pictures.float())
-        self._seen.clear()
+        self.observed_made.clear()
         adversarial = torch.stack(list(losses.values()))
         total = adversarial.sum()
         if penalties:  # lazily (Karras et al., 2020): seldom, but as much in the mean

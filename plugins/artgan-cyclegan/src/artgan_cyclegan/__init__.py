@@ -2,6 +2,9 @@
 
 from artgan.plugin import Plugin
 
+_FAST = {"architecture": "subpixel", "width": 64, "blocks": 6, "skip": True}
+_PROJECTED = {"discriminator": "projected", "loss": "hinge", "lr": 3e-4, "beta2": 0.99, "pool": 0, "identity_every": 4}
+
 plugin = Plugin(
     name="cyclegan",
     summary="Unpaired photo-to-painting translation (Zhu et al., 2017)",
@@ -27,16 +30,21 @@ plugin = Plugin(
             "blocks": 6,
             "upsample": "resize",
             "skip": True,
-            "discriminator": "projected",
-            "loss": "hinge",
-            "lr": 3e-4,
-            "beta2": 0.99,
+            **_PROJECTED,
             "lambda_cycle": 4.0,
             "lambda_identity": 1.0,
-            "identity_every": 4,
-            "pool": 0,
         },
         # A student for `artgan distill`: as fast as it gets, and pictures of any size in tiles.
-        "fast": {"architecture": "subpixel", "width": 64, "blocks": 6, "skip": True},
+        "fast": _FAST,
+        # The same from photo to painting alone, held by the content and drawn by the style of VGG-19's features.
+        "one-sided": {
+            **_FAST,
+            **_PROJECTED,
+            "lr_discriminator": 1e-3,
+            "lambda_cycle": 0.0,
+            "lambda_content": 1.0,
+            "lambda_style": 60.0,
+            "lambda_identity": 0.5,
+        },
     },
 )

@@ -51,9 +51,19 @@ class CycleGANConfig(AdversarialOptions):
         "adversarial loss: lsgan (least squares, the paper's), hinge or nonsaturating (cross-entropy)",
         choices=("lsgan", "hinge", "nonsaturating"),
     )
-    lambda_cycle: float = option(10.0, "weight of the cycle loss", least=0)
+    lambda_cycle: float = option(
+        10.0, "weight of the cycle loss; 0 for photo to painting alone: no way back is learned", least=0
+    )
     lambda_identity: float = option(5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0)
     identity_every: int = option(1, "the identity loss counts on every so many steps", least=1)
+    lambda_content: float = option(
+        0.0,
+        "weight of the content loss: what the projected discriminator's deepest features keep of the photo",
+        least=0,
+    )
+    lambda_style: float = option(
+        0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
+    )
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
 
     def __post_init__(self) -> None:
@@ -62,3 +72,7 @@ class CycleGANConfig(AdversarialOptions):
             raise ValueError("skip is not for the unet, which paints anew")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width is an even number")
+        if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):
+            raise ValueError("the content and the style loss need VGG-19: discriminator projected")
+        if self.lambda_content and self.augmentations:
+            raise ValueError("the content loss compares with the photo as it is: not with diffaugment")

@@ -8,6 +8,7 @@ U-Net is that of Isola et al., 2017 (arXiv:1611.07004) in the shape that TensorF
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.features import VGG19, load_vgg19
 from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.metrics.style import STYLE_LAYERS
 from artgan_cyclegan.config import CycleGANConfig
+from artgan_cyclegan.style import moments
 
 
 class ResizeConv2d(nn.Conv2d):
@@ -333,32 +336,47 @@ class ProjectedDiscriminator(Discriminator):
     def __init__(self, features: VGG19, width: int = 64) -> None:
         super().__init__()
         self.features = features
+        channels = dict(zip(features.layers, features.channels, strict=True))
         self.heads = nn.ModuleList(
             nn.Sequential(
-                spectral_norm(nn.Conv2d(channels, width, 1)),
+                spectral_norm(nn.Conv2d(channels[layer], width, 1)),
                 nn.LeakyReLU(0.2, inplace=True),
                 spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
                 nn.LeakyReLU(0.2, inplace=True),
                 spectral_norm(nn.Conv2d(width, 1, 1)),
             )
-            for channels in features.channels
+            for layer in self.layers
         )
         pixels = [PatchDiscriminator(width // 2, layers=2), PatchDiscriminator(width // 2, layers=1, shrink=4)]
         self.pixels = nn.ModuleList(pixels)
         self.minimum_size = max(part.minimum_size for part in pixels)
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
-        """Pictures N x 3 x H x W to themselves and their layer-normalised VGG-19 features, N x C x h x w each."""
-        normalised = [F.layer_norm(f.movedim(1, -1), f.shape[1:2]).movedim(-1, 1) for f in self.features(pictures)]
-        return (pictures, *normalised)
+        """Pictures N x 3 x H x W to themselves, their layer-normalised VGG-19 features and their moments.
+
+        The features are N x C x h x w each; the moments (:func:`artgan_cyclegan.style.moments`) are those of each style
+        layer that the network has.
+        """
+        seen = dict(zip(self.features.layers, self.features(pictures), strict=True))
+        normalised = [_layer_norm(seen[layer]) for layer in self.layers]
+        return (pictures, *normalised, *chain(*(moments(seen[layer]) for layer in STYLE_LAYERS if layer in seen)))
+
+    def content(self, pictures: Tensor) -> Tensor:
+        """The deepest of the features alone, as :meth:`observe` gives them."""
+        return _layer_norm(self.features(pictures)[-1])
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
         """One N x 1 x h x w logit map for each feature layer and each pixel part."""
-        pictures, *features = observed
+        pictures, *features = observed[: 1 + len(self.layers)]
         logits = [head(f) for head, f in zip(self.heads, features, strict=True)]
         for part in self.pixels:
             logits.extend(part(pictures))
         return logits
+
+
+def _layer_norm(features: Tensor) -> Tensor:
+    """N x C x H x W with mean 0 and variance 1 over the channels of each place."""
+    return F.layer_norm(features.movedim(1, -1), features.shape[1:2]).movedim(-1, 1)
 
 
 def _added(x: Tensor, made: Tensor) -> Tensor:
@@ -387,7 +405,7 @@ def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerat
 
 
 def build(config: CycleGANConfig) -> Networks:
-    """Two generators and two discriminators, freshly initialised.
+    """The generators and discriminators of both directions, or of paintings alone without a cycle; all new.
 
     Raises:
         artgan.WeightsError: the projected discriminator's VGG-19 weights cannot be read or fetched.
@@ -395,14 +413,16 @@ def build(config: CycleGANConfig) -> Networks:
 
     features = None
     if config.discriminator == "projected":
-        features = load_vgg19(ProjectedDiscriminator.layers, config.features)
+        layers = {*ProjectedDiscriminator.layers, *(STYLE_LAYERS if config.lambda_style else ())}
+        features = load_vgg19([*layers], config.features)
 
     def discriminator() -> Discriminator:
         if features is None:
             return PatchDiscriminator(config.discriminator_width)
         return ProjectedDiscriminator(features, config.discriminator_width)
 
+    domains = ("paintings", "photos") if config.lambda_cycle else ("paintings",)
     return Networks(
-        generators={"paintings": build_generator(config), "photos": build_generator(config)},
-        discriminators={"paintings": discriminator(), "photos": discriminator()},
+        generators={domain: build_generator(config) for domain in domains},
+        discriminators={domain: discriminator() for domain in domains},
     )

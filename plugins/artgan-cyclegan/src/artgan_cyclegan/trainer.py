@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.training.adversarial import Adversary, adam
 from artgan_cyclegan.config import CycleGANConfig
+from artgan_cyclegan.networks import ProjectedDiscriminator
+from artgan_cyclegan.style import StyleMemory
+
+_STYLES = 64  # pictures of each kind
+_DEEPEST = len(ProjectedDiscriminator.layers)  # its place in what a projected discriminator observes; moments follow
 
 
 class PicturePool:
@@ -38,15 +44,17 @@ class PicturePool:
 
 
 class CycleGANTrainer(Trainer):
-    """Both translators and both discriminators, updated in turn."""
+    """The translators and their discriminators, updated in turn; without a cycle loss those of paintings alone."""
 
     config: CycleGANConfig
 
     def __init__(self, networks: Networks, config: CycleGANConfig, run: Run) -> None:
         super().__init__(networks, config, run)
         # How each domain is reached: by the generator named after it, from the other one.
-        self.others = {"paintings": "photos", "photos": "paintings"}
+        others = {"paintings": "photos", "photos": "paintings"}
+        self.others = {domain: others[domain] for domain in networks.generators}
         self.pools = {domain: PicturePool(config.pool) for domain in self.others}
+        self.styles = {domain: StyleMemory(_STYLES) for domain in self.others} if config.lambda_style else {}
         self.adversary = Adversary(networks.discriminators, config, run)
         self.rounds = self.adversary.rounds
         self.optimizers = {
@@ -65,7 +73,11 @@ class CycleGANTrainer(Trainer):
             losses, to_judge = {}, made
         if self.config.pool:
             to_judge = {domain: self.pools[domain].exchange(pictures) for domain, pictures in made.items()}
-        return losses | self.adversary.step(index, {domain: batch[domain] for domain in self.others}, to_judge)
+        moments = {domain: self._moments(self.adversary.observed_made[domain]) for domain in self.styles if losses}
+        figures = self.adversary.step(index, {domain: batch[domain] for domain in self.others}, to_judge)
+        for domain, of_made in moments.items():
+            self.styles[domain].remember(self._moments(self.adversary.observed_real[domain]), of_made)
+        return losses | figures
 
     def _step_generators(self, batch: Mapping[str, Tensor], index: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         config, generators = self.config, self.networks.generators
@@ -76,9 +88,20 @@ class CycleGANTrainer(Trainer):
         for domain, other in self.others.items():
             made[domain] = generators[domain](batch[other])
             adversarial = self.adversary.generator_loss(domain, made[domain])
-            cycle = (generators[other](made[domain]) - batch[other]).abs().mean()
-            total = total + adversarial + config.lambda_cycle * cycle
-            losses |= {f"generator/{domain}": adversarial, f"cycle/{other}": cycle}
+            total = total + adversarial
+            losses[f"generator/{domain}"] = adversarial
+            if config.lambda_cycle:
+                cycle = (generators[other](made[domain]) - batch[other]).abs().mean()
+                total = total + config.lambda_cycle * cycle
+                losses[f"cycle/{other}"] = cycle
+            if config.lambda_content:
+                content = self._content_lost(domain, batch[other])
+                total = total + config.lambda_content * content
+                losses[f"content/{domain}"] = content
+            if self.styles:
+                style = self.styles[domain].loss(self._moments(self.adversary.observed_made[domain]))
+                total = total + config.lambda_style * style
+                losses[f"style/{domain}"] = style
             if with_identity:
                 identity = (generators[domain](batch[domain]) - batch[domain]).abs().mean()
                 total = total + config.lambda_identity * identity
@@ -89,22 +112,40 @@ class CycleGANTrainer(Trainer):
             {name: loss.detach() for name, loss in losses.items()},
         )
 
+    def _content_lost(self, domain: str, photos: Tensor) -> Tensor:
+        """1 - the cosine of the deepest features, at each place, of photos and of what was made of them; the mean."""
+        discriminator = self.networks.discriminators[domain]
+        assert isinstance(discriminator, ProjectedDiscriminator)
+        with torch.no_grad():
+            there = discriminator.content(photos)
+        here = self.adversary.observed_made[domain][_DEEPEST]
+        return 1 - F.cosine_similarity(here, there, dim=1).mean()
+
+    @staticmethod
+    def _moments(observed: Sequence[Tensor]) -> Sequence[Tensor]:
+        return observed[_DEEPEST + 1 :]
+
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
         """Photos, their paintings, and the way back."""
-        paintings = generators["paintings"](batch["photos"])
-        return {"photo": batch["photos"], "painting": paintings, "and back": generators["photos"](paintings)}
+        rows = {"photo": batch["photos"], "painting": generators["paintings"](batch["photos"])}
+        if "photos" in generators:
+            rows["and back"] = generators["photos"](rows["painting"])
+        return rows
 
     def outputs(
         self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
     ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
-        """Both translations."""
+        """All translations."""
         return {domain: (batch[other], generators[domain](batch[other])) for domain, other in self.others.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The histories of pictures."""
-        return {domain: list(pool.pictures) for domain, pool in self.pools.items()}
+        """The histories of pictures and of their moments."""
+        state: dict[str, Any] = {domain: list(pool.pictures) for domain, pool in self.pools.items()}
+        return state | {"styles": {domain: memory.state_dict() for domain, memory in self.styles.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the histories back."""
         for domain, pool in self.pools.items():
             pool.pictures = list(state[domain])
+        for domain, memory in self.styles.items():
+            memory.load_state_dict(state["styles"][domain])
