@@ -75,7 +75,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.slow
 def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    every = ["--steps", "6", "--checkpoint-every", "2", "--keep", "3", "--sample-every", "3"]
+    every = ["--steps", "6", "--checkpoint-every", "2", "--keep", "3", "--sample-every", "3", "--models-every", "3"]
     done = train(*folders, "-o", whole, *every, *TINY)
     assert (done.returncode, done.stdout.strip()) == (0, str(whole / "model"))
     lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
@@ -86,6 +86,12 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
     assert [p.name for p in checkpoint.checkpoints(whole / "checkpoints")] == [f"step-0000000{i}" for i in (2, 4, 6)]
     assert list((whole / "tensorboard").iterdir())
     assert yaml.safe_load((whole / "config.yaml").read_text())["training"]["steps"] == 6
+
+    assert {p.name for p in (whole / "models").iterdir()} == {
+        f"step-0000000{step}{way}" for step in (3, 6) for way in ("", "-photos")
+    }
+    kept = [load_file(whole / folder / "model.safetensors") for folder in ("model", "models/step-00000006")]
+    assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
 
     # Stopped after 4 of the same 6 steps and resumed: byte for byte the same weights and losses.
     done = train(*folders, "-o", parts, *every, *TINY)
@@ -109,6 +115,26 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
     another = train("-o", whole, "--resume", "--lr", "0.1")
     assert another.returncode == 2
     assert "cannot resume with another config: lr was 0.0002, now 0.1" in another.stderr
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_a_models_weights(folders: list[str], tmp_path: Path) -> None:
+    """At a rate near 0 it ends with them; another network's are refused before anything is written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert train(*folders, "-o", first, "--steps", "2", *TINY).returncode == 0
+    start = ["--start-from", f"local-dir:{first / 'model'}"]
+    done = train(*folders, "-o", second, "--steps", "1", "--seed", "5", "--lr", "1e-12", *start, *TINY)
+    assert done.returncode == 0, done.stderr
+    began, ended = (load_file(run / "model" / "model.safetensors") for run in (first, second))
+    for key, value in began.items():
+        torch.testing.assert_close(ended[key], value, atol=1e-9, rtol=0)
+
+    for name, says in (("monet", "its network is not the one"), ("nobody", "no model named 'nobody'")):
+        done = train(*folders, "-o", tmp_path / "none", "--steps", "1", "--start-from", name, *TINY)
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow

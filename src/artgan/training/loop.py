@@ -53,7 +53,8 @@ def train(
     """Train a plugin's networks and write the run's folder.
 
     ``out`` receives ``config.yaml``, ``log.jsonl``, ``tensorboard/``, ``samples/``, ``checkpoints/``, ``report.html``
-    and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``.
+    and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``. With
+    ``models_every``, ``models/step-NNNNNNNN/`` are those of certain steps.
 
     Started by ``accelerate launch`` as several processes, all of them call this with the same arguments; each draws
     pictures of its own, gradients are averaged, and ``out`` must be a folder that all of them see.
@@ -128,6 +129,8 @@ def train(
                     session.inspect(step, fixed)
                 if main and (step % options.sample_every == 0 or step == steps):
                     session.draw_samples(fixed, _sheet(out, step))
+                if main and options.models_every and step % options.models_every == 0:
+                    _save_models(out / "models", built_by, session.ema, step, name=f"step-{step:08d}")
                 if main and scores.metrics and (step % scores_every == 0 or step == steps):
                     session.take_scores(step, scores)
                 if saving:
@@ -183,10 +186,11 @@ def _sheet(out: Path, step: int) -> Path:
     return out / "samples" / f"step-{step:08d}.jpg"
 
 
-def _save_models(out: Path, built_by: tuple[str, Mapping[str, Any]], ema: EMA, step: int) -> None:
+def _save_models(out: Path, built_by: tuple[str, Mapping[str, Any]], ema: EMA, step: int, name: str = "model") -> None:
+    """The first generator as ``out / name``, the others beside it."""
     plugin, config = built_by
-    for index, (name, generator) in enumerate(ema.generators.items()):
-        folder = out / ("model" if index == 0 else f"model-{name}")
+    for index, (other, generator) in enumerate(ema.generators.items()):
+        folder = out / (name if index == 0 else f"{name}-{other}")
         save_model(folder, generator, plugin=plugin, config=config, extra={"step": step})
 
 

@@ -24,6 +24,9 @@ class TrainingOptions:
         least=1,
     )
     seed: int = option(0, "seed of networks, draws and noise", least=0, most=2**63 - 1)
+    start_from: str | None = option(
+        None, "model whose weights the (first) generator begins with, of the same networks; to go on from, to fine-tune"
+    )
     device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best there is]")
     precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
     compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")
@@ -38,6 +41,9 @@ class TrainingOptions:
     checkpoint_every: int = option(500, "steps between checkpoints", least=1)
     keep: int = option(2, "checkpoints kept", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)
+    models_every: int | None = option(
+        None, "keep the model of every so many steps in RUN/models as well, to compare them", least=1
+    )
     log_every: int = option(10, "steps that a line of the log averages over", least=1)
     metrics: str = option("", "scores to take on the way (artgan evaluate --list shows them): NAME or NAME,NAME")
     metrics_every: int = option(1000, "steps between scores", least=1)

@@ -21,7 +21,8 @@ from torch import Tensor
 from artgan import sheets
 from artgan.data.draws import to_pictures
 from artgan.errors import TrainingError
-from artgan.interfaces import Networks, Run, Trainer
+from artgan.interfaces import Generator, Networks, Run, Trainer
+from artgan.loading import load
 from artgan.plugin import Plugin, resolve
 from artgan.training import checkpoint
 from artgan.training.ema import EMA
@@ -267,6 +268,8 @@ class _Minimise:
 
 def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.device) -> Networks:
     networks: Networks = resolve(plugin, "networks")(config)
+    if options.start_from is not None:
+        _start_from(options.start_from, next(iter(networks.generators.values())))
     for network in (*networks.generators.values(), *networks.discriminators.values()):
         network.to(device)
         if options.channels_last:
@@ -276,6 +279,14 @@ def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.
     if made_for != options.size:
         raise TrainingError(f"these networks are made for pictures of {made_for} pixels, not of {options.size}")
     return networks
+
+
+def _start_from(name: str, generator: Generator) -> None:
+    state = load(name).generator.state_dict()
+    try:
+        generator.load_state_dict(state)
+    except RuntimeError:
+        raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
 
 
 def _check_size(networks: Networks, size: int) -> None:
