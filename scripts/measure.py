@@ -1,25 +1,44 @@
-"""Measure a model on photos and paintings that it was not trained on; prints one JSON document.
+"""Measure a model on pictures that it was not trained on: every figure of its entry in registry.yaml.
 
-    python scripts/measure.py MODEL --photos DIR --paintings DIR --vgg19 FILE
-    python scripts/measure.py MODEL --paintings DIR --vgg19 FILE          # a model of pictures from noise
+    python scripts/measure.py MODEL --photos DIR --paintings DIR [--trained-on DIR] [--artist NAME=DIR ...]
+    python scripts/measure.py MODEL --paintings DIR [--trained-on DIR]        # a model of pictures from noise
+    python scripts/measure.py photos --photos DIR --paintings DIR             # the photos as they are, to compare with
 
-For each kind of statistics ("vgg19": the style layers of VGG-19; "vgg19-conv5_1": a deeper layer that no
-discriminator looks at; "filters": colours and edges at four scales, no network) the kernel distance to the real
-paintings of the photos as they are, of their paintings by the model, and between two halves of the real ones. Of a
-model of pictures from noise: of 1,000 samples, at their size, with their diversity as a share of the real ones' and the
-median distance to the nearest real picture (root mean square at 32 x 32, of 255; mirrored ones count) beside that
-of the real pictures to one another.
+The photos are painted (or 1,000 pictures sampled) into a folder, and artgan.metrics.evaluation looks at that. Printed
+are the lines that go under `metrics:` in registry.yaml, with what to read the figures by as a comment above them:
+
+    style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, where
+                         no discriminator looks, and of colours and edges at four scales, no network; 0 is best
+    content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
+    colour-moved         by so much averages of 16 x 16 pixels differ from the photo's, of 255
+    copies               share of the paintings that are the photo over again, its colours changed or not; 0 is best
+    diversity-vgg19      how unlike one another the pictures are, by that of the paintings; 1 is as varied
+    diversity            of samples: the same by their pixels, at 32 x 32
+    nearest-painting     of samples: median distance to the nearest painting or its mirror image (root mean square at
+                         32 x 32, of 255)
+    taken-for-NAME       share that a classifier of real pictures by artist (--artist) takes for that artist's
+    memorisation         share that is next to copies of paintings of --trained-on
+    held-out-gap         how far pictures are from paintings of --trained-on, by how far from as many kept aside
+
+Exit status: 0; 1 if a figure could not be had or a picture not be used, which is told; 2 if the call was wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
+import yaml
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -27,117 +46,248 @@ import artgan
 from artgan import images
 from artgan.data import PictureFolder
 from artgan.data.draws import centre_square
-from artgan.features import VGG19, load_vgg19
-from artgan.metrics import style
+from artgan.errors import ArtganError, printable
+from artgan.metrics import style, weight_files
+from artgan.metrics.evaluation import Evaluator, pairs
+from artgan.metrics.extraction import Readable
+from artgan.metrics.extractors import load_extractor
+from artgan.painting import Job, paint_files
+from artgan.sampling import write_files
 from artgan.studies import spread
 
-# What the style distance is measured with, as layers of VGG-19; () is no network.
-KINDS = {"vgg19": style.STYLE_LAYERS, "vgg19-conv5_1": ("conv5_1",), "filters": ()}
+PHOTOS = "photos"  # in place of a model
+SIZE, SAMPLES, LEAST = 256, 1000, 4
+# Of 255, see recoloured: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colourful or warmer,
+# 94 to 100 stay below; of their paintings by cyclegan.monet none, and the least is 4.7.
+COPY = 2.0
+NAMES = {
+    "style": "style-distance-vgg19",
+    "style-deep": "style-distance-vgg19-conv5_1",
+    "style-filters": "style-distance-filters",
+    "content": "content-kept-vgg19-conv4_2",
+    "diversity": "diversity-vgg19",
+    "memorisation": "memorisation",
+}
 
 
-def main() -> None:
+class Card:
+    """The figures of a model, as they come.
+
+    Args:
+        kind: what they are of: "photos" that were painted, or "samples".
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.metrics: list[dict[str, Any]] = []
+        self.beside: dict[str, dict[str, float]] = {}  # figures to read those by, by what they are of
+        self.missing: list[str] = []  # figures that could not be had, pictures that could not be used
+        self.notes: list[str] = []
+
+    def add(self, name: str, value: float, n: Sequence[int], reference: str, digits: int = 4, **more: Any) -> None:
+        """A figure of so many real paintings and so many of the model's pictures."""
+        counts = {self.kind: n[1], "paintings": n[0]}
+        entry = {"name": name, "value": round(value, digits), "n": counts, "reference": reference}
+        self.metrics.append({**entry, "tool": "scripts/measure.py", **more})
+
+    def score(self, evaluator: Evaluator, made: Path, metric: str, reference: str) -> None:
+        """A metric of artgan's."""
+        evaluation = evaluator.evaluate(made, [metric])
+        self.missing += [f"{name}: {why}" for name, why in evaluation.failed.items()]
+        self.notes += evaluation.notes
+        for score in evaluation.scores:
+            name = NAMES[metric]
+            n = score.n if metric != "content" else (0, score.n[1])
+            self.add(name, score.value, n, reference, interval=score.interval, details=dict(score.details))
+            self.notes += [f"{name}: {note}" for note in score.notes]
+            for key, what in (("inputs", "the photos as they are"), ("real halves", "two halves of the paintings")):
+                if key in score.details:
+                    self.compare(what, name, score.details[key])
+
+    def compare(self, what: str, name: str, value: float, digits: int = 4) -> None:
+        self.beside.setdefault(what, {})[name] = round(value, digits)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What cannot be had is told, and the rest goes on."""
+        try:
+            yield
+        except ArtganError as error:
+            self.missing.append(str(error))
+
+    def lines(self) -> Iterator[str]:
+        """As registry.yaml has them."""
+        for what, figures in self.beside.items():
+            told = f"Of {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()) + "."
+            yield from textwrap.wrap(told, 112, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+        for metric in self.metrics:
+            entry = {key: metric[key] for key in ("name", "value", "n", "reference", "tool")}
+            yield "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=2**16).strip()
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a name of the registry or local-dir:PATH")
-    parser.add_argument("--photos", type=Path, help="needed for a model that paints")
-    parser.add_argument("--paintings", type=Path, required=True)
-    parser.add_argument("--vgg19", type=Path, help="safetensors file; default: from the Hub, by timm")
-    parser.add_argument("--limit", type=int, help="use only the first so many of each")
+    parser.add_argument("model", help="a name of the registry, local-dir:PATH, or photos")
+    parser.add_argument("--photos", type=Path, help="kept aside; needed for a model that paints")
+    parser.add_argument("--paintings", type=Path, required=True, help="kept aside, or the same as --trained-on")
+    parser.add_argument("--trained-on", type=Path, help="paintings that the model learned from")
+    parser.add_argument("--artist", action="append", default=[], metavar="NAME=DIR", help="two or more; of no held-out")
+    parser.add_argument("--as", dest="own", metavar="NAME", help="whose style it is; default: the first --artist")
+    parser.add_argument("--weights", action="append", default=[], metavar="vgg19=FILE", help="default: from the Hub")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the model's pictures")
+    parser.add_argument("--limit", type=int, help="use only so many pictures of each set, evenly over it")
+    parser.add_argument("--format", choices=("yaml", "json"), default="yaml")
     options = parser.parse_args()
-
-    model = artgan.load(options.model)
-    vgg19 = load_vgg19([*style.STYLE_LAYERS, style.CONTENT_LAYER, "conv5_1"], options.vgg19)
-    if model.generator.task == "noise-to-image":
-        report = of_samples(model, vgg19, PictureFolder(options.paintings), options.limit)
-    elif options.photos is not None:
-        report = of_paintings(model, vgg19, options)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            card = measure(options, options.keep or Path(temporary))
+    except ArtganError as error:
+        print(f"measure.py: {printable(str(error))}", file=sys.stderr)
+        return 2
+    for line in dict.fromkeys([*card.missing, *card.notes]):
+        print(f"measure.py: {printable(line)}", file=sys.stderr)
+    if options.format == "json":
+        print(json.dumps({"model": options.model, **vars(card)}, indent=2))
     else:
-        parser.error("this model paints: give --photos")
-    print(json.dumps({"model": options.model, **report}, indent=2))
+        print(textwrap.indent("\n".join(card.lines()), " " * 6))
+    return 1 if card.missing else 0
 
 
-def of_paintings(model: artgan.Model, vgg19: VGG19, options: argparse.Namespace) -> dict[str, Any]:
-    photos, painted, content, colour = [], [], [], []
-    for photo in tensors(options.photos, options.limit):
-        painting = images.to_tensor(model.paint(photo))
-        (of_photo, a), (of_painting, b) = observe(vgg19, photo), observe(vgg19, painting)
-        photos.append(of_photo)
-        painted.append(of_painting)
-        content.append(float(style.content_kept(a, b)))
-        colour.append(style.colour_moved(photo, painting))
-    real = [observe(vgg19, picture)[0] for picture in tensors(options.paintings, options.limit)]
-    return {
-        "n": {"photos": len(photos), "paintings": len(real)},
-        "style distance": {
-            kind: distances({"photos": stack(photos, kind), "painted": stack(painted, kind)}, stack(real, kind))
-            for kind in KINDS
-        },
-        "content kept": round(sum(content) / len(content), 4),
-        "colour moved": round(sum(colour) / len(colour), 2),
-    }
+def measure(options: argparse.Namespace, made: Path) -> Card:
+    """The card of a model, whose pictures go to the folder ``made``.
+
+    Raises:
+        ArtganError: there is no such model, set of pictures or network, or the options do not go together.
+    """
+    model = None if options.model == PHOTOS else artgan.load(options.model)
+    paints = model is None or model.generator.task == "image-to-image"
+    given = [text.partition("=") for text in options.artist]
+    artists = {name: Path(folder) for name, _, folder in given if name and folder}
+    own = options.own or next(iter(artists), "")
+    if paints != (options.photos is not None):
+        raise ArtganError(f"{options.model}: " + ("give --photos" if paints else "paints nothing; leave --photos out"))
+    if options.artist and not (len(options.artist) == len(artists) > 1 and own in artists):
+        raise ArtganError("--artist NAME=DIR is needed for two or more, each name once, and --as is one of the names")
+    if options.limit is not None and options.limit < LEAST:
+        raise ArtganError(f"--limit {options.limit}: at least {LEAST} pictures are needed")
+    if options.keep is not None and options.keep.exists():
+        raise ArtganError(f"--keep {options.keep}: exists; name a new folder")
+    try:
+        weights = weight_files(options.weights)
+    except ValueError as error:
+        raise ArtganError(f"--weights {error}") from None
+
+    size = SIZE if model is None or paints else model.sample()[0].width
+    settings = {"weights": weights, "size": size, "limit": options.limit}
+    evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
+    for location in (options.paintings, options.photos, options.trained_on, *artists.values()):
+        if location is not None:
+            evaluator.look(location)
+    load_extractor("vgg19", weights)  # what is wrong is told before anything is painted
+
+    card = Card("photos" if paints else "samples")
+    if model is None:
+        made = options.photos
+    elif paints:
+        chosen, folder = evaluator.look(options.photos).indices, PictureFolder(options.photos)
+        jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in chosen]
+        painted = paint_files(model.generator, jobs, options=model.options({}))
+        card.missing += [result.error for result in painted if result.error is not None]
+    else:
+        write_files(model.generator, range(options.limit or SAMPLES), made)
+
+    ours = options.trained_on is not None and options.trained_on.resolve() == options.paintings.resolve()
+    where, kept_aside = ("paintings of the training", None) if ours else ("paintings kept aside", options.paintings)
+    for metric in ("style", "style-deep", "style-filters"):
+        card.score(evaluator, made, metric, where)
+    if paints:
+        card.score(evaluator, made, "content", "the photo of each painting")
+        beside_photos(card, evaluator.look(options.photos), evaluator.look(made))
+    card.score(evaluator, made, "diversity", "that of the paintings is 1")
+    if not paints:
+        by_pixels(card, size, evaluator.look(made), evaluator.look(options.paintings), where)
+    if artists:
+        with card.attempt():
+            taken_for(card, evaluator, artists, own, made, kept_aside)
+    if options.trained_on is not None:
+        memorised(card, Evaluator(real=options.trained_on, **settings), made, kept_aside)
+    card.missing += [line for skipped in evaluator.skipped.values() for line in skipped]
+    return card
 
 
-def of_samples(model: artgan.Model, vgg19: VGG19, pictures: PictureFolder, limit: int | None) -> dict[str, Any]:
-    samples = model.sample(limit or 1000)
-    made = [images.to_tensor(sample) for sample in samples]
-    count = min(limit or len(pictures), len(pictures))
-    real = [images.to_tensor(centre_square(pictures[i], samples[0].width)) for i in range(count)]
-    seen_made, seen_real = ([observe(vgg19, picture)[0] for picture in s] for s in (made, real))
-    look = [torch.stack([small(picture) for picture in s]) for s in (made, real)]
-    mirrored = look[1].flip(3)
-    near = [torch.minimum(rms(x, look[1]), rms(x, mirrored)) for x in look]
-    near[1].fill_diagonal_(torch.inf)  # itself
-    return {
-        "n": {"samples": len(made), "paintings": len(real)},
-        "style distance": {
-            kind: distances({"painted": stack(seen_made, kind)}, stack(seen_real, kind)) for kind in KINDS
-        },
-        "diversity": round(spread(torch.stack(made)) / spread(torch.stack(real)), 3),
-        "nearest painting": {
-            name: round(float(rows.min(1).values.median()), 1)
-            for name, rows in zip(("samples", "paintings to one another"), near, strict=True)
-        },
-    }
+def beside_photos(card: Card, photos: Readable, paintings: Readable) -> None:
+    """What became of each photo."""
+    moved, differ = [], []
+    for place, other in zip(*pairs(photos, paintings), strict=True):
+        photo, painting = images.to_tensor(photos.picture(place)), images.to_tensor(paintings.picture(other))
+        moved.append(style.colour_moved(photo, painting))
+        differ.append(recoloured(photo, painting))
+    n, reference = (0, len(moved)), "the photo of each painting"
+    card.add("colour-moved", fmean(moved), n, reference, 2)
+    card.add("copies", fmean(difference < COPY for difference in differ), n, reference, nearest=min(differ))
 
 
-def small(picture: Tensor) -> Tensor:
-    """3 x 32 x 32 in 0 to 255."""
-    return (interpolate(picture[None], size=(32, 32), mode="bilinear", antialias=True)[0] + 1) * 127.5
+def recoloured(photo: Tensor, painting: Tensor) -> float:
+    """How far a painting is from its photo under the linear map of colours that brings both together, of 255."""
+    colours = torch.cat([photo, torch.ones_like(photo[:1])]).flatten(1).T
+    wanted = painting.flatten(1).T
+    found = colours @ torch.linalg.lstsq(colours, wanted).solution
+    return float((wanted - found).abs().mean() * 127.5)
 
 
-def rms(x: Tensor, y: Tensor) -> Tensor:
-    """N x M distances of pictures."""
-    return torch.cdist(x.flatten(1), y.flatten(1)) / x[0].numel() ** 0.5
+def by_pixels(card: Card, size: int, samples: Readable, paintings: Readable, reference: str) -> None:
+    """How samples differ from one another and from real paintings, seen at 32 x 32."""
+
+    def look(picture: Image.Image) -> Tensor:
+        pixels = images.to_tensor(centre_square(picture, size))[None]
+        return interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)[0] * 127.5
+
+    pictures, real = (torch.stack(list(readable.each("pixels of", look))) for readable in (samples, paintings))
+    x, y, mirrored = (looks.flatten(1) for looks in (pictures, real, real.flip(3)))
+    near, own = (torch.minimum(torch.cdist(rows, y), torch.cdist(rows, mirrored)) for rows in (x, y))
+    own.fill_diagonal_(torch.inf)  # itself
+    found, usual = (float(distances.min(1).values.median()) / x.shape[1] ** 0.5 for distances in (near, own))
+    n = len(real), len(pictures)
+    card.add("diversity", spread(pictures) / spread(real), n, "that of the paintings is 1", 3)
+    card.add("nearest-painting", found, n, reference, 1)
+    card.compare("the paintings to one another", "nearest-painting", usual, 1)
 
 
-def tensors(folder: Path, limit: int | None) -> Iterable[Tensor]:
-    pictures = PictureFolder(folder)
-    return (images.to_tensor(pictures[i]) for i in range(min(limit or len(pictures), len(pictures))))
+def taken_for(
+    card: Card, evaluator: Evaluator, artists: dict[str, Path], own: str, made: Path, kept_aside: Path | None
+) -> None:
+    """For whose pictures the model's are taken; beside them the photos and the paintings kept aside.
+
+    Raises:
+        ArtganError: the classifier cannot be had, or has learned from pictures that it is asked about.
+    """
+    known = {"the photos as they are": evaluator.inputs, "the paintings kept aside": kept_aside}
+    beside = {what: location for what, location in known.items() if location is not None}
+    report, notes = evaluator.artists(artists, [made, *beside.values()])
+    if notes:
+        raise ArtganError(f"taken-for-{own}: {notes[0]}")
+    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    right = f"{report.accuracy:.1%} told right in cross-validation, mean over artists {report.balanced_accuracy:.1%}"
+    shares = {location: taken.shares[own] for location, taken in report.sets.items()}
+    found, n = shares[str(made)], (sum(report.counts.values()), report.sets[str(made)].n)
+    reference = f"classifier of {counts}: {right}"
+    card.add(f"taken-for-{own}", found.share, n, reference, interval=found.interval, details=report.to_dict())
+    for what, location in beside.items():
+        card.compare(what, f"taken-for-{own}", shares[str(location)].share)
 
 
-def observe(vgg19: VGG19, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """A picture's statistics of each kind, and its content features."""
-    with torch.inference_mode():
-        features = dict(zip(vgg19.layers, vgg19(picture.unsqueeze(0)), strict=True))
-        statistics = {
-            kind: style.statistics([features[layer] for layer in layers])
-            if layers
-            else style.filter_statistics(picture.unsqueeze(0))
-            for kind, layers in KINDS.items()
-        }
-    return statistics, features[style.CONTENT_LAYER]
-
-
-def stack(rows: list[dict[str, Tensor]], kind: str) -> Tensor:
-    return torch.cat([row[kind] for row in rows]).double()
-
-
-def distances(made: dict[str, Tensor], real: Tensor) -> dict[str, float]:
-    """Of each set to the real ones, and of two halves of these, standardised by the real ones and the first set."""
-    y, *sets = style.standardise([real, next(iter(made.values()))], real, *made.values())
-    first, second = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].chunk(2)
-    pairs = {**{name: (x, y) for name, x in zip(made, sets, strict=True)}, "real halves": (first, second)}
-    return {name: round(style.kernel_distance(a, b), 4) for name, (a, b) in pairs.items()}
+def memorised(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
+    """Whether the model's pictures repeat what it learned from; beside them real ones that it did not learn from."""
+    card.score(learned, made, "memorisation", "paintings of the training; of fresh ones 0.05")
+    if kept_aside is None:
+        return
+    for score in learned.evaluate(kept_aside, ["memorisation"]).scores:
+        card.compare("the paintings kept aside", "memorisation", score.value)
+    with card.attempt():
+        gap = learned.held_out_gap(made, kept_aside)
+        n, reference = (gap.size, len(learned.look(made))), "1 where nothing is learned by heart"
+        card.add("held-out-gap", gap.ratio, n, reference, interval=gap.interval)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

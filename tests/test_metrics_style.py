@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 import os
 from itertools import pairwise
@@ -103,7 +102,7 @@ def test_style_without_photos_says_that_its_unit_is_another() -> None:
 
 
 def test_style_is_the_same_in_blocks_as_of_whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the same arithmetic on whole sets, as scripts/measure.py does it."""
+    """Beside the same arithmetic on whole sets."""
     real, fake, photos = (sample(n, shift, n, width=9).float() * 50 + 200 for n, shift in ((40, 0), (35, 0.5), (31, 1)))
     monkeypatch.setattr(rows, "BLOCK", 7)
     for inputs in (None, photos):
@@ -161,32 +160,6 @@ def test_filter_style_of_pictures_is_that_of_their_statistics() -> None:
     score = metric.compute()
     assert score.value == pytest.approx(style.kernel_distance(x, y), rel=1e-6)
     assert score.details["extractor"] == "filters"
-
-
-@needs_data
-@pytest.mark.slow
-def test_the_scores_are_those_of_the_measuring_script() -> None:
-    """The same pictures through scripts/measure.py's functions, and through the metrics."""
-    spec = importlib.util.spec_from_file_location("measure", Path(__file__).parents[1] / "scripts" / "measure.py")
-    assert spec is not None
-    assert spec.loader is not None
-    measure = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(measure)
-    sets = {"real": pictures("monet", 4), "fake": pictures("vangogh", 4), "inputs": pictures("photo", 2)}
-    network = measure.load_vgg19([*style.STYLE_LAYERS, style.CONTENT_LAYER, "conv5_1"], WEIGHTS)
-    seen = {name: [measure.observe(network, picture)[0] for picture in of_set] for name, of_set in sets.items()}
-    extractors = {name: load_extractor(name, {"vgg19": WEIGHTS}) for name in ("vgg19", "filters")}
-    features = {
-        (name, of): extractor.features(of_set) for name, extractor in extractors.items() for of, of_set in sets.items()
-    }
-    for kind, cls in (("vgg19", Style), ("vgg19-conv5_1", DeepStyle), ("filters", FilterStyle)):
-        real, fake, inputs = (measure.stack(seen[name], kind) for name in ("real", "fake", "inputs"))
-        expected = measure.distances({"photos": inputs, "painted": fake}, real)
-        extractor = extractors[cls.extractor_name]
-        part = extractor.parts[cls.part]
-        (score,) = cls(extractor).judge(*(features[extractor.name, of][:, part] for of in ("real", "fake", "inputs")))
-        found = {"photos": score.details["inputs"], "painted": score.value, "real halves": score.details["real halves"]}
-        assert found == pytest.approx(expected, abs=2e-4, rel=1e-4)
 
 
 # ---- place by place
