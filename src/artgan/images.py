@@ -471,11 +471,13 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
         raise PictureError(f"{path}: you are not permitted to write into {path.parent}")
 
 
-def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def encode(
+    image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False, quality: int | None = None
+) -> None:
     """Write an image, in the format that the suffix says, with the ICC profile in its ``info``.
 
     The file appears complete or not at all. Where the format has no transparency, the image is laid over
-    white. JPEG is written at quality 95 without chroma subsampling.
+    white. JPEG is written without chroma subsampling, at quality 95 unless ``quality`` (1 to 100) says otherwise.
 
     Raises:
         PictureError: unknown suffix, the file exists (and may not be overwritten), or it cannot be written.
@@ -487,6 +489,8 @@ def encode(image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool 
     try:
         with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
             options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
+            if quality is not None and "quality" in options:
+                options["quality"] = quality
             _fit(image, format_).save(file, format_.name, **options)
         _check_absent(path, overwrite)
         beside.replace(path)

@@ -18,23 +18,26 @@ _INK = "black"
 _PAPER = "white"
 
 
-def sheet(rows: Mapping[str, Sequence[Image.Image]], *, cell: int) -> Image.Image:
+def sheet(rows: Mapping[str, Sequence[Image.Image]], *, cell: int, columns: Sequence[str] = ()) -> Image.Image:
     """Pictures in rows, each row labelled at its left.
 
     Args:
         rows: by label; rows may differ in length.
         cell: the longer side that a picture is fitted into, in pixels; it is never enlarged.
+        columns: labels above the columns.
     """
     font = ImageFont.load_default(size=max(12, cell // 12))
     labels = max((font.getlength(label) for label in rows), default=0)
     left = int(labels) + 2 * _MARGIN if labels else _MARGIN
-    columns = max((len(row) for row in rows.values()), default=0)
+    widest = max((len(row) for row in rows.values()), default=0)
     fitted = {label: [_fit(picture, cell) for picture in row] for label, row in rows.items()}
     heights = [max((picture.height for picture in row), default=0) for row in fitted.values()]
-    size = (left + columns * (cell + _MARGIN), _MARGIN + sum(height + _MARGIN for height in heights))
+    top = _MARGIN + (int(font.getbbox("Ag")[3]) + _MARGIN if columns else 0)
+    size = (left + widest * (cell + _MARGIN), top + sum(height + _MARGIN for height in heights))
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)
-    top = _MARGIN
+    for column, label in enumerate(columns):
+        draw.text((left + column * (cell + _MARGIN), _MARGIN), label, fill=_INK, font=font)
     for (label, row), height in zip(fitted.items(), heights, strict=True):
         draw.text((_MARGIN, top + height // 2), label, fill=_INK, font=font, anchor="lm")
         for column, picture in enumerate(row):

@@ -1,0 +1,185 @@
+"""Paint the pictures of docs/gallery.md, from photos that may be published.
+
+    pip install scikit-learn scikit-image
+    python scripts/gallery.py -o docs/gallery
+    python scripts/gallery.py -o docs/gallery --steps-of RUN --models monet,cyclegan.monet-compact
+
+``styles.jpg`` has photos in every style, ``hard.jpg`` pictures on which translators break, ``steps.jpg`` the models
+that a training left in RUN/models/step-NNNNNNNN. The photos are samples of scikit-learn and scikit-image, read from
+where these are installed; docs/gallery.md names their authors. They are reduced to the size of the sheet before they
+are painted, so that a pixel of a sheet is a pixel that a model painted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image
+
+from artgan import images, sheets
+from artgan.errors import ArtganError, printable
+from artgan.loading import Model, load
+from artgan.registry import read_registry
+
+CELL = 224  # the longer side of a picture, in pixels
+LARGEST = 300_000  # bytes of a sheet
+QUALITIES = range(85, 45, -5)  # of the JPEG: the first that is small enough, or the last
+COLUMNS = 6  # of steps.jpg
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A sample photo.
+
+    Attributes:
+        package: that holds it, as it is imported.
+        distribution: as it is installed.
+        file: in the package's folder.
+        part: left, top, right and bottom of what is taken of it, in pixels.
+    """
+
+    package: str
+    distribution: str
+    file: str
+    part: tuple[int, int, int, int] | None = None
+
+    def read(self) -> Image.Image:
+        """The photo, in the size of the sheet.
+
+        Raises:
+            ArtganError: the package is missing, or has no such photo any more.
+        """
+        spec = find_spec(self.package)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            path = Path(folder, self.file)
+            if path.is_file():
+                picture = images.decode(path).rgb
+                return reduced(picture.crop(self.part) if self.part else picture)
+        raise ArtganError(
+            f"{self.file} is a sample photo of {self.distribution}, which is missing: pip install {self.distribution}"
+        )
+
+
+def reduced(picture: Image.Image, side: int = CELL) -> Image.Image:
+    """A copy whose longer side is at most ``side`` pixels."""
+    copy = picture.copy()
+    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return copy
+
+
+_TEMPLE = Photo("sklearn", "scikit-learn", "datasets/images/china.jpg")
+
+PHOTOS = {
+    "temple": _TEMPLE,
+    "trees": replace(_TEMPLE, part=(0, 250, 330, 427)),
+    "lake": replace(_TEMPLE, part=(380, 90, 640, 290)),
+    "flower": Photo("sklearn", "scikit-learn", "datasets/images/flower.jpg"),
+    "coffee": Photo("skimage", "scikit-image", "data/coffee.png"),
+    "cat": Photo("skimage", "scikit-image", "data/chelsea.png"),
+    "rocket": Photo("skimage", "scikit-image", "data/rocket.jpg"),
+    "astronaut": Photo("skimage", "scikit-image", "data/astronaut.png"),
+    "camera": Photo("skimage", "scikit-image", "data/camera.png"),
+}
+STYLES = ("temple", "trees", "lake", "flower", "coffee", "cat")
+HARD = {"night": "rocket", "portrait": "astronaut", "black and white": "camera"}
+STEPS = ("temple", "lake", "astronaut")
+
+Rows = dict[str, list[Image.Image]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a folder; sheets that it has are replaced")
+    parser.add_argument("--models", help="names, separated by commas [default: all bundled ones that paint]")
+    parser.add_argument("--photos", help=f"names, separated by commas [default: {','.join(PHOTOS)}]")
+    parser.add_argument("--steps-of", type=Path, metavar="RUN", help="the folder of a training")
+    options = parser.parse_args()
+    try:
+        make(options.out, split(options.models) or bundled(), split(options.photos) or list(PHOTOS), options.steps_of)
+    except ArtganError as error:
+        print(f"gallery: {printable(str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | None) -> None:
+    """Write the sheets, and tell their names.
+
+    Raises:
+        ArtganError: a photo or a model is missing, or a sheet cannot be written.
+    """
+    if unknown := [name for name in photos if name not in PHOTOS]:
+        raise ArtganError(f"no photo is named {unknown[0]!r}; there are {', '.join(PHOTOS)}")
+    pictures = {name: PHOTOS[name].read() for name in photos}
+    styles = {name: load(name) for name in models}
+    steps = load_steps(run) if run else {}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtganError(f"{out}: cannot be made a folder ({error.strerror})") from None
+
+    write(out / "styles.jpg", painted({name: pictures[name] for name in STYLES if name in pictures}, styles), styles)
+    write(out / "hard.jpg", hard(pictures, styles), styles)
+    if steps:
+        write(out / "steps.jpg", painted({name: pictures[name] for name in STEPS if name in pictures}, steps), steps)
+
+
+def split(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
+def bundled() -> list[str]:
+    """The models that turn a photo into a painting and need no network for it."""
+    entries = read_registry().entries.values()
+    return [e.alias or e.name for e in entries if e.task == "image-to-image" and e.availability() == "bundled"]
+
+
+def load_steps(run: Path) -> dict[str, Model]:
+    """The models of a training, of at most :data:`COLUMNS` steps evenly chosen, the first and the last among them.
+
+    Raises:
+        ArtganError: there are none.
+    """
+    found = sorted(run.glob("models/step-" + 8 * "[0-9]"))
+    if not found:
+        raise ArtganError(f"{run}: has no folders models/step-NNNNNNNN, the models of a training's steps")
+    places = sorted({round(column * (len(found) - 1) / (COLUMNS - 1)) for column in range(COLUMNS)})
+    return {f"step {int(found[place].name[5:]):,}": load(f"local-dir:{found[place]}") for place in places}
+
+
+def painted(pictures: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
+    """Each picture, and what each model makes of it."""
+    return {name: [picture, *(model.paint(picture) for model in models.values())] for name, picture in pictures.items()}
+
+
+def hard(photos: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
+    """Pictures on which translators break, and what each model makes of them."""
+    rows = painted({kind: photos[name] for kind, name in HARD.items() if name in photos}, models)
+    if "temple" in photos:
+        temple = photos["temple"]
+        rows["painted twice"] = [temple, *(model.paint(model.paint(temple)) for model in models.values())]
+        enlarged = reduced(temple, CELL // 2).resize(temple.size, Image.Resampling.BICUBIC)
+        rows |= painted({"enlarged 2x": enlarged}, models)
+    return rows | painted({"plain grey": Image.new("RGB", (CELL, CELL // 2), (128, 128, 128))}, models)
+
+
+def write(path: Path, rows: Rows, models: Iterable[str]) -> None:
+    """The pictures as a sheet, in the best quality in which it is small enough; no rows are no sheet."""
+    if not rows:
+        return
+    headings = [name.rstrip("/").rpartition("/" if "/" in name else ".")[2] for name in models]
+    sheet = sheets.sheet(rows, cell=CELL, columns=["photo", *headings])
+    for quality in QUALITIES:
+        images.encode(sheet, path, overwrite=True, quality=quality)
+        if path.stat().st_size <= LARGEST:
+            break
+    print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
