@@ -336,6 +336,7 @@ class ProjectedDiscriminator(Discriminator):
     def __init__(self, features: VGG19, width: int = 64) -> None:
         super().__init__()
         self.features = features
+        self.style_layers = STYLE_LAYERS if {*STYLE_LAYERS} <= {*features.layers} else ()
         channels = dict(zip(features.layers, features.channels, strict=True))
         self.heads = nn.ModuleList(
             nn.Sequential(
@@ -354,12 +355,12 @@ class ProjectedDiscriminator(Discriminator):
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """Pictures N x 3 x H x W to themselves, their layer-normalised VGG-19 features and their moments.
 
-        The features are N x C x h x w each; the moments (:func:`artgan_cyclegan.style.moments`) are those of each style
-        layer that the network has.
+        The features are N x C x h x w each. Moments (:func:`artgan_cyclegan.style.moments`) are taken of the style
+        layers if the network has them all.
         """
         seen = dict(zip(self.features.layers, self.features(pictures), strict=True))
         normalised = [_layer_norm(seen[layer]) for layer in self.layers]
-        return (pictures, *normalised, *chain(*(moments(seen[layer]) for layer in STYLE_LAYERS if layer in seen)))
+        return (pictures, *normalised, *chain(*(moments(seen[layer]) for layer in self.style_layers)))
 
     def content(self, pictures: Tensor) -> Tensor:
         """The deepest of the features alone, as :meth:`observe` gives them."""
