@@ -129,6 +129,9 @@ def test_a_run_starts_from_a_models_weights(folders: list[str], tmp_path: Path) 
     for key, value in began.items():
         torch.testing.assert_close(ended[key], value, atol=1e-9, rtol=0)
 
+    shutil.rmtree(first)  # a run that goes on needs it no more
+    assert train("-o", second, "--resume", "--steps", "2").returncode == 0
+
     for name, says in (("monet", "its network is not the one"), ("nobody", "no model named 'nobody'")):
         done = train(*folders, "-o", tmp_path / "none", "--steps", "1", "--start-from", name, *TINY)
         assert done.returncode == 2

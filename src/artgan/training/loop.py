@@ -27,6 +27,7 @@ from artgan.errors import TrainingError
 from artgan.loading import save_model
 from artgan.plugin import Plugin
 from artgan.progress import progress
+from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA
 from artgan.training.folder import description, session_line, settle
@@ -86,6 +87,8 @@ def train(
     steps = options.total_steps(largest, accelerator.num_processes)
     scores_every = options.steps_between_scores(largest, accelerator.num_processes)
     session = Session(plugin, config, options, steps, accelerator, out)
+    if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
+        session.start_from(options.start_from)
     settle(out, description(plugin, config, options, domains), resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 

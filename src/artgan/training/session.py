@@ -21,7 +21,7 @@ from torch import Tensor
 from artgan import sheets
 from artgan.data.draws import to_pictures
 from artgan.errors import TrainingError
-from artgan.interfaces import Generator, Networks, Run, Trainer
+from artgan.interfaces import Networks, Run, Trainer
 from artgan.loading import load
 from artgan.plugin import Plugin, resolve
 from artgan.training import checkpoint
@@ -93,6 +93,20 @@ class Session:
         self._share_buffers()
         self.ema.update(self.generators, step - 1)
         self.journal.seconds.append(time.perf_counter() - began)
+
+    def start_from(self, name: str) -> None:
+        """Give the first generator, and its average, the weights of a model.
+
+        Raises:
+            ArtganError: there is no such model, or its network is another one.
+        """
+        state = load(name).generator.state_dict()
+        first = next(iter(self.generators))
+        try:
+            for generators in (self.generators, self.ema.generators):
+                generators[first].load_state_dict(state)
+        except RuntimeError:
+            raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
 
     def save(self, folder: Path, step: int, *, keep: int) -> None:
         """Write a checkpoint; all processes take part."""
@@ -268,8 +282,6 @@ class _Minimise:
 
 def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.device) -> Networks:
     networks: Networks = resolve(plugin, "networks")(config)
-    if options.start_from is not None:
-        _start_from(options.start_from, next(iter(networks.generators.values())))
     for network in (*networks.generators.values(), *networks.discriminators.values()):
         network.to(device)
         if options.channels_last:
@@ -279,14 +291,6 @@ def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.
     if made_for != options.size:
         raise TrainingError(f"these networks are made for pictures of {made_for} pixels, not of {options.size}")
     return networks
-
-
-def _start_from(name: str, generator: Generator) -> None:
-    state = load(name).generator.state_dict()
-    try:
-        generator.load_state_dict(state)
-    except RuntimeError:
-        raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
 
 
 def _check_size(networks: Networks, size: int) -> None:

@@ -65,7 +65,9 @@ class CycleGANConfig(AdversarialOptions):
         0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
     )
     lambda_grid: float = option(
-        0.0, "weight of the grid loss: how unlike edges are from one pixel of the generator's stride to the next", least=0
+        0.0,
+        "weight of the grid loss: how unlike edges are from one pixel of the generator's stride to the next",
+        least=0,
     )
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
 
