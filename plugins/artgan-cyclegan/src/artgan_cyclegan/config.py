@@ -66,7 +66,7 @@ class CycleGANConfig(AdversarialOptions):
     )
     lambda_grid: float = option(
         0.0,
-        "weight of the grid loss: how unlike edges are from one pixel of the generator's stride to the next",
+        "weight of the grid loss: how unlike edges are from place to place in the generator's stride",
         least=0,
     )
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)

@@ -46,8 +46,8 @@ class PicturePool:
 def grid_loss(pictures: Tensor, stride: int) -> Tensor:
     """How unlike the edges between a pixel and the next are from one place in the stride to another.
 
-    What a generator makes in blocks of ``stride`` pixels can betray them: by stronger edges at some places of each block
-    than at others. In photos and paintings the mean absolute differences are the same at all places, but for chance.
+    What a generator makes in blocks of ``stride`` pixels can betray them, by stronger edges at some places of each
+    block than at others. In photos and paintings the mean absolute differences are the same at all places, but for chance.
 
     Args:
         pictures: N x 3 x H x W, sides at least two strides.
