@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import build
 from artgan_cyclegan.style import StyleMemory, moments
-from artgan_cyclegan.trainer import CycleGANTrainer, grid_loss
+from artgan_cyclegan.trainer import CycleGANTrainer
 from safetensors.torch import save_file
 from scipy.stats import energy_distance
 
@@ -185,29 +185,3 @@ def test_what_needs_vgg19_says_so() -> None:
         CycleGANConfig(lambda_style=1.0)
     with pytest.raises(ValueError, match="not with diffaugment"):
         CycleGANConfig(discriminator="projected", lambda_content=1.0, diffaugment="color")
-    with pytest.raises(ValueError, match="not for the unet"):
-        CycleGANConfig(architecture="unet", lambda_grid=1.0)
-
-
-def test_the_grid_loss_sees_blocks_and_nothing_else() -> None:
-    """Noise has edges everywhere alike; the same noise in blocks of 4 has all of them at one place in 4."""
-    torch.manual_seed(0)
-    noise = torch.randn(4, 3, 64, 64)
-    blocks = torch.randn(4, 3, 16, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    assert float(grid_loss(noise, 4)) < 1e-3
-    assert float(grid_loss(blocks, 4)) == pytest.approx(3.0)  # one mean m and three of 0: variance 3 m^2/16, mean m/4
-    assert float(grid_loss(blocks.mT, 4)) == pytest.approx(3.0)
-    assert float(grid_loss(torch.zeros(1, 3, 16, 16), 4)) == 0
-
-
-def test_training_against_the_grid_takes_it_away() -> None:
-    torch.manual_seed(0)
-    picture = torch.randn(1, 3, 64, 64) + torch.randn(1, 3, 16, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    picture = torch.nn.Parameter(picture)
-    optimizer = torch.optim.Adam([picture], 0.01)
-    before = grid_loss(picture, 4).item()
-    for _ in range(30):
-        optimizer.zero_grad()
-        grid_loss(picture, 4).backward()
-        optimizer.step()
-    assert float(grid_loss(picture, 4)) < 0.1 * before

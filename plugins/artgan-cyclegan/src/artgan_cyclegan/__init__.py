@@ -44,7 +44,6 @@ plugin = Plugin(
             "lambda_cycle": 0.0,
             "lambda_content": 1.0,
             "lambda_style": 60.0,
-            "lambda_grid": 50.0,
             "lambda_identity": 0.5,
         },
     },

@@ -64,19 +64,12 @@ class CycleGANConfig(AdversarialOptions):
     lambda_style: float = option(
         0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
     )
-    lambda_grid: float = option(
-        0.0,
-        "weight of the grid loss: how unlike edges are from place to place in the generator's stride",
-        least=0,
-    )
     pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
             raise ValueError("skip is not for the unet, which paints anew")
-        if self.architecture == "unet" and self.lambda_grid:
-            raise ValueError("the grid loss is not for the unet, whose blocks are as large as a crop")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width is an even number")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):

@@ -43,28 +43,6 @@ class PicturePool:
         return torch.stack(returned)
 
 
-def grid_loss(pictures: Tensor, stride: int) -> Tensor:
-    """How unlike the edges between a pixel and the next are from one place in the stride to another.
-
-    What a generator makes in blocks of ``stride`` pixels can betray them, by stronger edges at some places of each
-    block than at others. In photos and paintings the mean absolute differences are the same at all places, but for chance.
-
-    Args:
-        pictures: N x 3 x H x W, sides at least two strides.
-        stride: pixels, at least 2.
-
-    Returns:
-        The variance of these means over the places in a block, as a share of their squared mean: the mean of both axes.
-    """
-    losses = []
-    for axis in (2, 3):
-        edges = pictures.diff(dim=axis).abs().mean((0, 1, 5 - axis))
-        whole = len(edges) // stride * stride
-        means = edges[:whole].view(-1, stride).mean(0)
-        losses.append(means.var(correction=0) / means.mean().square().clamp_min(1e-12))
-    return torch.stack(losses).mean()
-
-
 class CycleGANTrainer(Trainer):
     """The translators and their discriminators, updated in turn; without a cycle loss those of paintings alone."""
 
@@ -124,10 +102,6 @@ class CycleGANTrainer(Trainer):
                 style = self.styles[domain].loss(self._moments(self.adversary.observed_made[domain]))
                 total = total + config.lambda_style * style
                 losses[f"style/{domain}"] = style
-            if config.lambda_grid:
-                grid = grid_loss(made[domain], generators[domain].stride)
-                total = total + config.lambda_grid * grid
-                losses[f"grid/{domain}"] = grid
             if with_identity:
                 identity = (generators[domain](batch[domain]) - batch[domain]).abs().mean()
                 total = total + config.lambda_identity * identity
