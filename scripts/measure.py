@@ -12,7 +12,7 @@ are the lines that go under `metrics:` in registry.yaml, with what to read the f
     content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
     colour-moved         by so much averages of 16 x 16 pixels differ from the photo's, of 255
     copies               share of the paintings that are the photo over again, its colours changed or not; 0 is best
-    diversity-vgg19      how unlike one another the pictures are, by that of the paintings; 1 is as varied
+    diversity-vgg19      of samples: how unlike one another they are, by that of the paintings; 1 is as varied
     diversity            of samples: the same by their pixels, at 32 x 32
     nearest-painting     of samples: median distance to the nearest painting or its mirror image (root mean square at
                          32 x 32, of 255)
@@ -207,8 +207,8 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
         return card
     if paints:
         beside_photos(card, evaluator.look(options.photos), evaluator.look(made))
-    card.score(evaluator, made, "diversity", "that of the paintings is 1")
-    if not paints:
+    else:
+        card.score(evaluator, made, "diversity", "that of the paintings is 1")
         by_pixels(card, size, evaluator.look(made), evaluator.look(options.paintings), where)
     if artists:
         with card.attempt():
