@@ -171,9 +171,11 @@ def test_options_that_do_not_go_together_are_told() -> None:
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
 
-def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says() -> None:
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool) -> None:
     torch.manual_seed(0)
-    generator = build_generator(parse(CycleGANConfig, {**plugin.presets["fast"], "width": 8, "blocks": 2}, where="x"))
+    small = {"width": 8, "blocks": 2, "smooth_colours": smooth}
+    generator = build_generator(parse(CycleGANConfig, {**plugin.presets["fast"], **small}, where="x"))
     assert isinstance(generator, SubpixelGenerator)
     pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
     paintings = generator(pictures)
@@ -186,6 +188,23 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says()
         far = int((seen - torch.tensor([row, column])).abs().max())
         assert generator.reach is not None
         assert generator.reach - 4 < far <= generator.reach
+
+
+def test_smooth_colours_repeat_nothing_from_block_to_block_and_leave_greys_alone() -> None:
+    """Of a picture of one colour every block of 4 x 4 is painted alike, apart from the edges of the picture."""
+    torch.manual_seed(0)
+    plain, smooth = (SubpixelGenerator(8, 1, smooth_colours=on) for on in (False, True))
+    smooth.load_state_dict(plain.state_dict())
+    pictures = torch.full((1, 3, 64, 64), 0.1)
+    with torch.no_grad():
+        changes = [(generator(pictures) - pictures)[:, :, 16:-16, 16:-16] for generator in (plain, smooth)]
+    greys = [change.mean(1, keepdim=True) for change in changes]
+    torch.testing.assert_close(greys[1], greys[0])
+    spread = [float((change - grey).std((2, 3)).max()) for change, grey in zip(changes, greys, strict=True)]
+    assert spread[0] > 1e-3
+    assert spread[1] < 1e-6
+    with pytest.raises(ConfigError, match="is for the subpixel generator"):
+        parse(CycleGANConfig, {"smooth_colours": True}, where="test")
 
 
 def test_a_subpixel_generator_without_skip_paints_anew() -> None:

@@ -33,6 +33,9 @@ class CycleGANConfig(AdversarialOptions):
         choices=("transposed", "resize", "nearest", "antialiased"),
     )
     skip: bool = option(False, "the generator adds a change to the picture instead of painting it anew; not a unet")
+    smooth_colours: bool = option(
+        False, "a subpixel generator's colours, as far as they differ from grey, change smoothly (JPEGs keep no others)"
+    )
     epsilon: float = option(1e-5, "added to the variance in a unet's instance norms", above=0, most=1)
     # The discriminators.
     discriminator: str = option(
@@ -70,6 +73,8 @@ class CycleGANConfig(AdversarialOptions):
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
             raise ValueError("skip is not for the unet, which paints anew")
+        if self.architecture != "subpixel" and self.smooth_colours:
+            raise ValueError("smooth_colours is for the subpixel generator")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width is an even number")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):

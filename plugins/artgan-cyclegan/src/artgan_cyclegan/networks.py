@@ -40,7 +40,7 @@ class BlurPool2d(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("blur", _binomial(1.0, 2.0, 1.0), persistent=False)
+        self.register_buffer("blur", _square(1.0, 2.0, 1.0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x 2H x 2W to N x C x H x W."""
@@ -57,7 +57,7 @@ class BlurUpsample2d(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # Each pixel makes four.
-        self.register_buffer("blur", 4 * _binomial(1.0, 3.0, 3.0, 1.0), persistent=False)
+        self.register_buffer("blur", 4 * _square(1.0, 3.0, 3.0, 1.0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x C x 2H x 2W."""
@@ -67,7 +67,7 @@ class BlurUpsample2d(nn.Module):
         return F.conv_transpose2d(padded, self.blur.expand(channels, 1, 4, 4), stride=2, padding=3, groups=channels)
 
 
-def _binomial(*taps: float) -> Tensor:
+def _square(*taps: float) -> Tensor:
     """A square blur, 1 x 1 x K x K, with the sum 1."""
     row = torch.tensor(taps)
     return (row[:, None] * row / row.sum() ** 2)[None, None]
@@ -192,21 +192,27 @@ class SubpixelGenerator(Generator):
         width: channels at a quarter of the size, an even number.
         blocks: number of residual blocks.
         skip: as of :class:`ResNetGenerator`.
+        smooth_colours: whether what is made is blurred in its colours, as far as these differ from grey: over the 4
+            pixels of a block, which leaves nothing that repeats from block to block.
     """
 
     thread_safe = True
     stride = 4
     minimum_size = 8  # reflection pads 1 at a quarter
+    blur: Tensor
 
-    def __init__(self, width: int = 64, blocks: int = 6, skip: bool = True) -> None:
+    def __init__(self, width: int = 64, blocks: int = 6, skip: bool = True, smooth_colours: bool = False) -> None:
         super().__init__()
         self.skip = skip
-        self.reach = 4 * (2 * blocks + 2) + 3
+        self.smooth_colours = smooth_colours
+        self.reach = 4 * (2 * blocks + 2) + 3 + (2 if smooth_colours else 0)
         self.memory_per_pixel = 3 * width  # measured: 105 to 140 bytes at width 64
         self.input = nn.Conv2d(48, width // 2, 3, padding=1, padding_mode="reflect")
         self.norm = nn.InstanceNorm2d(width // 2)
         self.blocks = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
         self.output = nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect")
+        # A box of 4 pixels, its ends halved so that it has a middle; its response to a period of 4 (and of 2) is 0.
+        self.register_buffer("blur", _square(1.0, 2.0, 2.0, 2.0, 1.0), persistent=False)
         if skip:  # begin close to the identity
             nn.init.normal_(self.output.weight, 0.0, 0.002)
 
@@ -214,6 +220,10 @@ class SubpixelGenerator(Generator):
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
         seen = self.input(F.pixel_unshuffle(x, 4))
         made = F.pixel_shuffle(self.output(self.blocks(torch.cat([seen, self.norm(seen)], dim=1))), 4)
+        if self.smooth_colours:
+            grey = made.mean(1, keepdim=True)
+            colours = F.pad(made - grey, (2, 2, 2, 2), mode="reflect")
+            made = grey + F.conv2d(colours, self.blur.expand(3, 1, 5, 5), groups=3)
         return _added(x, made) if self.skip else made.tanh()
 
 
@@ -401,7 +411,7 @@ def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerat
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
     if config.architecture == "subpixel":
-        return SubpixelGenerator(config.width, config.blocks, config.skip)
+        return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colours)
     return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
 
 
