@@ -34,7 +34,7 @@ class CycleGANConfig(AdversarialOptions):
     )
     skip: bool = option(False, "the generator adds a change to the picture instead of painting it anew; not a unet")
     smooth_colours: bool = option(
-        False, "a subpixel generator's colours, as far as they differ from grey, change smoothly (JPEGs keep no others)"
+        False, "a subpixel generator's colours, as far as they differ from grey, change smoothly, as in most JPEGs"
     )
     epsilon: float = option(1e-5, "added to the variance in a unet's instance norms", above=0, most=1)
     # The discriminators.
