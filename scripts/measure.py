@@ -270,11 +270,9 @@ def taken_for(
     report, notes = evaluator.artists(artists, [made, *beside.values()])
     if notes:
         raise ArtganError(f"taken-for-{own}: {notes[0]}")
-    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
-    right = f"{report.accuracy:.1%} told right in cross-validation, mean over artists {report.balanced_accuracy:.1%}"
     shares = {location: taken.shares[own] for location, taken in report.sets.items()}
     found, n = shares[str(made)], (sum(report.counts.values()), report.sets[str(made)].n)
-    reference = f"classifier of {counts}: {right}"
+    reference = f"a classifier, {report.balanced_accuracy:.0%} right"  # the mean over artists
     card.add(f"taken-for-{own}", found.share, n, reference, interval=found.interval, details=report.to_dict())
     for what, location in beside.items():
         card.compare(what, f"taken-for-{own}", shares[str(location)].share)
@@ -282,14 +280,14 @@ def taken_for(
 
 def memorised(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
     """Whether the model's pictures repeat what it learned from; beside them real ones that it did not learn from."""
-    card.score(learned, made, "memorisation", "paintings of the training; of fresh ones 0.05")
+    card.score(learned, made, "memorisation", "of fresh paintings 0.05")
     if kept_aside is None:
         return
     for score in learned.evaluate(kept_aside, ["memorisation"]).scores:
         card.compare("the paintings kept aside", "memorisation", score.value)
     with card.attempt():
         gap = learned.held_out_gap(made, kept_aside)
-        n, reference = (gap.size, len(learned.look(made))), "1 where nothing is learned by heart"
+        n, reference = (gap.size, len(learned.look(made))), "1 if nothing is by heart"
         card.add("held-out-gap", gap.ratio, n, reference, interval=gap.interval)
 
 

@@ -258,7 +258,7 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
     done = run("plugins", cwd=tmp_path)
     assert done.returncode == 0
     [row] = [line for line in done.stdout.splitlines() if line.startswith("cyclegan ")]
-    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, fast, paper)", "model"):
+    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, fast, one-sided, paper)", "model"):
         assert told in row
     found = {plugin["name"]: plugin for plugin in json.loads(run("plugins", "--format", "json", cwd=tmp_path).stdout)}
     assert found["cyclegan"]["problem"] is None
