@@ -272,7 +272,7 @@ def taken_for(
         raise ArtganError(f"taken-for-{own}: {notes[0]}")
     shares = {location: taken.shares[own] for location, taken in report.sets.items()}
     found, n = shares[str(made)], (sum(report.counts.values()), report.sets[str(made)].n)
-    reference = f"a classifier, {report.balanced_accuracy:.0%} right"  # the mean over artists
+    reference = f"a classifier that is {report.balanced_accuracy:.0%} right"  # the mean over artists
     card.add(f"taken-for-{own}", found.share, n, reference, interval=found.interval, details=report.to_dict())
     for what, location in beside.items():
         card.compare(what, f"taken-for-{own}", shares[str(location)].share)

@@ -144,7 +144,7 @@ def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: P
     assert {name: metric["n"] for name, metric in metrics.items() if metric["n"]["paintings"] != 24} == {
         "taken-for-vangogh": {"samples": 24, "paintings": 48}
     }
-    assert re.fullmatch(r"a classifier, \d+% right", metrics["taken-for-vangogh"]["reference"])
+    assert re.fullmatch(r"a classifier that is \d+% right", metrics["taken-for-vangogh"]["reference"])
     assert metrics["style-distance-filters"]["reference"] == "paintings kept aside"
 
 
