@@ -203,8 +203,8 @@ def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, 
     assert list(listed("--plugin", "ink", cwd=tmp_path, **mine)) == ["ink.noise"]
     assert "ink.noise" in listed("--task", "noise-to-image", cwd=tmp_path, **mine)
     both = listed("--task", "image-to-image", "--plugin", "cyclegan", "--cached", cwd=tmp_path, **mine)
-    assert {"cyclegan.monet", "cyclegan.near"} <= set(both)
-    assert all(name.startswith("cyclegan.") and name != "cyclegan.far" for name in both)
+    ours = ["cyclegan.cezanne", "cyclegan.monet", "cyclegan.monet-compact", "cyclegan.monet-to-photo"]
+    assert list(both) == [*ours, "cyclegan.near", "cyclegan.vangogh"]
     assert run("models", "nothing*", "--format", "json", cwd=tmp_path).stdout == "[]\n"
     wrong = run("models", "--task", "text-to-image", cwd=tmp_path)
     assert wrong.returncode == 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import plain_vgg
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from torch import nn
 
 from artgan.config import parse
 from artgan.errors import ConfigError
-from artgan.features import VGG19, VGG19_LAYERS
+from artgan.features import VGG19
 
 
 def preset(name: str) -> CycleGANConfig:
@@ -216,13 +215,8 @@ def test_a_subpixel_generator_without_skip_paints_anew() -> None:
 
 
 def random_vgg(layers: tuple[str, ...] = ProjectedDiscriminator.layers) -> VGG19:
-    state, channels = {}, 3
-    for layer, index in VGG19_LAYERS.items():
-        wider = min(64 * 2 ** (int(layer[4]) - 1), 512)
-        state[f"{index}.weight"] = torch.randn(wider, channels, 3, 3) * math.sqrt(2 / (9 * channels))
-        state[f"{index}.bias"] = torch.zeros(wider)
-        channels = wider
-    return VGG19(state, layers)
+    state = plain_vgg.draw("vgg19", layers[-1])
+    return VGG19({key.removeprefix("features."): value for key, value in state.items()}, layers)
 
 
 def test_the_projected_discriminator_trains_its_heads_alone() -> None:

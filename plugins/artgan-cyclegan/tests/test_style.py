@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from pathlib import Path
 
+import plain_vgg
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,9 @@ from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import build
 from artgan_cyclegan.style import StyleMemory, moments
 from artgan_cyclegan.trainer import CycleGANTrainer
-from safetensors.torch import save_file
 from scipy.stats import energy_distance
 
 from artgan.config import parse
-from artgan.features import VGG19_LAYERS
 from artgan.interfaces import Run
 from artgan.metrics.style import STYLE_LAYERS, statistics
 
@@ -96,18 +94,7 @@ def test_moments_of_a_channel_that_never_wakes_have_a_gradient() -> None:
 @pytest.fixture(scope="module")
 def vgg19(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of VGG-19 up to conv4_1."""
-    torch.manual_seed(0)
-    state, channels = {}, 3
-    for layer, index in VGG19_LAYERS.items():
-        wider = min(64 * 2 ** (int(layer[4]) - 1), 512)
-        state[f"features.{index}.weight"] = torch.randn(wider, channels, 3, 3) * math.sqrt(2 / (9 * channels))
-        state[f"features.{index}.bias"] = torch.zeros(wider)
-        channels = wider
-        if layer == "conv4_1":
-            break
-    path = tmp_path_factory.mktemp("vgg") / "vgg19.safetensors"
-    save_file(state, path)
-    return path
+    return plain_vgg.write(tmp_path_factory.mktemp("vgg") / "vgg19.safetensors", "vgg19", "conv4_1")
 
 
 def trainer(vgg19: Path, **values: object) -> CycleGANTrainer:

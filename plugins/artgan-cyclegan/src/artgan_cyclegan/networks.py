@@ -370,7 +370,7 @@ class ProjectedDiscriminator(Discriminator):
         """
         seen = dict(zip(self.features.layers, self.features(pictures), strict=True))
         normalised = [_layer_norm(seen[layer]) for layer in self.layers]
-        return (pictures, *normalised, *chain(*(moments(seen[layer]) for layer in self.style_layers)))
+        return (pictures, *normalised, *chain.from_iterable(moments(seen[layer]) for layer in self.style_layers))
 
     def content(self, pictures: Tensor) -> Tensor:
         """The deepest of the features alone, as :meth:`observe` gives them."""
