@@ -132,8 +132,8 @@ def peak():
 
 torch.set_num_threads(1)
 peaks = {}
-for limit in (1024, 2048):  # blocks of 1024 are full by then
-    evaluation = Evaluator(real=sys.argv[1], size=32, limit=limit).evaluate(sys.argv[2], ["style-filters"])
+for limit in (1024, 3072):  # blocks of 1024 are full by then
+    evaluation = Evaluator(real=sys.argv[1], size=64, limit=limit).evaluate(sys.argv[2], ["style-filters"])
     assert evaluation.scores[0].n == (limit, limit)
     peaks[limit] = peak()
 print(json.dumps(peaks))
@@ -144,7 +144,10 @@ print(json.dumps(peaks))
 def test_memory_does_not_grow_with_the_number_of_scored_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand pictures more of each kind would be 96 MB."""
+    """2,048 pictures more of each kind would be 200 MB, as bytes or as the tensors of the network's size.
+
+    What threads leave to the allocator moves peaks by up to 60 MB.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for kind in ("real", "fake"):
         (tmp_path / kind).mkdir()
@@ -152,11 +155,11 @@ def test_memory_does_not_grow_with_the_number_of_scored_pictures(
         for number in range(10):
             picture = Image.frombytes("RGB", (16, 16), random.randbytes(768)).resize((128, 128))
             picture.save(tmp_path / kind / f"{number:04d}.png")
-        for number in range(10, 2048):
+        for number in range(10, 3072):
             (tmp_path / kind / f"{number:04d}.png").hardlink_to(tmp_path / kind / f"{number % 10:04d}.png")
     done = subprocess.run(
         [sys.executable, "-c", SCORES, str(tmp_path / "real"), str(tmp_path / "fake")], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     peaks = json.loads(done.stdout)
-    assert peaks["2048"] - peaks["1024"] < 40_000, peaks  # kB
+    assert peaks["3072"] - peaks["1024"] < 120_000, peaks  # kB
