@@ -170,10 +170,11 @@ def test_options_that_do_not_go_together_are_told() -> None:
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
 
+@pytest.mark.parametrize("comb", [False, True])
 @pytest.mark.parametrize("smooth", [False, True])
-def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool) -> None:
+def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool, comb: bool) -> None:
     torch.manual_seed(0)
-    small = {"width": 8, "blocks": 2, "smooth_colours": smooth}
+    small = {"width": 8, "blocks": 2, "smooth_colours": smooth, "comb": comb}
     generator = build_generator(parse(CycleGANConfig, {**plugin.presets["fast"], **small}, where="x"))
     assert isinstance(generator, SubpixelGenerator)
     pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
@@ -204,6 +205,39 @@ def test_smooth_colours_repeat_nothing_from_block_to_block_and_leave_greys_alone
     assert spread[1] < 1e-6
     with pytest.raises(ConfigError, match="is for the subpixel generator"):
         parse(CycleGANConfig, {"smooth_colours": True}, where="test")
+
+
+def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> None:
+    torch.manual_seed(0)
+    generator = SubpixelGenerator(8, 1, comb=True)
+    slope = torch.linspace(-0.3, 0.3, 128).expand(1, 3, 128, 128)
+    weave = torch.randn(1, 3, 4, 4) * 0.1
+    weave = (weave - weave.mean((2, 3), keepdim=True)).repeat(1, 1, 32, 32)
+    stroke = torch.zeros(1, 3, 128, 128)
+    stroke[:, :, 61:63, 20:90] = 0.2  # along the blocks, but in one row of them
+
+    class Made(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.pixel_unshuffle(slope + weave + stroke, 4)
+
+    generator.output = Made()
+    with torch.no_grad():
+        change = generator(torch.zeros(1, 3, 128, 128))
+    inside = (..., slice(24, -24), slice(24, -24))  # at the edges of a picture it sees half as many blocks
+    torch.testing.assert_close((change - stroke)[..., 24:36, 24:-24], slope[..., 24:36, 24:-24], atol=1e-6, rtol=0)
+    assert (change - slope - stroke)[inside].abs().max() < 0.2 / 9
+    with pytest.raises(ConfigError, match="comb is for the subpixel generator"):
+        parse(CycleGANConfig, {"comb": True}, where="test")
+
+
+def test_of_one_colour_a_comb_makes_one_colour() -> None:
+    torch.manual_seed(0)
+    plain, combed = (SubpixelGenerator(8, 1, comb=on) for on in (False, True))
+    combed.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        spread = [g(torch.full((1, 3, 96, 96), 0.1))[..., 32:-32, 32:-32].std((2, 3)).max() for g in (plain, combed)]
+    assert spread[0] > 1e-3
+    assert spread[1] < 1e-6
 
 
 def test_a_subpixel_generator_without_skip_paints_anew() -> None:

@@ -36,6 +36,9 @@ class CycleGANConfig(AdversarialOptions):
     smooth_colours: bool = option(
         False, "a subpixel generator's colours, as far as they differ from grey, change smoothly, as in most JPEGs"
     )
+    comb: bool = option(
+        False, "what a subpixel generator's change repeats every 4 pixels is taken out: no weave on plain ground"
+    )
     epsilon: float = option(1e-5, "added to the variance in a unet's instance norms", above=0, most=1)
     # The discriminators.
     discriminator: str = option(
@@ -75,6 +78,8 @@ class CycleGANConfig(AdversarialOptions):
             raise ValueError("skip is not for the unet, which paints anew")
         if self.architecture != "subpixel" and self.smooth_colours:
             raise ValueError("smooth_colours is for the subpixel generator")
+        if self.architecture != "subpixel" and self.comb:
+            raise ValueError("comb is for the subpixel generator")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width is an even number")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):

@@ -163,6 +163,9 @@ class ResNetGenerator(Generator):
         return _added(x, made) if self.skip else made
 
 
+_COMB = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
+
+
 class PlainResidualBlock(nn.Module):
     """Two reflection-padded 3x3 convolutions without norm, added to the input; begins close to the identity."""
 
@@ -194,6 +197,8 @@ class SubpixelGenerator(Generator):
         skip: as of :class:`ResNetGenerator`.
         smooth_colours: whether what is made is blurred in its colours, as far as these differ from grey: over the 4
             pixels of a block, which leaves nothing that repeats from block to block.
+        comb: whether what repeats from block to block over 9 x 9 blocks is taken out of what is made. On plain ground
+            the network sees every block alike, and whatever texture it makes there can only be such a weave.
     """
 
     thread_safe = True
@@ -201,11 +206,14 @@ class SubpixelGenerator(Generator):
     minimum_size = 8  # reflection pads 1 at a quarter
     blur: Tensor
 
-    def __init__(self, width: int = 64, blocks: int = 6, skip: bool = True, smooth_colours: bool = False) -> None:
+    def __init__(
+        self, width: int = 64, blocks: int = 6, skip: bool = True, smooth_colours: bool = False, comb: bool = False
+    ) -> None:
         super().__init__()
         self.skip = skip
         self.smooth_colours = smooth_colours
-        self.reach = 4 * (2 * blocks + 2) + 3 + (2 if smooth_colours else 0)
+        self.comb = comb
+        self.reach = 4 * (2 * blocks + 2) + 3 + (2 if smooth_colours else 0) + (4 * (_COMB // 2) + 2 if comb else 0)
         self.memory_per_pixel = 3 * width  # measured: 105 to 140 bytes at width 64
         self.input = nn.Conv2d(48, width // 2, 3, padding=1, padding_mode="reflect")
         self.norm = nn.InstanceNorm2d(width // 2)
@@ -222,9 +230,16 @@ class SubpixelGenerator(Generator):
         made = F.pixel_shuffle(self.output(self.blocks(torch.cat([seen, self.norm(seen)], dim=1))), 4)
         if self.smooth_colours:
             grey = made.mean(1, keepdim=True)
-            colours = F.pad(made - grey, (2, 2, 2, 2), mode="reflect")
-            made = grey + F.conv2d(colours, self.blur.expand(3, 1, 5, 5), groups=3)
+            made = grey + self._blurred(made - grey)
+        if self.comb:
+            fine = F.pixel_unshuffle(made - self._blurred(made), 4)  # slopes are not in it: they would become steps
+            repeated = F.avg_pool2d(fine, _COMB, stride=1, padding=_COMB // 2, count_include_pad=False)
+            made = made - F.pixel_shuffle(repeated, 4)
         return _added(x, made) if self.skip else made.tanh()
+
+    def _blurred(self, made: Tensor) -> Tensor:
+        """N x 3 x H x W to the same, each pixel the mean of the 4 around it in either direction."""
+        return F.conv2d(F.pad(made, (2, 2, 2, 2), mode="reflect"), self.blur.expand(3, 1, 5, 5), groups=3)
 
 
 class InstanceNorm(nn.Module):
@@ -411,7 +426,7 @@ def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerat
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
     if config.architecture == "subpixel":
-        return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colours)
+        return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colours, config.comb)
     return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
 
 
