@@ -139,10 +139,11 @@ def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: P
     metrics = {metric["name"]: metric for metric in read_file(path).entries["dcgan.mine"].metrics}
     assert list(metrics) == [
         "style-distance-vgg19", "style-distance-vgg19-conv5_1", "style-distance-filters", "diversity-vgg19",
-        "diversity", "nearest-painting", "taken-for-vangogh", "memorisation", "held-out-gap",
+        "diversity", "nearest-painting", "grid", "taken-for-vangogh", "memorisation", "held-out-gap",
     ]  # fmt: skip
     assert {name: metric["n"] for name, metric in metrics.items() if metric["n"]["paintings"] != 24} == {
-        "taken-for-vangogh": {"samples": 24, "paintings": 48}
+        "grid": {"samples": 24, "paintings": 0},
+        "taken-for-vangogh": {"samples": 24, "paintings": 48},
     }
     assert re.fullmatch(r"a classifier that is \d+% right", metrics["taken-for-vangogh"]["reference"])
     assert metrics["style-distance-filters"]["reference"] == "paintings kept aside"
@@ -171,6 +172,23 @@ def test_a_photo_in_other_colours_is_a_copy_and_a_painting_is_none(sets: Path, s
         photo, warmer, painting = (images.to_tensor(p) for p in (picture, warm, monet.paint(picture)))
         assert (warmer - photo).abs().mean() * 127.5 > script.COPY
         assert script.recoloured(photo, warmer) < 0.5 < script.COPY < script.recoloured(photo, painting)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_a_grid_is_as_strong_as_it_was_made(script: ModuleType, size: int) -> None:
+    """White noise has none. A wave of period 4 adds to its line what the sums of the window say: Parseval."""
+    torch.manual_seed(0)
+    noise = 0.1 * torch.randn(20, 1, size, size).expand(20, 3, size, size)
+    assert abs(np.mean([script.grid(picture) for picture in noise])) < 0.8
+    assert script.grid(torch.full((3, size, size), 0.3)) == pytest.approx(0)
+
+    wave = 0.1 * torch.cos(torch.arange(size) * torch.pi / 2).expand(3, size, size)
+    window = np.outer(np.hanning(size + 1)[:-1], np.hanning(size + 1)[:-1])
+    # Of 9 bins the Hann window puts the squares of 1/4, 1/2 and 1/4 of its amplitude in either direction.
+    peak = (0.1 / 2 * size**2 / 4) ** 2 * (1 + 2 / 4) ** 2 / 9
+    each = 10 * np.log10(1 + peak / (0.1**2 * (window**2).sum()))
+    found = np.mean([script.grid(picture + wave) for picture in noise])
+    assert found == pytest.approx(2 * each / 15, abs=0.8)  # it has two of the 15 lines: a quarter and three of a cycle
 
 
 def test_a_wrong_folder_is_one_line() -> None:
