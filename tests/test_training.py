@@ -107,6 +107,9 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
     model = artgan.load(f"local-dir:{whole / 'model'}")
     assert model.paint(Image.new("RGB", (33, 21), "teal")).size == (33, 21)
 
+    older = yaml.safe_load((parts / "config.yaml").read_text())  # a run of before some options were there
+    del older["config"]["lambda_style"], older["training"]["models_every"]
+    (parts / "config.yaml").write_text(yaml.safe_dump(older))
     longer = train("-o", parts, "--resume", "--steps", "7")
     assert longer.returncode == 0, longer.stderr
     assert json.loads((parts / "log.jsonl").read_text().splitlines()[-1])["step"] == 7

@@ -37,14 +37,31 @@ def description(
     }
 
 
-def settle(out: Path, wanted: dict[str, Any], *, resume: bool, accelerator: Accelerator) -> None:
-    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on."""
+def settle(
+    out: Path, wanted: dict[str, Any], classes: Mapping[str, type], *, resume: bool, accelerator: Accelerator
+) -> None:
+    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on.
+
+    Args:
+        out: the run's folder.
+        wanted: what :func:`description` gave.
+        classes: the dataclasses of sections; options that are newer than the run have their defaults in it.
+        resume: whether the run goes on.
+        accelerator: whose processes all call this.
+
+    Raises:
+        TrainingError: the folder is taken, differs from what is asked, or cannot be written.
+        ConfigError: an option of the run is not known any more.
+    """
     path = out / "config.yaml"
     if resume:
         stored = read_run_config(out)
         for section, new in wanted.items():
-            length = {key: new[key] for key in ("steps", "epochs")} if section == "training" else {}
-            old = {**stored[section], **length} if length and isinstance(stored[section], dict) else stored[section]
+            old = stored[section]
+            if section in classes:
+                old = configs.to_dict(configs.parse(classes[section], old, where=f"{path}: {section}"))
+            if section == "training":
+                old |= {key: new[key] for key in ("steps", "epochs")}
             if old != new:
                 raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(old, new)}")
     try:

@@ -89,7 +89,8 @@ def train(
     session = Session(plugin, config, options, steps, accelerator, out)
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    settle(out, description(plugin, config, options, domains), resume=resume, accelerator=accelerator)
+    wanted, classes = description(plugin, config, options, domains), {"config": type(config), "training": type(options)}
+    settle(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
     draws = Draws(
