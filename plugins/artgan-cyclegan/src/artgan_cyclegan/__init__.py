@@ -40,7 +40,6 @@ plugin = Plugin(
         "one-sided": {
             **_FAST,
             **_PROJECTED,
-            "comb": True,
             "lr_discriminator": 1e-3,
             "lambda_cycle": 0.0,
             "lambda_content": 1.0,
