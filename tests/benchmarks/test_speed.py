@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from artgan_cyclegan import plugin
 from artgan_cyclegan.config import CycleGANConfig
-from artgan_cyclegan.networks import ResNetGenerator, build_generator
+from artgan_cyclegan.networks import build_generator
 from PIL import Image
 
 import artgan
 from artgan import images
 from artgan.config import parse
+from artgan.interfaces import Generator
 
 
-def _generator(preset: str) -> ResNetGenerator:
+def _generator(preset: str, **options: Any) -> Generator:
     torch.manual_seed(0)
-    return build_generator(parse(CycleGANConfig, plugin.presets[preset], where=preset)).eval()
+    return build_generator(parse(CycleGANConfig, {**plugin.presets[preset], **options}, where=preset)).eval()
 
 
 def test_the_compact_generator_against_the_papers(compare: Callable[..., None], benchmark: Any) -> None:
@@ -36,6 +37,22 @@ def test_the_compact_generator_against_the_papers(compare: Callable[..., None], 
             lambda: paper(x),
             names=("generator, compact preset, 256 x 256", "paper preset"),
             rounds=7,
+        )
+
+
+def test_what_is_taken_out_of_the_change_against_the_network_without(
+    compare: Callable[..., None], benchmark: Any
+) -> None:
+    combed, plain = _generator("fast", smooth_colours=True, comb=True), _generator("fast")
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    with torch.inference_mode():
+        assert combed(x).shape == plain(x).shape == x.shape
+        compare(
+            lambda: combed(x),
+            lambda: plain(x),
+            names=("preset fast with smooth_colours and comb, 256 x 256", "preset fast"),
+            rounds=15,
         )
 
 

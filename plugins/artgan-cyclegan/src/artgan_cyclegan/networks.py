@@ -204,7 +204,6 @@ class SubpixelGenerator(Generator):
     thread_safe = True
     stride = 4
     minimum_size = 8  # reflection pads 1 at a quarter
-    blur: Tensor
 
     def __init__(
         self, width: int = 64, blocks: int = 6, skip: bool = True, smooth_colours: bool = False, comb: bool = False
@@ -219,8 +218,6 @@ class SubpixelGenerator(Generator):
         self.norm = nn.InstanceNorm2d(width // 2)
         self.blocks = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
         self.output = nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect")
-        # A box of 4 pixels, its ends halved so that it has a middle; its response to a period of 4 (and of 2) is 0.
-        self.register_buffer("blur", _square(1.0, 2.0, 2.0, 2.0, 1.0), persistent=False)
         if skip:  # begin close to the identity
             nn.init.normal_(self.output.weight, 0.0, 0.002)
 
@@ -230,16 +227,11 @@ class SubpixelGenerator(Generator):
         made = F.pixel_shuffle(self.output(self.blocks(torch.cat([seen, self.norm(seen)], dim=1))), 4)
         if self.smooth_colours:
             grey = made.mean(1, keepdim=True)
-            made = grey + self._blurred(made - grey)
+            made = grey + _block_means(made - grey)
         if self.comb:
-            fine = F.pixel_unshuffle(made - self._blurred(made), 4)  # slopes are not in it: they would become steps
-            repeated = F.avg_pool2d(fine, _COMB, stride=1, padding=_COMB // 2, count_include_pad=False)
-            made = made - F.pixel_shuffle(repeated, 4)
+            fine = F.pixel_unshuffle(made - _block_means(made), 4)  # slopes are not in it: they would become steps
+            made = made - F.pixel_shuffle(_window_means(fine, _COMB), 4)
         return _added(x, made) if self.skip else made.tanh()
-
-    def _blurred(self, made: Tensor) -> Tensor:
-        """N x 3 x H x W to the same, each pixel the mean of the 4 around it in either direction."""
-        return F.conv2d(F.pad(made, (2, 2, 2, 2), mode="reflect"), self.blur.expand(3, 1, 5, 5), groups=3)
 
 
 class InstanceNorm(nn.Module):
@@ -403,6 +395,37 @@ class ProjectedDiscriminator(Discriminator):
 def _layer_norm(features: Tensor) -> Tensor:
     """N x C x H x W with mean 0 and variance 1 over the channels of each place."""
     return F.layer_norm(features.movedim(1, -1), features.shape[1:2]).movedim(-1, 1)
+
+
+def _block_means(x: Tensor) -> Tensor:
+    """N x C x H x W to the same: means of 5 x 5 pixels, the outer ones halved: as of 4 x 4, but with a middle.
+
+    What has a period of 4 (or 2) pixels is not in them.
+    """
+    padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
+    return _sums(_sums(padded, 4), 2) / 64
+
+
+def _window_means(x: Tensor, length: int) -> Tensor:
+    """N x C x H x W to the same: means of ``length`` x ``length`` pixels, an odd number, as far as they are there."""
+    half = length // 2
+    total, there = (_sums(F.pad(y, (half,) * 4), length) for y in (x, torch.ones_like(x[:1, :1])))
+    return total / there
+
+
+def _sums(x: Tensor, length: int) -> Tensor:
+    """Sums of ``length`` x ``length`` pixels, of which ``length`` - 1 fewer fit in; much faster than pooling."""
+
+    def along(dim: int, x: Tensor, length: int) -> Tensor:
+        if length == 1:
+            return x
+        half = length // 2
+        halves = along(dim, x, half)
+        fit = x.shape[dim] - 2 * half + 1
+        both = halves.narrow(dim, 0, fit) + halves.narrow(dim, half, fit)
+        return both.narrow(dim, 0, fit - 1) + x.narrow(dim, length - 1, fit - 1) if length % 2 else both
+
+    return along(3, along(2, x, length), length)
 
 
 def _added(x: Tensor, made: Tensor) -> Tensor:
