@@ -263,7 +263,7 @@ def grid(picture: Tensor) -> float:
     period, of 3 x 3 bins around each of them against those at a distance of 3 to 7; of white noise about -0.5.
 
     Args:
-        picture: 3 x H x W in [-1, 1], sides at least 16 and multiples of 4.
+        picture: 3 x H x W in [-1, 1], sides at least 32 and multiples of 4.
     """
     height, width = picture.shape[1:]
     light = picture.mean(0) * 127.5

@@ -163,9 +163,6 @@ class ResNetGenerator(Generator):
         return _added(x, made) if self.skip else made
 
 
-_COMB = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
-
-
 class PlainResidualBlock(nn.Module):
     """Two reflection-padded 3x3 convolutions without norm, added to the input; begins close to the identity."""
 
@@ -181,6 +178,9 @@ class PlainResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the same."""
         return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # untyped call
+
+
+_COMB = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
 
 
 class SubpixelGenerator(Generator):
