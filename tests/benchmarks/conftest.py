@@ -28,7 +28,7 @@ def compare(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., Non
         rounds: int,
         warm: bool = True,
     ) -> None:
-        if warm:  # before they are timed
+        if warm and benchmark.enabled:  # before they are timed
             subject()
             baseline()
         times: dict[str, list[float]] = {"subject": [], "baseline": []}
