@@ -291,7 +291,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
 
     from artgan.training.session import Session
 
-    torch.manual_seed(0)  # with one seed in fifty rounding turns a rectifier that is all but at 0: 0.3 to 4 % apart
+    torch.manual_seed(0)  # with one seed in fifty they are 0.3 to 4 % apart, perhaps by a rectifier near 0
     pictures = {name: torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8) for name in ("photos", "paintings")}
     config = parse(
         resolve(plugin, "config"), {"width": 4, "blocks": 1, "discriminator_width": 4, "pool": 0}, where="test"
