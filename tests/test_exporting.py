@@ -91,8 +91,8 @@ def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_export
     generator = NETWORKS[name]()
     for module in generator.modules():  # statistics that change something
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]
-            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+            module.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]  # it tracks them
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]  # the same
     exported = export_onnx(generator, tmp_path / "network.onnx")
     assert exported.difference <= LIMIT
     assert len(set(exported.shapes)) == 3
@@ -148,7 +148,7 @@ def test_what_does_not_agree_with_pytorch_is_not_written(tmp_path: Path) -> None
 
 def test_a_network_that_is_not_finite_is_not_written(small: ResNetGenerator, tmp_path: Path) -> None:
     with torch.no_grad():
-        small.model[1].bias.fill_(math.nan)  # type: ignore[union-attr, operator]
+        small.model[1].bias.fill_(math.nan)  # type: ignore[union-attr, operator]  # a convolution
     with pytest.raises(ExportError, match="differs from PyTorch by nan"):
         export_onnx(small, tmp_path / "network.onnx")
     assert list(tmp_path.iterdir()) == []

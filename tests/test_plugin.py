@@ -137,4 +137,4 @@ def test_parts_that_are_missing_or_broken_are_told(install_plugin: InstallPlugin
 )
 def test_a_manifest_with_a_fault_is_refused(fault: dict[str, object]) -> None:
     with pytest.raises(PluginError):
-        Plugin(**{"name": "dots", "summary": "", "config": "m:C", **fault})  # type: ignore[arg-type]
+        Plugin(**{"name": "dots", "summary": "", "config": "m:C", **fault})  # type: ignore[arg-type]  # faults

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from artgan_cyclegan import plugin
 from artgan_cyclegan.config import CycleGANConfig
@@ -26,34 +27,32 @@ def _generator(preset: str, **options: Any) -> Generator:
     return build_generator(parse(CycleGANConfig, {**plugin.presets[preset], **options}, where=preset)).eval()
 
 
-def test_the_compact_generator_against_the_papers(compare: Callable[..., None], benchmark: Any) -> None:
-    compact, paper = _generator("compact"), _generator("paper")
-    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
-    with torch.inference_mode():
-        assert compact(x).shape == paper(x).shape == x.shape
-        compare(
-            lambda: compact(x),
-            lambda: paper(x),
-            names=("generator, compact preset, 256 x 256", "paper preset"),
-            rounds=7,
-        )
-
-
-def test_what_is_taken_out_of_the_change_against_the_network_without(
-    compare: Callable[..., None], benchmark: Any
+@pytest.mark.parametrize(
+    ("subject", "options", "baseline", "names"),
+    [
+        ("compact", {}, "paper", ("generator, compact preset, 256 x 256", "paper preset")),
+        (
+            "fast",
+            {"smooth_colours": True, "comb": True},
+            "fast",
+            ("preset fast with smooth_colours and comb, 256 x 256", "preset fast"),
+        ),
+    ],
+)
+def test_a_generator_against_another(
+    subject: str,
+    options: dict[str, Any],
+    baseline: str,
+    names: tuple[str, str],
+    compare: Callable[..., None],
+    benchmark: Any,
 ) -> None:
-    combed, plain = _generator("fast", smooth_colours=True, comb=True), _generator("fast")
+    ours, theirs = _generator(subject, **options), _generator(baseline)
     x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     with torch.inference_mode():
-        assert combed(x).shape == plain(x).shape == x.shape
-        compare(
-            lambda: combed(x),
-            lambda: plain(x),
-            names=("preset fast with smooth_colours and comb, 256 x 256", "preset fast"),
-            rounds=15,
-        )
+        assert ours(x).shape == theirs(x).shape == x.shape
+        compare(lambda: ours(x), lambda: theirs(x), names=names, rounds=7)
 
 
 def test_painting_a_small_photo_against_the_papers_network(compare: Callable[..., None], benchmark: Any) -> None:

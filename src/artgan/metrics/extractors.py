@@ -314,7 +314,7 @@ def _read_dinov2(path: Path) -> nn.Module:
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     try:
         with safe_open(path, "pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no dict
         # The published positions are those of pictures of 518 x 518; timm brings them to this size.
         places = found.get("pos_embed", ())
         if len(places) == 3 and places[2] == wanted["pos_embed"][2] and math.isqrt(places[1] - 1) ** 2 == places[1] - 1:

@@ -74,7 +74,7 @@ class HeldNorms:
             _holding.acquire()
             self._thread = get_ident()
         for norm in self._norms:
-            norm.forward = partial(self._normalise, norm)  # type: ignore[method-assign]
+            norm.forward = partial(self._normalise, norm)  # type: ignore[method-assign]  # until __exit__
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
