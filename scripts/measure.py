@@ -47,15 +47,15 @@ from torch.nn.functional import interpolate
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
-from artgan.data.draws import centre_square
+from artgan.data.crops import centre_square
 from artgan.errors import ArtganError, printable
 from artgan.metrics import style, weight_files
 from artgan.metrics.evaluation import Evaluator, pairs
 from artgan.metrics.extraction import Readable
 from artgan.metrics.extractors import load_extractor
 from artgan.painting import Job, paint_files
-from artgan.sampling import write_files
-from artgan.studies import spread
+from artgan.sampling.sampling import write_files
+from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
 SIZE, SAMPLES, LEAST = 256, 1000, 4

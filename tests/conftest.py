@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from artgan.registry import read_registry
+from artgan.models.registry import read_registry
 
 # How fast a busy machine makes examples says nothing about the code.
 settings.register_profile("artgan", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,9 +23,9 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from artgan.config import parse
-from artgan.loading import Model
+from artgan.models.loading import Model
+from artgan.models.registry import read_registry
 from artgan.plugin import load_plugin, resolve
-from artgan.registry import read_registry
 from artgan.testing import PluginTests, check_output
 from artgan.testing.manifest import ManifestTests
 from artgan.testing.models import MetricTests, ModelTests
@@ -72,7 +72,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artgan.converting import Converted
+from artgan.models.converting import Converted
 from artgan.interfaces import Discriminator, Generator, Networks
 
 
@@ -686,8 +686,8 @@ FAULTS: dict[str, Fault] = {
     "torch in the manifest": Fault(
         "__init__.py",
         "from artgan.plugin import Plugin",
-        "from artgan.plugin import Plugin\nimport artgan.loading",
-        {TORCH: "the plugin's manifest imports torch (daub_plugin -> artgan.loading -> torch)"},
+        "from artgan.plugin import Plugin\nimport artgan.models.loading",
+        {TORCH: "the plugin's manifest imports torch (daub_plugin -> artgan.models.loading -> torch)"},
     ),
     "torch in the config's module": Fault(
         "config.py",

@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from artgan import converting
-from artgan.converting import convert, read_state
 from artgan.errors import ArtganError, PluginError, WeightsError
-from artgan.loading import load
+from artgan.models import converting
+from artgan.models.converting import convert, read_state
+from artgan.models.loading import load
 
 Install = Callable[..., Path]
 
@@ -40,7 +40,7 @@ import torch
 from dataclasses import dataclass
 
 from artgan.config import option
-from artgan.converting import Converted
+from artgan.models.converting import Converted
 from artgan.errors import WeightsError
 from artgan.interfaces import Generator
 

@@ -17,12 +17,12 @@ import yaml
 from packaging.version import Version
 
 import artgan
-from artgan import registry
 from artgan.config import option, parse, renamed_options
 from artgan.deprecation import RenamedWarning
 from artgan.errors import ConfigError, RegistryError
+from artgan.models import registry
+from artgan.models.registry import read_file, read_registry
 from artgan.plugin import find_plugins, load_plugin, resolve
-from artgan.registry import read_file, read_registry
 
 Install = Callable[..., Path]
 

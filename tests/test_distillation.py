@@ -17,12 +17,12 @@ from processes import artgan
 
 from artgan import load
 from artgan.config import parse, to_dict
-from artgan.distillation.config import DistillationConfig, student_of
-from artgan.distillation.trainer import DistillationTrainer, build
 from artgan.errors import ArtganError
 from artgan.interfaces import Run
-from artgan.loading import save_model
+from artgan.models.loading import save_model
 from artgan.plugin import load_plugin, resolve
+from artgan.training.distillation.config import DistillationConfig, student_of
+from artgan.training.distillation.trainer import DistillationTrainer, build
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"

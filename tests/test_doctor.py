@@ -19,8 +19,8 @@ import yaml
 
 from artgan import doctor
 from artgan.doctor import Finding, brings, examine, in_words
+from artgan.models.registry import read_registry
 from artgan.plugin import Plugin
-from artgan.registry import read_registry
 
 Install = Callable[..., Path]
 

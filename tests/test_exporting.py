@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 import artgan
 from artgan.errors import ExportError
-from artgan.exporting import LIMIT, export_onnx, open_onnxruntime
 from artgan.interfaces import Generator
-from artgan.quantizing import quantize
+from artgan.runtimes.int8 import quantize
+from artgan.runtimes.onnx import LIMIT, export_onnx, open_onnxruntime
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

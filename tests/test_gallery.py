@@ -16,7 +16,7 @@ from PIL import Image
 
 import artgan
 from artgan import images
-from artgan.registry import read_registry
+from artgan.models.registry import read_registry
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts/gallery.py"

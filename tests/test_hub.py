@@ -23,7 +23,7 @@ from hub_server import TOKEN, Hub, sha256
 from safetensors.torch import save
 
 from artgan.errors import RegistryError
-from artgan.registry import read_file
+from artgan.models.registry import read_file
 
 NETWORKS = """
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ plugin = Plugin(
 # Loads what each line says, and answers with a line. Blocking the network comes after the imports that need sockets.
 WORKER = """
 import json, os, sys
-import artgan, artgan.loading, huggingface_hub
+import artgan, artgan.models.loading, huggingface_hub
 blocked, limit = json.loads(sys.argv[1])
 if blocked:
     import socket

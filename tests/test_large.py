@@ -18,7 +18,7 @@ from artgan import images
 from artgan.errors import PictureError
 from artgan.interfaces import Generator
 from artgan.painting import paint, paint_files, plan
-from artgan.painting.large import paint_large
+from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
 
 pytest.importorskip("pyvips", reason='large pictures need pip install "artgan[large]"', exc_type=ImportError)
@@ -97,7 +97,7 @@ def test_a_picture_is_painted_as_in_memory(tmp_path: Path, mode: str, suffix: st
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_upright(tmp_path: Path, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("artgan.painting.large._STRIP", 32)
+    monkeypatch.setattr("artgan.painting.strips._STRIP", 32)
     exif = Image.Exif()
     exif[0x0112] = orientation
     noise("RGB").save(tmp_path / "photo.jpg", exif=exif)
@@ -221,7 +221,7 @@ from pathlib import Path
 
 import torch
 from artgan.interfaces import Generator
-from artgan.painting.large import paint_large
+from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
 
 

@@ -19,10 +19,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 import artgan
-from artgan import registry
 from artgan.errors import ArtganError, ConfigError, ModelNotFoundError, PluginError, RegistryError, WeightsError
-from artgan.loading import Model, load
-from artgan.registry import read_registry
+from artgan.models import registry
+from artgan.models.loading import Model, load
+from artgan.models.registry import read_registry
 from artgan.testing import check_output
 
 Install = Callable[..., Any]

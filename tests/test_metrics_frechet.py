@@ -21,7 +21,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from artgan.interfaces import Score
-from artgan.metrics import rows as reading
+from artgan.metrics import blocks as reading
 from artgan.metrics.evaluation import Evaluator
 from artgan.metrics.extractors import Inception
 from artgan.metrics.frechet import FID, Comparison, FIDInfinity, Sample, frechet_distance

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from artgan.metrics import neighbours, rows
+from artgan.metrics import blocks as rows
+from artgan.metrics import neighbours
 from artgan.metrics.frechet import FID, FIDInfinity
 from artgan.metrics.neighbours import PRDC, Memorisation, memorisation_distance
 from artgan.metrics.style_distance import Style

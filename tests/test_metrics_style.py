@@ -16,7 +16,8 @@ from torch import Tensor
 
 from artgan import images
 from artgan.features import VGG19, VGG19_LAYERS
-from artgan.metrics import rows, style
+from artgan.metrics import blocks as rows
+from artgan.metrics import style
 from artgan.metrics.extractors import load_extractor
 from artgan.metrics.intervals import Z95
 from artgan.metrics.perceptual import LAYERS, ContentKept, Diversity, _mean_and_error, load_perceptual

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from artgan.noise import Noise
+from artgan.sampling.noise import Noise
 
 DISTRIBUTIONS = {
     "normal(0,1)": stats.norm(0, 1),

@@ -24,9 +24,9 @@ from artgan.doctor import examine
 from artgan.errors import ArtganError, ConfigError, WeightsError
 from artgan.images import decode
 from artgan.interfaces import Generator
-from artgan.loading import Model, load
+from artgan.models.loading import Model, load
+from artgan.models.registry import read_registry
 from artgan.plugin import find_plugins
-from artgan.registry import read_registry
 
 MANIFEST = """
 from artgan.plugin import Plugin

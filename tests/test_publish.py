@@ -21,12 +21,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import artgan
-from artgan.cards import card_files, example_picture, weights_licence
 from artgan.errors import ArtganError
 from artgan.interfaces import Generator
-from artgan.loading import save_model
-from artgan.publishing import prepare
-from artgan.registry import read_registry
+from artgan.models.cards import card_files, example_picture, weights_licence
+from artgan.models.loading import save_model
+from artgan.models.publishing import prepare
+from artgan.models.registry import read_registry
 
 FILES = ["model.safetensors", "config.json", "README.md", "example-input.png", "example-output.png"]
 

@@ -21,9 +21,9 @@ from huggingface_hub.utils import validate_repo_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artgan import registry
 from artgan.errors import ModelNotFoundError, RegistryError
-from artgan.registry import Entry, HubFile, Registry, Weights, read_file, read_registry, user_file
+from artgan.models import registry
+from artgan.models.registry import Entry, HubFile, Registry, Weights, read_file, read_registry, user_file
 
 Install = Callable[..., Any]
 
@@ -360,7 +360,7 @@ def test_a_size_of_thousands_of_digits_is_a_registry_error(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", ["[" * 100_000, "- " * 100_000], ids=["flow", "block"])
 def test_a_document_nested_without_end_is_a_registry_error(tmp_path: Path, content: str) -> None:
     write(tmp_path / "r.yaml", content)
-    code = "import pathlib; from artgan.registry import read_file; read_file(pathlib.Path('r.yaml'))"
+    code = "import pathlib; from artgan.models.registry import read_file; read_file(pathlib.Path('r.yaml'))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert "artgan.errors.RegistryError: r.yaml" in done.stderr

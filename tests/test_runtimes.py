@@ -20,12 +20,14 @@ from processes import artgan as run_artgan
 from torch import Tensor, nn
 
 import artgan
-from artgan import exporting, images, runtimes
+from artgan import images
 from artgan.errors import ArtganError, ConfigError, ExportError
-from artgan.exporting import LIMIT
 from artgan.interfaces import Generator
 from artgan.painting import paint
-from artgan.runtimes import RUNTIMES, accelerate
+from artgan.runtimes import accelerate as runtimes
+from artgan.runtimes import onnx as exporting
+from artgan.runtimes.accelerate import RUNTIMES, accelerate
+from artgan.runtimes.onnx import LIMIT
 
 OTHERS = [name for name in RUNTIMES if name != "torch"]
 

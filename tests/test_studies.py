@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from artgan.errors import ConfigError
-from artgan.noise import Noise
-from artgan.studies import STUDIES, parse_vary, spread
+from artgan.sampling.noise import Noise
+from artgan.training.study import STUDIES, parse_vary, spread
 
 SMALL = ["--steps", "2", "--set", "size=32", "--set", "width=2", "--set", "batch=4", "--set", "workers=0"]
 

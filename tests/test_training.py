@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 import artgan
 from artgan.config import parse
 from artgan.data import PictureFolder
-from artgan.data.draws import Draws, centre_crop
+from artgan.data.crops import Draws, centre_crop
 from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
 from artgan.metrics.extractors import Filters

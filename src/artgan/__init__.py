@@ -20,7 +20,7 @@ from artgan.errors import (
 )
 
 if TYPE_CHECKING:
-    from artgan.loading import Model, load
+    from artgan.models.loading import Model, load
 
     __version__: str
 
@@ -46,14 +46,14 @@ def list_models(pattern: str = "*") -> list[str]:
     Raises:
         RegistryError: the registry has a fault.
     """
-    from artgan.registry import read_registry
+    from artgan.models.registry import read_registry
 
     return read_registry().names(pattern)
 
 
 def __getattr__(name: str) -> Any:
     if name in ("load", "Model"):
-        from artgan import loading
+        from artgan.models import loading
 
         return getattr(loading, name)
     if name == "__version__":

@@ -15,8 +15,8 @@ from typing import Any
 
 from artgan import hub
 from artgan.errors import ArtganError
+from artgan.models.registry import Entry, Registry, read_registry, user_file
 from artgan.plugin import Plugin, PluginReport, inspect_plugins, load_plugin, resolve, resolve_metric
-from artgan.registry import Entry, Registry, read_registry, user_file
 
 _TIMEOUT = 5  # seconds for the Hub to answer
 _LIBRARIES = {
@@ -195,7 +195,7 @@ def _model(entry: Entry) -> Finding:
     if availability == "no weights":  # to build it may need the network
         return Finding(entry.name, True, "has no weights of its own")
     try:
-        from artgan.loading import load
+        from artgan.models.loading import load
 
         model = load(entry.name, local_files_only=True)
     except ArtganError as error:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from artgan.errors import ArtganError, WeightsError
-from artgan.hashing import sha256
+from artgan.files import sha256
 
 if TYPE_CHECKING:  # imported where it is needed: it takes a while
     from huggingface_hub import CommitOperationAdd

@@ -36,7 +36,7 @@ class Plugin:
         trainer: (networks, config, run) -> :class:`artgan.interfaces.Trainer`.
         domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
             option of ``artgan train`` ("photos" is ``--photos DIR``).
-        convert: another project's state dict -> :class:`artgan.converting.Converted`, or None if it is no layout that
+        convert: another project's state dict -> :class:`artgan.models.converting.Converted`, or None if it is no layout that
             the plugin knows.
         layouts: what ``convert`` recognises, by name, with a line about each.
         options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import artgan
-from artgan.runtimes import RUNTIMES
+from artgan.runtimes.accelerate import RUNTIMES
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[1:])

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import artgan
-from artgan.converting import Conversion, convert
 from artgan.errors import ConfigError, WeightsError
+from artgan.models.converting import Conversion, convert
 
 # ---- the other projects' networks
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from artgan.config import parse
 from artgan.errors import ConfigError
-from artgan.noise import Noise
+from artgan.sampling.noise import Noise
 from artgan.testing import PluginTests
 
 

@@ -29,7 +29,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,
 ) -> None:
     """Convert another project's checkpoint. No code in it is run; what artgan does not know is refused."""
-    from artgan.converting import convert
+    from artgan.models.converting import convert
 
     done = convert(file, to, plugin=plugin, key=key, license=license, overwrite=overwrite)
     about = f" ({done.about})" if done.about else ""

@@ -23,7 +23,7 @@ def fetch(
 ) -> None:
     """Download a public set of pictures; goes on where a broken download stopped."""
     from artgan.data import public
-    from artgan.hashing import sha256
+    from artgan.files import sha256
 
     if list_:
         for entry in public.PUBLIC.values():

@@ -16,7 +16,7 @@ class DistillCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """As of any command."""
-        from artgan.distillation import plugin
+        from artgan.training.distillation import plugin
 
         kind = Annotated[str | None, typer.Argument(metavar="TEACHER", help="The model to learn from.")]
         teacher = inspect.Parameter("teacher", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

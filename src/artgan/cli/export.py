@@ -23,9 +23,9 @@ def export(
 ) -> None:
     """Write a model as an ONNX file that takes pictures of any size, after comparing it with PyTorch."""
     from artgan.errors import ConfigError
-    from artgan.exporting import export_onnx
-    from artgan.loading import load
-    from artgan.quantizing import export_int8
+    from artgan.models.loading import load
+    from artgan.runtimes.int8 import export_int8
+    from artgan.runtimes.onnx import export_onnx
 
     if int8 != (photos is not None):
         raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")

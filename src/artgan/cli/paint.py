@@ -72,7 +72,7 @@ def paint(
     A painting is written beside its photo, those of a folder into a new folder beside it, or all under --out.
     A model may have options of its own: --model MODEL --help shows them.
     """
-    from artgan.loading import load
+    from artgan.models.loading import load
     from artgan.painting import Tiling, paint_files, plan
     from artgan.progress import progress
 
@@ -138,8 +138,8 @@ class PaintCommand(TyperCommand):
         Raises:
             ArtganError: there is no such model, or its plugin is broken.
         """
+        from artgan.models.folder import plugin_of
         from artgan.plugin import load_plugin, resolve
-        from artgan.sources import plugin_of
 
         read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
         help = not set(args).isdisjoint(read.help_option_names)
@@ -184,11 +184,12 @@ def compare(
 def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
     from PIL.Image import Image
 
-    from artgan import images, sheets
+    from artgan import images
     from artgan.errors import PictureError
-    from artgan.loading import load
+    from artgan.models.loading import load
     from artgan.painting import paint_batch
     from artgan.progress import progress
+    from artgan.reports import sheets
 
     images.check_writable(out, overwrite=overwrite)
     names = [name.strip() for name in models.split(",") if name.strip()]

@@ -19,7 +19,7 @@ def publish(
 
     The token comes from HF_TOKEN or from `hf auth login`. After uploading, the lines for registry.yaml are printed.
     """
-    from artgan.publishing import prepare
+    from artgan.models.publishing import prepare
 
     publication = prepare(folder, repo)
     for line in publication.lines():

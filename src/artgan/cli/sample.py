@@ -37,8 +37,8 @@ def sample(
 ) -> None:
     """Draw pictures from noise: a grid, single files, the way between two, or each beside the nearest real ones."""
     from artgan.errors import ConfigError
-    from artgan.loading import load
-    from artgan.sampling import write_files, write_grid, write_neighbours, write_way
+    from artgan.models.loading import load
+    from artgan.sampling.sampling import write_files, write_grid, write_neighbours, write_way
 
     if to is not None and nearest is not None:
         raise ConfigError("--to and --nearest do not go together")

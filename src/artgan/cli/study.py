@@ -42,8 +42,8 @@ def study(
     """
     from artgan.errors import ConfigError
     from artgan.plugin import load_plugin
-    from artgan.studies import STUDIES, Outcome
-    from artgan.studies import study as run
+    from artgan.training.study import STUDIES, Outcome
+    from artgan.training.study import study as run
 
     if (name is None) == (vary is None):
         raise ConfigError(f"give a study by name ({', '.join(STUDIES)}), or --vary KEY=A,B,C")

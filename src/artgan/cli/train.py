@@ -95,8 +95,8 @@ def training_command(
 
 def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
     """Train, from the beginning or from where a stored run stands."""
-    from artgan.training.folder import read_run_config
     from artgan.training.loop import train
+    from artgan.training.run_folder import read_run_config
     from artgan.training.settings import configure
 
     out, resume = given.get("out"), given["resume"]

@@ -14,7 +14,7 @@ from artgan.cli.paint import Format
 from artgan.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from artgan.registry import Entry, Weights
+    from artgan.models.registry import Entry, Weights
 
 Output = Annotated[Format, typer.Option("--format", help="How results are printed.")]
 
@@ -34,7 +34,7 @@ def models(
     format: Output = Format.text,
 ) -> None:
     """List the models there are."""
-    from artgan.registry import read_registry
+    from artgan.models.registry import read_registry
 
     registry = read_registry()
     entries = [registry.entries[name] for name in registry.names(pattern)]
@@ -59,7 +59,7 @@ def show(
     format: Output = Format.text,
 ) -> None:
     """Show a model's card: how to use it, licence, data, training, measured figures."""
-    from artgan.registry import read_registry
+    from artgan.models.registry import read_registry
 
     entry = read_registry().entry(model)
     if format is Format.json:
@@ -95,8 +95,8 @@ def plugins(format: Output = Format.text) -> None:
     from dataclasses import asdict
 
     from artgan.doctor import brings, in_words
+    from artgan.models.registry import read_registry
     from artgan.plugin import inspect_plugins, load_plugin
-    from artgan.registry import read_registry
 
     registry, reports = read_registry(), inspect_plugins()
     brought = {r.name: brings(load_plugin(r.name), registry) for r in reports if not r.problem}

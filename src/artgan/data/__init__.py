@@ -1,4 +1,4 @@
-"""Pictures to train and measure on. Free of torch, but for the random crops in :mod:`artgan.data.draws`."""
+"""Pictures to train and measure on. Free of torch, but for the random crops in :mod:`artgan.data.crops`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from artgan.errors import PictureError
-from artgan.hashing import sha256
+from artgan.files import sha256
 from artgan.progress import progress
 
 MIRROR = "ARTGAN_DATA_MIRROR"

@@ -14,17 +14,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from artgan import images, sheets
+from artgan import images
 from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import centre_square
+from artgan.data.crops import centre_square
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
-from artgan.loading import usable_device
 from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, look_through
 from artgan.metrics.feature_metric import FeatureMetric
-from artgan.metrics.taking import MetricNetworks, checked, reason
+from artgan.metrics.scoring import MetricNetworks, checked, reason
+from artgan.models.loading import usable_device
 from artgan.plugin import resolve_metric
+from artgan.reports import sheets
 
 if TYPE_CHECKING:
     from artgan.metrics.artists import ArtistReport

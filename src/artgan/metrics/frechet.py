@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
+from artgan.metrics.blocks import blocks
 from artgan.metrics.feature_metric import FeatureMetric, need
 from artgan.metrics.intervals import normal
-from artgan.metrics.rows import blocks
 
 _TALL = 4  # times as many rows as columns are decomposed at once
 _TOLERANCE = 1e-8  # of the distance, relative to the traces of the covariances

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artgan import images
-from artgan.data.draws import centre_square
+from artgan.data.crops import centre_square
 from artgan.errors import ConfigError
 
 if TYPE_CHECKING:

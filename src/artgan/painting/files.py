@@ -21,9 +21,9 @@ from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting.ahead import Ahead
-from artgan.painting.large import paint_large
 from artgan.painting.painter import WHERE_NEEDED, paint_batch, reference
+from artgan.painting.prefetch import Ahead
+from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn import functional
 
 from artgan import images
-from artgan.loading import Model
+from artgan.models.loading import Model
 
 
 def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:

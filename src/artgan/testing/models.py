@@ -14,8 +14,8 @@ import torch
 
 import artgan
 from artgan.interfaces import Metric, Score
+from artgan.models.registry import Entry, read_file, read_registry
 from artgan.plugin import resolve_metric
-from artgan.registry import Entry, read_file, read_registry
 from artgan.testing.check import check_output
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after, some_pictures
 

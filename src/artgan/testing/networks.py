@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from artgan import images
 from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
-from artgan.loading import Model, load, save_model
+from artgan.models.loading import Model, load, save_model
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.testing.subject import (
     Subject,

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artgan.errors import TrainingError
-from artgan.hashing import sha256
+from artgan.files import sha256
 
 FORMAT = 2
 _MANIFEST = "manifest.json"

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
 from artgan.errors import TrainingError
-from artgan.loading import usable_device
+from artgan.models.loading import usable_device
 from artgan.training.options import TrainingOptions
 
 

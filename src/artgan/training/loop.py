@@ -22,16 +22,16 @@ from torch.utils.data import DataLoader
 
 from artgan import config as configs
 from artgan.data import open_pictures
-from artgan.data.draws import Draws, centre_crops, to_pictures
+from artgan.data.crops import Draws, centre_crops, to_pictures
 from artgan.errors import TrainingError
-from artgan.loading import save_model
+from artgan.models.loading import save_model
 from artgan.plugin import Plugin
 from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA
-from artgan.training.folder import description, session_line, settle
 from artgan.training.options import TrainingOptions
+from artgan.training.run_folder import description, session_line, settle
 from artgan.training.scores import Scores
 from artgan.training.session import Session
 

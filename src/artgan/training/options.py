@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from artgan.config import option
 from artgan.metrics import weight_files
-from artgan.noise import Noise
+from artgan.sampling.noise import Noise
 
 
 @dataclass(frozen=True)

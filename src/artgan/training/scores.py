@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
-from artgan.data.draws import centre_crops, to_pictures
+from artgan.data.crops import centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
 from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.perceptual import PerceptualMetric
-from artgan.metrics.taking import MetricNetworks, checked, reason
+from artgan.metrics.scoring import MetricNetworks, checked, reason
 from artgan.plugin import resolve_metric
 from artgan.training.options import TrainingOptions
 

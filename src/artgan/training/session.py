@@ -18,12 +18,12 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor
 
-from artgan import sheets
-from artgan.data.draws import to_pictures
+from artgan.data.crops import to_pictures
 from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
-from artgan.loading import load
+from artgan.models.loading import load
 from artgan.plugin import Plugin, resolve
+from artgan.reports import sheets
 from artgan.training import checkpoint
 from artgan.training.ema import EMA
 from artgan.training.health import Health

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artgan.converting import Converted
 from artgan.errors import WeightsError
+from artgan.models.converting import Converted
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import BlurPool2d, BlurUpsample2d, build_generator
 
@@ -41,7 +41,7 @@ _EPSILON, _ADDONS_EPSILON = 1e-5, 1e-3
 
 
 def convert(state: Mapping[str, Tensor]) -> Converted | None:
-    """Another project's generator as ours; see :class:`artgan.converting.Converted`.
+    """Another project's generator as ours; see :class:`artgan.models.converting.Converted`.
 
     Raises:
         WeightsError: a discriminator, or a generator with other norms or filters, or not for RGB.

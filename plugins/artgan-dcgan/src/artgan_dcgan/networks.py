@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from artgan.generators import NoiseGenerator
 from artgan.interfaces import Discriminator, Networks
-from artgan.noise import Noise
+from artgan.sampling.generator import NoiseGenerator
+from artgan.sampling.noise import Noise
 from artgan_dcgan.config import DCGANConfig
 
 

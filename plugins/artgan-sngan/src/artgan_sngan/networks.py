@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.generators import NoiseGenerator
 from artgan.interfaces import Discriminator, Networks
-from artgan.noise import Noise
+from artgan.sampling.generator import NoiseGenerator
+from artgan.sampling.noise import Noise
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs

@@ -10,7 +10,7 @@ from typing import Any
 
 from artgan import hub
 from artgan.errors import WeightsError
-from artgan.registry import read_registry
+from artgan.models.registry import read_registry
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """The files of a model's folder, and of its repository on the Hub."""

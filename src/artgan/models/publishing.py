@@ -13,11 +13,11 @@ import torch
 import yaml
 
 from artgan import hub
-from artgan.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, weights_licence
 from artgan.errors import ArtganError
 from artgan.images import decode
-from artgan.loading import Model, load
-from artgan.sources import CONFIG, WEIGHTS
+from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, weights_licence
+from artgan.models.folder import CONFIG, WEIGHTS
+from artgan.models.loading import Model, load
 
 if TYPE_CHECKING:  # imported where it is needed: it takes a while
     from huggingface_hub import CommitOperationAdd

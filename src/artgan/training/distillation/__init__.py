@@ -8,8 +8,8 @@ from artgan.plugin import Plugin
 plugin = Plugin(
     name="distillation",
     summary="A small generator taught by a large one, on photos alone",
-    config="artgan.distillation.config:DistillationConfig",
-    networks="artgan.distillation.trainer:build",
-    trainer="artgan.distillation.trainer:DistillationTrainer",
+    config="artgan.training.distillation.config:DistillationConfig",
+    networks="artgan.training.distillation.trainer:build",
+    trainer="artgan.training.distillation.trainer:DistillationTrainer",
     domains={"photos": "folder of photos"},
 )

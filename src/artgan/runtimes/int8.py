@@ -18,7 +18,10 @@ from artgan import images
 from artgan.data import open_pictures
 from artgan.data.pictures import evenly
 from artgan.errors import ExportError
-from artgan.exporting import (
+from artgan.interfaces import Generator
+from artgan.painting.painter import pad
+from artgan.progress import progress
+from artgan.runtimes.onnx import (
     Run,
     check_writable,
     export_onnx,
@@ -28,9 +31,6 @@ from artgan.exporting import (
     require,
     written_beside,
 )
-from artgan.interfaces import Generator
-from artgan.painting.painter import pad
-from artgan.progress import progress
 
 LEAST_PSNR = 38.0
 """In dB: what differs by less is not seen."""
@@ -73,7 +73,7 @@ def quantize(
     is where an error is seen most. Weights have a scale a channel, activations one a layer (QDQ, static).
 
     Args:
-        model: a file that :func:`artgan.exporting.export_onnx` wrote.
+        model: a file that :func:`artgan.runtimes.onnx.export_onnx` wrote.
         path: the file to write. It appears complete or not at all.
         photos: a set of photos, as :func:`artgan.data.open_pictures` takes it; up to 36 are used. The PSNR is measured
             on photos that did not set the scales.
@@ -123,7 +123,7 @@ def export_int8(
     least_psnr: float = LEAST_PSNR,
     overwrite: bool = False,
 ) -> Quantized:
-    """Write a generator as an ONNX file in 8-bit integers: :func:`artgan.exporting.export_onnx`, then :func:`quantize`.
+    """Write a generator as an ONNX file in 8-bit integers: :func:`artgan.runtimes.onnx.export_onnx`, then :func:`quantize`.
 
     Raises:
         ArtganError: as they do.

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from artgan import images, sheets
+from artgan import images
 from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import centre_square
+from artgan.data.crops import centre_square
 from artgan.errors import ArtganError
-from artgan.generators import NoiseGenerator
 from artgan.interfaces import Generator
-from artgan.noise import Noise
 from artgan.progress import progress
+from artgan.reports import sheets
+from artgan.sampling.generator import NoiseGenerator
+from artgan.sampling.noise import Noise
 
 _BATCH = 32
 _LOOK = 32  # side at which pictures are compared, in pixels
@@ -35,7 +36,7 @@ def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None
         generator: a noise-to-image model.
         count: how many.
         seed: of the first.
-        noise: a distribution (see :class:`artgan.noise.Noise`) in place of the one that the model was made for.
+        noise: a distribution (see :class:`artgan.sampling.noise.Noise`) in place of the one that the model was made for.
 
     Raises:
         ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.

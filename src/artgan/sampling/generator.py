@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Generator
-from artgan.noise import Noise
+from artgan.sampling.noise import Noise
 
 
 class NoiseGenerator(Generator):

@@ -14,14 +14,14 @@ from torch import Tensor
 from artgan import images
 from artgan.config import TEXTS, field_types
 from artgan.data import PictureSet, open_pictures
-from artgan.data.draws import centre_crops, to_pictures
+from artgan.data.crops import centre_crops, to_pictures
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
-from artgan.loading import load
 from artgan.metrics.style import filter_statistics, kernel_distance, standardise
+from artgan.models.loading import load
 from artgan.plugin import Plugin, resolve
 from artgan.reports.run import write_comparison
-from artgan.sampling import draw
+from artgan.sampling.sampling import draw
 from artgan.training.journal import read_lines, write_lines
 from artgan.training.loop import train
 from artgan.training.options import TrainingOptions

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 if TYPE_CHECKING:
-    from artgan.loading import Model
+    from artgan.models.loading import Model
 
 README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "example-output.png"
 

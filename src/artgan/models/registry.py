@@ -194,7 +194,7 @@ def read_registry() -> Registry:
 
 def _own_file() -> Path:
     """In the wheel the registry lies in the package; in a checkout at the root, where people look for it."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for path in (package / "registry.yaml", package.parent.parent / "registry.yaml"):
         if path.is_file():
             return path

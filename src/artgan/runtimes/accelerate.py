@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from artgan.cache import cache_folder, make_room
 from artgan.errors import ArtganError, ConfigError, ExportError
-from artgan.exporting import (
+from artgan.interfaces import Generator
+from artgan.runtimes.onnx import (
     Run,
     check_shapes,
     difference,
@@ -29,7 +30,6 @@ from artgan.exporting import (
     refuse_what_is_no_network,
     require,
 )
-from artgan.interfaces import Generator
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 """The names that :func:`accelerate` takes."""

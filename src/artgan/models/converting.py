@@ -20,8 +20,8 @@ from torch import Tensor
 
 from artgan import config as configs
 from artgan.errors import ArtganError, PluginError, WeightsError
-from artgan.hashing import sha256
-from artgan.loading import assemble, save_model
+from artgan.files import sha256
+from artgan.models.loading import assemble, save_model
 from artgan.plugin import Plugin, find_plugins, load_plugin, resolve, strict
 
 _MAX_BYTES = 4 * 2**30  # of a file, of what an archive declares, and of all weights in float32

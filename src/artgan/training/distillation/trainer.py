@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from artgan.config import to_dict
-from artgan.distillation.config import DistillationConfig, student_of
 from artgan.errors import ConfigError
 from artgan.features import load_vgg19
 from artgan.interfaces import Generator, Networks, Run, Trainer
-from artgan.loading import load, new_generator
 from artgan.metrics.style import STYLE_LAYERS
+from artgan.models.loading import load, new_generator
 from artgan.painting.painter import pad
+from artgan.training.distillation.config import DistillationConfig, student_of
 
 _STUDENT = "student"
 

@@ -23,13 +23,13 @@ from torch.overrides import TorchFunctionMode
 from artgan import config as configs
 from artgan import hub
 from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
-from artgan.hashing import sha256
+from artgan.files import sha256
 from artgan.images import Source
 from artgan.interfaces import Generator
+from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, hub_model, model_file, read_card
+from artgan.models.registry import Entry, HubFile, Weights, read_registry
 from artgan.painting import Tiling, paint
 from artgan.plugin import find_plugins, load_plugin, resolve
-from artgan.registry import Entry, HubFile, Weights, read_registry
-from artgan.sources import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, hub_model, model_file, read_card
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """What a saved model keeps of its card, besides what builds it."""
@@ -88,7 +88,7 @@ class Model(nn.Module):
         return paint(self.running_on(runtime), image, tiling=tiling, **self.options(options))
 
     def running_on(self, runtime: str) -> Generator:
-        """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate`.
+        """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate.accelerate`.
 
         What it takes to start a runtime is done once for each, and for each number of threads: weights that change
         later are seen by torch alone.
@@ -99,7 +99,7 @@ class Model(nn.Module):
         """
         if runtime == "torch":
             return self.generator
-        from artgan.runtimes import accelerate
+        from artgan.runtimes.accelerate import accelerate
 
         chosen = (runtime, torch.get_num_threads())
         if chosen not in self._runtimes:
@@ -137,7 +137,7 @@ class Model(nn.Module):
         return None if plugin.options is None else resolve(plugin, "options")
 
     def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
-        """Pictures from noise, each with a seed of its own; see :func:`artgan.sampling.sample`.
+        """Pictures from noise, each with a seed of its own; see :func:`artgan.sampling.sampling.sample`.
 
         Args:
             count: how many.
@@ -147,7 +147,7 @@ class Model(nn.Module):
         Raises:
             ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.
         """
-        from artgan.sampling import sample
+        from artgan.sampling.sampling import sample
 
         return sample(self.generator, count, seed=seed, noise=noise)
 
@@ -163,7 +163,7 @@ class Model(nn.Module):
             WeightsError: the model has no weights of its own, or the folder cannot be written.
             PictureError: the example cannot be painted.
         """
-        from artgan.cards import card_files
+        from artgan.models.cards import card_files
 
         if not self.generator.state_dict():
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
