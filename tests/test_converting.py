@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artgan.errors import ArtganError, PluginError, WeightsError
-from artgan.models import converting
-from artgan.models.converting import convert, read_state
+from artgan.models import checkpoints
+from artgan.models.checkpoints import read_state
+from artgan.models.converting import convert
 from artgan.models.loading import load
 
 Install = Callable[..., Path]
@@ -406,7 +407,7 @@ def test_an_array_that_declares_more_than_it_holds_is_refused(tmp_path: Path, sh
 @pytest.mark.usefixtures("little_memory")
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "bomb.npz", **{f"a{index}": np.zeros(500_000) for index in range(5)})
-    monkeypatch.setattr(converting, "_MAX_BYTES", 10**7)
+    monkeypatch.setattr(checkpoints, "_MAX_BYTES", 10**7)
     assert (tmp_path / "bomb.npz").stat().st_size < 10**5
     assert "declares more than 10000000 bytes" in read_refusal(tmp_path / "bomb.npz")
 

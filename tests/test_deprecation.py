@@ -21,7 +21,8 @@ from artgan.config import option, parse, renamed_options
 from artgan.deprecation import RenamedWarning
 from artgan.errors import ConfigError, RegistryError
 from artgan.models import registry
-from artgan.models.registry import read_file, read_registry
+from artgan.models.registry import read_registry
+from artgan.models.registry_file import read_file
 from artgan.plugin import find_plugins, load_plugin, resolve
 
 Install = Callable[..., Path]

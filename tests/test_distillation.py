@@ -19,7 +19,7 @@ from artgan import load
 from artgan.config import parse, to_dict
 from artgan.errors import ArtganError
 from artgan.interfaces import Run
-from artgan.models.loading import save_model
+from artgan.models.folder import save_model
 from artgan.plugin import load_plugin, resolve
 from artgan.training.distillation.config import DistillationConfig, student_of
 from artgan.training.distillation.trainer import DistillationTrainer, build

@@ -23,7 +23,7 @@ from hub_server import TOKEN, Hub, sha256
 from safetensors.torch import save
 
 from artgan.errors import RegistryError
-from artgan.models.registry import read_file
+from artgan.models.registry_file import read_file
 
 NETWORKS = """
 from dataclasses import dataclass

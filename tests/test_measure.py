@@ -23,7 +23,7 @@ from artgan import images
 from artgan.data import PictureFolder
 from artgan.features import load_vgg19
 from artgan.metrics import style
-from artgan.models.registry import read_file
+from artgan.models.registry_file import read_file
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("ARTGAN_DATA", ROOT.parent / "shared" / "data"))

@@ -10,8 +10,8 @@ import torch
 
 from artgan.metrics import METRICS
 from artgan.metrics.feature_metric import FeatureMetric
+from artgan.metrics.names import resolve_metric
 from artgan.metrics.neighbours import held_out_gap
-from artgan.plugin import resolve_metric
 
 OF_FEATURES = [name for name in METRICS if issubclass(resolve_metric(name), FeatureMetric)]
 

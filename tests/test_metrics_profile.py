@@ -16,7 +16,8 @@ from PIL import Image
 
 from artgan import images
 from artgan.errors import ConfigError, PictureError
-from artgan.metrics.profile import OCTAVES, Profile, draw, plot, profile, to_lab
+from artgan.metrics.profile import OCTAVES, Profile, profile, to_lab
+from artgan.reports.profile import draw, plot
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

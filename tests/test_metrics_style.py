@@ -20,9 +20,9 @@ from artgan.metrics import blocks as rows
 from artgan.metrics import style
 from artgan.metrics.extractors import load_extractor
 from artgan.metrics.intervals import Z95
+from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import LAYERS, ContentKept, Diversity, _mean_and_error, load_perceptual
 from artgan.metrics.style_distance import DeepStyle, FilterStyle, Style
-from artgan.plugin import resolve_metric
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"

@@ -18,7 +18,7 @@ from wheels import build, environment, make_venv, run
 
 from artgan.errors import ArtganError, PluginError
 from artgan.interfaces import Run
-from artgan.models.registry import read_file
+from artgan.models.registry_file import read_file
 from artgan.scaffold import write_plugin
 
 LONGEST = "a-plugin-with-the-longest-name"

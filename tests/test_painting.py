@@ -26,7 +26,7 @@ from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting import Job, Result, files, paint, paint_batch, paint_files, plan
-from artgan.painting.painter import pad
+from artgan.painting.fitting import pad
 
 
 class Identity(Generator):

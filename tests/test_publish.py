@@ -24,7 +24,7 @@ import artgan
 from artgan.errors import ArtganError
 from artgan.interfaces import Generator
 from artgan.models.cards import card_files, example_picture, weights_licence
-from artgan.models.loading import save_model
+from artgan.models.folder import save_model
 from artgan.models.publishing import prepare
 from artgan.models.registry import read_registry
 

@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 
 from artgan.errors import ModelNotFoundError, RegistryError
 from artgan.models import registry
-from artgan.models.registry import Entry, HubFile, Registry, Weights, read_file, read_registry, user_file
+from artgan.models.entry import Entry, HubFile, Registry, Weights
+from artgan.models.registry import read_registry, user_file
+from artgan.models.registry_file import read_file
 
 Install = Callable[..., Any]
 

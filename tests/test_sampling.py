@@ -20,7 +20,7 @@ import artgan
 from artgan.config import to_dict
 from artgan.data import PictureFolder
 from artgan.errors import ArtganError
-from artgan.models.loading import save_model
+from artgan.models.folder import save_model
 from artgan.sampling.sampling import interpolate, nearest, sample, spherical
 
 CONFIG = DCGANConfig(size=32, width=8, noise_size=16)

@@ -23,7 +23,7 @@ from artgan import images
 from artgan.errors import ConfigError, PictureError, TooLargeError
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting import paint, paint_batch, tiles
-from artgan.painting.painter import pad, reference
+from artgan.painting.fitting import WORKING_MEMORY, pad, reference
 from artgan.painting.tiles import Tiling, best_side, paint_tiles
 
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -320,7 +320,7 @@ def test_where_memory_is_short_tiles_are_smaller() -> None:
     generator = Blocks()
     generator.memory_per_pixel = 100
     overlap = 2 * 16  # of a reach of 15
-    assert best_side(generator) == int((tiles.WORKING_MEMORY / 100) ** 0.5) - overlap
+    assert best_side(generator) == int((WORKING_MEMORY / 100) ** 0.5) - overlap
     assert best_side(generator, free=8e6) == 200 - overlap
 
 

@@ -479,7 +479,7 @@ def test_scores_are_taken_on_the_way(
 ) -> None:
     from artgan_cyclegan import plugin
 
-    from artgan.plugin import find_metrics
+    from artgan.metrics.names import find_metrics
     from artgan.training.loop import train as run
 
     (install_plugin("colour", METRIC) / "parts.py").write_text(METRIC_PARTS)

@@ -7,12 +7,10 @@ Nothing here imports torch before a tensor is needed.
 
 from __future__ import annotations
 
-import glob
 import io
 import logging
 import os
 import secrets
-import socket
 import stat
 import sys
 import threading
@@ -28,6 +26,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from artgan.errors import PictureError
+from artgan.files import UNFINISHED_SUFFIX, unfinished_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -503,34 +502,6 @@ def encode(
     finally:
         with suppress(OSError):  # gone after success; an unwritable folder never had it
             beside.unlink()
-
-
-_PART = f".artgan-{socket.gethostname()}-"
-"""How the names of unfinished files begin: with the machine, and then the process, that writes them."""
-
-
-UNFINISHED_SUFFIX = ".part"
-
-
-def unfinished_prefix() -> str:
-    """How the hidden names begin of what this process has not finished; they end with :data:`UNFINISHED_SUFFIX`."""
-    return f"{_PART}{os.getpid()}-"
-
-
-def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process of this machine left unfinished in a folder: files, and folders."""
-    import shutil
-
-    import psutil
-
-    for path in Path(folder).glob(f"{glob.escape(_PART)}*{UNFINISHED_SUFFIX}"):
-        process = path.name.removeprefix(_PART).partition("-")[0]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            with suppress(OSError):  # another process may have been quicker
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
 
 
 def _format_for_writing(path: Path) -> _Format:

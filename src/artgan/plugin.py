@@ -12,7 +12,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from artgan.errors import PluginError
-from artgan.metrics import METRICS
 
 GROUP = "artgan.plugins"
 API = 1
@@ -36,8 +35,8 @@ class Plugin:
         trainer: (networks, config, run) -> :class:`artgan.interfaces.Trainer`.
         domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
             option of ``artgan train`` ("photos" is ``--photos DIR``).
-        convert: another project's state dict -> :class:`artgan.models.converting.Converted`, or None if it is no layout that
-            the plugin knows.
+        convert: another project's state dict -> :class:`artgan.models.converting.Converted`, or None if it is no
+            layout that the plugin knows.
         layouts: what ``convert`` recognises, by name, with a line about each.
         options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of
             ``Model.paint`` and of ``Generator.generate``, and options of ``artgan paint --model M``.
@@ -193,59 +192,15 @@ def resolve(plugin: Plugin, part: str) -> Any:
     string = getattr(plugin, part)
     if string is None:
         raise PluginError(f"plugin {plugin.name} has no {part}")
-    return _import(plugin, part, string)
+    return import_part(plugin, part, string)
 
 
-def _import(plugin: Plugin, part: str, string: str) -> Any:
+def import_part(plugin: Plugin, part: str, string: str) -> Any:
     module, attribute = string.split(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # as above
         raise PluginError(f"plugin {plugin.name}: {part} {string} cannot be imported: {_reason(error)}") from error
-
-
-def find_metrics() -> dict[str, Plugin]:
-    """The metrics of the plugins that work, by name: which plugin brings each.
-
-    Raises:
-        PluginError: two plugins bring a metric of one name, or one brings a name of the core's own
-            (:data:`artgan.metrics.METRICS`), or a plugin is broken and ``ARTGAN_STRICT_PLUGINS=1``.
-    """
-    metrics: dict[str, Plugin] = {}
-    for report in inspect_plugins():
-        if report.problem:
-            continue
-        plugin = load_plugin(report.name)
-        for name in plugin.metrics:
-            if name in metrics:
-                raise PluginError(f"the metric {name!r} comes from two plugins, {metrics[name].name} and {plugin.name}")
-            if name in METRICS:
-                raise PluginError(f"plugin {plugin.name}: brings a metric {name!r}, which is one of artgan's own")
-            metrics[name] = plugin
-    return metrics
-
-
-def resolve_metric(name: str) -> Any:
-    """Import the class of a metric, artgan's own or an installed plugin's.
-
-    Raises:
-        PluginError: there is none of that name, or it cannot be imported.
-    """
-    if name in METRICS:
-        module, attribute = METRICS[name].split(":")
-        return getattr(importlib.import_module(module), attribute)
-    metrics = find_metrics()
-    if name not in metrics:
-        near = difflib.get_close_matches(name.lower(), [*METRICS, *metrics], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*METRICS, *sorted(metrics)])}"
-        raise PluginError(f"no metric named {name!r}; {hint}")
-    plugin = metrics[name]
-    cls = _import(plugin, f"metric {name}", plugin.metrics[name])
-    from artgan.interfaces import Metric  # of torch, as the metric is
-
-    if not (isinstance(cls, type) and issubclass(cls, Metric)):
-        raise PluginError(f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is no artgan.interfaces.Metric")
-    return cls
 
 
 def inspect_plugins() -> list[PluginReport]:

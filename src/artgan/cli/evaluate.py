@@ -158,7 +158,7 @@ def evaluate(
         if folder in readable:
             attempt("--nearest", partial(evaluator.draw_nearest, folder, path, overwrite=overwrite))
     if profile is not None:
-        from artgan.metrics.profile import draw
+        from artgan.reports.profile import draw
 
         profiles = attempt("--profile", partial(_profiles, evaluator, [real, photos, *readable], artists))
         if profiles:
@@ -265,7 +265,7 @@ def _list(wanted: bool) -> None:
     if not wanted:
         return
     from artgan.metrics import METRICS
-    from artgan.plugin import find_metrics, resolve_metric
+    from artgan.metrics.names import find_metrics, resolve_metric
 
     rows = []
     for name in (*METRICS, *find_metrics()):

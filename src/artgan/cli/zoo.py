@@ -14,7 +14,7 @@ from artgan.cli.paint import Format
 from artgan.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from artgan.models.registry import Entry, Weights
+    from artgan.models.entry import Entry, Weights
 
 Output = Annotated[Format, typer.Option("--format", help="How results are printed.")]
 

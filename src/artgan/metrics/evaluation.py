@@ -17,14 +17,14 @@ from torch import Tensor
 from artgan import images
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_square
+from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
 from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, look_through
 from artgan.metrics.feature_metric import FeatureMetric
+from artgan.metrics.names import resolve_metric
 from artgan.metrics.scoring import MetricNetworks, checked, reason
-from artgan.models.loading import usable_device
-from artgan.plugin import resolve_metric
 from artgan.reports import sheets
 
 if TYPE_CHECKING:

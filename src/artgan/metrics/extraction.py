@@ -20,10 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from artgan import images
-from artgan.cache import cache_folder, make_room
 from artgan.data import PictureSet
 from artgan.data.pictures import evenly
 from artgan.errors import PictureError
+from artgan.files import cache_folder, make_room
 from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
 

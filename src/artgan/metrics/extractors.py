@@ -23,15 +23,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from artgan import images
-from artgan.cache import cache_folder
 from artgan.data.crops import centre_square
 from artgan.errors import ConfigError, WeightsError
 from artgan.features import IMAGENET_MEAN, IMAGENET_STD, load_vgg19
 from artgan.features import VGG19 as VGG19Network
-from artgan.files import sha256
+from artgan.files import cache_folder, sha256
 from artgan.hub import explain
 from artgan.metrics import style
-from artgan.models.converting import read_state
+from artgan.models.checkpoints import read_state
 
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_HASH = "6726825d"  # what the SHA-256 of torch-fidelity's file begins with, as its name says

@@ -1,16 +1,23 @@
-"""Where a model comes from: what its name and its folder say before it is loaded. Free of torch."""
+"""A model's folder: what it holds, what it says before it is loaded, and how it is written. Importing it loads no torch."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artgan import hub
 from artgan.errors import WeightsError
 from artgan.models.registry import read_registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from artgan.interfaces import Generator
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """The files of a model's folder, and of its repository on the Hub."""
@@ -83,3 +90,59 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not (isinstance(card, dict) and isinstance(card.get("plugin"), str) and isinstance(card.get("config"), dict)):
         raise WeightsError(f"{path}: must name the plugin (a text) and the config (a mapping)")
     return card
+
+
+def save_model(
+    folder: Path,
+    generator: Generator,
+    *,
+    plugin: str,
+    config: Mapping[str, Any],
+    extra: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a generator as ``model.safetensors`` and ``config.json``; each appears complete or not at all.
+
+    Args:
+        folder: created if needed.
+        generator: whose state is written.
+        plugin: the name of its plugin.
+        config: what builds it again.
+        extra: more keys for ``config.json``, JSON types.
+        dtype: of the floating tensors in the file; None keeps them.
+
+    Raises:
+        WeightsError: the folder cannot be written.
+    """
+    from safetensors.torch import save as save_safetensors
+
+    document = {
+        "plugin": plugin,
+        "config": dict(config),
+        "artgan_version": version("artgan"),
+        **(extra or {}),
+    }
+    state = {
+        key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in generator.state_dict().items()
+    }
+    # One key: safetensors writes several in an order that changes from file to file, and hashes with it.
+    told = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
+    metadata = {"artgan": json.dumps(told)}
+    config_file = (json.dumps(document, indent=2) + "\n").encode()
+    _write_all(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, which is made if need be; each appears complete or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            beside = folder / f".{name}.part"
+            try:
+                beside.write_bytes(data)
+                beside.replace(folder / name)
+            finally:
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{folder}: the model cannot be written here ({error.strerror})") from None

@@ -7,27 +7,35 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from artgan import config as configs
 from artgan import hub
+from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
 from artgan.files import sha256
 from artgan.images import Source
 from artgan.interfaces import Generator
-from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, hub_model, model_file, read_card
-from artgan.models.registry import Entry, HubFile, Weights, read_registry
+from artgan.models.building import build, new_generator
+from artgan.models.entry import Entry, HubFile, Weights
+from artgan.models.folder import (
+    CONFIG,
+    HUB_MODEL,
+    LIMITS,
+    WEIGHTS,
+    _write_all,
+    hub_model,
+    model_file,
+    read_card,
+    save_model,
+)
+from artgan.models.registry import read_registry
 from artgan.painting import Tiling, paint
 from artgan.plugin import find_plugins, load_plugin, resolve
 
@@ -237,60 +245,6 @@ def load(
     return model.to(place, precision).eval()
 
 
-def save_model(
-    folder: Path,
-    generator: Generator,
-    *,
-    plugin: str,
-    config: Mapping[str, Any],
-    extra: Mapping[str, Any] | None = None,
-    dtype: torch.dtype | None = None,
-) -> None:
-    """Write a generator as ``model.safetensors`` and ``config.json``; each appears complete or not at all.
-
-    Args:
-        folder: created if needed.
-        generator: whose state is written.
-        plugin: the name of its plugin.
-        config: what builds it again.
-        extra: more keys for ``config.json``, JSON types.
-        dtype: of the floating tensors in the file; None keeps them.
-
-    Raises:
-        WeightsError: the folder cannot be written.
-    """
-    document = {
-        "plugin": plugin,
-        "config": dict(config),
-        "artgan_version": version("artgan"),
-        **(extra or {}),
-    }
-    state = {
-        key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in generator.state_dict().items()
-    }
-    # One key: safetensors writes several in an order that changes from file to file, and hashes with it.
-    told = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
-    metadata = {"artgan": json.dumps(told)}
-    config_file = (json.dumps(document, indent=2) + "\n").encode()
-    _write_all(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
-
-
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be; each appears complete or not at all."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            beside = folder / f".{name}.part"
-            try:
-                beside.write_bytes(data)
-                beside.replace(folder / name)
-            finally:
-                beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise WeightsError(f"{folder}: the model cannot be written here ({error.strerror})") from None
-
-
 def _load_registered(entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Model:
     if entry.plugin not in find_plugins():
         raise PluginError(
@@ -302,10 +256,10 @@ def _load_registered(entry: Entry, revision: str | None, cache_dir: str | Path |
     elif weights.bundled is not None and revision is None:
         path = _bundled(entry, weights.bundled)
         data = _read_verified(path, weights, f"{entry.name}: {path}", entry.install_command())
-        generator = _build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
+        generator = build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
     else:
         entry, path = _fetch_registered(entry, weights, revision, cache_dir, local_files_only)
-        generator = _build(entry.plugin, entry.config, _read(path), str(path), where=f"{entry.name}: config")
+        generator = build(entry.plugin, entry.config, _read(path), str(path), where=f"{entry.name}: config")
     return Model(entry.name, generator, entry.to_dict())
 
 
@@ -354,7 +308,7 @@ def _load_repository(name: str, revision: str | None, cache_dir: str | Path | No
 def _load_folder(name: str, folder: Path) -> Model:
     card = read_card(folder)
     path, where = model_file(folder, WEIGHTS), f"{model_file(folder, CONFIG)}: config"
-    return Model(name, _build(card["plugin"], card["config"], _read(path), str(path), where=where), card)
+    return Model(name, build(card["plugin"], card["config"], _read(path), str(path), where=where), card)
 
 
 def _bundled(entry: Entry, bundled: str) -> Path:
@@ -390,93 +344,6 @@ def _read_verified(path: Path, weights: Weights, where: str, install: str) -> by
     if found != weights.sha256:
         raise WeightsError(f"{where}: has sha256 {found}, expected {weights.sha256}; install again: {install}")
     return data
-
-
-def _build(plugin_name: str, config: Mapping[str, Any], data: bytes, file: str, *, where: str) -> Generator:
-    """A generator of the plugin with the weights that ``data`` holds."""
-    plugin = load_plugin(plugin_name)
-    parsed = configs.parse(resolve(plugin, "config"), config, where=where)
-    try:
-        state = load_safetensors(data)
-    except SafetensorError as error:
-        raise WeightsError(f"{file}: not a safetensors file, or damaged ({error})") from None
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    return assemble(plugin_name, parsed, state, file)
-
-
-def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:
-    """A generator built by a checked config of the plugin, with the weights of ``state``, which came from ``file``.
-
-    Raises:
-        WeightsError: these are not the weights of that network.
-    """
-    with torch.device("meta"), _NoDraws():  # no time or memory for weights that are replaced at once
-        generator = new_generator(plugin_name, parsed)
-    _check_state(generator, state, file)
-    generator.load_state_dict(state, assign=True)
-    if any(t.is_meta for t in (*generator.parameters(), *generator.buffers())):  # buffers that no file holds
-        generator = new_generator(plugin_name, parsed)
-        generator.load_state_dict(state)
-    return generator.requires_grad_(False)
-
-
-class _NoDraws(TorchFunctionMode):
-    """Leaves meta tensors as they are made: torch would take 2 seconds to find out how to fill them with nothing."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__:
-            tensor = kwargs["tensor"] if "tensor" in kwargs else args[0]
-            if tensor.is_meta:
-                return tensor
-        return func(*args, **kwargs)
-
-
-def new_generator(plugin_name: str, config: Any) -> Generator:
-    """The plugin's generator for a checked config, freshly initialised; the first, where it has several.
-
-    Raises:
-        PluginError: the plugin is missing or broken, or builds something else.
-    """
-    plugin = load_plugin(plugin_name)
-    if plugin.generator is not None:
-        generator = resolve(plugin, "generator")(config)
-    else:
-        generator = next(iter(resolve(plugin, "networks")(config).generators.values()))
-    if not isinstance(generator, Generator):
-        raise PluginError(f"plugin {plugin_name}: built a {type(generator).__name__}, which is not a Generator")
-    return generator
-
-
-def _check_state(generator: Generator, state: Mapping[str, Tensor], file: str) -> None:
-    """Refuse weights of another network before any is assigned."""
-    wanted = generator.state_dict()
-    missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
-    both = wanted.keys() & state.keys()
-    faults = {
-        "lacks": missing,
-        "has the unknown": unexpected,
-        "has another shape of": [k for k in both if wanted[k].shape != state[k].shape],
-        "has another type of": [k for k in both if wanted[k].is_floating_point() != state[k].is_floating_point()],
-    }
-    told = [
-        f"{what} {', '.join(sorted(keys)[:3])}{' ...' if len(keys) > 3 else ''}"
-        for what, keys in faults.items()
-        if keys
-    ]
-    if told:
-        raise WeightsError(f"{file}: these are another network's weights: the file {'; '.join(told)}")
-
-
-def usable_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name, the CPU for None; raises ArtganError if it cannot be used here."""
-    try:
-        place = torch.device(device or "cpu")
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtganError(f"device {device!r} cannot be used here ({reason}); try cpu") from None
-    return place
 
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import torch
@@ -15,17 +14,16 @@ from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError
 from artgan.images import Picture, Source
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting.norms import whole_picture_norms
-from artgan.painting.tiles import (
+from artgan.painting.fitting import (
     WORKING_MEMORY,
-    Tiling,
     checked,
-    extended,
     free_memory,
     memory_per_pixel,
-    paint_tiles,
-    take,
+    pad,
+    reference,
 )
+from artgan.painting.norms import whole_picture_norms
+from artgan.painting.tiles import Tiling, paint_tiles
 
 WHERE_NEEDED = Tiling()
 """Whole where that fits, else in tiles."""
@@ -130,18 +128,6 @@ def _paint_tiles(
     painting = Image.new("RGB", rgb.size)
     paint_tiles(generator, like, rgb, lambda part, place: painting.paste(images.to_rgb(part), place), tiling, options)
     return painting
-
-
-def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:
-    """Extend N x C x H x W at the right and bottom, as :func:`artgan.painting.tiles.extended` says."""
-    rows, columns = (extended(length, stride, minimum_size) for length in x.shape[2:])
-    return take(x, rows, columns)
-
-
-def reference(generator: Generator) -> Tensor:
-    """A tensor with the generator's device and dtype: its first floating parameter or buffer."""
-    tensors = chain(generator.parameters(), generator.buffers())
-    return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
 
 
 def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, tiling: Tiling) -> bool:

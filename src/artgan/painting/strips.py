@@ -17,8 +17,10 @@ from torch import Tensor
 
 from artgan import images
 from artgan.errors import PictureError
+from artgan.files import UNFINISHED_SUFFIX, unfinished_prefix
 from artgan.interfaces import Generator
-from artgan.painting.painter import WHERE_NEEDED, reference, telling_what_did_not_fit
+from artgan.painting.fitting import reference
+from artgan.painting.painter import WHERE_NEEDED, telling_what_did_not_fit
 from artgan.painting.tiles import Tiling, paint_tiles
 
 MAX_PIXELS = 1_000_000_000
@@ -86,7 +88,7 @@ def paint_large(
     vips = _import_vips(source, size)
     _check_disk(target.parent, 8 * size[0] * size[1])
     try:
-        with tempfile.TemporaryDirectory(images.UNFINISHED_SUFFIX, images.unfinished_prefix(), target.parent) as folder:
+        with tempfile.TemporaryDirectory(UNFINISHED_SUFFIX, unfinished_prefix(), target.parent) as folder:
             try:
                 photo, icc = _decode(vips, source, reader, Path(folder))
             except vips.Error as error:

@@ -12,21 +12,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor
 
 from artgan import images
-from artgan.errors import ConfigError, PictureError
+from artgan.errors import ConfigError
 from artgan.interfaces import Generator, Interrupted
+from artgan.painting.fitting import WORKING_MEMORY, checked, extended, free_memory, memory_per_pixel, round_up, take
 from artgan.painting.norms import HeldNorms, whole_picture_norms
 
-WORKING_MEMORY = 128_000_000
-"""Bytes that a tile takes while it is painted, unless its overlap would be most of it."""
-
-_ASSUMED_PER_PIXEL = 2000  # bytes, where the generator does not say: about what the paper's CycleGAN takes
 _SAMPLES = 16  # windows along each side of a picture that statistics are estimated from
 _MARGIN = 8  # pixels at the edge of such a window that do not count
 
@@ -70,28 +65,13 @@ class Pixels(Protocol):
 # ---- how to divide
 
 
-def memory_per_pixel(generator: Generator) -> int:
-    """Bytes of working memory that a pixel takes in float32; a guess on the safe side if the generator does not say."""
-    return generator.memory_per_pixel or _ASSUMED_PER_PIXEL
-
-
-def free_memory(device: torch.device) -> float:
-    """Bytes; infinite where it is not known."""
-    if device.type == "cpu":
-        return float(psutil.virtual_memory().available)
-    if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for such a purpose
-        return float(torch.cuda.mem_get_info(device)[0] + held)
-    return float("inf")
-
-
 def best_side(generator: Generator, free: float = math.inf) -> int:
     """The side of tiles, without their overlap, that take about :data:`WORKING_MEMORY` bytes in float32.
 
     Half of what is ``free``, if that is less. The side is at least four times the overlap, whatever memory that takes:
     in smaller tiles, too much is painted in vain.
     """
-    overlap = _ceil(generator.reach or 0, generator.stride)
+    overlap = round_up(generator.reach or 0, generator.stride)
     painted = int((min(WORKING_MEMORY, free / 2) / memory_per_pixel(generator)) ** 0.5)
     return max(painted - 2 * overlap, 4 * overlap, 64)
 
@@ -113,22 +93,17 @@ class _Span(NamedTuple):
 _Tile: TypeAlias = "tuple[_Span, _Span]"  # rows, columns
 
 
-def _ceil(length: int, step: int) -> int:
-    """The least multiple of ``step`` that is not below ``length``."""
-    return -(-length // step) * step
-
-
 def _cover(length: int, side: int, overlap: int, least: int, stride: int) -> list[_Span]:
     """Spans that keep all of a length, a multiple of ``stride``.
 
     All paint as much, so that memory is used again rather than anew: about ``side`` and an overlap on both sides. Those
     at the ends overlap on one side only, and keep more.
     """
-    step = max(_ceil(side, stride), least - 2 * overlap)
+    step = max(round_up(side, stride), least - 2 * overlap)
     inner = length - 2 * overlap
     if inner <= step:
         return [_Span(0, length, 0, length)]
-    step = max(_ceil(-(-inner // -(-inner // step)), stride), least - 2 * overlap)  # as few steps, of one size
+    step = max(round_up(-(-inner // -(-inner // step)), stride), least - 2 * overlap)  # as few steps, of one size
     firsts = [min(first, inner - step) for first in range(0, inner, step)]
     starts = [0, *(first + overlap for first in firsts[1:]), length]
     return [
@@ -139,23 +114,13 @@ def _cover(length: int, side: int, overlap: int, least: int, stride: int) -> lis
 
 def _spread(length: int, least: int, stride: int) -> list[_Span]:
     """Spans of one size, evenly spread over a length, of which all but a margin is kept."""
-    margin = _ceil(_MARGIN, stride)
+    margin = round_up(_MARGIN, stride)
     side = max(8 * margin, least)
     if length <= side:
         return [_Span(0, length, 0, length)]
     count = min(_SAMPLES, -(-length // (side - 2 * margin)))
     firsts = [round(number * (length - side) / (count - 1) / stride) * stride for number in range(count)]
     return [_Span(first, first + side, first + margin, first + side - margin) for first in firsts]
-
-
-def extended(length: int, stride: int, minimum_size: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The rows (or columns) of a picture that make it as long as a generator needs it, by their numbers.
-
-    That is a multiple of ``stride``, at least ``minimum_size``. The picture is mirrored at its edge; where it is too
-    small for that, its last row is repeated.
-    """
-    extra = _ceil(max(length, minimum_size), stride) - length
-    return np.pad(np.arange(length), (0, extra), mode="reflect" if extra < length else "edge")
 
 
 # ---- the work
@@ -191,8 +156,8 @@ def paint_tiles(
     """
     stride = generator.stride
     picture = _Extended(source, stride, generator.minimum_size)
-    least = _ceil(generator.minimum_size, stride)
-    overlap = _ceil(generator.reach or 0, stride)
+    least = round_up(generator.minimum_size, stride)
+    overlap = round_up(generator.reach or 0, stride)
     side = tiling.side or best_side(generator, free_memory(like.device))
     rows, columns = (_cover(length, side, overlap, least, stride) for length in picture.shape)
     tiles = [*product(rows, columns)]
@@ -254,23 +219,3 @@ class _Extended:
         down = slice(rows.start - rows.first, min(rows.stop, height) - rows.first)
         across = slice(columns.start - columns.first, min(columns.stop, width) - columns.first)
         return painted[:, down, across], (columns.start, rows.start)
-
-
-def take(x: Tensor, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Tensor:
-    """Rows and columns of N x C x H x W by their numbers; ``x`` itself if that is all of them."""
-    for axis, numbers in ((2, rows), (3, columns)):
-        if not np.array_equal(numbers, np.arange(x.shape[axis])):
-            x = x.index_select(axis, torch.from_numpy(numbers).to(x.device))
-    return x
-
-
-def checked(y: Any, x: Tensor) -> Tensor:
-    """What a generator made of the pictures ``x``, if pictures of their shape are what it is.
-
-    Raises:
-        PictureError: it is something else.
-    """
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise PictureError(f"the model returned {got} for pictures of shape {tuple(x.shape)}")
-    return y

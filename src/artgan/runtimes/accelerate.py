@@ -17,8 +17,8 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
-from artgan.cache import cache_folder, make_room
 from artgan.errors import ArtganError, ConfigError, ExportError
+from artgan.files import cache_folder, make_room
 from artgan.interfaces import Generator
 from artgan.runtimes.onnx import (
     Run,

@@ -19,7 +19,7 @@ from artgan.data import open_pictures
 from artgan.data.pictures import evenly
 from artgan.errors import ExportError
 from artgan.interfaces import Generator
-from artgan.painting.painter import pad
+from artgan.painting.fitting import pad
 from artgan.progress import progress
 from artgan.runtimes.onnx import (
     Run,
@@ -123,7 +123,7 @@ def export_int8(
     least_psnr: float = LEAST_PSNR,
     overwrite: bool = False,
 ) -> Quantized:
-    """Write a generator as an ONNX file in 8-bit integers: :func:`artgan.runtimes.onnx.export_onnx`, then :func:`quantize`.
+    """Write a generator as an 8-bit ONNX file: :func:`artgan.runtimes.onnx.export_onnx`, then :func:`quantize`.
 
     Raises:
         ArtganError: as they do.

@@ -36,7 +36,7 @@ def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None
         generator: a noise-to-image model.
         count: how many.
         seed: of the first.
-        noise: a distribution (see :class:`artgan.sampling.noise.Noise`) in place of the one that the model was made for.
+        noise: a distribution (:class:`artgan.sampling.noise.Noise`) in place of the one that the model was made for.
 
     Raises:
         ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.

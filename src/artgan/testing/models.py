@@ -14,8 +14,10 @@ import torch
 
 import artgan
 from artgan.interfaces import Metric, Score
-from artgan.models.registry import Entry, read_file, read_registry
-from artgan.plugin import resolve_metric
+from artgan.metrics.names import resolve_metric
+from artgan.models.entry import Entry
+from artgan.models.registry import read_registry
+from artgan.models.registry_file import read_file
 from artgan.testing.check import check_output
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after, some_pictures
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from artgan import images
 from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
-from artgan.models.loading import Model, load, save_model
+from artgan.models.folder import save_model
+from artgan.models.loading import Model, load
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.testing.subject import (
     Subject,

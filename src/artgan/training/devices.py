@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
+from artgan.devices import usable_device
 from artgan.errors import TrainingError
-from artgan.models.loading import usable_device
 from artgan.training.options import TrainingOptions
 
 

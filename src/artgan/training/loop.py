@@ -24,7 +24,7 @@ from artgan import config as configs
 from artgan.data import open_pictures
 from artgan.data.crops import Draws, centre_crops, to_pictures
 from artgan.errors import TrainingError
-from artgan.models.loading import save_model
+from artgan.models.folder import save_model
 from artgan.plugin import Plugin
 from artgan.progress import progress
 from artgan.training import checkpoint

@@ -12,9 +12,9 @@ from artgan.data.crops import centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
 from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
+from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import PerceptualMetric
 from artgan.metrics.scoring import MetricNetworks, checked, reason
-from artgan.plugin import resolve_metric
 from artgan.training.options import TrainingOptions
 
 _SEED = 0  # of the noise behind generated pictures: the same at each step, so that scores can be compared

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
@@ -28,7 +25,9 @@ from artgan.training import checkpoint
 from artgan.training.ema import EMA
 from artgan.training.health import Health
 from artgan.training.journal import Journal
+from artgan.training.minimise import RunMinimise, spread
 from artgan.training.options import TrainingOptions
+from artgan.training.randomness import own_random_state, random_state, seed_all, set_random_state
 from artgan.training.scores import Scores
 
 _INSPECTED = 4  # pictures
@@ -47,7 +46,7 @@ class Session:
         self.accelerator = accelerator
         torch.manual_seed(options.seed)
         networks = _build(plugin, config, options, accelerator.device)
-        minimise = _Minimise(accelerator)
+        minimise = RunMinimise(accelerator)
         self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimise))
         minimise.take(self.trainer.optimizers)
         self.generators = networks.generators
@@ -68,7 +67,7 @@ class Session:
         ]
         if options.compile:
             _compile(networks)
-        _seed(options.seed + accelerator.process_index)  # noise and dropout: each process its own
+        seed_all(options.seed + accelerator.process_index)  # noise and dropout: each process its own
 
     @property
     def batches_per_step(self) -> int:
@@ -114,7 +113,7 @@ class Session:
         own = {
             "trainer": self.trainer.state_dict(),
             "journal": self.journal.state_dict(),
-            "random": _random_state(),
+            "random": random_state(),
         }
         parts: dict[str, Any] = {f"process-{accelerator.process_index}": own}
         if accelerator.is_main_process:
@@ -155,14 +154,14 @@ class Session:
         own = checkpoint.load(found[0], f"process-{accelerator.process_index}")
         self.trainer.load_state_dict(_moved(own["trainer"], accelerator.device))
         self.journal.load_state_dict(own["journal"], accelerator.device)
-        _set_random_state(own["random"])
+        set_random_state(own["random"])
         return checkpoint.step_of(found[0])
 
     def _share_buffers(self) -> None:
         """Running statistics and the like are the main process's: without this, each would have its own."""
         if self.accelerator.num_processes > 1 and self.buffers:
             flat = broadcast(torch.cat([buffer.flatten().float() for buffer in self.buffers]))
-            _spread(flat, self.buffers)
+            spread(flat, self.buffers)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
@@ -206,7 +205,7 @@ class Session:
         few = {name: pictures[:_INSPECTED] for name, pictures in fixed.items()}
         for generator in self.generators.values():
             generator.eval()
-        with _own_random_state(), torch.no_grad(), self.accelerator.autocast():
+        with own_random_state(), torch.no_grad(), self.accelerator.autocast():
             outputs = self.trainer.outputs(few, self.generators)
         for generator in self.generators.values():
             generator.train()
@@ -214,13 +213,13 @@ class Session:
 
     def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
         """Write a sheet of what the averaged generators make."""
-        with _own_random_state(), torch.no_grad():
+        with own_random_state(), torch.no_grad():
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
 
     def take_scores(self, step: int, scores: Scores) -> None:
         """Let the metrics judge the averaged generators; one that fails is told, and the run goes on."""
-        with _own_random_state():
+        with own_random_state():
             found, failed = scores.take(self.trainer, self.ema.generators)
         for name, why in failed.items():
             _log.warning("artgan: step %d: no score %s (%s)", step, name, why)
@@ -235,49 +234,6 @@ class Session:
             self.journal.append("health", asdict(alarm))
             if self.accelerator.is_main_process:
                 _log.warning("artgan: step %d: %s", step, alarm.message)
-
-
-class _Minimise:
-    """:class:`artgan.interfaces.Minimise` with loss scaling, accumulation, and gradients averaged over processes.
-
-    The average is taken here and not by wrapping networks (DDP): in a GAN's step a network takes part in
-    several losses, and in some without a gradient of its own, which the wrapper cannot know.
-    """
-
-    def __init__(self, accelerator: Accelerator) -> None:
-        self.accelerator = accelerator
-        self.optimizers: dict[int, Any] = {}
-        self.gated: dict[int, list[Tensor]] = {}
-
-    def take(self, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
-        """The optimisers that will be stepped."""
-        self.optimizers = {id(o): self.accelerator.prepare_optimizer(o) for o in optimizers.values()}
-
-    def __call__(
-        self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
-    ) -> None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        self.accelerator.backward(loss, inputs=parameters)
-        figures = self.gated.setdefault(id(optimizer), [])
-        if gate is not None:
-            figures.append(gate[0].detach())
-        if not self.accelerator.sync_gradients:
-            return
-        shut = gate is not None and float(self._mean(torch.stack(figures).mean())) < gate[1]
-        if not shut:
-            self._average([p.grad for p in parameters if p.grad is not None])
-            self.optimizers[id(optimizer)].step()
-        optimizer.zero_grad()
-        figures.clear()
-
-    def _average(self, gradients: list[Tensor]) -> None:
-        if self.accelerator.num_processes > 1:
-            flat = self._mean(torch.cat([gradient.flatten() for gradient in gradients]))
-            _spread(flat, gradients)
-
-    def _mean(self, tensor: Tensor) -> Tensor:
-        mean: Tensor = self.accelerator.reduce(tensor, "mean")
-        return mean
 
 
 def _build(plugin: Plugin, config: Any, options: TrainingOptions, device: torch.device) -> Networks:
@@ -310,49 +266,6 @@ def _compile(networks: Networks) -> None:
     for discriminator in networks.discriminators.values():
         for part in ("observe", "judge"):
             setattr(discriminator, part, torch.compile(getattr(discriminator, part)))
-
-
-def _spread(flat: Tensor, tensors: list[Tensor]) -> None:
-    """Copy one flat tensor into several, one after the other."""
-    start = 0
-    for tensor in tensors:
-        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
-        start += tensor.numel()
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python": random.getstate(),
-        "numpy": [kind, [int(key) for key in keys], position, has_gauss, gauss],
-    }
-
-
-def _set_random_state(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, internal, gauss = state["python"]
-    random.setstate((kind, tuple(internal), gauss))
-    np.random.set_state(tuple(state["numpy"]))
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    """What happens inside draws nothing from the run."""
-    state = _random_state()
-    try:
-        yield
-    finally:
-        _set_random_state(state)
 
 
 def _moved(value: Any, device: torch.device) -> Any:

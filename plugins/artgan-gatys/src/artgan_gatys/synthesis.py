@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Size, Tensor
 
 from artgan import images
-from artgan.cache import cache_folder, make_room
 from artgan.errors import ConfigError, PictureError
+from artgan.files import cache_folder, make_room
 from artgan.interfaces import Interrupted
 from artgan.progress import progress
 from artgan_gatys.colors import luminance, match_colors, match_luminance, with_colors_of

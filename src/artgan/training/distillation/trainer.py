@@ -12,8 +12,9 @@ from artgan.errors import ConfigError
 from artgan.features import load_vgg19
 from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.metrics.style import STYLE_LAYERS
-from artgan.models.loading import load, new_generator
-from artgan.painting.painter import pad
+from artgan.models.building import new_generator
+from artgan.models.loading import load
+from artgan.painting.fitting import pad
 from artgan.training.distillation.config import DistillationConfig, student_of
 
 _STUDENT = "student"

@@ -1,0 +1,55 @@
+"""Metrics by name: artgan's own and those of plugins."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+from artgan.errors import PluginError
+from artgan.metrics import METRICS
+from artgan.plugin import Plugin, import_part, inspect_plugins, load_plugin
+
+
+def find_metrics() -> dict[str, Plugin]:
+    """The metrics of the plugins that work, by name: which plugin brings each.
+
+    Raises:
+        PluginError: two plugins bring a metric of one name, or one brings a name of the core's own
+            (:data:`artgan.metrics.METRICS`), or a plugin is broken and ``ARTGAN_STRICT_PLUGINS=1``.
+    """
+    metrics: dict[str, Plugin] = {}
+    for report in inspect_plugins():
+        if report.problem:
+            continue
+        plugin = load_plugin(report.name)
+        for name in plugin.metrics:
+            if name in metrics:
+                raise PluginError(f"the metric {name!r} comes from two plugins, {metrics[name].name} and {plugin.name}")
+            if name in METRICS:
+                raise PluginError(f"plugin {plugin.name}: brings a metric {name!r}, which is one of artgan's own")
+            metrics[name] = plugin
+    return metrics
+
+
+def resolve_metric(name: str) -> Any:
+    """Import the class of a metric, artgan's own or an installed plugin's.
+
+    Raises:
+        PluginError: there is none of that name, or it cannot be imported.
+    """
+    if name in METRICS:
+        module, attribute = METRICS[name].split(":")
+        return getattr(importlib.import_module(module), attribute)
+    metrics = find_metrics()
+    if name not in metrics:
+        near = difflib.get_close_matches(name.lower(), [*METRICS, *metrics], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*METRICS, *sorted(metrics)])}"
+        raise PluginError(f"no metric named {name!r}; {hint}")
+    plugin = metrics[name]
+    cls = import_part(plugin, f"metric {name}", plugin.metrics[name])
+    from artgan.interfaces import Metric  # of torch, as the metric is
+
+    if not (isinstance(cls, type) and issubclass(cls, Metric)):
+        raise PluginError(f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is no artgan.interfaces.Metric")
+    return cls

@@ -1,0 +1,213 @@
+"""Other projects' checkpoint files, read without trust: tensors by name, and no code."""
+
+from __future__ import annotations
+
+import math
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from artgan.errors import WeightsError
+
+_MAX_BYTES = 4 * 2**30  # of a file, of what an archive declares, and of all weights in float32
+
+
+_MAX_PICKLE_BYTES = 64 * 2**20  # of the structure in an archive of PyTorch, without the weights
+
+
+MAX_DEPTH = 8
+
+
+_MAX_NAME = 256
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """All dense tensors of a checkpoint by name, in its order, nested names joined by "."; runs nothing in the file.
+
+    What the file is, is told by its content: an archive or a pickle of PyTorch (read with ``weights_only``), an .npz
+    archive of plain arrays, or safetensors. Memory is taken for what is really there, within 4 GiB.
+
+    Raises:
+        WeightsError: there is no such file, it is something else, damaged, too large, or asks for code to be run.
+    """
+    try:
+        if file.is_dir():
+            raise WeightsError(f"{file}: is a folder; give the file of weights in it")
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            head = opened.read(512)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
+    if not size:
+        raise WeightsError(f"{file}: is empty")
+    if size > _MAX_BYTES:
+        raise WeightsError(f"{file}: larger than {_MAX_BYTES} bytes, more than artgan reads")
+    if head.startswith(b"PK\x03\x04"):
+        tree = _read_zip(file)
+    elif head.startswith(b"\x80"):
+        tree = _read_torch(file, mapped=False)
+    elif head[8:9] == b"{":
+        tree = _read_safetensors(file)
+    else:
+        raise WeightsError(f"{file}: {_what_else(head)}")
+    state = dict(_flatten(tree, file))
+    if not state:
+        raise WeightsError(f"{file}: holds no weights by name")
+    if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # a view may repeat what is stored once
+        raise WeightsError(f"{file}: its weights take more than {_MAX_BYTES} bytes, more than artgan reads")
+    return state
+
+
+def _what_else(head: bytes) -> str:
+    """What a file is that holds no weights, by how it begins, and what to do."""
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch that with git lfs pull"
+    if head.startswith(b"\x89HDF\r\n"):
+        return 'is HDF5, as Keras writes it; save the arrays: np.savez("generator.npz", *generator.get_weights())'
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, so the download failed; fetch the file again"
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:  # else the text was cut within a letter
+            return "is neither PyTorch's, safetensors nor .npz; artgan converts these"
+    return "is a text, not weights"
+
+
+def _read_zip(file: Path) -> Any:
+    """What a zip archive holds, if it is PyTorch's or NumPy's; what it declares is checked before it is read."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > _MAX_BYTES:
+                raise WeightsError(f"{file}: declares more than {_MAX_BYTES} bytes, more than artgan reads")
+            if any(entry.filename.endswith(".npy") for entry in entries):
+                return _read_npz(archive, file)
+            pickles = [entry for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"]
+            if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+                raise WeightsError(f"{file}: is TorchScript, which is code; save the network's state_dict() instead")
+            if len(pickles) != 1:
+                raise WeightsError(f"{file}: is a zip archive without weights of PyTorch or NumPy; unpack it first")
+            if pickles[0].file_size > _MAX_PICKLE_BYTES:
+                raise WeightsError(f"{file}: its structure takes more than {_MAX_PICKLE_BYTES} bytes")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise WeightsError(f"{file}: is compressed, which PyTorch's files are not; save it again by torch.save")
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes its readers stumble over
+        raise _damaged(file, error) from None
+    # Mapped, no more memory can be had than the file has bytes, whatever its tensors declare.
+    return _read_torch(file, mapped=True)
+
+
+def _read_torch(file: Path, *, mapped: bool) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice to programmers
+            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # whatever a damaged file makes the unpickler stumble over
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        name = asked[1] if asked else next(_unusual_globals(file), None)
+        if name is not None:
+            raise WeightsError(
+                f"{file}: asks for {name[:_MAX_NAME]}, which is code and not weights; refused. "
+                "Save the network's state_dict() instead"
+            ) from None
+        raise _damaged(file, error) from None
+
+
+def _unusual_globals(file: Path) -> Iterator[str]:
+    """What a refused pickle asks to import, other than PyTorch's own; nothing of it is run."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.namelist():
+                    if entry.rpartition("/")[2] == "data.pkl":
+                        with archive.open(entry) as stream:
+                            yield from _globals(stream)
+        else:
+            with file.open("rb") as stream:
+                for _ in range(4):  # PyTorch's older files begin with four pickles
+                    yield from _globals(stream)
+    except Exception:  # where it is damaged: it was refused already, only a name was to be found
+        return
+
+
+def _globals(stream: IO[bytes]) -> Iterator[str]:
+    texts = ["", ""]
+    for opcode, argument, _ in pickletools.genops(stream):
+        if "UNICODE" in opcode.name:
+            texts = [texts[-1], str(argument)]
+        if opcode.name in ("GLOBAL", "INST"):
+            module, _, name = str(argument).partition(" ")
+        elif opcode.name == "STACK_GLOBAL":
+            module, name = texts
+        else:
+            continue
+        if module.split(".")[0] != "torch" and (module, name) != ("collections", "OrderedDict"):
+            yield f"{module}.{name}"
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(file, error) from None
+
+
+def _read_npz(archive: zipfile.ZipFile, file: Path) -> dict[str, Tensor]:
+    state = {}
+    for entry in archive.infolist():
+        name = entry.filename.removesuffix(".npy")
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            if version == (1, 0):
+                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+            else:
+                shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+            if dtype.hasobject:
+                raise WeightsError(f"{file}: {name} asks for pickled objects, which may be code; refused")
+            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > entry.file_size:
+                raise WeightsError(f"{file}: is damaged ({name} declares more than it holds)")
+            if dtype.kind not in "fiub":
+                raise WeightsError(f"{file}: {name} is an array of {dtype}, not of numbers")
+            member.seek(0)
+            array = np.lib.format.read_array(member, allow_pickle=False)
+        with np.errstate(over="ignore"):  # what is too large is found later, as not finite
+            state[name] = torch.from_numpy(array.astype(np.float32 if dtype.kind == "f" else np.int64))
+    return state
+
+
+def _damaged(file: Path, error: Exception) -> WeightsError:
+    reason = " ".join(str(error).split())[:120]
+    return WeightsError(f"{file}: is damaged, or no file of weights ({reason or type(error).__name__})")
+
+
+def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The dense tensors in nested mappings; lists, and what else a checkpoint keeps, are passed over."""
+    seen: set[int] = set()  # a pickle may put a mapping into itself
+
+    def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(node, Tensor):
+            dense = node.layout is torch.strided and node.device.type == "cpu" and not node.is_quantized
+            if dense and not node.is_complex():
+                if not name.isprintable() or len(name) > _MAX_NAME:
+                    raise WeightsError(f"{file}: holds weights under a name that is none: {name[:40]!r}")
+                yield name, node.detach()
+        elif isinstance(node, Mapping) and id(node) not in seen and depth <= MAX_DEPTH:
+            seen.add(id(node))
+            for key, value in node.items():
+                if isinstance(key, (str, int)):
+                    yield from walk(value, f"{name}.{key}" if name else str(key), depth + 1)
+
+    yield from walk(tree, "", 0)

@@ -1,0 +1,155 @@
+"""Entries of the registry: what is known of a model before it is loaded. Free of torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from artgan.deprecation import warn_renamed
+from artgan.errors import ModelNotFoundError
+from artgan.plugin import find_plugins
+
+Task = Literal["image-to-image", "noise-to-image"]
+
+
+Availability = Literal["bundled", "cached", "remote", "no weights", "not installed"]
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file on the Hugging Face Hub, pinned to a commit (40 hex digits)."""
+
+    repo_id: str
+    revision: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a model's weights are: bundled (a path that starts with a package's name), on the Hub, or both."""
+
+    sha256: str
+    size: int
+    bundled: str | None = None
+    hub: HubFile | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the registry. The mappings are its card, as the file has them.
+
+    Attributes:
+        weights: None where there are none: the plugin builds the model of its config alone.
+        source: the registry file that it comes from. No part of the card, which travels with the weights.
+    """
+
+    name: str
+    plugin: str
+    distribution: str
+    weights: Weights | None = None
+    alias: str | None = None
+    summary: str = ""
+    task: Task = "image-to-image"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    license: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    check: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as JSON types."""
+        card = {**asdict(self), "metrics": list(self.metrics)}
+        del card["source"]
+        return card
+
+    def install_command(self) -> str:
+        """What installs the model's plugin."""
+        if self.distribution == f"artgan-{self.plugin}":
+            return f'pip install "artgan[{self.plugin}]"'
+        return f"pip install {self.distribution}"
+
+    def usage(self) -> str:
+        """A command that makes a picture with it."""
+        name = self.alias or self.name
+        if self.task == "noise-to-image":
+            return f"artgan sample {name} -o grid.png"
+        return f"artgan paint photo.jpg --model {name}"
+
+    def availability(self) -> Availability:
+        """Where its weights are now; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is not."""
+        if self.plugin not in find_plugins():
+            return "not installed"
+        if self.weights is None:
+            return "no weights"
+        if self.weights.bundled is not None:
+            return "bundled"
+        from huggingface_hub import try_to_load_from_cache  # a third of a second: only where it is needed
+
+        remote = self.weights.hub
+        assert remote is not None  # the schema asks for one of the two
+        cached = try_to_load_from_cache(remote.repo_id, remote.file, revision=remote.revision)
+        return "cached" if isinstance(cached, str) else "remote"
+
+
+@dataclass(frozen=True)
+class Deprecation:
+    """A name that a model had before: what to use, and the version in which the old name goes."""
+
+    use: str
+    removed_in: str
+    source: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The models of one or several registry files.
+
+    Attributes:
+        entries: by full name.
+        deprecated: by old name.
+        files: those that were read, the weakest first.
+        problems: faults of plugins' files and of the user's, whose models are left out.
+    """
+
+    entries: Mapping[str, Entry]
+    deprecated: Mapping[str, Deprecation] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The full names by alias."""
+        return {entry.alias: full for full, entry in self.entries.items() if entry.alias}
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """The full names that match an fnmatch pattern, sorted."""
+        return sorted(name for name in self.entries if fnmatchcase(name, pattern))
+
+    def entry(self, name: str) -> Entry:
+        """The model of that full name or alias; one of an old name with a :class:`RenamedWarning`.
+
+        Raises:
+            ModelNotFoundError: there is none; the message lists the near ones.
+        """
+        if name in self.deprecated:
+            old = self.deprecated[name]
+            warn_renamed(f"the model {name!r}", old.use, old.removed_in)
+            name = old.use
+        aliases = self.aliases
+        full = aliases.get(name, name)
+        if full in self.entries:
+            return self.entries[full]
+        if "/" in name or "\\" in name or name.startswith(("~", ".")):
+            raise ModelNotFoundError(
+                f"{name!r} is not a registry name; for a folder write 'local-dir:{name}', "
+                f"for a repository of the Hub 'hf-hub:org/repo@revision'"
+            )
+        near = difflib.get_close_matches(name, [*aliases, *self.entries], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self.names()) or 'none'}"
+        if self.problems:
+            hint += "; a registry file has a fault, artgan doctor tells it"
+        raise ModelNotFoundError(f"no model named {name!r}; {hint}")
