@@ -62,7 +62,7 @@ NETWORKS = {
     "resnet, nearest, skip": lambda: ResNetGenerator(8, 1, "nearest", skip=True),
     "resnet, antialiased": lambda: ResNetGenerator(8, 1, "antialiased", downsample="antialiased"),
     "subpixel": lambda: SubpixelGenerator(8, 1),
-    "combed": lambda: SubpixelGenerator(8, 1, smooth_colours=True, comb=True),
+    "without grid": lambda: SubpixelGenerator(8, 1, smooth_colors=True, remove_grid=True),
     "unet": lambda: UNetGenerator(2),
     "shuffled": Shuffled,
     "dcgan": lambda: dcgan.build_generator(DCGANConfig(width=8)),

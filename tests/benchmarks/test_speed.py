@@ -33,9 +33,9 @@ def _generator(preset: str, **options: Any) -> Generator:
         ("compact", {}, "paper", ("generator, compact preset, 256 x 256", "paper preset")),
         (
             "fast",
-            {"smooth_colours": True, "comb": True},
+            {"smooth_colors": True, "remove_grid": True},
             "fast",
-            ("preset fast with smooth_colours and comb, 256 x 256", "preset fast"),
+            ("preset fast with smooth_colors and remove_grid, 256 x 256", "preset fast"),
         ),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import plain_vgg
 import pytest
 import torch
@@ -23,7 +26,9 @@ from artgan_cyclegan.networks import (
 )
 from torch import nn
 
+import artgan
 from artgan.config import parse
+from artgan.deprecation import RenamedWarning
 from artgan.errors import ConfigError
 from artgan.features import VGG19
 
@@ -170,11 +175,11 @@ def test_options_that_do_not_go_together_are_told() -> None:
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
 
-@pytest.mark.parametrize("comb", [False, True])
+@pytest.mark.parametrize("remove_grid", [False, True])
 @pytest.mark.parametrize("smooth", [False, True])
-def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool, comb: bool) -> None:
+def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool, remove_grid: bool) -> None:
     torch.manual_seed(0)
-    small = {"width": 8, "blocks": 2, "smooth_colours": smooth, "comb": comb}
+    small = {"width": 8, "blocks": 2, "smooth_colors": smooth, "remove_grid": remove_grid}
     generator = build_generator(parse(CycleGANConfig, {**plugin.presets["fast"], **small}, where="x"))
     assert isinstance(generator, SubpixelGenerator)
     pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
@@ -190,10 +195,10 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(s
         assert generator.reach - 4 < far <= generator.reach
 
 
-def test_smooth_colours_repeat_nothing_from_block_to_block_and_leave_greys_alone() -> None:
+def test_smooth_colors_repeat_nothing_from_block_to_block_and_leave_greys_alone() -> None:
     """Of a picture of one colour every block of 4 x 4 is painted alike, apart from the edges of the picture."""
     torch.manual_seed(0)
-    plain, smooth = (SubpixelGenerator(8, 1, smooth_colours=on) for on in (False, True))
+    plain, smooth = (SubpixelGenerator(8, 1, smooth_colors=on) for on in (False, True))
     smooth.load_state_dict(plain.state_dict())
     pictures = torch.full((1, 3, 64, 64), 0.1)
     with torch.no_grad():
@@ -204,12 +209,12 @@ def test_smooth_colours_repeat_nothing_from_block_to_block_and_leave_greys_alone
     assert spread[0] > 1e-3
     assert spread[1] < 1e-6
     with pytest.raises(ConfigError, match="is for the subpixel generator"):
-        parse(CycleGANConfig, {"smooth_colours": True}, where="test")
+        parse(CycleGANConfig, {"smooth_colors": True}, where="test")
 
 
 def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> None:
     torch.manual_seed(0)
-    generator = SubpixelGenerator(8, 1, comb=True)
+    generator = SubpixelGenerator(8, 1, remove_grid=True)
     slope = torch.linspace(-0.3, 0.3, 128).expand(1, 3, 128, 128)
     weave = torch.randn(1, 3, 4, 4) * 0.1
     weave = (weave - weave.mean((2, 3), keepdim=True)).repeat(1, 1, 32, 32)
@@ -226,16 +231,17 @@ def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> N
     inside = (..., slice(24, -24), slice(24, -24))  # at the edges of a picture it sees half as many blocks
     torch.testing.assert_close((change - stroke)[..., 24:36, 24:-24], slope[..., 24:36, 24:-24], atol=1e-6, rtol=0)
     assert (change - slope - stroke)[inside].abs().max() < 0.2 / 9
-    with pytest.raises(ConfigError, match="comb is for the subpixel generator"):
-        parse(CycleGANConfig, {"comb": True}, where="test")
+    with pytest.raises(ConfigError, match="remove_grid is for the subpixel generator"):
+        parse(CycleGANConfig, {"remove_grid": True}, where="test")
 
 
 def test_of_one_colour_a_comb_makes_one_colour() -> None:
     torch.manual_seed(0)
-    plain, combed = (SubpixelGenerator(8, 1, comb=on) for on in (False, True))
-    combed.load_state_dict(plain.state_dict())
+    plain, without_grid = (SubpixelGenerator(8, 1, remove_grid=on) for on in (False, True))
+    without_grid.load_state_dict(plain.state_dict())
     with torch.no_grad():
-        spread = [g(torch.full((1, 3, 96, 96), 0.1))[..., 32:-32, 32:-32].std((2, 3)).max() for g in (plain, combed)]
+        ground = torch.full((1, 3, 96, 96), 0.1)
+        spread = [g(ground)[..., 32:-32, 32:-32].std((2, 3)).max() for g in (plain, without_grid)]
     assert spread[0] > 1e-3
     assert spread[1] < 1e-6
 
@@ -279,3 +285,15 @@ def test_two_of_each() -> None:
     networks = build(parse(CycleGANConfig, {"width": 4, "blocks": 1, "discriminator_width": 4}, where="test"))
     assert list(networks.generators) == ["paintings", "photos"]
     assert set(networks.discriminators) == {"paintings", "photos"}
+
+
+def test_a_model_folder_with_the_old_option_names_still_loads(tmp_path: Path) -> None:
+    artgan.load("monet").save_pretrained(tmp_path, examples=False)
+    card = json.loads((tmp_path / "config.json").read_text())
+    for new, old in (("smooth_colors", "smooth_colours"), ("remove_grid", "comb")):
+        card["config"][old] = card["config"].pop(new)
+    (tmp_path / "config.json").write_text(json.dumps(card))
+    with pytest.warns(RenamedWarning, match="remove_grid"):
+        model = artgan.load(f"local-dir:{tmp_path}")
+    photo = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(model(photo), artgan.load("monet")(photo))

@@ -1,4 +1,4 @@
-"""A model's folder: what it holds, what it says before it is loaded, and how it is written. Importing it loads no torch."""
+"""A model's folder: what it holds, how it is read and written. Importing this module loads no torch."""
 
 from __future__ import annotations
 

@@ -33,11 +33,13 @@ class CycleGANConfig(AdversarialOptions):
         choices=("transposed", "resize", "nearest", "antialiased"),
     )
     skip: bool = option(False, "the generator adds a change to the picture instead of painting it anew; not a unet")
-    smooth_colours: bool = option(
-        False, "a subpixel generator's colours, as far as they differ from grey, change smoothly, as in most JPEGs"
+    smooth_colors: bool = option(
+        False,
+        "a subpixel generator blurs what it paints in its colors, not in its lightness, as most JPEG files do",
+        renamed_from=("smooth_colours", "0.3"),
     )
-    comb: bool = option(
-        False, "what a subpixel generator's change repeats every 4 pixels is taken out: no weave on plain ground"
+    remove_grid: bool = option(
+        False, "remove the 4-pixel grid artifact of sub-pixel upsampling", renamed_from=("comb", "0.3")
     )
     epsilon: float = option(1e-5, "added to the variance in a unet's instance norms", above=0, most=1)
     # The discriminators.
@@ -76,10 +78,10 @@ class CycleGANConfig(AdversarialOptions):
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
             raise ValueError("skip is not for the unet, which paints anew")
-        if self.architecture != "subpixel" and self.smooth_colours:
-            raise ValueError("smooth_colours is for the subpixel generator")
-        if self.architecture != "subpixel" and self.comb:
-            raise ValueError("comb is for the subpixel generator")
+        if self.architecture != "subpixel" and self.smooth_colors:
+            raise ValueError("smooth_colors is for the subpixel generator")
+        if self.architecture != "subpixel" and self.remove_grid:
+            raise ValueError("remove_grid is for the subpixel generator")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width is an even number")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):

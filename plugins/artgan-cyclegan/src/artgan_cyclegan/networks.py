@@ -180,7 +180,7 @@ class PlainResidualBlock(nn.Module):
         return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # untyped call
 
 
-_COMB = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
+_GRID_WINDOW = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
 
 
 class SubpixelGenerator(Generator):
@@ -195,10 +195,10 @@ class SubpixelGenerator(Generator):
         width: channels at a quarter of the size, an even number.
         blocks: number of residual blocks.
         skip: as of :class:`ResNetGenerator`.
-        smooth_colours: whether what is made is blurred in its colours, as far as these differ from grey: over the 4
+        smooth_colors: whether what is made is blurred in its colours, as far as these differ from grey: over the 4
             pixels of a block, which leaves nothing that repeats from block to block.
-        comb: whether what repeats from block to block over 9 x 9 blocks is taken out of what is made. On plain ground
-            the network sees every block alike, and whatever texture it makes there can only be such a weave.
+        remove_grid: whether what repeats from block to block over 9 x 9 blocks is removed from the output. On plain
+            ground the network sees every block alike, and any texture that it makes there is such a grid.
     """
 
     thread_safe = True
@@ -206,13 +206,22 @@ class SubpixelGenerator(Generator):
     minimum_size = 8  # reflection pads 1 at a quarter
 
     def __init__(
-        self, width: int = 64, blocks: int = 6, skip: bool = True, smooth_colours: bool = False, comb: bool = False
+        self,
+        width: int = 64,
+        blocks: int = 6,
+        skip: bool = True,
+        smooth_colors: bool = False,
+        remove_grid: bool = False,
     ) -> None:
         super().__init__()
         self.skip = skip
-        self.smooth_colours = smooth_colours
-        self.comb = comb
-        self.reach = 4 * (2 * blocks + 2) + 3 + (2 if smooth_colours else 0) + (4 * (_COMB // 2) + 2 if comb else 0)
+        self.smooth_colors = smooth_colors
+        self.remove_grid = remove_grid
+        self.reach = 4 * (2 * blocks + 2) + 3
+        if smooth_colors:
+            self.reach += 2
+        if remove_grid:
+            self.reach += 4 * (_GRID_WINDOW // 2) + 2
         self.memory_per_pixel = 3 * width  # measured: 105 to 140 bytes at width 64
         self.input = nn.Conv2d(48, width // 2, 3, padding=1, padding_mode="reflect")
         self.norm = nn.InstanceNorm2d(width // 2)
@@ -225,12 +234,12 @@ class SubpixelGenerator(Generator):
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
         seen = self.input(F.pixel_unshuffle(x, 4))
         made = F.pixel_shuffle(self.output(self.blocks(torch.cat([seen, self.norm(seen)], dim=1))), 4)
-        if self.smooth_colours:
+        if self.smooth_colors:
             grey = made.mean(1, keepdim=True)
             made = grey + _block_means(made - grey)
-        if self.comb:
+        if self.remove_grid:
             fine = F.pixel_unshuffle(made - _block_means(made), 4)  # slopes are not in it: they would become steps
-            made = made - F.pixel_shuffle(_window_means(fine, _COMB), 4)
+            made = made - F.pixel_shuffle(_window_means(fine, _GRID_WINDOW), 4)
         return _added(x, made) if self.skip else made.tanh()
 
 
@@ -449,7 +458,7 @@ def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerat
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
     if config.architecture == "subpixel":
-        return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colours, config.comb)
+        return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colors, config.remove_grid)
     return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
 
 
