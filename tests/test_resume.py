@@ -237,16 +237,16 @@ def test_a_killed_and_resumed_run_is_the_one_never_stopped(
 
 def _train_until_the_last_checkpoint(*arguments: Any) -> None:
     """Killed when the last checkpoint is written and the model is not."""
-    from artgan.training import loop
+    from artgan.training.session import Session
 
-    save = loop._save_models
+    save = Session.save_models
 
-    def save_all_but_the_last(out: Path, built_by: Any, ema: Any, step: int) -> None:
+    def save_all_but_the_last(self: Any, out: Path, step: int) -> None:
         if step == 4:
             os.kill(os.getpid(), signal.SIGKILL)
-        save(out, built_by, ema, step)
+        save(self, out, step)
 
-    loop._save_models = save_all_but_the_last
+    Session.save_models = save_all_but_the_last
     _train(*arguments)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -48,12 +48,6 @@ class Result:
     seconds: float
     size: tuple[int, int] | None = None
     skipped: bool = False
-
-
-# ---- where each painting goes
-
-
-# ---- the work
 
 
 _PIXELS_AT_ONCE = 16_000_000
@@ -115,63 +109,110 @@ def paint_files(
         WeightsError: the weights that the model paints by cannot be had.
         KeyboardInterrupt: the user pressed Ctrl-C; what the model had by then is written and told before.
     """
-    if generator.one_at_a_time:
-        batch = 1
-    painters = _painters(generator, jobs) if tiling.side is None else 0
-    paint = _Painter(generator, tiling, options or {})
-    begin = partial(_begin, prepare=cache(_prepare))
-    group: list[_Read] = []
-    told: deque[Result | Future[Result]] = deque()
-    with (
-        closing(Ahead(jobs, begin, weight=_PIXELS_AT_ONCE, count=2 * max(batch, painters) + _WRITERS)) as ahead,
-        ThreadPoolExecutor(_WRITERS, "artgan-write") as writers,
-        _single_threaded(painters) as pool,
-    ):
+    work = _Work(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, options=options or {})
+    return work.run()
 
-        def write(read: _Read, painting: Image.Image | str, seconds: float) -> Result:
+
+class _Work:
+    """Pictures that are read, painted and written at the same time; arguments as of :func:`paint_files`."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        jobs: Iterable[Job],
+        *,
+        batch: int,
+        overwrite: bool,
+        tiling: Tiling,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._jobs = jobs
+        self._overwrite = overwrite
+        self._at_once = generator.one_at_a_time  # results are yielded before the next picture is painted
+        self._batch = 1 if generator.one_at_a_time else batch
+        self._paint = _Painter(generator, tiling, options)
+        self._threads = _painting_threads(generator, jobs) if tiling.side is None else 0
+        self._group: list[_Read] = []
+        self._results: deque[Result | Future[Result]] = deque()
+
+    def run(self) -> Iterator[Result]:
+        """What became of each job, in order."""
+        begin = partial(_begin, prepare=cache(_prepare))
+        count = 2 * max(self._batch, self._threads) + _WRITERS
+        with (
+            closing(Ahead(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count)) as self._ahead,
+            ThreadPoolExecutor(_WRITERS, "artgan-write") as self._writers,
+            _single_threaded(self._threads) as self._painters,
+        ):
             try:
-                return _write(read, painting, seconds, overwrite)
-            finally:
-                ahead.release(read.pixels)
+                while self._take_next():
+                    yield from self._finished(keep=self._unfinished_allowed())
+                self._paint_group()
+            except (Exception, KeyboardInterrupt):
+                yield from self._finished(keep=0)
+                raise
+            yield from self._finished(keep=0)
 
-        def finish() -> None:
-            """Paint the group, and have the paintings written."""
-            told.extend(writers.submit(write, *painted) for painted in paint(group))
-            group.clear()
+    def _take_next(self) -> bool:
+        """Take in the next picture, and paint what is complete; False if there is none.
 
-        def paint_one(read: _Read) -> Result:
-            [painted] = paint([read])
-            return write(*painted)
+        The picture is not referenced from here while the one after it is waited for.
+        """
+        read = next(self._ahead, None)
+        if read is None:
+            return False
+        if self._painters and isinstance(read, _Read) and read.pixels <= _SMALL:
+            self._results.append(self._painters.submit(self._paint_one, read))
+            return True
+        if self._painters and not isinstance(read, Result):  # all threads are for this one
+            wait([result for result in self._results if isinstance(result, Future)])
+        if self._group and not (isinstance(read, _Read) and read.picture.size == self._group[0].picture.size):
+            self._paint_group()
+        if isinstance(read, _Read):
+            self._group.append(read)
+        else:
+            result = _paint_large(read, self._paint, self._overwrite) if isinstance(read, _Large) else read
+            self._results.append(result)
+            self._ahead.release(0)
+        if len(self._group) >= self._batch or (self._group and self._painters):
+            self._paint_group()
+        return True
 
+    def _paint_group(self) -> None:
+        """Paint the pictures that were gathered, and have the paintings written."""
+        self._results.extend(self._writers.submit(self._write, *painted) for painted in self._paint(self._group))
+        self._group.clear()
+
+    def _paint_one(self, read: _Read) -> Result:
+        [painted] = self._paint([read])
+        return self._write(*painted)
+
+    def _write(self, read: _Read, painting: Image.Image | str, seconds: float) -> Result:
         try:
-            for read in ahead:
-                if pool and isinstance(read, _Read) and read.pixels <= _SMALL:
-                    told.append(pool.submit(paint_one, read))
-                    del read
-                    yield from _tell(told, keep=2 * painters)
-                    continue
-                if pool and not isinstance(read, Result):  # all threads are for this one
-                    yield from _tell(told, keep=0)
-                if group and not (isinstance(read, _Read) and read.picture.size == group[0].picture.size):
-                    finish()
-                if isinstance(read, _Read):
-                    group.append(read)
-                else:
-                    told.append(_paint_large(read, paint, overwrite) if isinstance(read, _Large) else read)
-                    ahead.release(0)
-                del read  # or it is in memory while the next one is read
-                if len(group) >= batch or (group and pool):
-                    finish()
-                # With nothing to paint there is time to wait for the writers, who make room.
-                yield from _tell(told, keep=0 if generator.one_at_a_time or not ahead.ready else len(told))
-            finish()
-        except (Exception, KeyboardInterrupt):
-            yield from _tell(told, keep=0)
-            raise
-        yield from _tell(told, keep=0)
+            return _write(read, painting, seconds, self._overwrite)
+        finally:
+            self._ahead.release(read.pixels)
+
+    def _unfinished_allowed(self) -> int:
+        """How many results may stay unfinished while the next picture is painted."""
+        if self._painters:
+            return 2 * self._threads
+        # With nothing to paint there is time to wait for the writers, who make room.
+        return 0 if self._at_once or not self._ahead.ready else len(self._results)
+
+    def _finished(self, *, keep: int) -> Iterator[Result]:
+        """The results at the front; waits until no more than ``keep`` are unfinished."""
+        while self._results:
+            first = self._results[0]
+            if isinstance(first, Future):
+                if len(self._results) <= keep and not first.done():
+                    return
+                first = first.result()
+            self._results.popleft()
+            yield first
 
 
-def _painters(generator: Generator, jobs: Iterable[Job]) -> int:
+def _painting_threads(generator: Generator, jobs: Iterable[Job]) -> int:
     """How many threads paint a picture each; 0 where all paint the same one."""
     threads = torch.get_num_threads()
     several = isinstance(jobs, Sequence) and len(jobs) >= threads > 1
@@ -190,18 +231,6 @@ def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
             yield pool
     finally:
         torch.set_num_threads(before)  # torch remembers the number for threads that begin later
-
-
-def _tell(told: deque[Result | Future[Result]], *, keep: int) -> Iterator[Result]:
-    """Take what is known from the front, and wait until no more than ``keep`` are left."""
-    while told:
-        first = told[0]
-        if isinstance(first, Future):
-            if len(told) <= keep and not first.done():
-                return
-            first = first.result()
-        told.popleft()
-        yield first
 
 
 def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[], _Read | _Large | Result]]:

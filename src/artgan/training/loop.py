@@ -5,13 +5,11 @@ What one step does is the plugin's.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +18,21 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from artgan import config as configs
-from artgan.data import open_pictures
+from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import Draws, centre_crops, to_pictures
 from artgan.errors import TrainingError
-from artgan.models.folder import save_model
 from artgan.plugin import Plugin
 from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
-from artgan.training.ema import EMA
 from artgan.training.options import TrainingOptions
+from artgan.training.outputs import RunOutputs
 from artgan.training.run_folder import description, session_line, settle
+from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
 
 _SHEET_COLUMNS = 8
-_INSPECT_EVERY = 100  # steps; an inspection costs about as much as one
-_REPORT_EVERY = 30.0  # seconds between two reports, at least
-
-_log = logging.getLogger(__name__)
 
 
 def train(
@@ -93,60 +86,29 @@ def train(
     settle(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
-    draws = Draws(
-        domains,
-        size=options.size,
-        batch=options.batch,
-        seed=options.seed,
-        batches=steps * session.batches_per_step,
-        zoom=options.zoom,
-        process=accelerator.process_index,
-    )
-    batches = _batches(draws, done * session.batches_per_step, options.workers, accelerator.device)
-    fixed = to_pictures(
-        {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()},
-        accelerator.device,
-    )
-    main = accelerator.is_main_process
-    built_by = session.trainer.networks.built_by or (plugin.name, configs.to_dict(config))
-    report_due = time.monotonic()
-    try:
-        session.journal.begin(done)
-        session.journal.append("sessions", session_line(plugin, options, accelerator, done, steps))
-        if main and done == 0:  # what there was before any training
-            session.draw_samples(fixed, _sheet(out, 0))
-        if main and done >= steps:  # killed between the last checkpoint and what is made of it
-            _save_models(out, built_by, session.ema, done)
-            _write_report(out)
+    schedule = Schedule.of(options, steps, scores_every=scores_every)
+    batches = _batches(session, domains, done)
+    fixed = {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()}
+    outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
+    with _explaining_errors(out), closing(session):
+        session.begin(done, session_line(plugin, options, accelerator, done, steps))
+        outputs.begin(done, steps)
         with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
                 session.step(step, batches)
                 advance()
-                stopping = session.any(bool(interrupted))
-                saving = step % options.checkpoint_every == 0 or step == steps or stopping
-                line_due = step % options.log_every == 0 or step == steps
-                if saving or line_due:
-                    session.check_finite(step)
-                if line_due:
-                    session.log(step)
-                if step % _INSPECT_EVERY == 0:
-                    session.inspect(step, fixed)
-                if main and (step % options.sample_every == 0 or step == steps):
-                    session.draw_samples(fixed, _sheet(out, step))
-                if main and options.models_every and step % options.models_every == 0:
-                    _save_models(out / "models", built_by, session.ema, step, name=f"step-{step:08d}")
-                if main and scores.metrics and (step % scores_every == 0 or step == steps):
-                    session.take_scores(step, scores)
-                if saving:
-                    session.save(out / "checkpoints", step, keep=options.keep)
-                    if main:
-                        _save_models(out, built_by, session.ema, step)
-                        if step == steps or stopping or time.monotonic() > report_due:
-                            _write_report(out)
-                            report_due = time.monotonic() + _REPORT_EVERY
-                    accelerator.wait_for_everyone()
-                if stopping and step < steps:
+                due = schedule.after(step, interrupted=session.any(bool(interrupted)))
+                outputs.write(step, due)
+                if due.interrupted:
                     return None
+    return out / "model"
+
+
+@contextmanager
+def _explaining_errors(out: Path) -> Iterator[None]:
+    """Errors that the user can do something about, in words."""
+    try:
+        yield
     except (OSError, SafetensorError) as error:  # a full disk, say; what was written before is whole
         raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint is intact") from None
     except RuntimeError as error:
@@ -154,25 +116,34 @@ def train(
         if problem is None:
             raise
         raise TrainingError(problem) from None
-    finally:
-        session.journal.close()
-    return out / "model"
 
 
-def _batches(draws: Draws, start: int, workers: int | None, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """The batches from number ``start`` on, decoded ahead by other processes where there are cores to spare."""
-    cores = os.cpu_count() or 1
+def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> Iterator[dict[str, Tensor]]:
+    """The batches after ``done`` steps, decoded ahead by other processes where there are cores to spare."""
+    options, accelerator = session.options, session.accelerator
+    draws = Draws(
+        domains,
+        size=options.size,
+        batch=options.batch,
+        seed=options.seed,
+        batches=session.steps * session.batches_per_step,
+        zoom=options.zoom,
+        process=accelerator.process_index,
+    )
+    on_gpu = accelerator.device.type == "cuda"
+    workers = options.workers
     if workers is None:
-        workers = min(8, cores) if device.type == "cuda" else int(cores > 1)
+        cores = os.cpu_count() or 1
+        workers = min(8, cores) if on_gpu else int(cores > 1)
     # A generator of its own: by default the loader would draw from the one that a resumed run must find as it was.
     own = torch.Generator()
     loader = DataLoader(
         draws,
         batch_size=None,
-        sampler=range(start, draws.batches),
+        sampler=range(done * session.batches_per_step, draws.batches),
         num_workers=workers,
         generator=own,
-        pin_memory=device.type == "cuda",
+        pin_memory=on_gpu,
     )
     return iter(loader)
 
@@ -184,28 +155,6 @@ def _explained(error: RuntimeError) -> str | None:
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
     return None
-
-
-def _sheet(out: Path, step: int) -> Path:
-    return out / "samples" / f"step-{step:08d}.jpg"
-
-
-def _save_models(out: Path, built_by: tuple[str, Mapping[str, Any]], ema: EMA, step: int, name: str = "model") -> None:
-    """The first generator as ``out / name``, the others beside it."""
-    plugin, config = built_by
-    for index, (other, generator) in enumerate(ema.generators.items()):
-        folder = out / (name if index == 0 else f"{name}-{other}")
-        save_model(folder, generator, plugin=plugin, config=config, extra={"step": step})
-
-
-def _write_report(out: Path) -> None:
-    """The run goes on if its report cannot be made."""
-    from artgan.reports.run import write_run_report
-
-    try:
-        write_run_report(out)
-    except Exception as error:  # whatever a plot or a picture may raise
-        _log.warning("artgan: %s: the report could not be made (%s: %s)", out, type(error).__name__, error)
 
 
 @contextmanager

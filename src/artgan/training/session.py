@@ -15,9 +15,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor
 
+from artgan.config import to_dict
 from artgan.data.crops import to_pictures
 from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
+from artgan.models.folder import save_model
 from artgan.models.loading import load
 from artgan.plugin import Plugin, resolve
 from artgan.reports import sheets
@@ -44,16 +46,18 @@ class Session:
         self.options = options
         self.steps = steps
         self.accelerator = accelerator
+        self.is_main = accelerator.is_main_process
         torch.manual_seed(options.seed)
         networks = _build(plugin, config, options, accelerator.device)
         minimise = RunMinimise(accelerator)
         self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimise))
         minimise.take(self.trainer.optimizers)
+        self._built_by = networks.built_by or (plugin.name, to_dict(config))
         self.generators = networks.generators
         self.networks = _prefixed("generator", networks.generators)
         self.networks |= _prefixed("discriminator", networks.discriminators)
         self.ema = EMA(networks.generators, options.ema)
-        self.journal = Journal(out, write=accelerator.is_main_process)
+        self.journal = Journal(out, write=self.is_main)
         self.health = Health()
         self.base_rates = {
             name: [group["lr"] for group in optimizer.param_groups]
@@ -107,7 +111,27 @@ class Session:
         except RuntimeError:
             raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
 
-    def save(self, folder: Path, step: int, *, keep: int) -> None:
+    def begin(self, done: int, line: Mapping[str, Any]) -> None:
+        """Open the log after so many steps, with a line about this start."""
+        self.journal.begin(done)
+        self.journal.append("sessions", line)
+
+    def close(self) -> None:
+        """Close the log."""
+        self.journal.close()
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        self.accelerator.wait_for_everyone()
+
+    def save_models(self, out: Path, step: int, *, name: str = "model") -> None:
+        """Write the first averaged generator as ``out / name``, and the others beside it."""
+        plugin, config = self._built_by
+        for index, (other, generator) in enumerate(self.ema.generators.items()):
+            folder = out / (name if index == 0 else f"{name}-{other}")
+            save_model(folder, generator, plugin=plugin, config=config, extra={"step": step})
+
+    def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint; all processes take part."""
         accelerator = self.accelerator
         own = {
@@ -116,7 +140,7 @@ class Session:
             "random": random_state(),
         }
         parts: dict[str, Any] = {f"process-{accelerator.process_index}": own}
-        if accelerator.is_main_process:
+        if self.is_main:
             parts["shared"] = {
                 "processes": accelerator.num_processes,
                 "networks": {name: network.state_dict() for name, network in self.networks.items()},
@@ -125,16 +149,14 @@ class Session:
                 "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else {},
                 "health": self.health.state_dict(),
             }
-        checkpoint.save(
-            folder, step, parts, keep=keep, main=accelerator.is_main_process, wait=accelerator.wait_for_everyone
-        )
+        checkpoint.save(folder, step, parts, keep=self.options.keep, main=self.is_main, wait=self.wait)
 
     def restore(self, folder: Path) -> int:
         """Take back the newest checkpoint that is whole; returns its step, 0 if the run has written none yet."""
         accelerator = self.accelerator
         if not checkpoint.checkpoints(folder):
             return 0
-        found: list[Any] = [checkpoint.newest(folder)] if accelerator.is_main_process else [None]
+        found: list[Any] = [checkpoint.newest(folder)] if self.is_main else [None]
         if accelerator.num_processes > 1:
             broadcast_object_list(found)
         state = checkpoint.load(found[0], "shared")
@@ -232,7 +254,7 @@ class Session:
     def _tell(self, step: int, alarms: Any) -> None:
         for alarm in alarms:
             self.journal.append("health", asdict(alarm))
-            if self.accelerator.is_main_process:
+            if self.is_main:
                 _log.warning("artgan: step %d: %s", step, alarm.message)
 
 

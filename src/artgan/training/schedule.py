@@ -1,0 +1,82 @@
+"""What is due after each step of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artgan.training.options import TrainingOptions
+
+INSPECT_EVERY = 100
+"""Steps between two looks at what the generators make; one costs about as much as a step."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is due after one step.
+
+    Attributes:
+        log: a line of the log.
+        check: whether everything is still finite; always before something is logged or saved.
+        inspect: a look at what the generators make, for the health of the run.
+        samples: a sample sheet.
+        models: a copy of the models that later ones do not replace.
+        scores: scores by the run's metrics.
+        checkpoint: a checkpoint, with the models and, where the last one is old, the report.
+        last: this was the last step, because the run is complete or was interrupted.
+        interrupted: the run ends before it is complete.
+    """
+
+    log: bool
+    check: bool
+    inspect: bool
+    samples: bool
+    models: bool
+    scores: bool
+    checkpoint: bool
+    last: bool
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often each thing is done, in steps; 0 for never. All but copies of models are also due at the last step."""
+
+    steps: int
+    log_every: int
+    samples_every: int
+    models_every: int
+    scores_every: int
+    checkpoint_every: int
+
+    @classmethod
+    def of(cls, options: TrainingOptions, steps: int, *, scores_every: int) -> Schedule:
+        """The schedule that the options ask for in a run of so many steps."""
+        return cls(
+            steps=steps,
+            log_every=options.log_every,
+            samples_every=options.sample_every,
+            models_every=options.models_every or 0,
+            scores_every=scores_every if options.metric_names else 0,
+            checkpoint_every=options.checkpoint_every,
+        )
+
+    def after(self, step: int, *, interrupted: bool = False) -> Due:
+        """What is due after the step of that number, from 1; an interrupted run writes a checkpoint and ends."""
+        complete = step == self.steps
+
+        def due(every: int) -> bool:
+            return every > 0 and (complete or step % every == 0)
+
+        checkpoint = due(self.checkpoint_every) or interrupted
+        log = due(self.log_every)
+        return Due(
+            log=log,
+            check=log or checkpoint,
+            inspect=step % INSPECT_EVERY == 0,
+            samples=due(self.samples_every),
+            models=self.models_every > 0 and step % self.models_every == 0,
+            scores=due(self.scores_every),
+            checkpoint=checkpoint,
+            last=complete or interrupted,
+            interrupted=interrupted and not complete,
+        )
