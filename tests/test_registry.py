@@ -509,7 +509,7 @@ def test_whatever_is_malformed_is_told_on_one_line(tmp_path: Path) -> None:
 
 
 def schema() -> Any:
-    return json.loads((ROOT / "src" / "artgan" / "registry.schema.json").read_text("utf-8"))
+    return json.loads((ROOT / "src" / "artgan" / "models" / "registry.schema.json").read_text("utf-8"))
 
 
 def test_the_schema_is_one_that_other_programs_can_use() -> None:

@@ -138,8 +138,8 @@ class PaintCommand(TyperCommand):
         Raises:
             ArtganError: there is no such model, or its plugin is broken.
         """
-        from artgan.models.folder import plugin_of
-        from artgan.plugin import load_plugin, resolve
+        from artgan.models.locating import plugin_of
+        from artgan.plugin import resolve
 
         read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
         help = not set(args).isdisjoint(read.help_option_names)
@@ -149,7 +149,7 @@ class PaintCommand(TyperCommand):
         if not foreign and not (help and named):
             return None
         try:
-            plugin = load_plugin(plugin_of(read.params["model"]))
+            plugin = plugin_of(read.params["model"])
             return (plugin.name, resolve(plugin, "options")) if plugin.options else None
         except ArtganError:
             if help:  # there is some without it

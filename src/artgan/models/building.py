@@ -14,33 +14,47 @@ from torch.overrides import TorchFunctionMode
 from artgan import config as configs
 from artgan.errors import PluginError, WeightsError
 from artgan.interfaces import Generator
-from artgan.plugin import load_plugin, resolve
+from artgan.models.locating import WeightsFile
+from artgan.plugin import Plugin, resolve
 
 
-def build(plugin_name: str, config: Mapping[str, Any], data: bytes, file: str, *, where: str) -> Generator:
-    """A generator of the plugin with the weights that ``data`` holds."""
-    plugin = load_plugin(plugin_name)
+def build(plugin: Plugin, config: Mapping[str, Any], weights: WeightsFile | None, *, where: str) -> Generator:
+    """A generator of the plugin.
+
+    Args:
+        plugin: its manifest.
+        config: what the plugin's config class is made from.
+        weights: read and checked here; None for a model that has none to learn.
+        where: what the config is of, to begin an error with.
+
+    Raises:
+        ConfigError: an option that the plugin does not have, or a value that it cannot have.
+        WeightsError: the file is damaged, not the promised one, or another network's.
+        PluginError: the plugin is broken.
+    """
     parsed = configs.parse(resolve(plugin, "config"), config, where=where)
+    if weights is None:
+        return new_generator(plugin, parsed).requires_grad_(False)
     try:
-        state = load_safetensors(data)
+        state = load_safetensors(weights.read())
     except SafetensorError as error:
-        raise WeightsError(f"{file}: not a safetensors file, or damaged ({error})") from None
+        raise WeightsError(f"{weights.path}: not a safetensors file, or damaged ({error})") from None
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    return assemble(plugin_name, parsed, state, file)
+    return assemble(plugin, parsed, state, str(weights.path))
 
 
-def assemble(plugin_name: str, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:
+def assemble(plugin: Plugin, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:
     """A generator built by a checked config of the plugin, with the weights of ``state``, which came from ``file``.
 
     Raises:
         WeightsError: these are not the weights of that network.
     """
     with torch.device("meta"), _NoDraws():  # no time or memory for weights that are replaced at once
-        generator = new_generator(plugin_name, parsed)
+        generator = new_generator(plugin, parsed)
     _check_state(generator, state, file)
     generator.load_state_dict(state, assign=True)
     if any(t.is_meta for t in (*generator.parameters(), *generator.buffers())):  # buffers that no file holds
-        generator = new_generator(plugin_name, parsed)
+        generator = new_generator(plugin, parsed)
         generator.load_state_dict(state)
     return generator.requires_grad_(False)
 
@@ -57,19 +71,18 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def new_generator(plugin_name: str, config: Any) -> Generator:
+def new_generator(plugin: Plugin, config: Any) -> Generator:
     """The plugin's generator for a checked config, freshly initialised; the first, where it has several.
 
     Raises:
-        PluginError: the plugin is missing or broken, or builds something else.
+        PluginError: the plugin is broken, or builds something else.
     """
-    plugin = load_plugin(plugin_name)
     if plugin.generator is not None:
         generator = resolve(plugin, "generator")(config)
     else:
         generator = next(iter(resolve(plugin, "networks")(config).generators.values()))
     if not isinstance(generator, Generator):
-        raise PluginError(f"plugin {plugin_name}: built a {type(generator).__name__}, which is not a Generator")
+        raise PluginError(f"plugin {plugin.name}: built a {type(generator).__name__}, which is not a Generator")
     return generator
 
 

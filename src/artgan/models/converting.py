@@ -105,7 +105,7 @@ def convert(
     for name, value in weights.items():
         if not value.isfinite().all():
             raise WeightsError(f"{file}: {name} holds values that are not finite; these weights are spoilt")
-    generator = assemble(found.plugin.name, parsed, weights, str(file))
+    generator = assemble(found.plugin, parsed, weights, str(file))
     origin = {"converted_from": file.name, "layout": found.converted.layout, "sha256": sha256(file)}
     save_model(
         folder,

@@ -10,9 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artgan import hub
 from artgan.errors import WeightsError
-from artgan.models.registry import read_registry
 
 if TYPE_CHECKING:
     import torch
@@ -26,36 +24,6 @@ LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
 """The most bytes that each may have."""
 
 HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
-
-
-def plugin_of(name: str) -> str:
-    """The name of the plugin that a model needs; of a model on the Hub its ``config.json`` is fetched.
-
-    Args:
-        name: a registry name or alias, "local-dir:PATH" or "hf-hub:ORG/REPO@REVISION".
-
-    Raises:
-        ArtganError: there is no such model.
-    """
-    scheme, _, rest = name.partition(":")
-    if scheme == "local-dir":
-        return str(read_card(Path(rest))["plugin"])
-    if scheme == "hf-hub":
-        repository, revision = hub_model(name)
-        return str(read_card(hub.fetch(repository, revision, [hub.RemoteFile(CONFIG, LIMITS[CONFIG])]))["plugin"])
-    return read_registry().entry(name).plugin
-
-
-def hub_model(name: str) -> tuple[str, str | None]:
-    """Repository and revision of "hf-hub:ORG/NAME@REVISION"; without a revision None.
-
-    Raises:
-        WeightsError: it is not of that form.
-    """
-    match = HUB_MODEL.fullmatch(name.removeprefix("hf-hub:"))
-    if match is None:
-        raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
-    return match["repo"], match["revision"]
 
 
 def model_file(folder: Path, name: str) -> Path:

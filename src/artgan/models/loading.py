@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,26 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from artgan import config as configs
-from artgan import hub
 from artgan.devices import usable_device
-from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
-from artgan.files import sha256
+from artgan.errors import ArtganError, ConfigError, WeightsError
 from artgan.images import Source
 from artgan.interfaces import Generator
-from artgan.models.building import build, new_generator
-from artgan.models.entry import Entry, HubFile, Weights
+from artgan.models.building import build
 from artgan.models.folder import (
-    CONFIG,
     HUB_MODEL,
-    LIMITS,
-    WEIGHTS,
     _write_all,
-    hub_model,
-    model_file,
-    read_card,
     save_model,
 )
-from artgan.models.registry import read_registry
+from artgan.models.locating import locate
 from artgan.painting import Tiling, paint
 from artgan.plugin import find_plugins, load_plugin, resolve
 
@@ -233,117 +222,9 @@ def load(
         ArtganError: a device or dtype that there is not.
     """
     place, precision = usable_device(device), _dtype(dtype)
-    scheme, _, rest = name.partition(":")
-    if scheme == "local-dir":
-        if revision is not None:
-            raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
-        model = _load_folder(name, Path(rest))
-    elif scheme == "hf-hub":
-        model = _load_repository(name, revision, cache_dir, local_files_only)
-    else:
-        model = _load_registered(read_registry().entry(name), revision, cache_dir, local_files_only)
-    return model.to(place, precision).eval()
-
-
-def _load_registered(entry: Entry, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Model:
-    if entry.plugin not in find_plugins():
-        raise PluginError(
-            f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
-        )
-    weights = entry.weights
-    if weights is None:
-        generator = _build_without_weights(entry, revision)
-    elif weights.bundled is not None and revision is None:
-        path = _bundled(entry, weights.bundled)
-        data = _read_verified(path, weights, f"{entry.name}: {path}", entry.install_command())
-        generator = build(entry.plugin, entry.config, data, str(path), where=f"{entry.name}: config")
-    else:
-        entry, path = _fetch_registered(entry, weights, revision, cache_dir, local_files_only)
-        generator = build(entry.plugin, entry.config, _read(path), str(path), where=f"{entry.name}: config")
-    return Model(entry.name, generator, entry.to_dict())
-
-
-def _build_without_weights(entry: Entry, revision: str | None) -> Generator:
-    """The generator of a model that is its plugin and its config, and nothing learned."""
-    if revision is not None:
-        raise WeightsError(f"{entry.name}: has no weights of its own, so it has no revisions; leave revision out")
-    plugin = load_plugin(entry.plugin)
-    if plugin.trainer is not None:  # it would paint, with the weights that a training begins with
-        raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
-    config = configs.parse(resolve(plugin, "config"), entry.config, where=f"{entry.name}: config")
-    return new_generator(entry.plugin, config).requires_grad_(False)
-
-
-def _fetch_registered(
-    entry: Entry, weights: Weights, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
-) -> tuple[Entry, Path]:
-    """A model's file from the Hub, with its entry; of another revision the entry promises less."""
-    remote = weights.hub
-    if remote is None:
-        raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")
-    promised = revision in (None, remote.revision)
-    file = hub.RemoteFile(remote.file, LIMITS[WEIGHTS])
-    if promised:
-        file = replace(file, size=weights.size, sha256=weights.sha256)
-    folder = hub.fetch(
-        remote.repo_id, revision or remote.revision, [file], cache_dir=cache_dir, local_files_only=local_files_only
-    )
-    path = folder / remote.file
-    if not promised:
-        found = Weights(sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
-        entry = replace(entry, weights=found, training={}, metrics=(), check={})
-    return entry, path
-
-
-def _load_repository(name: str, revision: str | None, cache_dir: str | Path | None, local_files_only: bool) -> Model:
-    """A model of the Hub that no registry names; it is called by its commit."""
-    repository, named = hub_model(name)
-    if revision is not None and named not in (None, revision):
-        raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
-    files = [hub.RemoteFile(file, limit) for file, limit in LIMITS.items()]
-    folder = hub.fetch(repository, revision or named, files, cache_dir=cache_dir, local_files_only=local_files_only)
-    return _load_folder(f"hf-hub:{repository}@{folder.name}", folder)
-
-
-def _load_folder(name: str, folder: Path) -> Model:
-    card = read_card(folder)
-    path, where = model_file(folder, WEIGHTS), f"{model_file(folder, CONFIG)}: config"
-    return Model(name, build(card["plugin"], card["config"], _read(path), str(path), where=where), card)
-
-
-def _bundled(entry: Entry, bundled: str) -> Path:
-    """Where an installed package holds a model's weights."""
-    package, _, inside = bundled.partition("/")
-    spec = find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
-        raise WeightsError(f"{entry.name}: its weights are in the package {package}: {entry.install_command()}")
-    for folder in map(Path, folders):
-        path = (folder / inside).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            raise WeightsError(f"{entry.name}: {bundled} leads out of the package {package}")
-        if path.is_file():
-            return path
-    raise WeightsError(f"{entry.name}: {Path(folders[0], inside)} is missing; install {entry.distribution} again")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _read_verified(path: Path, weights: Weights, where: str, install: str) -> bytes:
-    """The file's bytes, if they are those that the registry promises."""
-    size = path.stat().st_size
-    if size != weights.size:
-        raise WeightsError(f"{where}: has {size} bytes, expected {weights.size}; install again: {install}")
-    data = _read(path)
-    found = hashlib.sha256(data).hexdigest()
-    if found != weights.sha256:
-        raise WeightsError(f"{where}: has sha256 {found}, expected {weights.sha256}; install again: {install}")
-    return data
+    found = locate(name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)
+    generator = build(found.plugin, found.card["config"], found.weights, where=f"{found.source}: config")
+    return Model(found.name, generator, found.card).to(place, precision).eval()
 
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

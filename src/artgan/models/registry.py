@@ -12,15 +12,11 @@ from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from artgan.errors import RegistryError
 from artgan.models.entry import Registry
 from artgan.models.registry_file import read_file, shown
 from artgan.plugin import find_plugins, strict
-
-if TYPE_CHECKING:
-    pass
 
 
 @cache
@@ -129,6 +125,3 @@ def _join(below: Registry, above: Registry, path: Path, beside: tuple[str, ...])
             raise RegistryError(f"{path}: deprecated: {old}: use: no model is named {shown(rename.use, quoted=True)}")
         deprecated[old] = replace(rename, use=known.aliases.get(rename.use, rename.use))
     return replace(below, entries=known.entries, deprecated=deprecated, files=(*below.files, str(path)))
-
-
-# The schema, and its faults in words

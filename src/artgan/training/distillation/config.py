@@ -9,7 +9,7 @@ import yaml
 
 from artgan.config import option, parse, with_new_names
 from artgan.errors import ConfigError
-from artgan.models.folder import plugin_of
+from artgan.models.locating import plugin_of
 from artgan.plugin import Plugin, load_plugin, resolve
 from artgan.training.settings import merged, preset_of
 
@@ -44,7 +44,7 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
         raise ConfigError("name the teacher: artgan distill TEACHER")
     head, *changes = config.student.split(",")
     named, colon, preset = head.rpartition(":")
-    plugin = load_plugin(named if colon else plugin_of(config.teacher))
+    plugin = load_plugin(named) if colon else plugin_of(config.teacher)
     cls, where = resolve(plugin, "config"), f"student: {plugin.name}"
     chosen = merged(where, cls, {}, preset_of(plugin, preset))
     values: dict[str, Any] = {}

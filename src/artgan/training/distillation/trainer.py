@@ -27,7 +27,7 @@ def build(config: DistillationConfig) -> Networks:
         ConfigError: it makes no pictures from pictures.
     """
     plugin, parsed = student_of(config)
-    student = new_generator(plugin.name, parsed)
+    student = new_generator(plugin, parsed)
     if student.task != "image-to-image":
         raise ConfigError(f"student {config.student}: makes pictures from noise, so no painting can teach it")
     return Networks({_STUDENT: student}, built_by=(plugin.name, to_dict(parsed)))

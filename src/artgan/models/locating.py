@@ -1,0 +1,186 @@
+"""From a name to a model's card, plugin and file of weights: in a package, a folder or the Hub. Free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from artgan import hub
+from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.files import sha256
+from artgan.models.entry import Entry, HubFile, Weights
+from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
+from artgan.models.registry import read_registry
+from artgan.plugin import Plugin, find_plugins, load_plugin
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights, not read yet.
+
+    Attributes:
+        path: where it is.
+        promised: the registry's entry, whose size and SHA-256 it must have; None where nobody promises any, or they
+            were checked when it was fetched.
+    """
+
+    path: Path
+    promised: Entry | None = None
+
+    def read(self) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            WeightsError: it cannot be read, or is not the promised file.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"{self.path}: cannot be read ({error.strerror})") from None
+        if self.promised is not None and self.promised.weights is not None:
+            wanted, found = self.promised.weights, hashlib.sha256(data).hexdigest()
+            where, advice = f"{self.promised.name}: {self.path}", f"install again: {self.promised.install_command()}"
+            if len(data) != wanted.size:
+                raise WeightsError(f"{where}: has {len(data)} bytes, expected {wanted.size}; {advice}")
+            if found != wanted.sha256:
+                raise WeightsError(f"{where}: has sha256 {found}, expected {wanted.sha256}; {advice}")
+        return data
+
+
+@dataclass(frozen=True)
+class Located:
+    """All that is known of a model before it is built.
+
+    Attributes:
+        name: the registry's full name, "local-dir:PATH", or "hf-hub:ORG/NAME@COMMIT".
+        plugin: the manifest of its plugin.
+        card: the registry entry or the folder's ``config.json``, as JSON types; "plugin" and "config" are there.
+        source: what the card was read from, to begin an error with.
+        weights: None where its plugin and its config are all there is of it.
+    """
+
+    name: str
+    plugin: Plugin
+    card: Mapping[str, Any]
+    source: str
+    weights: WeightsFile | None
+
+
+def locate(
+    name: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Located:
+    """Find a model; what is on the Hub is fetched. Arguments and errors as of :func:`artgan.load`."""
+    scheme, _, rest = name.partition(":")
+    if scheme == "local-dir":
+        if revision is not None:
+            raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
+        return _in_folder(name, Path(rest))
+    if scheme == "hf-hub":
+        repository, named = _repository(name)
+        if revision is not None and named not in (None, revision):
+            raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
+        files = [hub.RemoteFile(file, limit) for file, limit in LIMITS.items()]
+        folder = hub.fetch(repository, revision or named, files, cache_dir=cache_dir, local_files_only=local_files_only)
+        return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
+    entry = read_registry().entry(name)
+    plugin = _plugin_of_entry(entry)
+    if entry.weights is None:
+        _check_needs_no_weights(entry, plugin, revision)
+        weights = None
+    elif entry.weights.bundled is not None and revision is None:
+        weights = WeightsFile(_bundled(entry, entry.weights.bundled), promised=entry)
+    else:
+        entry, weights = _fetched(entry, entry.weights, revision, cache_dir, local_files_only)
+    return Located(entry.name, plugin, entry.to_dict(), entry.name, weights)
+
+
+def plugin_of(name: str) -> Plugin:
+    """The plugin that a model needs; of a model on the Hub only its ``config.json`` is fetched.
+
+    Args:
+        name: a registry name or alias, "local-dir:PATH" or "hf-hub:ORG/REPO@REVISION".
+
+    Raises:
+        ArtganError: there is no such model, or its plugin is missing or broken.
+    """
+    scheme, _, rest = name.partition(":")
+    if scheme == "local-dir":
+        return load_plugin(read_card(Path(rest))["plugin"])
+    if scheme == "hf-hub":
+        folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
+        return load_plugin(read_card(folder)["plugin"])
+    return load_plugin(read_registry().entry(name).plugin)
+
+
+def _repository(name: str) -> tuple[str, str | None]:
+    """Repository and revision of "hf-hub:ORG/NAME@REVISION"; without a revision None."""
+    match = HUB_MODEL.fullmatch(name.removeprefix("hf-hub:"))
+    if match is None:
+        raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
+    return match["repo"], match["revision"]
+
+
+def _in_folder(name: str, folder: Path) -> Located:
+    card = read_card(folder)
+    weights = WeightsFile(model_file(folder, WEIGHTS))
+    return Located(name, load_plugin(card["plugin"]), card, str(model_file(folder, CONFIG)), weights)
+
+
+def _plugin_of_entry(entry: Entry) -> Plugin:
+    if entry.plugin not in find_plugins():
+        raise PluginError(
+            f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
+        )
+    return load_plugin(entry.plugin)
+
+
+def _check_needs_no_weights(entry: Entry, plugin: Plugin, revision: str | None) -> None:
+    if revision is not None:
+        raise WeightsError(f"{entry.name}: has no weights of its own, so it has no revisions; leave revision out")
+    if plugin.trainer is not None:  # it would paint, with the weights that a training begins with
+        raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
+
+
+def _bundled(entry: Entry, bundled: str) -> Path:
+    """Where an installed package holds a model's weights."""
+    package, _, inside = bundled.partition("/")
+    spec = find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        raise WeightsError(f"{entry.name}: its weights are in the package {package}: {entry.install_command()}")
+    for folder in map(Path, folders):
+        path = (folder / inside).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise WeightsError(f"{entry.name}: {bundled} leads out of the package {package}")
+        if path.is_file():
+            return path
+    raise WeightsError(f"{entry.name}: {Path(folders[0], inside)} is missing; install {entry.distribution} again")
+
+
+def _fetched(
+    entry: Entry, weights: Weights, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
+) -> tuple[Entry, WeightsFile]:
+    """A model's file from the Hub, with its entry; of another revision the entry promises less."""
+    remote = weights.hub
+    if remote is None:
+        raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")
+    promised = revision in (None, remote.revision)
+    file = hub.RemoteFile(remote.file, LIMITS[WEIGHTS])
+    if promised:
+        file = replace(file, size=weights.size, sha256=weights.sha256)
+    folder = hub.fetch(
+        remote.repo_id, revision or remote.revision, [file], cache_dir=cache_dir, local_files_only=local_files_only
+    )
+    path = folder / remote.file
+    if not promised:
+        found = Weights(sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
+        entry = replace(entry, weights=found, training={}, metrics=(), check={})
+    return entry, WeightsFile(path)
