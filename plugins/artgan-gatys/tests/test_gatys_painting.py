@@ -258,16 +258,22 @@ def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysG
     painter = min((DATA / "cezanne").iterdir())
     both = sorted((DATA / "photo").iterdir())[:2]
     photo, other = (images.to_tensor(images.decode(path).rgb.resize((64, 64))).unsqueeze(0) for path in both)
-    painting = generator.generate(photo, style=(str(painter),), weights=str(REAL), size=64, iterations=20)
+    options: dict[str, Any] = {"style": (str(painter),), "weights": str(REAL), "size": 64, "iterations": 20}
+    painting = generator.generate(photo, **options)
+    careless = generator.generate(photo, content_weight=0.0, **options)  # that also begins as the photo
     pixels = beside(painter, 64)
     layers, state = [f"relu{block}_1" for block in range(1, 6)], load_file(REAL)
-    p, o, f, s = (plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, pixels))
+    p, o, f, c, s = (
+        plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, careless, pixels)
+    )
     for layer in layers:
         was, now = (float((gram(x[layer]) - gram(s[layer])).norm() / gram(s[layer]).norm()) for x in (p, f))
         assert now < 0.6 * was, layer
-    kept, by_chance = (float(torch.cosine_similarity(x["relu4_2"], p["relu4_2"]).mean()) for x in (f, o))
-    print("KEPT", kept, by_chance)
-    assert kept > by_chance + 0.15
+    kept, by_chance, without = (float(torch.cosine_similarity(x["relu4_2"], p["relu4_2"]).mean()) for x in (f, o, c))
+    # On processors of several kinds 0.562 to 0.569 is kept, 0.504 to 0.508 without the content loss, and 0.413 is
+    # kept by chance. A content loss that does not count leaves 0 between the first two.
+    assert kept > without + 0.02
+    assert kept > by_chance + 0.1
 
 
 def test_a_stronger_style_is_nearer_to_the_style_and_farther_from_the_photo(
