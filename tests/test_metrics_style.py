@@ -24,6 +24,8 @@ from artgan.metrics.perceptual import LAYERS, ContentKept, Diversity, _mean_and_
 from artgan.metrics.style_distance import DeepStyle, FilterStyle, Style
 from artgan.plugin import resolve_metric
 
+pytestmark = pytest.mark.numerical
+
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 needs_data = pytest.mark.skipif(not WEIGHTS.exists(), reason=f"no real pictures and weights at {DATA}")
