@@ -17,6 +17,8 @@ from artgan.training.augment import augment
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
 from artgan.training.options import AdversarialOptions
 
+pytestmark = pytest.mark.numerical
+
 
 class Linear(Discriminator):
     """D(x) = w . x + b: everything about it has a closed form."""

@@ -86,6 +86,7 @@ def distil(teacher: str, photos: Path, out: Path, *more: str) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.numerical
 def test_a_student_learns_and_paints_by_itself(teacher: str, photos: Path, tmp_path: Path) -> None:
     done = distil(teacher, photos, tmp_path / "run", "--steps", "150", "--ema", "0.9", "--lr", "0.003")
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "run" / "model")), done.stderr
@@ -101,6 +102,7 @@ def test_a_student_learns_and_paints_by_itself(teacher: str, photos: Path, tmp_p
     assert abs(pictures[1] - pictures[2]).mean() < 0.75 * abs(pictures[0] - pictures[2]).mean()
 
 
+@pytest.mark.numerical
 def test_a_distillation_goes_on_where_it_was_stopped(teacher: str, photos: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     same = ("--checkpoint-every", "3", "--decay-from", "1")
@@ -110,6 +112,7 @@ def test_a_distillation_goes_on_where_it_was_stopped(teacher: str, photos: Path,
     assert (whole / "model/model.safetensors").read_bytes() == (parts / "model/model.safetensors").read_bytes()
 
 
+@pytest.mark.numerical
 def test_a_strangers_network_can_be_the_student(
     install_plugin: Callable[..., Path], teacher: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_strangers_network_can_be_the_student(
 
 
 @pytest.mark.skipif(not VGG19.exists(), reason=f"no weights of VGG-19 at {VGG19}")
+@pytest.mark.numerical
 def test_features_teach_too(teacher: str) -> None:
     config = DistillationConfig(
         teacher=teacher, student=STUDENT, lambda_pixels=0, features=str(VGG19), features_every=2, features_size=32,

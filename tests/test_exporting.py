@@ -84,6 +84,7 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.numerical
 def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_exported_at(
     name: str, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_file_says_what_it_holds_and_nothing_of_where_it_was_made(small: ResNe
         assert str(folder).encode() not in path.read_bytes()
 
 
+@pytest.mark.numerical
 def test_a_generator_in_half_precision_is_exported_in_float32_and_stays_as_it_is(
     small: ResNetGenerator, tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_file_that_artgan_did_not_export_is_not_quantised(tmp_path: Path, cont
         quantize(path, tmp_path / "int8.onnx", tmp_path)
 
 
+@pytest.mark.numerical
 def test_the_psnr_that_is_told_is_that_of_photos_that_were_not_calibrated_with(exact: Path, tmp_path: Path) -> None:
     """The photos 0, 3, 6 are measured; computed here from pictures as a user would."""
     photos = _photos(tmp_path / "photos", 9)
@@ -223,6 +226,7 @@ def test_the_psnr_that_is_told_is_that_of_photos_that_were_not_calibrated_with(e
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "photo").is_dir(), reason="needs the photos of shared/data")
+@pytest.mark.numerical
 def test_the_bundled_monet_keeps_38_db_in_integers(tmp_path: Path) -> None:
     exact = export_onnx(artgan.load("monet").generator, tmp_path / "monet.onnx").path
     (tmp_path / "photos").mkdir()

@@ -22,6 +22,7 @@ VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 needs_data = pytest.mark.skipif(not VGG19.exists(), reason=f"no real pictures and weights at {DATA}")
 
 
+@pytest.mark.numerical
 def test_kernel_distance_is_the_double_sum_of_the_paper() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(7, 5)), rng.normal(0.5, 2, size=(9, 5))
@@ -35,6 +36,7 @@ def test_kernel_distance_is_the_double_sum_of_the_paper() -> None:
     assert style.kernel_distance(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.numerical
 def test_kernel_distance_is_unbiased() -> None:
     """Over many draws of one distribution its mean is 0 within three standard errors."""
     generator = torch.Generator().manual_seed(0)
@@ -53,6 +55,7 @@ def test_kernel_distance_needs_two_rows_of_one_width(rows: tuple[int, int], widt
         style.kernel_distance(torch.zeros(rows[0], width[0]), torch.zeros(rows[1], width[1]))
 
 
+@pytest.mark.numerical
 def test_standardise_uses_the_reference_sets_together() -> None:
     a, b, c = torch.randn(5, 3), torch.randn(4, 3) + 2, torch.randn(6, 3)
     x, y, z = style.standardise([a, b], a, b, c)
@@ -63,6 +66,7 @@ def test_standardise_uses_the_reference_sets_together() -> None:
     torch.testing.assert_close(z, (c - both.mean(0)) / both.std(0))
 
 
+@pytest.mark.numerical
 def test_filter_statistics_are_what_they_say() -> None:
     flat = style.filter_statistics(torch.full((1, 3, 32, 32), 0.5))
     assert flat.shape == (1, 78)
@@ -75,6 +79,7 @@ def test_filter_statistics_are_what_they_say() -> None:
     assert down.abs().max() < 1e-6
 
 
+@pytest.mark.numerical
 def test_colour_moved_sees_colours_and_not_strokes() -> None:
     photo = torch.zeros(3, 64, 64)
     strokes = photo.clone()
@@ -92,6 +97,7 @@ def vgg_file(path: Path, **changes: Tensor) -> Path:
     return path
 
 
+@pytest.mark.numerical
 def test_vgg19_is_timms(tmp_path: Path) -> None:
     """The features are those of timm's network with the same random weights, at every layer."""
     import timm
@@ -144,6 +150,7 @@ def pictures(folder: str, count: int) -> list[Tensor]:
 
 @needs_data
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_real_pictures_are_near_themselves_and_far_from_photos() -> None:
     vgg19 = load_vgg19(style.STYLE_LAYERS, VGG19)
     with torch.inference_mode():
@@ -158,6 +165,7 @@ def test_real_pictures_are_near_themselves_and_far_from_photos() -> None:
 
 
 @needs_data
+@pytest.mark.numerical
 def test_content_is_kept_by_the_picture_itself_and_lost_by_another() -> None:
     vgg19 = load_vgg19([style.CONTENT_LAYER], VGG19)
     photo, other = pictures("photo", 2)

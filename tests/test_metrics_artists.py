@@ -27,6 +27,7 @@ def cloud(n: int, centre: float, seed: int) -> Tensor:
     return torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + centre
 
 
+@pytest.mark.numerical
 def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest() -> None:
     classes = {"blue": cloud(20, -4, 0), "red": cloud(30, 4, 1), "grey": cloud(15, 0, 2)}
     sets = {"painted": torch.cat([cloud(6, -4, 3), cloud(2, 4, 4)]), "one": cloud(1, 4, 5)}
@@ -42,6 +43,7 @@ def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest
     assert report.sets["one"].shares["red"].probability > 0.8
 
 
+@pytest.mark.numerical
 def test_nothing_is_told_from_noise() -> None:
     """Many numbers and few pictures, all of one kind: a picture that had a part in its own judgement would be known."""
     rng = torch.Generator().manual_seed(0)
@@ -52,6 +54,7 @@ def test_nothing_is_told_from_noise() -> None:
     assert np.sum(report.confusion) == 120
 
 
+@pytest.mark.numerical
 def test_an_artist_with_few_pictures_weighs_as_much_as_one_with_many() -> None:
     classes = {"many": cloud(200, 0, 0), "few": cloud(20, 0.8, 1)}
     report = classify(classes, {"in the middle": cloud(400, 0.4, 2)})

@@ -26,6 +26,8 @@ from artgan.metrics.evaluation import Evaluator
 from artgan.metrics.extractors import Inception
 from artgan.metrics.frechet import FID, Comparison, FIDInfinity, Sample, frechet_distance
 
+pytestmark = pytest.mark.numerical
+
 REAL, FAKE = 24, 20
 
 

@@ -10,6 +10,8 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 
 from artgan.metrics.inception_score import InceptionScore, inception_scores
 
+pytestmark = pytest.mark.numerical
+
 
 def logits(n: int, seed: int, *, classes: int = 30, scale: float = 3.0) -> Tensor:
     return torch.randn(n, classes, generator=torch.Generator().manual_seed(seed)) * scale

@@ -12,6 +12,8 @@ from artgan.metrics import kernel
 from artgan.metrics.kernel import KID, kernel_distances
 from artgan.metrics.style import kernel_distance, kernel_distance_error
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(n: int, seed: int, *, width: int = 16, shift: float = 0.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -31,6 +31,8 @@ from artgan.metrics.extractors import Extractor, load_extractor
 from artgan.metrics.frechet import FID
 from artgan.metrics.neighbours import PRDC, Memorisation, MiFID, held_out_gap, memorisation_distance, nearest_neighbours
 
+pytestmark = pytest.mark.numerical
+
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 

@@ -24,6 +24,8 @@ from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import LAYERS, ContentKept, Diversity, _mean_and_error, load_perceptual
 from artgan.metrics.style_distance import DeepStyle, FilterStyle, Style
 
+pytestmark = pytest.mark.numerical
+
 DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 needs_data = pytest.mark.skipif(not WEIGHTS.exists(), reason=f"no real pictures and weights at {DATA}")

@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
 
 
 @pytest.mark.parametrize("text", DISTRIBUTIONS)
+@pytest.mark.numerical
 def test_what_is_drawn_follows_the_distribution(text: str) -> None:
     noise, expected = Noise.parse(text), DISTRIBUTIONS[text]
     drawn = noise.draw(1000, 100, generator=torch.Generator().manual_seed(0))

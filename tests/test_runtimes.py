@@ -104,6 +104,7 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 
 @pytest.mark.parametrize("runtime", OTHERS)
 @pytest.mark.usefixtures("warm")
+@pytest.mark.numerical
 def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
     generator = network()
     other = accelerate(generator, runtime)
@@ -121,6 +122,7 @@ def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
 
 @pytest.mark.parametrize("runtime", OTHERS)
 @pytest.mark.usefixtures("warm")
+@pytest.mark.numerical
 def test_a_painting_stays_what_it_is_when_the_next_is_painted_and_when_several_threads_paint(runtime: str) -> None:
     generator = network()
     other = accelerate(generator, runtime)

@@ -50,6 +50,7 @@ def apart(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max())
 
 
+@pytest.mark.numerical
 def test_a_picture_has_a_seed_of_its_own(generator: DCGANGenerator) -> None:
     many = sample(generator, 40, seed=5)
     assert [(picture.size, picture.mode) for picture in many] == [((32, 32), "RGB")] * 40
@@ -72,6 +73,7 @@ def test_a_translator_makes_no_pictures_from_noise() -> None:
         sample(ResNetGenerator(4, 1), 1)
 
 
+@pytest.mark.numerical
 def test_the_way_begins_and_ends_at_its_seeds(generator: DCGANGenerator) -> None:
     way = interpolate(generator, 3, 9, 35)
     assert len(way) == 35
@@ -84,6 +86,7 @@ def test_the_way_begins_and_ends_at_its_seeds(generator: DCGANGenerator) -> None
         interpolate(generator, 3, 9, 1)
 
 
+@pytest.mark.numerical
 def test_the_great_circle() -> None:
     """In the plane, where it is known: a quarter of a circle, and the length changes evenly."""
     x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0])

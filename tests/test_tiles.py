@@ -108,6 +108,7 @@ def difference(generator: Generator, image: Image.Image, side: int) -> float:
 
 @pytest.mark.parametrize("downsample", DOWNSAMPLE)
 @pytest.mark.parametrize("upsample", UPSAMPLE)
+@pytest.mark.numerical
 def test_tiles_of_every_resnet_are_those_of_the_whole_picture(upsample: str, downsample: str) -> None:
     for skip, size, side in ((True, (203, 131), 40), (False, (60, 210), 64)):
         generator = resnet(upsample, downsample, skip=skip)
@@ -122,6 +123,7 @@ def test_tiles_of_every_resnet_are_those_of_the_whole_picture(upsample: str, dow
     kinds=st.lists(st.sampled_from(["none", "plain", "affine", "running"]), min_size=1, max_size=3),
     seed=st.integers(0, 5),
 )
+@pytest.mark.numerical
 def test_any_picture_in_any_tiles(width: int, height: int, side: int, kinds: list[str], seed: int) -> None:
     make = {
         "none": lambda: nn.Identity(),
@@ -136,12 +138,14 @@ def test_any_picture_in_any_tiles(width: int, height: int, side: int, kinds: lis
     assert difference(generator, image, side) < 1e-4
 
 
+@pytest.mark.numerical
 def test_a_norm_that_is_used_twice_has_statistics_for_each_time() -> None:
     norm = affine(4)
     generator = Blocks(4, (norm, norm)).eval()
     assert difference(generator, photo(90, 70), 24) < 1e-4
 
 
+@pytest.mark.numerical
 def test_a_smaller_overlap_than_the_reach_shows() -> None:
     """What the other tests look for is there to be found."""
     generator = Blocks(8, (nn.Identity(),) * 3)
@@ -151,6 +155,7 @@ def test_a_smaller_overlap_than_the_reach_shows() -> None:
     assert difference(generator, photo(120, 90), 32) > 1e-3
 
 
+@pytest.mark.numerical
 def test_statistics_of_each_tile_alone_would_show() -> None:
     generator = resnet()
     image = photo(203, 131)
@@ -171,6 +176,7 @@ def test_exact_statistics_take_a_pass_for_each_norm() -> None:
     assert len(generator.runs) == 4 * 3
 
 
+@pytest.mark.numerical
 def test_in_half_precision() -> None:
     generator = Blocks(4, (affine(4), nn.InstanceNorm2d(4))).eval().to(torch.bfloat16)
     assert difference(generator, photo(120, 90), 32) < 0.05
@@ -207,6 +213,7 @@ def test_the_reach_of_a_resnet_is_true(upsample: str, downsample: str, blocks: i
 # ---- estimated statistics
 
 
+@pytest.mark.numerical
 def test_estimated_statistics_take_few_runs_and_do_not_look_at_all() -> None:
     generator = resnet()
     generator.memory_per_pixel = 100  # so that the windows fit in memory at once
@@ -223,6 +230,7 @@ def test_estimated_statistics_take_few_runs_and_do_not_look_at_all() -> None:
     assert psnr(estimated, whole(generator, image)) > 40
 
 
+@pytest.mark.numerical
 def test_a_small_picture_is_estimated_exactly() -> None:
     generator = Blocks(4, (affine(4),))
     image = photo(50, 45)
@@ -235,6 +243,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_estimated_statistics_paint_a_real_photo_nearly_as_exact_ones() -> None:
     """Enlarged, so that a window sees less of it than of a mosaic, which comes out better."""
     paths = sorted((DATA / "photo").glob("*.jpg"))
@@ -249,6 +258,7 @@ def test_estimated_statistics_paint_a_real_photo_nearly_as_exact_ones() -> None:
 # ---- when pictures are divided
 
 
+@pytest.mark.numerical
 def test_tiles_of_a_given_side_keep_alpha_and_size() -> None:
     generator = Blocks()
     image = photo(101, 67)
@@ -292,6 +302,7 @@ def test_a_model_without_reach_is_refused_what_does_not_fit(monkeypatch: pytest.
         paint(generator, photo(20, 20), tiling=Tiling(16))
 
 
+@pytest.mark.numerical
 def test_a_batch_that_is_too_large_is_painted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Blocks(4, (affine(4),))
     generator.memory_per_pixel = 1000

@@ -73,6 +73,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     every = ["--steps", "6", "--checkpoint-every", "2", "--keep", "3", "--sample-every", "3", "--models-every", "3"]
@@ -121,6 +122,7 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_a_run_starts_from_a_models_weights(folders: list[str], tmp_path: Path) -> None:
     """At a rate near 0 it ends with them; another network's are refused before anything is written."""
     first, second = tmp_path / "first", tmp_path / "second"
@@ -285,6 +287,7 @@ def test_bf16_is_refused_where_the_cpu_does_not_have_it(monkeypatch: pytest.Monk
         devices.accelerator_for(TrainingOptions(precision="bf16", device="cpu"))
 
 
+@pytest.mark.numerical
 def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
     """Two batches of one picture make the update that one of two makes, where a loss is a mean over pictures."""
     from artgan_cyclegan import plugin
@@ -526,6 +529,7 @@ def test_scores_are_taken_on_the_way(
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_compiled_steps_in_channels_last_order(folders: list[str], tmp_path: Path) -> None:
     """Compiled steps are the plain ones up to rounding, and can be resumed."""
     short = [*folders, *TINY, "--device", "cpu", "--checkpoint-every", "1"]

@@ -254,6 +254,7 @@ RESNETS: dict[str, tuple[str, Callable[[], nn.Module], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", RESNETS)
+@pytest.mark.numerical
 def test_a_resnet_paints_as_it_did(tmp_path: Path, name: str) -> None:
     layout, build, config = RESNETS[name]
     torch.manual_seed(0)
@@ -270,6 +271,7 @@ def test_a_resnet_paints_as_it_did(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("names", ["Keras'", "none"])
 @pytest.mark.parametrize("norm", [("scale", "offset", 1e-5), ("gamma", "beta", 1e-3)])
+@pytest.mark.numerical
 def test_a_unet_of_tensorflow_paints_as_it_did(tmp_path: Path, norm: tuple[str, str, float], names: str) -> None:
     network = Keras(3, norm)
     if names == "none":

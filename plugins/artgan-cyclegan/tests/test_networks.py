@@ -89,6 +89,7 @@ def test_the_patch_discriminator_looks_at_70_by_70_pixels() -> None:
 @pytest.mark.parametrize("upsample", ["transposed", "resize", "nearest", "antialiased"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("size", [(16, 16), (20, 64), (36, 28)])
+@pytest.mark.numerical
 def test_a_generator_keeps_size_and_range(upsample: str, downsample: str, skip: bool, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     generator = ResNetGenerator(4, 2, upsample, skip, downsample).eval()
@@ -100,6 +101,7 @@ def test_a_generator_keeps_size_and_range(upsample: str, downsample: str, skip: 
     torch.testing.assert_close(alone, paintings[1:2], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.numerical
 def test_with_a_skip_a_new_generator_is_nearly_the_identity() -> None:
     torch.manual_seed(0)
     pictures = torch.rand(1, 3, 64, 64) * 1.6 - 0.8
@@ -119,6 +121,7 @@ def test_the_gradient_passes_the_clamp() -> None:
     assert generator.model[-2].bias.grad.abs().sum() > 0
 
 
+@pytest.mark.numerical
 def test_resize_convolution_has_no_checkerboard() -> None:
     """Constant input and weights of any kind: a constant inside; a transposed convolution gives a pattern."""
     torch.manual_seed(0)
@@ -129,6 +132,7 @@ def test_resize_convolution_has_no_checkerboard() -> None:
     assert transposed.std((2, 3)).max() > 1e-3
 
 
+@pytest.mark.numerical
 def test_antialiased_doubling_is_bilinear() -> None:
     """The blur (1 3 3 1) weights a pixel and its neighbour 3 to 1, which is what bilinear doubling does."""
     x = torch.randn(2, 3, 5, 8)
@@ -136,6 +140,7 @@ def test_antialiased_doubling_is_bilinear() -> None:
     torch.testing.assert_close(BlurUpsample2d()(x), wanted, atol=1e-6, rtol=0)
 
 
+@pytest.mark.numerical
 def test_antialiased_halving_keeps_flat_pictures_and_removes_what_aliases() -> None:
     """What changes from pixel to pixel would come out as flat black or white without the blur."""
     flat = torch.full((1, 2, 8, 6), 0.7)
@@ -144,6 +149,7 @@ def test_antialiased_halving_keeps_flat_pictures_and_removes_what_aliases() -> N
     assert BlurPool2d()(stripes).abs().max() < 1e-6
 
 
+@pytest.mark.numerical
 def test_our_instance_norm_is_pytorchs_and_takes_a_single_value() -> None:
     x = torch.randn(2, 3, 4, 5)
     ours, theirs = InstanceNorm(3), nn.InstanceNorm2d(3, affine=True)
@@ -155,6 +161,7 @@ def test_our_instance_norm_is_pytorchs_and_takes_a_single_value() -> None:
     torch.testing.assert_close(ours(x[..., :1, :1])[0, :, 0, 0], ours.bias)
 
 
+@pytest.mark.numerical
 def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
     """54,414,979, counted from the layers that the tutorial describes."""
     with torch.device("meta"):
@@ -177,6 +184,7 @@ def test_options_that_do_not_go_together_are_told() -> None:
 
 @pytest.mark.parametrize("remove_grid", [False, True])
 @pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.numerical
 def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(smooth: bool, remove_grid: bool) -> None:
     torch.manual_seed(0)
     small = {"width": 8, "blocks": 2, "smooth_colors": smooth, "remove_grid": remove_grid}
@@ -195,6 +203,7 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(s
         assert generator.reach - 4 < far <= generator.reach
 
 
+@pytest.mark.numerical
 def test_smooth_colors_repeat_nothing_from_block_to_block_and_leave_greys_alone() -> None:
     """Of a picture of one colour every block of 4 x 4 is painted alike, apart from the edges of the picture."""
     torch.manual_seed(0)
@@ -212,6 +221,7 @@ def test_smooth_colors_repeat_nothing_from_block_to_block_and_leave_greys_alone(
         parse(CycleGANConfig, {"smooth_colors": True}, where="test")
 
 
+@pytest.mark.numerical
 def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> None:
     torch.manual_seed(0)
     generator = SubpixelGenerator(8, 1, remove_grid=True)
@@ -235,6 +245,7 @@ def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> N
         parse(CycleGANConfig, {"remove_grid": True}, where="test")
 
 
+@pytest.mark.numerical
 def test_of_one_colour_a_comb_makes_one_colour() -> None:
     torch.manual_seed(0)
     plain, without_grid = (SubpixelGenerator(8, 1, remove_grid=on) for on in (False, True))
@@ -273,6 +284,7 @@ def test_the_projected_discriminator_trains_its_heads_alone() -> None:
     assert not any("features" in key for key in discriminator.state_dict())  # VGG-19 is in no checkpoint
 
 
+@pytest.mark.numerical
 def test_observed_features_are_normalised_over_channels() -> None:
     discriminator = ProjectedDiscriminator(random_vgg(), width=8)
     _, *features = discriminator.observe(torch.rand(1, 3, 32, 32))

@@ -32,6 +32,7 @@ def test_it_is_the_energy_distance() -> None:
     assert 2 * float(memory.loss([made[:, None]])) + within[0] - within[1] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.numerical
 def test_it_draws_to_all_real_pictures_and_not_to_their_mean() -> None:
     """Two kinds of real pictures: what began as one kind becomes both."""
     torch.manual_seed(0)
@@ -75,6 +76,7 @@ def test_before_there_is_anything_to_compare_with_it_is_0() -> None:
     assert float(memory.loss([made])) == 0
 
 
+@pytest.mark.numerical
 def test_moments_of_the_whole_are_those_of_the_style_distance() -> None:
     features = torch.rand(2, 5, 16, 12).relu()
     whole, parts = moments(features)
@@ -120,6 +122,7 @@ def test_without_a_cycle_only_paintings_are_learned(vgg19: Path) -> None:
     assert list(subject.sample(batch(0), subject.networks.generators)) == ["photo", "painting"]
 
 
+@pytest.mark.numerical
 def test_content_and_style_are_their_formulas(vgg19: Path) -> None:
     subject = trainer(vgg19, lambda_content=2.0, lambda_style=3.0)
     subject.step(batch(0), 0)
@@ -142,6 +145,7 @@ def test_content_and_style_are_their_formulas(vgg19: Path) -> None:
     assert len(subject.styles["paintings"].real[0]) == 4  # two steps of two pictures
 
 
+@pytest.mark.numerical
 def test_a_heavier_style_loss_paints_nearer_to_the_paintings(vgg19: Path) -> None:
     """Photos are dark, paintings bright: 20 steps, with and without."""
 

@@ -87,6 +87,7 @@ def test_each_half_moves_its_own_networks() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(moved, before.discriminators["photos"].parameters(), strict=True))
 
 
+@pytest.mark.numerical
 def test_observing_once_gives_the_same_losses_as_observing_again() -> None:
     """Without a history the discriminators reuse what the generators' step observed."""
     pictures = batch()
@@ -99,6 +100,7 @@ def test_observing_once_gives_the_same_losses_as_observing_again() -> None:
         torch.testing.assert_close(loss, theirs[name])
 
 
+@pytest.mark.numerical
 def test_generators_learn_in_the_last_of_several_rounds() -> None:
     subject = trainer(discriminator_steps=3, identity_every=2)
     assert subject.rounds == 3
@@ -114,6 +116,7 @@ def test_identity_counts_on_its_steps_only() -> None:
     assert named == [True, False, False, False, True, False, False, False]
 
 
+@pytest.mark.numerical
 def test_the_pool_returns_half_old_pictures_once_full() -> None:
     torch.manual_seed(0)
     pool = PicturePool(50)

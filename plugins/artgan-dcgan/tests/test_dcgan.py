@@ -82,6 +82,7 @@ def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, ke
     assert parameters(networks.discriminators["pictures"]) == down
 
 
+@pytest.mark.numerical
 def test_the_first_weights_are_the_papers() -> None:
     torch.manual_seed(0)
     networks = build(DCGANConfig())

@@ -180,6 +180,7 @@ def test_every_recipe_is_compared() -> None:
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.numerical
 def test_a_recipes_losses_and_gradient_are_those_of_the_published_formulas(
     tmp_path: Path, weights: Path, state: dict[str, Tensor], recipe: str, dtype: torch.dtype, within: float
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_recipes_losses_and_gradient_are_those_of_the_published_formulas(
         ("neural-style", (1,) * 3),
     ],
 )
+@pytest.mark.numerical
 def test_a_recipes_rule_weighs_other_layers_too(
     tmp_path: Path, weights: Path, state: dict[str, Tensor], recipe: str, each: tuple[float, ...]
 ) -> None:
@@ -238,6 +240,7 @@ def tiny_objective(formula: str, guide: Tensor | None = None) -> Objective:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.numerical
 def test_the_gradient_of_each_formula_is_that_of_finite_differences(formula: str) -> None:
     painting = picture(8, 8, seed=3).double().requires_grad_()
     objective = tiny_objective(formula)
@@ -245,6 +248,7 @@ def test_the_gradient_of_each_formula_is_that_of_finite_differences(formula: str
         assert torch.autograd.gradcheck(lambda x, name=loss: getattr(objective(x), name), (painting,))
 
 
+@pytest.mark.numerical
 def test_the_gradient_with_a_guide_is_that_of_finite_differences() -> None:
     guide = torch.rand(1, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     painting = picture(8, 8, seed=3).double().requires_grad_()

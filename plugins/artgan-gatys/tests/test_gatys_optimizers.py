@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+pytestmark = pytest.mark.numerical
+
 Function = Callable[[Tensor], Tensor]
 
 

@@ -168,6 +168,7 @@ def test_artgans_own_recipe_begins_at_128_pixels_or_more(paint: Paint, worked: l
     assert worked == [(4, 150), (8, 300)]
 
 
+@pytest.mark.numerical
 def test_without_final_iterations_it_is_only_enlarged(paint: Paint, worked: list[tuple[int, int]]) -> None:
     painting = paint(picture(64, 64), iterations=2, final_iterations=0)
     assert worked == [(32, 32)] * 2
@@ -177,6 +178,7 @@ def test_without_final_iterations_it_is_only_enlarged(paint: Paint, worked: list
     assert (painting - back).abs().mean() < 0.25 * (painting - painting.mean()).abs().mean()  # nothing fine in it
 
 
+@pytest.mark.numerical
 def test_several_photos_are_painted_each_alone(paint: Paint) -> None:
     photos = picture(24, 32, count=3)
     together = paint(photos, iterations=3)
@@ -234,6 +236,7 @@ def losses(weights: Path, painting: Tensor, photo: Tensor, style: str) -> tuple[
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.numerical
 def test_the_loss_goes_down(paint: Paint, weights: Path, style: str, optimizer: str) -> None:
     photo = picture(32, 32)
     first = losses(weights, photo, photo, style)
@@ -251,6 +254,7 @@ REAL = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysGenerator) -> None:
     """The defaults but for size and iterations, judged by the network written anew."""
     if not REAL.is_file():
@@ -258,18 +262,25 @@ def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysG
     painter = min((DATA / "cezanne").iterdir())
     both = sorted((DATA / "photo").iterdir())[:2]
     photo, other = (images.to_tensor(images.decode(path).rgb.resize((64, 64))).unsqueeze(0) for path in both)
-    painting = generator.generate(photo, style=(str(painter),), weights=str(REAL), size=64, iterations=20)
+    options: dict[str, Any] = {"style": (str(painter),), "weights": str(REAL), "size": 64, "iterations": 20}
+    painting = generator.generate(photo, **options)
+    careless = generator.generate(photo, content_weight=0.0, **options)  # that also begins as the photo
     pixels = beside(painter, 64)
     layers, state = [f"relu{block}_1" for block in range(1, 6)], load_file(REAL)
-    p, o, f, s = (plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, pixels))
+    p, o, f, c, s = (
+        plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, careless, pixels)
+    )
     for layer in layers:
         was, now = (float((gram(x[layer]) - gram(s[layer])).norm() / gram(s[layer]).norm()) for x in (p, f))
         assert now < 0.6 * was, layer
-    kept, by_chance = (float(torch.cosine_similarity(x["relu4_2"], p["relu4_2"]).mean()) for x in (f, o))
-    print("KEPT", kept, by_chance)
-    assert kept > by_chance + 0.15
+    kept, by_chance, without = (float(torch.cosine_similarity(x["relu4_2"], p["relu4_2"]).mean()) for x in (f, o, c))
+    # On processors of several kinds 0.562 to 0.569 is kept, 0.504 to 0.508 without the content loss, and 0.413 is
+    # kept by chance. A content loss that does not count leaves 0 between the first two.
+    assert kept > without + 0.02
+    assert kept > by_chance + 0.1
 
 
+@pytest.mark.numerical
 def test_a_stronger_style_is_nearer_to_the_style_and_farther_from_the_photo(
     paint: Paint, weights: Path, style: str
 ) -> None:
@@ -292,6 +303,7 @@ def test_the_same_seed_gives_the_same_painting(paint: Paint) -> None:
     assert torch.equal(state, torch.get_rng_state())  # others' chance is left alone
 
 
+@pytest.mark.numerical
 def test_without_content_noise_becomes_a_texture_of_the_style(paint: Paint, weights: Path, style: str) -> None:
     photo = picture(32, 32)
     texture = paint(photo, content_weight=0.0, start="noise", iterations=60)
@@ -303,6 +315,7 @@ def test_without_content_noise_becomes_a_texture_of_the_style(paint: Paint, weig
 
 
 @pytest.mark.parametrize(("recipe", "deviation"), [("gatys2016", 0.3), ("neural-style", 0.001 / 127.5)])
+@pytest.mark.numerical
 def test_noise_has_the_recipes_deviation_about_the_networks_mean_colour(
     paint: Paint, stop: Stop, recipe: str, deviation: float
 ) -> None:
@@ -315,6 +328,7 @@ def test_noise_has_the_recipes_deviation_about_the_networks_mean_colour(
     assert torch.allclose(noise.std((0, 2, 3)), torch.tensor(deviation).double(), rtol=0.05)
 
 
+@pytest.mark.numerical
 def test_it_may_start_from_a_picture(paint: Paint, tmp_path: Path) -> None:
     photo, start = picture(24, 32), picture(60, 80, seed=5)
     painting = paint(photo, start=save(tmp_path / "start.png", start), iterations=1)
@@ -322,6 +336,7 @@ def test_it_may_start_from_a_picture(paint: Paint, tmp_path: Path) -> None:
     assert (painting - resized).abs().mean() < 0.1 * (photo - resized).abs().mean()
 
 
+@pytest.mark.numerical
 def test_without_style_noise_becomes_the_photo(paint: Paint) -> None:
     photo = picture(32, 32)
     near, far = (
@@ -330,11 +345,13 @@ def test_without_style_noise_becomes_the_photo(paint: Paint) -> None:
     assert near < 0.2 * far
 
 
+@pytest.mark.numerical
 def test_without_style_a_photo_stays_as_it_is(paint: Paint) -> None:
     photo = picture(32, 32)
     assert torch.allclose(paint(photo, style=(), style_weight=0.0), photo, atol=1e-6)
 
 
+@pytest.mark.numerical
 def test_total_variation_makes_it_smooth(paint: Paint) -> None:
     photo = picture(32, 32)
 
@@ -355,6 +372,7 @@ def yiq(pixels: Tensor) -> Tensor:
     return torch.einsum("ij,njhw->nihw", TO_YIQ, pixels)
 
 
+@pytest.mark.numerical
 def test_the_photos_colours_are_put_back(paint: Paint) -> None:
     """Exactly so where nothing had to be clamped."""
     photo = 0.4 * picture(32, 32)
@@ -368,6 +386,7 @@ def test_the_photos_colours_are_put_back(paint: Paint) -> None:
     assert (yiq(style)[:, 1:] - yiq(photo)[:, 1:]).abs().mean() > 0.02  # there was something to put back
 
 
+@pytest.mark.numerical
 def test_where_the_photos_colours_are_kept_those_of_photo_and_style_do_not_matter(
     paint: Paint, style: str, tmp_path: Path
 ) -> None:
@@ -381,6 +400,7 @@ def test_where_the_photos_colours_are_kept_those_of_photo_and_style_do_not_matte
     assert (one - other).abs().mean() < 0.1 * (one - yiq(photo)[:, 0]).abs().mean()
 
 
+@pytest.mark.numerical
 def test_the_style_is_given_the_photos_colours(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean and covariance, as the style goes through the network."""
     moved: list[Tensor] = []
@@ -419,6 +439,7 @@ def halves(height: int, width: int, left: tuple[int, int, int], right: tuple[int
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
+@pytest.mark.numerical
 def test_each_region_is_painted_from_its_own_style(paint: Paint, tmp_path: Path) -> None:
     """The photo's red half from the style that is red in its mask, an orange one; the blue half from a green one."""
     photo = plain(32, 32, 128, 128, 128) + 0.1 * picture(32, 32)
@@ -501,6 +522,7 @@ def test_style_masks_need_a_mask_and_one_for_each_style(paint: Paint, style: str
 # ---- styles
 
 
+@pytest.mark.numerical
 def test_a_style_of_small_weight_counts_little(paint: Paint, tmp_path: Path, style: str) -> None:
     photo, other = picture(32, 32), save(tmp_path / "other.png", picture(48, 48, seed=8))
 
@@ -625,6 +647,7 @@ def test_the_pass_at_full_size_is_left_out_where_it_does_not_fit(
 # ---- what is not finite
 
 
+@pytest.mark.numerical
 def test_a_loss_that_is_infinite_far_away_does_no_harm(
     paint: Paint, tmp_path: Path, weights: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -641,6 +664,7 @@ def test_a_loss_that_is_infinite_far_away_does_no_harm(
     assert told.count("the loss was not finite; back to the best picture so far, with a smaller step") == len(told) > 0
 
 
+@pytest.mark.numerical
 def test_a_loss_that_is_not_a_number_beyond_a_border_does_no_harm(
     paint: Paint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -773,6 +797,7 @@ def states(cache: Path) -> list[Path]:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("evaluations", [3, 9, 15, 17, 26])
+@pytest.mark.numerical
 def test_a_stopped_synthesis_goes_on_to_the_same_painting(
     paint: Paint,
     stop: Stop,
@@ -969,6 +994,7 @@ def test_work_that_took_long_comes_back_at_once_and_again(
     assert not states(cache)  # it was short
 
 
+@pytest.mark.numerical
 def test_a_folder_goes_on_where_it_was_interrupted(
     generator: GatysGenerator,
     weights: Path,

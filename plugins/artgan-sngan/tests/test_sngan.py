@@ -155,6 +155,7 @@ def test_every_size_makes_pictures_of_its_size(architecture: str, size: int) -> 
     assert networks.discriminators["pictures"](made)[0].shape == (2, 1)
 
 
+@pytest.mark.numerical
 def test_a_residual_block_is_what_figure_9_draws() -> None:
     """Written out with plain functions, for a generator's and a discriminator's, the first one included."""
     torch.manual_seed(0)
@@ -181,6 +182,7 @@ def test_a_residual_block_is_what_figure_9_draws() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["cnn", "resnet"])
+@pytest.mark.numerical
 def test_spectral_norms_after_100_steps(architecture: str) -> None:
     """Against the singular values themselves."""
     torch.manual_seed(0)

@@ -1,0 +1,37 @@
+"""Seeds of the tests of numbers, which ``ARTGAN_TEST_SEED`` shifts: ``scripts/portable.sh`` runs them with several."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+SHIFT = 1000 * int(os.environ.get("ARTGAN_TEST_SEED", "0"))
+
+
+@pytest.fixture(autouse=True)
+def seeds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test marked ``numerical`` begins with seeded generators, and every seed that it sets is shifted.
+
+    Fixtures of a wider scope draw before that, from the seeds that they name; so do other processes.
+    """
+    if request.node.get_closest_marker("numerical") is None:
+        return
+    import numpy as np
+    import torch
+
+    torch.manual_seed(SHIFT)
+    if not SHIFT:
+        return
+    manual_seed, default_rng = torch.manual_seed, np.random.default_rng
+
+    class Generator(torch.Generator):
+        def manual_seed(self, seed: int) -> torch.Generator:
+            return super().manual_seed(seed + SHIFT)
+
+    def shifted(seed: object = None) -> np.random.Generator:
+        return default_rng(seed + SHIFT if isinstance(seed, int) else seed)
+
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: manual_seed(seed + SHIFT))
+    monkeypatch.setattr(torch, "Generator", Generator)
+    monkeypatch.setattr(np.random, "default_rng", shifted)

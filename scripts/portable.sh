@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Runs the tests whose verdict depends on rounding, on a trajectory or on draws (marked "numerical") as other
+# processors would run them, with other numbers of threads and other seeds. A test that passes on one machine only is
+# found here.
+#
+#   scripts/portable.sh [--short] [PYTEST ARGUMENTS]
+#
+# The whole grid is
+#   ONEDNN_MAX_CPU_ISA    SSE41, AVX2, AVX512_CORE   the instructions that convolutions and products may use
+#   ATEN_CPU_CAPABILITY   default, avx2              the instructions of PyTorch's own loops
+#   OMP_NUM_THREADS       1, 2, 4                    how sums are divided
+#   ARTGAN_TEST_SEED      0, 1                       by how much each test's seeds are shifted; see conftest.py
+# and with --short three configurations of it, with one seed each. Tests that are also marked "slow" run in those
+# three only, in both forms. A processor without AVX-512 runs AVX512_CORE as AVX2.
+#
+# PYTEST ARGUMENTS replace the folders of tests, for a part of them: scripts/portable.sh --short tests/test_tiles.py
+# The environment's Python is .venv/bin/python, or what PYTHON names.
+#
+# It prints a line for each configuration as it ends, then the tests that failed, with the configurations in which they
+# did, and ends with 1 if any failed.
+
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+python=${PYTHON:-.venv/bin/python}
+short=no
+if [ "${1:-}" = --short ]; then
+    short=yes
+    shift
+fi
+[ $# -gt 0 ] || set -- tests plugins
+
+corners=("SSE41 default 1 0" "AVX2 avx2 2 1" "AVX512_CORE avx2 4 0")
+configurations=()
+if [ "$short" = yes ]; then
+    configurations=("${corners[@]}")
+else
+    for isa in SSE41 AVX2 AVX512_CORE; do
+        for aten in default avx2; do
+            for threads in 1 2 4; do
+                for seed in 0 1; do
+                    configurations+=("$isa $aten $threads $seed")
+                done
+            done
+        done
+    done
+fi
+
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+
+count() { # of passed, failed or error in pytest's last line
+    grep -oE "[0-9]+ $2" "$1" | tail -n 1 | grep -oE '[0-9]+' || echo 0
+}
+
+failures=0
+printf '%-12s %-8s %7s %4s %7s %7s %8s\n' oneDNN ATen threads seed passed failed seconds
+for configuration in "${configurations[@]}"; do
+    read -r isa aten threads seed <<< "$configuration"
+    which="numerical and not slow"
+    for corner in "${corners[@]}"; do
+        [ "$corner" = "$configuration" ] && which="numerical"
+    done
+    out="$work/out"
+    start=$SECONDS
+    # Threads that wait asleep: there may be more of them than processors.
+    ONEDNN_MAX_CPU_ISA=$isa ATEN_CPU_CAPABILITY=$aten OMP_NUM_THREADS=$threads OMP_WAIT_POLICY=PASSIVE \
+        ARTGAN_TEST_SEED=$seed "$python" -m pytest -q -m "$which" --hypothesis-seed="$seed" --tb=short -rfE \
+        -p no:cacheprovider --benchmark-disable "$@" > "$out" 2>&1
+    status=$?
+    failed=$(($(count "$out" failed) + $(count "$out" error)))
+    printf '%-12s %-8s %7s %4s %7s %7s %8s\n' "$isa" "$aten" "$threads" "$seed" "$(count "$out" passed)" "$failed" \
+        $((SECONDS - start))
+    if [ $status -ne 0 ]; then
+        failures=$((failures + 1))
+        if [ "$failed" = 0 ]; then # it did not even begin, or was killed
+            tail -n 20 "$out" >&2
+        fi
+        # FAILED path::name - why; a line each, with its configuration
+        grep -E '^(FAILED|ERROR) ' "$out" | sed "s/^[A-Z]* //; s/\$/  [$configuration]/" >> "$work/failed"
+    fi
+done
+
+if [ $failures -gt 0 ]; then
+    printf '\n'
+    [ -f "$work/failed" ] && sort "$work/failed"
+    printf '%s of %s configurations failed\n' "$failures" "${#configurations[@]}"
+    exit 1
+fi
