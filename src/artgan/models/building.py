@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from artgan import config as configs
+from artgan.discovery import load_plugin, resolve
 from artgan.errors import PluginError, WeightsError
 from artgan.interfaces import Generator
-from artgan.plugin import load_plugin, resolve
 
 
 def build(plugin_name: str, config: Mapping[str, Any], data: bytes, file: str, *, where: str) -> Generator:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from artgan import config as configs
 from artgan import hub
 from artgan.devices import usable_device
+from artgan.discovery import find_plugins, load_plugin, resolve
 from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError
 from artgan.files import sha256
 from artgan.images import Source
@@ -37,7 +38,6 @@ from artgan.models.folder import (
 )
 from artgan.models.registry import read_registry
 from artgan.painting import Tiling, paint
-from artgan.plugin import find_plugins, load_plugin, resolve
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """What a saved model keeps of its card, besides what builds it."""

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from artgan.config import field_types, parse, to_dict
+from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.interfaces import Metric, Trainer
 from artgan.models.folder import CONFIG
-from artgan.plugin import load_plugin, resolve
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
 from artgan.training.options import TrainingOptions
 
