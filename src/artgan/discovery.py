@@ -1,4 +1,7 @@
-"""Plugins: the manifest that one hands over, and how they are found. Free of torch, and quick to import."""
+"""Plugins: the manifest, and how installed ones are found. Imports no torch, and is quick to import.
+
+Authors import the manifest from :mod:`artgan.plugin`, the core imports it from here.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +31,19 @@ class Plugin:
     Attributes:
         name: the entry point's name too; lower-case letters, digits, "-" and "_".
         summary: one line for people.
-        config: a frozen dataclass whose fields are made with :func:`artgan.config.option`.
-        networks: config -> :class:`artgan.interfaces.Networks`; None for what is not trained.
-        generator: config -> :class:`artgan.interfaces.Generator`, all that a loaded model needs; None: the first
+        config: a frozen dataclass whose fields are made with :func:`artgan.plugin.option`.
+        networks: config -> :class:`artgan.toolkit.Networks`; None for what is not trained.
+        generator: config -> :class:`artgan.toolkit.Generator`, all that a loaded model needs; None: the first
             generator of ``networks``.
-        trainer: (networks, config, run) -> :class:`artgan.interfaces.Trainer`.
+        trainer: (networks, config, run) -> :class:`artgan.toolkit.Trainer`.
         domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
             option of ``artgan train`` ("photos" is ``--photos DIR``).
-        convert: another project's state dict -> :class:`artgan.models.converting.Converted`, or None if it is no
+        convert: another project's state dict -> :class:`artgan.toolkit.Converted`, or None if it is no
             layout that the plugin knows.
         layouts: what ``convert`` recognises, by name, with a line about each.
         options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of
             ``Model.paint`` and of ``Generator.generate``, and options of ``artgan paint --model M``.
-        metrics: import strings of :class:`artgan.interfaces.Metric` classes, by name.
+        metrics: import strings of :class:`artgan.toolkit.Metric` classes, by name.
         training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
             than the defaults.
         presets: named sets of values of the config, and of training options.
