@@ -23,9 +23,9 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from artgan.config import parse
+from artgan.discovery import load_plugin, resolve
 from artgan.models.loading import Model
 from artgan.models.registry import read_registry
-from artgan.plugin import load_plugin, resolve
 from artgan.testing import PluginTests, check_output
 from artgan.testing.manifest import ManifestTests
 from artgan.testing.models import MetricTests, ModelTests

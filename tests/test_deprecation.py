@@ -19,11 +19,11 @@ from packaging.version import Version
 import artgan
 from artgan.config import option, parse, renamed_options
 from artgan.deprecation import RenamedWarning
+from artgan.discovery import find_plugins, load_plugin, resolve
 from artgan.errors import ConfigError, RegistryError
 from artgan.models import registry
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
-from artgan.plugin import find_plugins, load_plugin, resolve
 
 Install = Callable[..., Path]
 

@@ -17,10 +17,10 @@ from processes import artgan
 
 from artgan import load
 from artgan.config import parse, to_dict
+from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.interfaces import Run
 from artgan.models.folder import save_model
-from artgan.plugin import load_plugin, resolve
 from artgan.training.distillation.config import DistillationConfig, student_of
 from artgan.training.distillation.trainer import DistillationTrainer, build
 

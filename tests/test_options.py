@@ -20,13 +20,13 @@ from PIL import Image
 import artgan
 from artgan.cli.options import command, parameters
 from artgan.config import option
+from artgan.discovery import find_plugins
 from artgan.doctor import examine
 from artgan.errors import ArtganError, ConfigError, WeightsError
 from artgan.images import decode
 from artgan.interfaces import Generator
 from artgan.models.loading import Model, load
 from artgan.models.registry import read_registry
-from artgan.plugin import find_plugins
 
 MANIFEST = """
 from artgan.plugin import Plugin

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from artgan.discovery import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve
 from artgan.errors import PluginError
-from artgan.plugin import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve
 
 InstallPlugin = Callable[..., Path]
 

@@ -21,7 +21,7 @@ from PIL import Image
 from processes import FORKED, as_if_started
 
 from artgan.config import parse
-from artgan.plugin import load_plugin, resolve
+from artgan.discovery import load_plugin, resolve
 from artgan.training.options import TrainingOptions
 
 # Everything that a run could forget: history, averages, noise, spectral vectors, rounds and half-full accumulation.

@@ -24,11 +24,11 @@ import artgan
 from artgan.config import parse
 from artgan.data import PictureFolder
 from artgan.data.crops import Draws, centre_crop
+from artgan.discovery import resolve
 from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
 from artgan.metrics.extractors import Filters
 from artgan.metrics.style_distance import FilterStyle
-from artgan.plugin import resolve
 from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from artgan import hub
+from artgan.discovery import Plugin, PluginReport, inspect_plugins, load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
 from artgan.models.registry import read_registry, user_file
-from artgan.plugin import Plugin, PluginReport, inspect_plugins, load_plugin, resolve
 
 _TIMEOUT = 5  # seconds for the Hub to answer
 _LIBRARIES = {

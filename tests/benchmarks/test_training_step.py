@@ -15,8 +15,8 @@ from artgan_cyclegan.networks import build
 from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.config import parse
+from artgan.discovery import load_plugin, resolve
 from artgan.interfaces import Networks
-from artgan.plugin import load_plugin, resolve
 from artgan.training.devices import accelerator_for
 from artgan.training.session import Session
 from artgan.training.settings import configure

@@ -719,7 +719,7 @@ def test_the_preview_is_the_picture_so_far(paint: Paint, tmp_path: Path, monkeyp
         original(optimizer)
         points.append(optimizer.point.clamp(-1, 1))
 
-    monkeypatch.setattr(images, "encode", keep)
+    monkeypatch.setattr(synthesis, "encode", keep)
     monkeypatch.setattr(synthesis.LBFGS, "step", step)
     path = tmp_path / "preview.png"
     paint(picture(36, 48), iterations=7, preview=str(path), preview_every=3, final_iterations=3)

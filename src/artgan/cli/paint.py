@@ -138,8 +138,8 @@ class PaintCommand(TyperCommand):
         Raises:
             ArtganError: there is no such model, or its plugin is broken.
         """
+        from artgan.discovery import resolve
         from artgan.models.locating import plugin_of
-        from artgan.plugin import resolve
 
         read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
         help = not set(args).isdisjoint(read.help_option_names)

@@ -40,8 +40,8 @@ def study(
     Stopped and called again, it goes on. `artgan study noise` is the study of a student project on Monet: seven kinds
     of noise.
     """
+    from artgan.discovery import load_plugin
     from artgan.errors import ConfigError
-    from artgan.plugin import load_plugin
     from artgan.training.study import STUDIES, Outcome
     from artgan.training.study import study as run
 

@@ -15,19 +15,19 @@ from artgan.cli.options import command, parameter, parameters
 from artgan.errors import ArtganError, ConfigError
 
 if TYPE_CHECKING:
-    from artgan.plugin import Plugin
+    from artgan.discovery import Plugin
 
 
 class _PluginGroup(TyperGroup):
     """Sub-commands that are made when they are asked for: another plugin's fault cannot get in the way."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        from artgan.plugin import find_plugins
+        from artgan.discovery import find_plugins
 
         return sorted(find_plugins())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from artgan.plugin import find_plugins
+        from artgan.discovery import find_plugins
 
         if cmd_name not in find_plugins():
             return None
@@ -56,7 +56,7 @@ def _broken(name: str, problem: str) -> Any:
 
 
 def _command(name: str) -> Any:
-    from artgan.plugin import load_plugin
+    from artgan.discovery import load_plugin
 
     plugin = load_plugin(name)
     if plugin.trainer is None:
@@ -68,7 +68,7 @@ def training_command(
     plugin: Plugin, called: str, *, help: str | None, arguments: Sequence[inspect.Parameter] = ()
 ) -> Any:
     """A command that trains a plugin's networks: ``called`` after ``artgan``, with ``arguments`` of its own first."""
-    from artgan.plugin import resolve
+    from artgan.discovery import resolve
     from artgan.training.options import TrainingOptions
 
     name = plugin.name

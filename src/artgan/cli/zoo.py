@@ -94,9 +94,9 @@ def plugins(format: Output = Format.text) -> None:
     """
     from dataclasses import asdict
 
+    from artgan.discovery import inspect_plugins, load_plugin
     from artgan.doctor import brings, in_words
     from artgan.models.registry import read_registry
-    from artgan.plugin import inspect_plugins, load_plugin
 
     registry, reports = read_registry(), inspect_plugins()
     brought = {r.name: brings(load_plugin(r.name), registry) for r in reports if not r.problem}

@@ -6,9 +6,9 @@ import difflib
 import importlib
 from typing import Any
 
+from artgan.discovery import Plugin, import_part, inspect_plugins, load_plugin
 from artgan.errors import PluginError
 from artgan.metrics import METRICS
-from artgan.plugin import Plugin, import_part, inspect_plugins, load_plugin
 
 
 def find_metrics() -> dict[str, Plugin]:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from artgan import config as configs
+from artgan.discovery import Plugin, resolve
 from artgan.errors import PluginError, WeightsError
 from artgan.interfaces import Generator
 from artgan.models.locating import WeightsFile
-from artgan.plugin import Plugin, resolve
 
 
 def build(plugin: Plugin, config: Mapping[str, Any], weights: WeightsFile | None, *, where: str) -> Generator:

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from artgan import config as configs
+from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict
 from artgan.errors import ArtganError, PluginError, WeightsError
 from artgan.files import sha256
 from artgan.models.building import assemble
 from artgan.models.checkpoints import MAX_DEPTH, read_state
 from artgan.models.folder import save_model
-from artgan.plugin import Plugin, find_plugins, load_plugin, resolve, strict
 
 
 @dataclass(frozen=True)

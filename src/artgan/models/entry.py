@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from artgan.deprecation import warn_renamed
+from artgan.discovery import find_plugins
 from artgan.errors import ModelNotFoundError
-from artgan.plugin import find_plugins
 
 Task = Literal["image-to-image", "noise-to-image"]
 

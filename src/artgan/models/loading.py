@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from artgan import config as configs
 from artgan.devices import usable_device
+from artgan.discovery import find_plugins, load_plugin, resolve
 from artgan.errors import ArtganError, ConfigError, WeightsError
 from artgan.images import Source
 from artgan.interfaces import Generator
@@ -26,7 +27,6 @@ from artgan.models.folder import (
 )
 from artgan.models.locating import locate
 from artgan.painting import Tiling, paint
-from artgan.plugin import find_plugins, load_plugin, resolve
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """What a saved model keeps of its card, besides what builds it."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from artgan import hub
+from artgan.discovery import Plugin, find_plugins, load_plugin
 from artgan.errors import ArtganError, PluginError, WeightsError
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
 from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
 from artgan.models.registry import read_registry
-from artgan.plugin import Plugin, find_plugins, load_plugin
 
 
 @dataclass(frozen=True)

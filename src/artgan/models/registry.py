@@ -13,10 +13,10 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from artgan.discovery import find_plugins, strict
 from artgan.errors import RegistryError
 from artgan.models.entry import Registry
 from artgan.models.registry_file import read_file, shown
-from artgan.plugin import find_plugins, strict
 
 
 @cache

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from artgan.discovery import find_plugins
 from artgan.errors import ArtganError, PluginError
-from artgan.plugin import find_plugins
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Narrower than a manifest's: it also becomes a package's name and, as artgan-NAME, a distribution's. The bound keeps

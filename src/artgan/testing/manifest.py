@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from artgan.config import field_types, parse, to_dict
+from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.interfaces import Metric, Trainer
 from artgan.models.folder import CONFIG
-from artgan.plugin import load_plugin, resolve
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
 from artgan.training.options import TrainingOptions
 
@@ -119,15 +119,15 @@ class ManifestTests(Subject):
         manifest = self._manifest
         kinds: Mapping[str, tuple[Any, str]] = {
             "config": (inspect.isclass, "a dataclass"),
-            "networks": (callable, "a function from the config to artgan.interfaces.Networks"),
-            "generator": (callable, "a function from the config to an artgan.interfaces.Generator"),
-            "trainer": (lambda part: _is_subclass(part, Trainer), "a subclass of artgan.interfaces.Trainer"),
+            "networks": (callable, "a function from the config to artgan.toolkit.Networks"),
+            "generator": (callable, "a function from the config to an artgan.toolkit.Generator"),
+            "trainer": (lambda part: _is_subclass(part, Trainer), "a subclass of artgan.toolkit.Trainer"),
             "convert": (callable, "a function from a foreign state dict to the plugin's own"),
             "options": (inspect.isclass, "a dataclass"),
         }
         strings = {part: (getattr(manifest, part), *kind) for part, kind in kinds.items()}
         for name, string in manifest.metrics.items():
-            kind = (lambda part: _is_subclass(part, Metric), "a subclass of artgan.interfaces.Metric")
+            kind = (lambda part: _is_subclass(part, Metric), "a subclass of artgan.toolkit.Metric")
             strings[f"metrics[{name!r}]"] = (string, *kind)
         for part, (string, fits, wanted) in strings.items():
             if string is None:
@@ -201,7 +201,7 @@ class ConfigTests(Subject):
                 demand(
                     str(field.metadata.get("help", "")).strip(),
                     f"{cls.__name__}.{field.name} has no help text, which is all that --help can show of it. "
-                    f'Declare it with artgan.config.option: {field.name}: ... = option(DEFAULT, "what it does").',
+                    f'Declare it with artgan.plugin.option: {field.name}: ... = option(DEFAULT, "what it does").',
                 )
 
     def test_defaults_are_valid(self) -> None:

@@ -182,7 +182,7 @@ class MetricTests(Subject):
                 score = metric.compute()
             demand(
                 isinstance(score, Score) and isinstance(score.value, float) and math.isfinite(score.value),
-                f"{label} computes {score!r}. It must return an artgan.interfaces.Score with a finite float.",
+                f"{label} computes {score!r}. It must return an artgan.toolkit.Score with a finite float.",
             )
             demand(
                 score.n in ((_METRIC_PICTURES, _METRIC_PICTURES), (0, _METRIC_PICTURES)),

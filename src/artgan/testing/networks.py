@@ -66,13 +66,13 @@ class GeneratorTests(Subject):
             demand(
                 isinstance(networks, Networks) and networks.generators,
                 f"The manifest's networks returns {type(networks).__name__}. It must return "
-                "artgan.interfaces.Networks with at least one generator.",
+                "artgan.toolkit.Networks with at least one generator.",
             )
             for name, discriminator in networks.discriminators.items():
                 demand(
                     isinstance(discriminator, Discriminator),
                     f"Discriminator {name!r} is a {type(discriminator).__name__}. Make it a subclass of "
-                    "artgan.interfaces.Discriminator.",
+                    "artgan.toolkit.Discriminator.",
                 )
             for name in (*networks.generators, *networks.discriminators):
                 demand(
@@ -457,7 +457,7 @@ class DiscriminatorTests(Subject):
 def _check_attributes(label: str, generator: Any) -> None:
     demand(
         isinstance(generator, Generator),
-        f"{label} is a {type(generator).__name__}. Make it a subclass of artgan.interfaces.Generator.",
+        f"{label} is a {type(generator).__name__}. Make it a subclass of artgan.toolkit.Generator.",
     )
     demand(
         generator.task in ("image-to-image", "noise-to-image"),

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from artgan.config import parse, to_dict
+from artgan.discovery import FoundPlugin, Plugin, find_plugins, load_plugin, resolve
 from artgan.errors import ArtganError, PluginError
 from artgan.interfaces import Discriminator, Generator, Networks
-from artgan.plugin import FoundPlugin, Plugin, find_plugins, load_plugin, resolve
 from artgan.training.options import TrainingOptions
 
 

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import Draws, centre_crops, to_pictures
+from artgan.discovery import Plugin
 from artgan.errors import TrainingError
-from artgan.plugin import Plugin
 from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for

@@ -17,8 +17,8 @@ from accelerate import Accelerator
 
 from artgan import config as configs
 from artgan.data import PictureSet
+from artgan.discovery import Plugin, find_plugins
 from artgan.errors import TrainingError
-from artgan.plugin import Plugin, find_plugins
 from artgan.training.options import TrainingOptions
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from artgan.config import to_dict
 from artgan.data.crops import to_pictures
+from artgan.discovery import Plugin, resolve
 from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
 from artgan.models.folder import save_model
 from artgan.models.loading import load
-from artgan.plugin import Plugin, resolve
 from artgan.reports import sheets
 from artgan.training import checkpoint
 from artgan.training.ema import EMA

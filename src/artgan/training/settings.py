@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from artgan.config import parse, renamed_options, with_new_names
+from artgan.discovery import Plugin, resolve
 from artgan.errors import ConfigError
-from artgan.plugin import Plugin, resolve
 from artgan.training.options import TrainingOptions
 
 _LENGTH = ("steps", "epochs")

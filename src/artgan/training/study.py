@@ -15,11 +15,11 @@ from artgan import images
 from artgan.config import TEXTS, field_types
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_crops, to_pictures
+from artgan.discovery import Plugin, resolve
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
 from artgan.metrics.style import filter_statistics, kernel_distance, standardise
 from artgan.models.loading import load
-from artgan.plugin import Plugin, resolve
 from artgan.reports.run import write_comparison
 from artgan.sampling.sampling import draw
 from artgan.training.journal import read_lines, write_lines

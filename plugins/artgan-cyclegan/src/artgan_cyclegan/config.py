@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.config import option
-from artgan.training.options import AdversarialOptions
+from artgan.plugin import AdversarialOptions, option
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artgan.errors import WeightsError
-from artgan.models.converting import Converted
+from artgan.plugin import WeightsError
+from artgan.toolkit import Converted
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import BlurPool2d, BlurUpsample2d, build_generator
 

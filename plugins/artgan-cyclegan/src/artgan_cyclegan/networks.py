@@ -15,11 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from artgan.features import VGG19, load_vgg19
-from artgan.interfaces import Discriminator, Generator, Networks
-from artgan.metrics.style import STYLE_LAYERS
+from artgan.toolkit import VGG19, Discriminator, Generator, Networks, load_vgg19
 from artgan_cyclegan.config import CycleGANConfig
-from artgan_cyclegan.style import moments
+from artgan_cyclegan.style import STYLE_LAYERS, moments
 
 
 class ResizeConv2d(nn.Conv2d):

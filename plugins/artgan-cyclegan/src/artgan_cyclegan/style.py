@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Those that artgan's own style metrics compare, so that the loss and its judge look at the same features.
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 _PARTS = 4  # along each side
 
 

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from artgan.interfaces import Generator, Networks, Run, Trainer
-from artgan.training.adversarial import Adversary, adam
+from artgan.toolkit import Adversary, Generator, Networks, Run, Trainer, adam
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import ProjectedDiscriminator
 from artgan_cyclegan.style import StyleMemory

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from artgan.interfaces import Discriminator, Networks
-from artgan.sampling.generator import NoiseGenerator
-from artgan.sampling.noise import Noise
+from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
 from artgan_dcgan.config import DCGANConfig
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artgan import images
-from artgan.errors import ConfigError
-from artgan.interfaces import Generator, Interrupted
+from artgan.plugin import ConfigError
+from artgan.toolkit import Generator, Interrupted, check_writable
 from artgan_gatys.config import GatysConfig, GatysOptions, Recipe
 from artgan_gatys.networks import FeatureNetwork, build_network
 from artgan_gatys.styles import find_styles, read_mask
@@ -80,7 +79,7 @@ class GatysGenerator(Generator):
         """A preview replaces no other file, which might be a photo."""
         if options.preview is not None:
             known = options.resume or options.preview in self._previews
-            images.check_writable(options.preview, overwrite=known)
+            check_writable(options.preview, overwrite=known)
             self._previews.add(options.preview)
 
     def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:

@@ -15,8 +15,8 @@ from timm.models.vgg import VGG
 from torch import Size, Tensor, nn
 from torch.func import functional_call
 
-from artgan.errors import ConfigError, PictureError, WeightsError
-from artgan.hub import explain
+from artgan.plugin import ConfigError, PictureError, WeightsError
+from artgan.toolkit import explain
 
 
 class FeatureNetwork(nn.Module):

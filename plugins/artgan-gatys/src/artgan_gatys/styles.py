@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from artgan import images
-from artgan.data import open_pictures
-from artgan.errors import ConfigError, PictureError
+from artgan.plugin import ConfigError, PictureError
+from artgan.toolkit import decode, open_pictures, to_tensor
 
 _MOST_REGIONS = 16
 
@@ -42,7 +41,7 @@ class Style:
         Raises:
             PictureError: it cannot be read.
         """
-        return images.to_tensor(self.read()).unsqueeze(0)
+        return to_tensor(self.read()).unsqueeze(0)
 
     def regions(self) -> dict[int, Tensor]:
         """The regions of its mask; see :func:`read_mask`."""
@@ -83,7 +82,7 @@ def read_mask(path: str, size: tuple[int, int], name: str) -> dict[int, Tensor]:
     Raises:
         PictureError: it cannot be read, has another size, or so many colours that it is no mask.
     """
-    rgb = images.decode(path).rgb
+    rgb = decode(path).rgb
     if rgb.size != size:
         raise PictureError(
             f"{path}: a mask must have the size of {name}, {size[0]} x {size[1]} pixels, not {rgb.width} x {rgb.height}"
@@ -129,7 +128,7 @@ def _readers(path: str) -> dict[str, Callable[[], Image.Image]]:
     if not path or not Path(path).exists():
         raise ConfigError(f"style {path!r}: no such file or folder")
     if not Path(path).is_dir():
-        return {path: lambda: images.decode(path).rgb}
+        return {path: lambda: decode(path).rgb}
     pictures = open_pictures(path)
 
     def reader(index: int) -> Callable[[], Image.Image]:

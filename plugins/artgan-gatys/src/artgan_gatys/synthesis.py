@@ -13,17 +13,23 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Size, Tensor
 
-from artgan import images
-from artgan.errors import ConfigError, PictureError
-from artgan.files import cache_folder, make_room
-from artgan.interfaces import Interrupted
-from artgan.progress import progress
+from artgan.plugin import ConfigError, PictureError
+from artgan.toolkit import (
+    Interrupted,
+    cache_folder,
+    decode,
+    encode,
+    free_memory,
+    make_room,
+    progress,
+    to_rgb,
+    to_tensor,
+)
 from artgan_gatys.colors import luminance, match_colors, match_luminance, with_colors_of
 from artgan_gatys.config import GatysOptions, Recipe
 from artgan_gatys.losses import Objective, StyleTarget, gram, guides
@@ -149,7 +155,7 @@ class Synthesis:
             trace(self.network, self.layers, height, width)
         except PictureError as error:
             raise PictureError(f"the photo: {error}; take a larger size or earlier layers") from None
-        free = _free_memory(self.photo.device)
+        free = free_memory(self.photo.device)
         for index, ((height, width), iterations) in enumerate(self.scales):
             needed = self.memory(height, width, iterations)
             if not iterations or needed <= free:
@@ -192,7 +198,7 @@ class Synthesis:
             source = torch.Generator().manual_seed(self.options.seed)
             noise = torch.randn(1, 3, height, width, generator=source) * self.recipe.noise
             return (noise.to(self.photo) + 2 * self.network.mean - 1).clamp(-1, 1)
-        picture = images.to_tensor(images.decode(start).rgb).unsqueeze(0)
+        picture = to_tensor(decode(start).rgb).unsqueeze(0)
         return resize(picture, height, width).to(self.photo)
 
     def _work(self, scale: int, begun: int, inside: Mapping[str, Tensor]) -> None:
@@ -361,7 +367,7 @@ class Synthesis:
     def _preview(self, path: str) -> None:
         assert self.painting is not None
         try:
-            images.encode(images.to_rgb(self._colored(self.painting)[0]), path, overwrite=True)
+            encode(to_rgb(self._colored(self.painting)[0]), path, overwrite=True)
         except PictureError as error:
             _log.warning("no preview: %s", error)
 
@@ -425,16 +431,6 @@ class State:
 def _history(height: int, width: int) -> int:
     """How many steps L-BFGS remembers of a picture of that size: the more the better it knows the way."""
     return max(10, min(100, int(_HISTORY_BYTES / (2 * _BYTES * height * width))))
-
-
-def _free_memory(device: torch.device) -> float:
-    """In bytes; infinite where nobody tells."""
-    if device.type == "cpu":
-        return float(psutil.virtual_memory().available)
-    if device.type != "cuda":
-        return math.inf
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return float(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.config import option
-from artgan.training.options import NoiseOptions
+from artgan.plugin import NoiseOptions, option
 
 SIZES = {
     "cnn": (32, 48, 64, 96, 128, 256),

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.interfaces import Discriminator, Networks
-from artgan.sampling.generator import NoiseGenerator
-from artgan.sampling.noise import Noise
+from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs

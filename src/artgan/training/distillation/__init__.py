@@ -3,7 +3,7 @@
 It is trained as a plugin's networks are, by the same loop; this module is its manifest: no torch here.
 """
 
-from artgan.plugin import Plugin
+from artgan.discovery import Plugin
 
 plugin = Plugin(
     name="distillation",

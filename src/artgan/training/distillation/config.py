@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from artgan.config import option, parse, with_new_names
+from artgan.discovery import Plugin, load_plugin, resolve
 from artgan.errors import ConfigError
 from artgan.models.locating import plugin_of
-from artgan.plugin import Plugin, load_plugin, resolve
 from artgan.training.settings import merged, preset_of
 
 

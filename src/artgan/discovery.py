@@ -1,0 +1,234 @@
+"""Plugins: the manifest, and how installed ones are found. Imports no torch, and is quick to import.
+
+Authors import the manifest from :mod:`artgan.plugin`, the core imports it from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from artgan.errors import PluginError
+
+GROUP = "artgan.plugins"
+API = 1
+"""The version of the manifest that this artgan reads."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a plugin brings. Heavy parts are import strings ("package.module:attribute"), imported when needed.
+
+    Attributes:
+        name: the entry point's name too; lower-case letters, digits, "-" and "_".
+        summary: one line for people.
+        config: a frozen dataclass whose fields are made with :func:`artgan.plugin.option`.
+        networks: config -> :class:`artgan.toolkit.Networks`; None for what is not trained.
+        generator: config -> :class:`artgan.toolkit.Generator`, all that a loaded model needs; None: the first
+            generator of ``networks``.
+        trainer: (networks, config, run) -> :class:`artgan.toolkit.Trainer`.
+        domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
+            option of ``artgan train`` ("photos" is ``--photos DIR``).
+        convert: another project's state dict -> :class:`artgan.toolkit.Converted`, or None if it is no
+            layout that the plugin knows.
+        layouts: what ``convert`` recognises, by name, with a line about each.
+        options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of
+            ``Model.paint`` and of ``Generator.generate``, and options of ``artgan paint --model M``.
+        metrics: import strings of :class:`artgan.toolkit.Metric` classes, by name.
+        training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
+            than the defaults.
+        presets: named sets of values of the config, and of training options.
+        registry: "registry.yaml" if the plugin's top-level package holds a registry of models. It is read without
+            importing the plugin, so its name is fixed.
+        api: the version of this manifest.
+
+    Raises:
+        PluginError: a value is not what it should be.
+    """
+
+    name: str
+    summary: str
+    config: str
+    networks: str | None = None
+    generator: str | None = None
+    trainer: str | None = None
+    domains: Mapping[str, str] = field(default_factory=dict)
+    convert: str | None = None
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    options: str | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    registry: str | None = None
+    api: int = API
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise PluginError(f"plugin name {self.name!r}: use lower-case letters, digits, '-' and '_'")
+        if not isinstance(self.api, int):
+            raise PluginError(f"plugin {self.name}: api must be a whole number, not {self.api!r}")
+        for key in ("domains", "layouts", "metrics", "presets"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise PluginError(f"plugin {self.name}: {key} must be a mapping, not {getattr(self, key)!r}")
+        strings = {
+            key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
+        }
+        strings |= {f"metrics[{key!r}]": value for key, value in self.metrics.items()}
+        for key, value in strings.items():
+            if value is None and key != "config":
+                continue
+            if not isinstance(value, str) or not _IMPORT_STRING.fullmatch(value):
+                raise PluginError(f"plugin {self.name}: {key} must be 'package.module:attribute', not {value!r}")
+        if self.registry not in (None, "registry.yaml"):
+            raise PluginError(f"plugin {self.name}: registry must be 'registry.yaml' or None, not {self.registry!r}")
+
+
+@dataclass(frozen=True)
+class FoundPlugin:
+    """A plugin as its distribution announces it; nothing of it is imported yet.
+
+    Attributes:
+        problem: why it cannot be used (a duplicate, or disabled), or None.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: EntryPoint
+    problem: str | None = None
+
+    @property
+    def package(self) -> str:
+        """Its top-level package."""
+        return self.entry_point.value.split(":")[0].split(".")[0].strip()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class PluginReport:
+    """What :func:`inspect_plugins` tells of one plugin; ``problem`` is None if it works."""
+
+    name: str
+    distribution: str
+    version: str
+    summary: str | None
+    problem: str | None
+
+
+def find_plugins() -> dict[str, FoundPlugin]:
+    """The installed plugins by name, sorted. Imports none.
+
+    ``ARTGAN_DISABLE_PLUGINS`` (names separated by commas, or ``*``) disables some; two distributions with a
+    plugin of one name disable each other. Both are told in ``problem``.
+    """
+    by_name: dict[str, list[FoundPlugin]] = {}
+    for entry_point in entry_points(group=GROUP):
+        distribution = entry_point.dist
+        found = FoundPlugin(
+            entry_point.name,
+            distribution.name if distribution else "unknown distribution",
+            distribution.version if distribution else "?",
+            entry_point,
+        )
+        same = by_name.setdefault(found.name, [])
+        # One distribution can be seen twice, say as installed and on the path of its checkout.
+        if not any((s.distribution, s.entry_point.value) == (found.distribution, entry_point.value) for s in same):
+            same.append(found)
+    disabled = {name.strip() for name in os.environ.get("ARTGAN_DISABLE_PLUGINS", "").split(",")}
+    plugins = {}
+    for name, same in sorted(by_name.items()):
+        problem = None
+        if name in disabled or "*" in disabled:
+            problem = "disabled by ARTGAN_DISABLE_PLUGINS"
+        elif len(same) > 1:
+            both = " and ".join(f"{found.distribution} {found.version}" for found in same)
+            problem = f"the name is taken twice, by {both}; uninstall one of them"
+        plugins[name] = FoundPlugin(name, same[0].distribution, same[0].version, same[0].entry_point, problem)
+    return plugins
+
+
+def load_plugin(name: str) -> Plugin:
+    """Import the plugin of that name, and no other.
+
+    Raises:
+        PluginError: it is not installed, disabled, a duplicate, broken, or made for another artgan.
+    """
+    plugins = find_plugins()
+    if name not in plugins:
+        near = difflib.get_close_matches(name, plugins, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(plugins) or 'none'}"
+        raise PluginError(f"no plugin named {name!r}; {hint}")
+    found = plugins[name]
+    if found.problem:
+        raise PluginError(f"plugin {found}: {found.problem}")
+    try:
+        plugin = found.entry_point.load()
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+        raise PluginError(f"plugin {found} cannot be imported: {_reason(error)}") from error
+    if not isinstance(plugin, Plugin):
+        raise PluginError(f"plugin {found}: {found.entry_point.value} is {type(plugin).__name__}, not a Plugin")
+    if plugin.name != name:
+        raise PluginError(f"plugin {found}: its manifest calls itself {plugin.name!r}; the names must agree")
+    if plugin.api != API:
+        advice = "upgrade artgan" if plugin.api > API else f"upgrade {found.distribution}"
+        raise PluginError(f"plugin {found} is made for plugin API {plugin.api}, this artgan has {API}; {advice}")
+    return plugin
+
+
+def resolve(plugin: Plugin, part: str) -> Any:
+    """Import a part that the manifest names: ``resolve(plugin, "networks")``.
+
+    Raises:
+        PluginError: the plugin does not have it, or it cannot be imported.
+    """
+    string = getattr(plugin, part)
+    if string is None:
+        raise PluginError(f"plugin {plugin.name} has no {part}")
+    return import_part(plugin, part, string)
+
+
+def import_part(plugin: Plugin, part: str, string: str) -> Any:
+    module, attribute = string.split(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # as above
+        raise PluginError(f"plugin {plugin.name}: {part} {string} cannot be imported: {_reason(error)}") from error
+
+
+def inspect_plugins() -> list[PluginReport]:
+    """Import every plugin and tell what works. A broken one harms no other.
+
+    Raises:
+        PluginError: one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
+    """
+    reports = []
+    for found in find_plugins().values():
+        summary = problem = None
+        try:
+            summary = load_plugin(found.name).summary
+        except PluginError as error:
+            if strict() and found.problem != "disabled by ARTGAN_DISABLE_PLUGINS":
+                raise
+            problem = found.problem or str(error)
+        reports.append(PluginReport(found.name, found.distribution, found.version, summary, problem))
+    return reports
+
+
+def strict() -> bool:
+    """Whether ``ARTGAN_STRICT_PLUGINS=1`` asks for an error where a broken plugin would be reported."""
+    return os.environ.get("ARTGAN_STRICT_PLUGINS") == "1"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,72 @@
+"""What a plugin's networks and trainers are built from. This is one of the two homes of the plugin author's API.
+
+The other one is :mod:`artgan.plugin`, with what a plugin declares, which imports no torch. A plugin imports these
+two, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention: it may change in any
+version.
+
+- Networks: :class:`Generator`, :class:`Discriminator`, and :class:`Networks`, all those of one model.
+- Training: :class:`Trainer`, and :class:`Run`, what a trainer knows of its run.
+- Adversarial training: :class:`Adversary`, :func:`adam`; for a trainer without an adversary
+  :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
+- Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
+- Metrics: :class:`Metric`, :class:`Score`.
+- Pretrained features: :class:`VGG19`, :func:`load_vgg19`.
+- Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns; :func:`explain`, why a download failed.
+- Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; sets of them:
+  :func:`open_pictures`.
+- Work that takes long: :func:`progress`, :class:`Interrupted`, :func:`free_memory`; the user's cache:
+  :func:`cache_folder`, :func:`make_room`.
+"""
+
+from __future__ import annotations
+
+from artgan.data import open_pictures
+from artgan.features import VGG19, load_vgg19
+from artgan.files import cache_folder, make_room
+from artgan.hub import explain
+from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
+from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
+from artgan.models.converting import Converted
+from artgan.models.folder import save_model
+from artgan.painting.fitting import free_memory
+from artgan.progress import progress
+from artgan.sampling.generator import NoiseGenerator
+from artgan.sampling.noise import Noise
+from artgan.training.adversarial import Adversary, adam
+from artgan.training.from_noise import NoiseTrainer
+from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
+
+__all__ = [
+    "VGG19",
+    "Adversary",
+    "Converted",
+    "Discriminator",
+    "Generator",
+    "Interrupted",
+    "Metric",
+    "Networks",
+    "Noise",
+    "NoiseGenerator",
+    "NoiseTrainer",
+    "Run",
+    "Score",
+    "Trainer",
+    "accuracy",
+    "adam",
+    "cache_folder",
+    "check_writable",
+    "decode",
+    "discriminator_loss",
+    "encode",
+    "explain",
+    "free_memory",
+    "generator_loss",
+    "load_vgg19",
+    "make_room",
+    "open_pictures",
+    "progress",
+    "r1_penalty",
+    "save_model",
+    "to_rgb",
+    "to_tensor",
+]
