@@ -7,7 +7,6 @@ metadata; the same declaration then serves Python, YAML files, the registry and 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import types
 import typing
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from artgan.deprecation import warn_renamed
-from artgan.errors import ConfigError
+from artgan.errors import ConfigError, did_you_mean
 
 C = TypeVar("C")
 
@@ -104,9 +103,8 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
     values = with_new_names(cls, values, where=where)
     unknown = [key for key in values if key not in known]
     if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown option {unknown[0]!r}{hint}")
+        hint = did_you_mean(str(unknown[0]), known) or f"known: {', '.join(known)}"
+        raise ConfigError(f"{where}: unknown option {unknown[0]!r}; {hint}")
     checked = {
         field.name: _check(values[field.name], *known[field.name], field.metadata, f"{where}: {field.name}")
         for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # callers pass dataclasses

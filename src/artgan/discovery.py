@@ -5,7 +5,6 @@ Authors import the manifest from :mod:`artgan.plugin`, the core imports it from 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import re
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from artgan.errors import PluginError
+from artgan.errors import PluginError, did_you_mean, one_line
 
 GROUP = "artgan.plugins"
 API = 1
@@ -166,8 +165,7 @@ def load_plugin(name: str) -> Plugin:
     """
     plugins = find_plugins()
     if name not in plugins:
-        near = difflib.get_close_matches(name, plugins, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(plugins) or 'none'}"
+        hint = did_you_mean(name, plugins) or f"installed: {', '.join(plugins) or 'none'}"
         raise PluginError(f"no plugin named {name!r}; {hint}")
     found = plugins[name]
     if found.problem:
@@ -175,7 +173,7 @@ def load_plugin(name: str) -> Plugin:
     try:
         plugin = found.entry_point.load()
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-        raise PluginError(f"plugin {found} cannot be imported: {_reason(error)}") from error
+        raise PluginError(f"plugin {found} cannot be imported: {one_line(error, kind=True)}") from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"plugin {found}: {found.entry_point.value} is {type(plugin).__name__}, not a Plugin")
     if plugin.name != name:
@@ -203,7 +201,9 @@ def import_part(plugin: Plugin, part: str, string: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # as above
-        raise PluginError(f"plugin {plugin.name}: {part} {string} cannot be imported: {_reason(error)}") from error
+        raise PluginError(
+            f"plugin {plugin.name}: {part} {string} cannot be imported: {one_line(error, kind=True)}"
+        ) from error
 
 
 def inspect_plugins() -> list[PluginReport]:
@@ -228,7 +228,3 @@ def inspect_plugins() -> list[PluginReport]:
 def strict() -> bool:
     """Whether ``ARTGAN_STRICT_PLUGINS=1`` asks for an error where a broken plugin would be reported."""
     return os.environ.get("ARTGAN_STRICT_PLUGINS") == "1"
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from artgan import hub
 from artgan.discovery import Plugin, PluginReport, inspect_plugins, load_plugin, resolve
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, one_line
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
 from artgan.models.registry import read_registry, user_file
@@ -88,7 +88,9 @@ def _library(distribution: str, module: str) -> Finding:
     except PackageNotFoundError:
         return Finding(distribution, False, f"not installed: pip install {distribution}")
     except Exception as error:  # versions that do not fit together raise anything
-        return Finding(distribution, False, f"{found} cannot be imported ({_line(error)}); install it again")
+        return Finding(
+            distribution, False, f"{found} cannot be imported ({one_line(error, kind=True)}); install it again"
+        )
     return Finding(distribution, True, found)
 
 
@@ -203,14 +205,10 @@ def _model(entry: Entry) -> Finding:
     except ArtganError as error:
         return Finding(entry.name, False, str(error))
     except ImportError as error:  # a broken library, told already
-        return Finding(entry.name, False, f"cannot be loaded ({_line(error)})")
+        return Finding(entry.name, False, f"cannot be loaded ({one_line(error, kind=True)})")
     return Finding(
         entry.name, True, f"{availability}, loads, {sum(p.numel() for p in model.parameters()):,} parameters"
     )
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _size(count: float) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
 
 class ArtganError(Exception):
     """Base of all errors that are meant for people: the command line prints the message, never a traceback."""
@@ -41,6 +45,30 @@ class TrainingError(ArtganError):
 
 class ExportError(ArtganError):
     """A model cannot be exported for another runtime, or does not paint there as it does here."""
+
+
+_LONGEST = 500  # of a line; some libraries explain themselves over pages
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+def one_line(error: BaseException, *, kind: bool = False) -> str:
+    """What an error says on one line, shortened, for a message that names the file or the part itself.
+
+    Args:
+        error: whatever was raised. Of an OSError the reason alone is given; of one without a message, its class.
+        kind: whether to begin with the class, and to give an OSError in full: for errors from the code of others.
+    """
+    reason = error.strerror if isinstance(error, OSError) and not kind else None
+    text = " ".join(_COLOURS.sub("", reason or str(error)).split())
+    name = type(error).__name__
+    line = (f"{name}: {text}" if kind else text) if text else name
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1, show: Callable[[str], str] = repr) -> str:
+    """Ask "did you mean ...?" with at most so many near names, each as ``show`` gives it; "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=most)
+    return f"did you mean {' or '.join(map(show, near))}?" if near else ""
 
 
 def printable(text: str) -> str:

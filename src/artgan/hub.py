@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from artgan.errors import ArtganError, WeightsError
+from artgan.errors import ArtganError, WeightsError, one_line
 from artgan.files import sha256
 
 if TYPE_CHECKING:  # imported where it is needed: it takes a while
@@ -314,5 +314,4 @@ def _unreachable(error: Exception) -> bool:
 
 def _line(error: Exception) -> str:
     """An error on one line, with anything like a token taken out."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"hf_\w+|Bearer\s+[^\s']+", "***", text)[:200]
+    return re.sub(r"hf_\w+|Bearer\s+[^\s']+", "***", one_line(error))

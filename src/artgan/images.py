@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import secrets
 import stat
 import sys
 import threading
@@ -25,8 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from artgan.errors import PictureError
-from artgan.files import UNFINISHED_SUFFIX, unfinished_prefix
+from artgan import files
+from artgan.errors import PictureError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -269,11 +268,8 @@ def _describe(size: tuple[int, int]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than the limit allows"
-    return " ".join(str(error).split()) or type(error).__name__
+    too_large = isinstance(error, Image.DecompressionBombError)
+    return "more pixels than the limit allows" if too_large else one_line(error)
 
 
 _DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
@@ -459,15 +455,8 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Raise the :class:`PictureError` that :func:`encode` would, as far as it is known before painting."""
-    path = Path(path)
-    _format_for_writing(path)
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder, where the name of a picture is needed")
-    _check_absent(path, overwrite)
-    if not path.parent.is_dir():
-        raise PictureError(f"{path}: there is no folder {path.parent}; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PictureError(f"{path}: you are not permitted to write into {path.parent}")
+    _format_for_writing(Path(path))
+    files.check_writable(Path(path), overwrite=overwrite, error=PictureError)
 
 
 def encode(
@@ -484,24 +473,20 @@ def encode(
     path = Path(path)
     check_writable(path, overwrite=overwrite)
     format_ = _format_for_writing(path)
-    beside = path.with_name(f"{unfinished_prefix()}{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
+    options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
+    if quality is not None and "quality" in options:
+        options["quality"] = quality
     try:
-        with beside.open("xb") as file:  # not tempfile: the permissions are to be those of any new file
-            options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
-            if quality is not None and "quality" in options:
-                options["quality"] = quality
-            _fit(image, format_).save(file, format_.name, **options)
-        _check_absent(path, overwrite)
-        beside.replace(path)
+        with files.atomic_write(path) as part:
+            with part.open("wb") as file:
+                _fit(image, format_).save(file, format_.name, **options)
+            check_writable(path, overwrite=overwrite)  # another program may have been quicker
     except PictureError:
         raise
     except Exception as error:  # Pillow's encoders raise nearly everything
         raise PictureError(
             f"{path}: cannot be written as {format_.name}, {_describe(image.size)} ({_reason(error)})"
         ) from error
-    finally:
-        with suppress(OSError):  # gone after success; an unwritable folder never had it
-            beside.unlink()
 
 
 def _format_for_writing(path: Path) -> _Format:
@@ -511,11 +496,6 @@ def _format_for_writing(path: Path) -> _Format:
     raise PictureError(
         f"{path}: cannot write pictures with suffix '{path.suffix}'; known: {', '.join(sorted(WRITABLE))}"
     )
-
-
-def _check_absent(path: Path, overwrite: bool) -> None:
-    if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{path}: exists already; choose another name or allow overwriting")
 
 
 def _fit(image: Image.Image, format_: _Format) -> Image.Image:

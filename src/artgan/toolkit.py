@@ -14,15 +14,17 @@ version.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns; :func:`explain`, why a download failed.
 - Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; sets of them:
   :func:`open_pictures`.
-- Work that takes long: :func:`progress`, :class:`Interrupted`, :func:`free_memory`; the user's cache:
-  :func:`cache_folder`, :func:`make_room`.
+- Work that takes long: :func:`progress`, :class:`Interrupted`, :func:`free_memory`.
+- Files: :func:`atomic_write`; the user's cache: :func:`cache_folder`, :func:`make_room`.
+- Messages: :func:`one_line`, an error on one line.
 """
 
 from __future__ import annotations
 
 from artgan.data import open_pictures
+from artgan.errors import one_line
 from artgan.features import VGG19, load_vgg19
-from artgan.files import cache_folder, make_room
+from artgan.files import atomic_write, cache_folder, make_room
 from artgan.hub import explain
 from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
 from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
@@ -53,6 +55,7 @@ __all__ = [
     "Trainer",
     "accuracy",
     "adam",
+    "atomic_write",
     "cache_folder",
     "check_writable",
     "decode",
@@ -63,6 +66,7 @@ __all__ = [
     "generator_loss",
     "load_vgg19",
     "make_room",
+    "one_line",
     "open_pictures",
     "progress",
     "r1_penalty",

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from artgan import images
 from artgan.data.pictures import PictureSet
-from artgan.errors import PictureError
+from artgan.errors import PictureError, one_line
 
 MAX_MEMBER = 256 << 20
 """The largest picture file in an archive, in bytes, packed or unpacked."""
@@ -97,8 +97,9 @@ class _Archive(PictureSet):
         except PictureError:
             raise
         except Exception as error:  # on damaged archives the standard library raises nearly everything
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-            raise PictureError(f"{path}: damaged, incomplete or no archive ({reason}); fetch it again") from None
+            raise PictureError(
+                f"{path}: damaged, incomplete or no archive ({one_line(error)}); fetch it again"
+            ) from None
         start = PurePosixPath(folder).as_posix() + "/" if folder else ""
         self.members = [found[name] for name in sorted(found) if name.startswith(start)]
         if not self.members:

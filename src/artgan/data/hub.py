@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from artgan.data.pictures import PictureSet
-from artgan.errors import PictureError
+from artgan.errors import PictureError, one_line
 from artgan.hub import explain
 
 PREFIX = "hf-hub:"
@@ -129,7 +129,7 @@ class HubPictures(PictureSet):
 
                 column = pyarrow.compute.struct_field(column, "bytes")
         except Exception as error:  # pyarrow's own, and those of damaged memory
-            raise PictureError(f"{path}: damaged row group {group} ({_line(error)}); fetch it again") from None
+            raise PictureError(f"{path}: damaged row group {group} ({one_line(error)}); fetch it again") from None
         if len(column) != described.num_rows:
             raise PictureError(f"{path}: row group {group} has {len(column)} rows, not {described.num_rows}")
         return column
@@ -165,7 +165,7 @@ def _parquet(path: Path) -> Any:
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{path}: damaged, or no Parquet file ({_line(error)}); fetch it again") from None
+        raise PictureError(f"{path}: damaged, or no Parquet file ({one_line(error)}); fetch it again") from None
 
 
 def _choose_column(location: str, schema: Any, wanted: str | None) -> str:
@@ -256,9 +256,3 @@ def _choose_split(location: str, files: Sequence[str], wanted: str | None) -> tu
 def _stem_or_folder(path: PurePosixPath) -> str:
     """``data/train.parquet`` is of train, and so is ``train/0000.parquet``."""
     return path.parent.name or path.stem if re.match(r"(part\W?)?\d", path.stem) else path.stem
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error, with anything like a token taken out."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return re.sub(r"hf_\w+|Bearer\s+[^\s']+", "***", text)[:200]

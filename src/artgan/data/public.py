@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import http.client
 import os
 import re
@@ -16,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from artgan.errors import PictureError
-from artgan.files import sha256
+from artgan.errors import PictureError, did_you_mean, one_line
+from artgan.files import replace_durably, sha256
 from artgan.progress import progress
 
 MIRROR = "ARTGAN_DATA_MIRROR"
@@ -98,8 +97,7 @@ def fetch(name: str, folder: str | Path) -> Path:
         PictureError: no such set, no connection, refused by the server, too large, damaged, or no room.
     """
     if name not in PUBLIC:
-        near = difflib.get_close_matches(name, PUBLIC, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PUBLIC)}"
+        hint = did_you_mean(name, PUBLIC, show=str) or f"there are {', '.join(PUBLIC)}"
         raise PictureError(f"{name}: no such public set; {hint}")
     entry = PUBLIC[name]
     mirror = os.environ.get(MIRROR)
@@ -113,7 +111,7 @@ def fetch(name: str, folder: str | Path) -> Path:
         if not target.exists():
             _download(entry, url, beside)
             _verify(entry, url, beside)
-            os.replace(beside, target)
+            replace_durably(beside, target)
             _validator(beside).unlink(missing_ok=True)
     except OSError as error:  # those of the network do not come here
         raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
@@ -237,5 +235,5 @@ def _check_size(entry: PublicSet, url: str, size: int, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    inner = getattr(error, "reason", None) or error
-    return getattr(inner, "strerror", None) or str(inner) or type(error).__name__
+    inner = getattr(error, "reason", None)
+    return one_line(inner if isinstance(inner, Exception) else error)

@@ -1,4 +1,4 @@
-"""Pictures in TFRecord files, as Kaggle hands them out: read and written without TensorFlow.
+"""Pictures in TFRecord files, as Kaggle hands them out, read without TensorFlow.
 
 A file is a row of records, each of them
 
@@ -13,13 +13,10 @@ An Example maps names to lists of byte strings, floats or integers; pictures are
 from __future__ import annotations
 
 import os
-import secrets
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,16 +148,6 @@ def _only(data: memoryview, number: int) -> Iterator[memoryview]:
     return (value for found, value in _fields(data) if found == number)
 
 
-def _field(number: int, value: bytes) -> bytes:
-    """A string or message as a field of another."""
-    size, head = len(value), bytearray([number << 3 | 2])
-    while size > 0x7F:
-        head.append(size & 0x7F | 0x80)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + value
-
-
 # ---- files
 
 
@@ -251,33 +238,3 @@ def record_files(folder: Path) -> list[Path]:
     """The TFRecord files of a folder, by name; hidden ones are passed over."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(path for path in found if not path.name.startswith("."))
-
-
-def write_records(path: str | Path, examples: Iterable[Mapping[str, bytes]]) -> None:
-    """Write a TFRecord file of Examples, each of them byte strings by name. It appears complete or not at all.
-
-    Raises:
-        PictureError: it cannot be written.
-    """
-    path = Path(path)
-    beside = path.with_name(f".artgan-{secrets.token_hex(8)}.part")
-    try:
-        with beside.open("wb") as file:
-            for example in examples:
-                _write_record(file, example)
-        os.replace(beside, path)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def _write_record(file: BinaryIO, example: Mapping[str, bytes]) -> None:
-    # Example.features = 1, Features.feature = 1 (a map: key = 1, value = 2), Feature.bytes_list = 1, .value = 1
-    entries = (
-        _field(1, _field(1, name.encode()) + _field(2, _field(1, _field(1, value)))) for name, value in example.items()
-    )
-    data = _field(1, b"".join(entries))
-    length = struct.pack("<Q", len(data))
-    file.write(length + struct.pack("<I", _masked(length)) + data + struct.pack("<I", _masked(data)))

@@ -23,7 +23,7 @@ from artgan import images
 from artgan.data import PictureSet
 from artgan.data.pictures import evenly
 from artgan.errors import PictureError
-from artgan.files import cache_folder, make_room
+from artgan.files import atomic_write, cache_folder, make_room
 from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
 
@@ -143,35 +143,28 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
             if len(kept) == len(readable) and _fits(kept, extractor):
                 os.utime(path)  # used just now
                 return kept
-    part = _beside(path) if cache else None
-    kept_here = part is not None
-    if part is None:  # not wanted, or a home that is not to be written to
-        handle, name = tempfile.mkstemp(".npy", "artgan-")
-        os.close(handle)
-        part = Path(name)
     try:
-        _write(part, readable, extractor)
-        if not kept_here:
-            return _mapped(part)
-        part.replace(path)
-        make_room(folder, "*", _CACHE_BYTES)
-        return _mapped(path)
+        if cache and _takes_files(folder):
+            with atomic_write(path) as part:
+                _write(part, readable, extractor)
+            make_room(folder, "*.npy", _CACHE_BYTES)
+            return _mapped(path)
+        with tempfile.TemporaryDirectory(prefix="artgan-", ignore_cleanup_errors=True) as own:
+            path = Path(own, path.name)
+            _write(path, readable, extractor)
+            return _mapped(path)  # POSIX keeps what is mapped; Windows refuses to remove it, and it stays
     except OSError as error:
-        raise PictureError(f"{part}: features cannot be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):  # Windows keeps what is mapped until it is not
-            part.unlink()
+        raise PictureError(f"{path}: features cannot be written ({error.strerror})") from None
 
 
-def _beside(path: Path) -> Path | None:
-    """A new file beside one that is to be; None where none can be made."""
+def _takes_files(folder: Path) -> bool:
+    """Whether files can be created in a folder, which is made if need be."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(".part", f"{path.stem}.", path.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        return None
-    os.close(handle)
-    return Path(part)
+        return False
+    return True
 
 
 def _mapped(path: Path) -> Tensor:

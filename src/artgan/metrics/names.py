@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 from artgan.discovery import Plugin, import_part, inspect_plugins, load_plugin
-from artgan.errors import PluginError
+from artgan.errors import PluginError, did_you_mean
 from artgan.metrics import METRICS
 
 
@@ -43,8 +42,8 @@ def resolve_metric(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     metrics = find_metrics()
     if name not in metrics:
-        near = difflib.get_close_matches(name.lower(), [*METRICS, *metrics], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*METRICS, *sorted(metrics)])}"
+        known = [*METRICS, *sorted(metrics)]
+        hint = did_you_mean(name.lower(), known) or f"there are {', '.join(known)}"
         raise PluginError(f"no metric named {name!r}; {hint}")
     plugin = metrics[name]
     cls = import_part(plugin, f"metric {name}", plugin.metrics[name])

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, one_line
 from artgan.interfaces import Metric, Score
 from artgan.metrics.extractors import Extractor, load_extractor
 from artgan.metrics.feature_metric import FeatureMetric
@@ -89,5 +89,4 @@ def checked(scores: Sequence[Score]) -> list[Score]:
 
 def reason(error: BaseException) -> str:
     """Why a metric has no score, in a line."""
-    told = " ".join(str(error).split())
-    return told if isinstance(error, (ArtganError, ValueError)) else f"{type(error).__name__}: {told}"
+    return one_line(error, kind=not isinstance(error, (ArtganError, ValueError)))

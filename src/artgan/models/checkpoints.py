@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from artgan.errors import WeightsError
+from artgan.errors import WeightsError, one_line
 
 _MAX_BYTES = 4 * 2**30  # of a file, of what an archive declares, and of all weights in float32
 
@@ -189,8 +189,7 @@ def _read_npz(archive: zipfile.ZipFile, file: Path) -> dict[str, Tensor]:
 
 
 def _damaged(file: Path, error: Exception) -> WeightsError:
-    reason = " ".join(str(error).split())[:120]
-    return WeightsError(f"{file}: is damaged, or no file of weights ({reason or type(error).__name__})")
+    return WeightsError(f"{file}: is damaged, or no file of weights ({one_line(error)})")
 
 
 def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:

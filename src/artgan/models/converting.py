@@ -11,7 +11,7 @@ from torch import Tensor
 
 from artgan import config as configs
 from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict
-from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.building import assemble
 from artgan.models.checkpoints import MAX_DEPTH, read_state
@@ -212,9 +212,7 @@ def _call(plugin: Plugin, converter: Callable[[Mapping[str, Tensor]], Any], part
     except ArtganError:
         raise
     except Exception as error:  # a stranger's module may raise anything
-        raise PluginError(
-            f"plugin {plugin.name}: its convert failed: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        raise PluginError(f"plugin {plugin.name}: its convert failed: {one_line(error, kind=True)}") from error
     if converted is not None and not isinstance(converted, Converted):
         raise PluginError(f"plugin {plugin.name}: its convert returned a {type(converted).__name__}, not a Converted")
     return converted

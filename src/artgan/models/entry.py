@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from artgan.deprecation import warn_renamed
 from artgan.discovery import find_plugins
-from artgan.errors import ModelNotFoundError
+from artgan.errors import ModelNotFoundError, did_you_mean
 
 Task = Literal["image-to-image", "noise-to-image"]
 
@@ -148,8 +147,8 @@ class Registry:
                 f"{name!r} is not a registry name; for a folder write 'local-dir:{name}', "
                 f"for a repository of the Hub 'hf-hub:org/repo@revision'"
             )
-        near = difflib.get_close_matches(name, [*aliases, *self.entries], n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self.names()) or 'none'}"
+        hint = did_you_mean(name, [*aliases, *self.entries], most=3, show=str)
+        hint = hint or f"known: {', '.join(self.names()) or 'none'}"
         if self.problems:
             hint += "; a registry file has a fault, artgan doctor tells it"
         raise ModelNotFoundError(f"no model named {name!r}; {hint}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artgan.errors import WeightsError
+from artgan.files import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -106,11 +107,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            beside = folder / f".{name}.part"
-            try:
-                beside.write_bytes(data)
-                beside.replace(folder / name)
-            finally:
-                beside.unlink(missing_ok=True)
+            with atomic_write(folder / name) as part:
+                part.write_bytes(data)
     except OSError as error:
         raise WeightsError(f"{folder}: the model cannot be written here ({error.strerror})") from None

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from artgan.errors import RegistryError
+from artgan.errors import RegistryError, one_line
 from artgan.models.entry import Deprecation, Entry, HubFile, Registry, Weights
 
 _MAX_BYTES = 4 * 2**20
@@ -40,7 +40,7 @@ def read_file(path: Path) -> Registry:
     except OSError as error:
         raise RegistryError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # on hostile files PyYAML raises nearly everything
-        raise RegistryError(f"{path}: not valid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise RegistryError(f"{path}: not valid YAML: {one_line(error)}") from None
     try:
         fault = next(_validator().iter_errors(document), None)
     except RecursionError:

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import struct
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from artgan import images
-from artgan.errors import PictureError
-from artgan.files import UNFINISHED_SUFFIX, unfinished_prefix
+from artgan.errors import PictureError, one_line
+from artgan.files import replace_durably, temporary_folder
 from artgan.interfaces import Generator
 from artgan.painting.fitting import reference
 from artgan.painting.painter import WHERE_NEEDED, telling_what_did_not_fit
@@ -88,12 +87,13 @@ def paint_large(
     vips = _import_vips(source, size)
     _check_disk(target.parent, 8 * size[0] * size[1])
     try:
-        with tempfile.TemporaryDirectory(UNFINISHED_SUFFIX, unfinished_prefix(), target.parent) as folder:
+        with temporary_folder(target.parent) as folder:
             try:
                 photo, icc = _decode(vips, source, reader, Path(folder))
             except vips.Error as error:
-                reason = " ".join(str(error).split())
-                raise PictureError(f"{source}: cannot be read: damaged, or no picture of its size ({reason})") from None
+                raise PictureError(
+                    f"{source}: cannot be read: damaged, or no picture of its size ({one_line(error)})"
+                ) from None
             header = _tiff_header(photo.size, photo.bands)
             painting = _RawPixels(Path(folder, "painting"), photo.size, photo.bands, header)
             like = reference(generator)
@@ -110,11 +110,9 @@ def paint_large(
             beside = Path(folder, f"written{target.suffix}")
             _encode(vips, painting, icc, beside, writer)
             images.check_writable(target, overwrite=overwrite)
-            beside.replace(target)
-    except vips.Error as error:
-        raise PictureError(f"{target}: cannot be written ({' '.join(str(error).split())})") from None
-    except OSError as error:
-        raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
+            replace_durably(beside, target)
+    except (vips.Error, OSError) as error:
+        raise PictureError(f"{target}: cannot be written ({one_line(error)})") from None
     return photo.size
 
 

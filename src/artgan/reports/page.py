@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from artgan.files import atomic_write
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -24,12 +26,8 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         loader=PackageLoader("artgan.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     page = environment.get_template(template).render(**values)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(page, encoding="utf-8", errors="replace")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_write(path) as part:
+        part.write_text(page, encoding="utf-8", errors="replace")
 
 
 def figure_svg(figure: Figure) -> Markup:

@@ -17,15 +17,14 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
-from artgan.errors import ArtganError, ConfigError, ExportError
-from artgan.files import cache_folder, make_room
+from artgan.errors import ArtganError, ConfigError, ExportError, one_line
+from artgan.files import cache_folder, make_room, temporary_folder
 from artgan.interfaces import Generator
 from artgan.runtimes.onnx import (
     Run,
     check_shapes,
     difference,
     export_onnx,
-    one_line,
     open_onnxruntime,
     refuse_what_is_no_network,
     require,
@@ -113,10 +112,10 @@ def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
             return run
         except Exception as error:  # a damaged file: a runtime may say anything
             _log.info("%s: is made anew (%s)", path, one_line(error))
-    with _folder_beside(path) as folder:
+    with _workplace(path.parent) as folder:
         made = export_onnx(generator, folder / path.name).path
         with suppress(OSError):  # a cache that cannot be written to
-            made = made.replace(path)
+            made = made.replace(path)  # export_onnx has written it to the disk
             make_room(path.parent, "*.onnx", _CACHE_BYTES)
         try:
             run = open_(made)
@@ -127,11 +126,11 @@ def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
 
 
 @contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder of our own beside a file of the cache, or elsewhere if the cache cannot be written to."""
+def _workplace(cache: Path) -> Iterator[Path]:
+    """A temporary folder in the cache, or elsewhere if the cache cannot be written to."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent)
+        cache.mkdir(parents=True, exist_ok=True)
+        folder = temporary_folder(cache)
     except OSError:
         folder = tempfile.TemporaryDirectory(prefix="artgan-")
     with folder as name:

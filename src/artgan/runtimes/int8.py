@@ -17,19 +17,18 @@ from torch import Tensor
 from artgan import images
 from artgan.data import open_pictures
 from artgan.data.pictures import evenly
-from artgan.errors import ExportError
+from artgan.errors import ExportError, one_line
+from artgan.files import check_writable
 from artgan.interfaces import Generator
 from artgan.painting.fitting import pad
 from artgan.progress import progress
 from artgan.runtimes.onnx import (
     Run,
-    check_writable,
+    atomic_export,
     export_onnx,
-    one_line,
     open_onnxruntime,
     quiet,
     require,
-    written_beside,
 )
 
 LEAST_PSNR = 38.0
@@ -97,7 +96,7 @@ def quantize(
     if source.graph.input[0].name != "pictures":
         raise ExportError(f"{model}: makes pictures from noise; 8-bit integers are for models that paint")
     names = [node.name for node in source.graph.node if node.op_type == "Conv"]
-    with written_beside(path, overwrite=overwrite) as beside:
+    with atomic_export(path, overwrite=overwrite) as part:
         seen = _photos(photos, stride, least)
         measured = seen[::3]
         calibrating = [photo for index, photo in enumerate(seen) if index % 3]
@@ -105,8 +104,8 @@ def quantize(
             chosen = names[ends:-ends]
             if not chosen:
                 raise ExportError(f"{model}: has {len(names)} convolutions, too few to put any in 8-bit integers")
-            _quantize(Path(model), beside, calibrating, chosen)
-            psnr = _psnr(open_onnxruntime(beside), exact, measured)
+            _quantize(Path(model), part, calibrating, chosen)
+            psnr = _psnr(open_onnxruntime(part), exact, measured)
             if psnr >= least_psnr:
                 return Quantized(Path(path), psnr, (len(calibrating), len(measured)), (len(chosen), len(names)))
         raise ExportError(
@@ -130,7 +129,7 @@ def export_int8(
     """
     if generator.task != "image-to-image":
         raise ExportError("this model makes pictures from noise; 8-bit integers are for models that paint")
-    check_writable(path, overwrite=overwrite)
+    check_writable(Path(path), overwrite=overwrite, error=ExportError)
     with TemporaryDirectory(prefix="artgan-") as folder:
         exact = export_onnx(generator, Path(folder, "float32.onnx"), about=about).path
         return quantize(exact, path, photos, least_psnr=least_psnr, overwrite=overwrite)

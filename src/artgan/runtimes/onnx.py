@@ -7,12 +7,9 @@ import importlib
 import io
 import json
 import logging
-import os
-import re
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artgan.errors import ConfigError, ExportError
+from artgan.errors import ConfigError, ExportError, one_line
+from artgan.files import atomic_write, check_writable
 from artgan.interfaces import Generator
 from artgan.progress import progress
 
@@ -76,10 +74,10 @@ def export_onnx(
     network = copy.deepcopy(generator).to("cpu", torch.float32).eval().requires_grad_(False)
     shapes = check_shapes(network)
     told = {"artgan_version": version("artgan"), "stride": network.stride, "minimum_size": network.minimum_size}
-    with written_beside(path, overwrite=overwrite) as beside, progress("exporting", 1 + len(shapes)) as advance:
-        beside.write_bytes(_export(network, {**told, **(about or {})}))
+    with atomic_export(path, overwrite=overwrite) as part, progress("exporting", 1 + len(shapes)) as advance:
+        part.write_bytes(_export(network, {**told, **(about or {})}))
         advance()
-        run = open_onnxruntime(beside)
+        run = open_onnxruntime(part)
         found = 0.0
         for shape in shapes:
             found = max(found, difference(run, network, shape))
@@ -166,42 +164,20 @@ def open_onnxruntime(path: Path) -> Run:
     return run
 
 
-def check_writable(path: str | Path, *, overwrite: bool) -> None:
-    """Raise the ExportError that :func:`written_beside` would, as far as it is known before the work."""
-    path = Path(path)
-    if path.is_dir():
-        raise ExportError(f"{path}: is a folder, where the name of a file is needed")
-    if not overwrite and os.path.lexists(path):
-        raise ExportError(f"{path}: exists already; give another name, or --overwrite")
-    if not path.parent.is_dir():
-        raise ExportError(f"{path}: there is no folder {path.parent}; create it first")
-
-
 @contextmanager
-def written_beside(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what is there in the end takes its place, unless something is raised.
+def atomic_export(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
+    """:func:`artgan.files.atomic_write` with errors for people.
 
     Raises:
         ExportError: ``path`` exists and may not be replaced, or cannot be written.
     """
-    check_writable(path, overwrite=overwrite)
     path = Path(path)
-    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(8)}.part")
+    check_writable(path, overwrite=overwrite, error=ExportError)
     try:
-        beside.open("xb").close()  # known before the work
-        yield beside
-        beside.replace(path)
+        with atomic_write(path) as part:
+            yield part
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
-def one_line(error: BaseException) -> str:
-    """What a library says of an error, shortened."""
-    text = " ".join(re.sub("\x1b\\[[0-9;]*m", "", str(error)).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]} ..."
+        raise ExportError(f"{path}: cannot be written ({one_line(error)})") from None
 
 
 def _export(network: Generator, about: Mapping[str, Any]) -> bytes:

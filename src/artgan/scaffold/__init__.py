@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import keyword
 import re
-import tempfile
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from artgan.discovery import find_plugins
 from artgan.errors import ArtganError, PluginError
+from artgan.files import replace_durably, temporary_folder
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Narrower than a manifest's: it also becomes a package's name and, as artgan-NAME, a distribution's. The bound keeps
@@ -40,14 +40,14 @@ def write_plugin(name: str, folder: Path | None = None) -> Path:
             raise ArtganError(f"{folder}: is not a new or empty folder; give another: -o DIR")
         place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".artgan-") as beside:
+        with temporary_folder(place.parent) as beside:
             written = Path(beside, place.name)
             _render(written, values)
             if place.exists():  # empty, and perhaps someone's current one: it stays
                 for part in written.iterdir():
-                    part.rename(place / part.name)
+                    replace_durably(part, place / part.name)
             else:
-                written.rename(place)
+                replace_durably(written, place)
     except OSError as error:
         raise ArtganError(f"{folder}: the plugin cannot be written here ({error.strerror})") from None
     return folder

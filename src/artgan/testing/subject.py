@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from artgan.config import parse, to_dict
 from artgan.discovery import FoundPlugin, Plugin, find_plugins, load_plugin, resolve
-from artgan.errors import ArtganError, PluginError
+from artgan.errors import ArtganError, PluginError, one_line
 from artgan.interfaces import Discriminator, Generator, Networks
 from artgan.training.options import TrainingOptions
 
@@ -44,8 +44,7 @@ def explained(wrong: str, advice: str) -> Iterator[None]:
         yield
     except Exception as error:
         frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent != Path(__file__).parent]
-        text = " ".join(str(error).split())
-        message = f"{wrong} ({type(error).__name__}: {text}). {advice}\n\n{''.join(format_list(frames))}"
+        message = f"{wrong} ({one_line(error, kind=True)}). {advice}\n\n{''.join(format_list(frames))}"
         raise pytest.fail.Exception(message.rstrip(), pytrace=False) from None
 
 

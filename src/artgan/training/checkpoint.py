@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from artgan.errors import TrainingError
-from artgan.files import sha256
+from artgan.files import replace_durably, sha256
 
 FORMAT = 2
 _MANIFEST = "manifest.json"
@@ -59,10 +58,8 @@ def save(
     if main:
         files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         (partial / _MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}))
-        for path in partial.iterdir():
-            _flush(path)
         shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        replace_durably(partial, target)
         for old in checkpoints(folder)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
     wait()
@@ -129,15 +126,6 @@ def _problem(path: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"damaged checkpoint ({type(error).__name__}: {error})"
     return f"damaged checkpoint ({changed[0]} is not what was written)" if changed else None
-
-
-def _flush(path: Path) -> None:
-    """To the disk, so that the rename cannot outrun the contents when the power fails."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from artgan.files import atomic_write, remove_unfinished
+
 
 class Journal:
     """Averages the figures of some steps into a line of ``log.jsonl`` and a point of TensorBoard.
@@ -30,6 +32,7 @@ class Journal:
         """Start after ``step`` steps: what was written of later ones will be done, and written, again."""
         if not self.write:
             return
+        remove_unfinished(self.run)
         for name in ("log", "timing", "health", "metrics", "sessions"):
             path = self.run / f"{name}.jsonl"
             if path.exists():
@@ -77,9 +80,8 @@ class Journal:
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """Replace a JSON-lines file, at once."""
-    beside = path.with_suffix(".part")
-    beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    beside.replace(path)
+    with atomic_write(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from artgan import config as configs
 from artgan.data import PictureSet
 from artgan.discovery import Plugin, find_plugins
 from artgan.errors import TrainingError
+from artgan.files import atomic_write
 from artgan.training.options import TrainingOptions
 
 
@@ -71,9 +72,8 @@ def settle(
         if not accelerator.is_main_process:
             return
         out.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(yaml.safe_dump(wanted, sort_keys=False))
-        beside.replace(path)
+        with atomic_write(path) as part:
+            part.write_text(yaml.safe_dump(wanted, sort_keys=False))
     except OSError as error:
         raise TrainingError(f"{out}: cannot write the run's folder: {error.strerror}") from None
 

@@ -16,7 +16,7 @@ from torch import Size, Tensor, nn
 from torch.func import functional_call
 
 from artgan.plugin import ConfigError, PictureError, WeightsError
-from artgan.toolkit import explain
+from artgan.toolkit import explain, one_line
 
 
 class FeatureNetwork(nn.Module):
@@ -92,7 +92,7 @@ def build_network(
         with torch.device("meta"):
             network = timm.create_model(name, pretrained=False)
     except Exception as error:  # whatever timm raises for a name or a network
-        raise ConfigError(f"network {name!r}: timm cannot build it ({_line(error)})") from None
+        raise ConfigError(f"network {name!r}: timm cannot build it ({one_line(error)})") from None
     for module in network.modules():
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010  # it would overwrite the features before it
@@ -177,7 +177,7 @@ def _state(name: str, weights: str | Path | None) -> dict[str, Tensor]:
     try:
         return load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{weights}: cannot be read as safetensors ({_line(error)})") from None
+        raise WeightsError(f"{weights}: cannot be read as safetensors ({one_line(error)})") from None
 
 
 def _fill(network: FeatureNetwork, wanted: Sequence[str], state: Mapping[str, Tensor], where: str) -> None:
@@ -209,7 +209,3 @@ def _fill(network: FeatureNetwork, wanted: Sequence[str], state: Mapping[str, Te
                 module._parameters[key] = nn.Parameter(value, requires_grad=False)
             else:
                 module._buffers[key] = value
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

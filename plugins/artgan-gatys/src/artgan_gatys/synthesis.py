@@ -21,6 +21,7 @@ from torch import Size, Tensor
 from artgan.plugin import ConfigError, PictureError
 from artgan.toolkit import (
     Interrupted,
+    atomic_write,
     cache_folder,
     decode,
     encode,
@@ -393,21 +394,17 @@ class State:
 
     def write(self, scale: int, iteration: int, seconds: float, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
         """Keep it, the time it took, and the optimiser's state; a disk that does not take it is told, and no more."""
-        beside = self.path.with_suffix(".part")
         make_room(self.path.parent, "*.safetensors", _CACHE_BYTES)
         tensors = {f"optimizer.{key}": value.contiguous() for key, value in inside.items()}
         tensors["point"] = painting.clone()  # a file of safetensors cannot hold one tensor under two names
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(
-                tensors, beside, {"artgan": json.dumps({"scale": scale, "iteration": iteration, "seconds": seconds})}
-            )
-            beside.replace(self.path)
+            with atomic_write(self.path) as part:
+                save_file(
+                    tensors, part, {"artgan": json.dumps({"scale": scale, "iteration": iteration, "seconds": seconds})}
+                )
         except (OSError, SafetensorError) as error:
             _log.warning("%s: cannot be written, so there will be nothing to resume (%s)", self.path, error)
-        finally:
-            with suppress(OSError):
-                beside.unlink()
 
     def read(self) -> tuple[int, int, float, Tensor, dict[str, Tensor]] | None:
         """Scale, iterations in it, seconds in all, painting, the optimiser's state; None if there is no whole one."""
