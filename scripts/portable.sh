@@ -13,7 +13,7 @@
 # and with --short three configurations of it, with one seed each. Tests that are also marked "slow" run in those
 # three only, in both forms. A processor without AVX-512 runs AVX512_CORE as AVX2.
 #
-# PYTEST ARGUMENTS replace the folders of tests, for a part of them: scripts/portable.sh --short tests/test_tiles.py
+# PYTEST ARGUMENTS replace the folders of tests, for a part of them: scripts/portable.sh --short tests/painting/test_tiles.py
 # The environment's Python is .venv/bin/python, or what PYTHON names.
 #
 # It prints a line for each configuration as it ends, then the tests that failed, with the configurations in which they

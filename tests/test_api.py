@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support import ROOT
 
 import artgan.plugin
 import artgan.testing
 import artgan.toolkit
 
-ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/artgan"
 PAGE = (ROOT / "docs/plugins.md").read_text()
 HOMES = {home.__name__: home for home in (artgan.plugin, artgan.toolkit, artgan.testing)}

@@ -16,6 +16,7 @@ from time import monotonic
 
 import pytest
 import yaml
+from support import ROOT
 
 from artgan import doctor
 from artgan.doctor import Finding, brings, examine, in_words
@@ -23,8 +24,6 @@ from artgan.models.registry import read_registry
 from artgan.plugin import Plugin
 
 Install = Callable[..., Path]
-
-ROOT = Path(__file__).parent.parent
 
 
 class Hub(BaseHTTPRequestHandler):

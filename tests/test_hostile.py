@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mirror import install_mirror
 from PIL import Image, ImageCms
+from support.mirror import install_mirror
 
 from artgan import images
 from artgan.errors import PictureError, printable

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hub_server import TOKEN, Hub, sha256
 from safetensors.torch import save
+from support.hub_server import TOKEN, Hub, sha256
 
 from artgan.errors import RegistryError
 from artgan.models.registry_file import read_file

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from support.data import DATA
 
 from artgan.data import PictureFolder
 from artgan.data.verify import verify
-
-DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def test_verify_against_only_decoding(compare: Callable[..., None]) -> None:

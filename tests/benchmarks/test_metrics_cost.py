@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.data import VGG19_WEIGHTS
 from torch import Tensor
 
 from artgan.metrics.artists import classify
@@ -19,8 +19,6 @@ from artgan.metrics.extractors import load_extractor
 from artgan.metrics.style import kernel_distance, standardise
 from artgan.metrics.style_distance import Style
 
-DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
-VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 PICTURES = int(os.environ.get("ARTGAN_METRICS_PICTURES", "60"))
 WIDTH = 1920  # of VGG-19's style layers
 
@@ -59,9 +57,9 @@ def test_artist_classifier(benchmark: Any) -> None:
 
 @pytest.mark.parametrize("name", ["vgg19", "filters"])
 def test_features_of_a_picture(name: str, benchmark: Any) -> None:
-    if name == "vgg19" and not VGG19.is_file():
-        pytest.skip(f"no weights of VGG-19 at {VGG19}")
-    extractor = load_extractor(name, {"vgg19": VGG19})
+    if name == "vgg19" and not VGG19_WEIGHTS.is_file():
+        pytest.skip(f"no weights of VGG-19 at {VGG19_WEIGHTS}")
+    extractor = load_extractor(name, {"vgg19": VGG19_WEIGHTS})
     picture = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     benchmark.extra_info |= {"side": 256, "threads": torch.get_num_threads(), "torch": torch.__version__}
     benchmark.pedantic(lambda: extractor.features(picture), rounds=3, warmup_rounds=1)

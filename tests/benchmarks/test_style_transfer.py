@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +19,11 @@ from artgan_gatys.config import GatysOptions
 from artgan_gatys.networks import build_network
 from artgan_gatys.styles import find_styles
 from artgan_gatys.synthesis import Synthesis
+from support.data import DATA, VGG19_WEIGHTS
 
 from artgan import images
 from artgan.data import PictureFolder
 
-DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
-VGG19 = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
 SIZE = int(os.environ.get("ARTGAN_STYLE_SIZE", "96"))
 ITERATIONS = int(os.environ.get("ARTGAN_STYLE_ITERATIONS", "30"))
 
@@ -38,8 +36,8 @@ class _Reached(Exception):
 def test_time_to_the_plain_loops_loss(
     recipe: str, compare: Callable[..., None], benchmark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not VGG19.is_file():
-        pytest.skip(f"no weights of VGG-19 at {VGG19}")
+    if not VGG19_WEIGHTS.is_file():
+        pytest.skip(f"no weights of VGG-19 at {VGG19_WEIGHTS}")
     photos, paintings = PictureFolder(DATA / "photo"), PictureFolder(DATA / "vangogh")
     photo = images.to_tensor(photos[10].resize((SIZE, SIZE))).unsqueeze(0)
     style = (f"{DATA / 'vangogh'}/{paintings.names[5]}",)
@@ -47,7 +45,7 @@ def test_time_to_the_plain_loops_loss(
     def work(scales: int | None, iterations: int) -> Synthesis:
         options = GatysOptions(style=style, recipe=recipe, size=SIZE, iterations=iterations)
         settings = replace(options.resolved(), scales=scales)
-        network = build_network("vgg19.tv_in1k", settings.layers, weights=VGG19)
+        network = build_network("vgg19.tv_in1k", settings.layers, weights=VGG19_WEIGHTS)
         return Synthesis(network, "vgg19.tv_in1k", photo, options, settings, find_styles(style, ()), {})
 
     reached = torch.inf

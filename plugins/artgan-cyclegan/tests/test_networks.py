@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import plain_vgg
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,7 @@ from artgan_cyclegan.networks import (
     build,
     build_generator,
 )
+from support import plain_vgg
 from torch import nn
 
 import artgan

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import plain_vgg
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from artgan_cyclegan.networks import build
 from artgan_cyclegan.style import StyleMemory, moments
 from artgan_cyclegan.trainer import CycleGANTrainer
 from scipy.stats import energy_distance
+from support import plain_vgg
 
 from artgan.config import parse
 from artgan.interfaces import Run

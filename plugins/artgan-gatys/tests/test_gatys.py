@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import plain_vgg
-import processes
 import pytest
 import torch
 from artgan_gatys.config import RECIPES, GatysOptions, Recipe
+from support import plain_vgg, processes
 
 import artgan
 from artgan import images

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import plain_vgg
 import pytest
 import torch
 from artgan_gatys.config import RECIPES, GatysOptions
@@ -23,6 +22,7 @@ from artgan_gatys.losses import (
 from artgan_gatys.networks import FeatureNetwork, build_network
 from artgan_gatys.styles import find_styles, read_mask
 from artgan_gatys.synthesis import Synthesis
+from support import plain_vgg
 from torch import Tensor, nn
 
 from artgan import images

@@ -7,12 +7,12 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import plain_vgg
 import pytest
 import timm
 import torch
 from artgan_gatys.networks import FeatureNetwork, build_network, trace
 from safetensors.torch import load_file, save_file
+from support import plain_vgg
 from torch import Tensor, nn
 
 from artgan.errors import ConfigError, PictureError, WeightsError

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import plain_vgg
 import psutil
 import pytest
 import torch
@@ -30,6 +29,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support import plain_vgg
+from support.data import DATA, VGG19_WEIGHTS
 from torch import Tensor
 from torch.nn import functional
 
@@ -249,24 +250,20 @@ def test_the_loss_goes_down(paint: Paint, weights: Path, style: str, optimizer: 
     assert totals[-1] < 0.2 * totals[0]
 
 
-DATA = Path(os.environ.get("ARTGAN_DATA", Path(__file__).parents[4] / "shared" / "data"))
-REAL = DATA / "vgg19_conv1_1-conv5_1_fp16.safetensors"
-
-
 @pytest.mark.slow
 @pytest.mark.numerical
 def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysGenerator) -> None:
     """The defaults but for size and iterations, judged by the network written anew."""
-    if not REAL.is_file():
-        pytest.skip(f"no weights in {REAL}")
+    if not VGG19_WEIGHTS.is_file():
+        pytest.skip(f"no weights in {VGG19_WEIGHTS}")
     painter = min((DATA / "cezanne").iterdir())
     both = sorted((DATA / "photo").iterdir())[:2]
     photo, other = (images.to_tensor(images.decode(path).rgb.resize((64, 64))).unsqueeze(0) for path in both)
-    options: dict[str, Any] = {"style": (str(painter),), "weights": str(REAL), "size": 64, "iterations": 20}
+    options: dict[str, Any] = {"style": (str(painter),), "weights": str(VGG19_WEIGHTS), "size": 64, "iterations": 20}
     painting = generator.generate(photo, **options)
     careless = generator.generate(photo, content_weight=0.0, **options)  # that also begins as the photo
     pixels = beside(painter, 64)
-    layers, state = [f"relu{block}_1" for block in range(1, 6)], load_file(REAL)
+    layers, state = [f"relu{block}_1" for block in range(1, 6)], load_file(VGG19_WEIGHTS)
     p, o, f, c, s = (
         plain_vgg.features(state, "vgg19", x, [*layers, "relu4_2"]) for x in (photo, other, painting, careless, pixels)
     )
