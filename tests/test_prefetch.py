@@ -12,6 +12,8 @@ import pytest
 
 from artgan.data.prefetch import Prefetcher, prefetch
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_results_come_in_order(threads: int) -> None:

@@ -161,6 +161,8 @@ def _begin_each(
     try:
         for item in items:
             yield begin(item)
+    except GeneratorExit:
+        raise
     except BaseException as error:
         yield 0, partial(_raise, error)
 
