@@ -7,7 +7,6 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any, Literal, TypeVar
@@ -18,6 +17,7 @@ from PIL import Image
 
 from artgan import images
 from artgan.data.pictures import PictureSet
+from artgan.data.prefetch import prefetch
 from artgan.errors import PictureError, printable
 from artgan.progress import progress
 
@@ -133,25 +133,18 @@ def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:
     reader = Reader(pictures)
     with progress("verifying", len(pictures)) as advance:
         looks = []
-        for found, _ in each(reader.look, len(pictures), workers):
+        for found in each(lambda index: reader.look(index)[0], len(pictures), workers):
             looks.append(found)
             advance()
     return judge(pictures.location, looks)
 
 
 def each(function: Callable[[int], T], total: int, workers: int | None = None) -> Iterator[T]:
-    """``function`` of 0, 1 ... ``total - 1`` in that order, computed in threads, only a few of them ahead.
-
-    Pillow decodes and hashlib hashes without the interpreter's lock. Processes would be up to twice as fast once
-    they run, but forked ones may hang on locks of libraries, and fresh ones take seconds to start.
-    """
+    """``function`` of 0, 1 ... ``total - 1`` in that order, computed in threads, only a few of them ahead."""
     if workers is None:
         affinity = getattr(os, "sched_getaffinity", None)
         workers = len(affinity(0)) if affinity else os.cpu_count() or 1
-    ahead = 16 * workers
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, total, ahead):
-            yield from pool.map(function, range(start, min(start + ahead, total)))
+    return prefetch(function, range(total), threads=workers, count=16 * workers)
 
 
 class Reader:

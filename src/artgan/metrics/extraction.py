@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +21,7 @@ from torch import Tensor
 from artgan import images
 from artgan.data import PictureSet
 from artgan.data.pictures import evenly
+from artgan.data.prefetch import prefetch
 from artgan.errors import PictureError
 from artgan.files import atomic_write, cache_folder, make_room
 from artgan.metrics.extractors import Extractor
@@ -29,9 +29,8 @@ from artgan.progress import progress
 
 _BATCH = 16
 _BATCH_PIXELS = 2**22  # of a batch: networks that resize themselves get pictures as they are, however large
-_AHEAD = 16  # pictures that are read while others go through the network
-_AHEAD_PIXELS = 2**25  # of them, where they are larger
 _CACHE_BYTES = 2e9
+_prefetch = partial(prefetch, threads=4, count=16, weight=2**25)  # pictures, and their pixels, in memory at once
 
 _T = TypeVar("_T")
 
@@ -81,7 +80,7 @@ class Readable:
         chosen = range(len(self)) if order is None else order
         with progress(f"{what} {self.pictures.location}", len(chosen)) as advance:
             pixels = [self.sizes[place][0] * self.sizes[place][1] for place in chosen]
-            for made in _ahead(lambda place: work(self.picture(place)), chosen, pixels):
+            for made in _prefetch(lambda place: work(self.picture(place)), chosen, weights=pixels):
                 yield made
                 advance()
 
@@ -114,7 +113,7 @@ def look_through(
         return hashlib.sha256(data).digest(), size
 
     with progress(f"reading {pictures.location}", len(chosen)) as advance:
-        for index, found in zip(chosen, _ahead(look, chosen), strict=True):
+        for index, found in zip(chosen, _prefetch(look, chosen), strict=True):
             if isinstance(found, str):
                 skipped.append(found)
             else:
@@ -202,30 +201,3 @@ def _batches(prepared: Iterator[Tensor]) -> Iterator[Tensor]:
         most = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
         while batch := list(islice(alike, most)):
             yield torch.stack(batch)
-
-
-def _ahead(work: Callable[[int], _T], items: Sequence[int], weights: Sequence[int] | None = None) -> Iterator[_T]:
-    """What ``work`` makes of each, in their order, done ahead by threads (decoding leaves Python's lock).
-
-    Args:
-        work: what is done.
-        items: what it is done with.
-        weights: of the items, of which at most ``_AHEAD_PIXELS`` are under way.
-    """
-    waiting: deque[tuple[Future[_T], int]] = deque()
-    under_way = 0
-    with ThreadPoolExecutor(4) as pool:
-        try:
-            for place, item in enumerate(items):
-                weight = weights[place] if weights else 0
-                while waiting and (len(waiting) >= _AHEAD or under_way + weight > _AHEAD_PIXELS):
-                    future, less = waiting.popleft()
-                    yield future.result()
-                    under_way -= less
-                waiting.append((pool.submit(work, item), weight))
-                under_way += weight
-            while waiting:
-                yield waiting.popleft()[0].result()
-        finally:
-            for future, _ in waiting:
-                future.cancel()

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from artgan import images
+from artgan.data.prefetch import Prefetcher as Ahead
 from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError
 from artgan.files import remove_unfinished
 from artgan.images import Picture
@@ -24,7 +25,6 @@ from artgan.interfaces import Generator, Interrupted
 from artgan.painting.fitting import reference
 from artgan.painting.painter import WHERE_NEEDED, paint_batch
 from artgan.painting.plan import Job, make_folder
-from artgan.painting.prefetch import Ahead
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
 
