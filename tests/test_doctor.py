@@ -16,11 +16,11 @@ from time import monotonic
 
 import pytest
 import yaml
-from artgan.plugin import Plugin
 
 from artgan import doctor
 from artgan.doctor import Finding, brings, examine, in_words
 from artgan.models.registry import read_registry
+from artgan.plugin import Plugin
 
 Install = Callable[..., Path]
 
