@@ -14,7 +14,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from artgan.config import parse
-from artgan.plugin import load_plugin, resolve
+from artgan.discovery import load_plugin, resolve
 
 
 def main() -> None:

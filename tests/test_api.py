@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,10 @@ from support import ROOT
 import artgan.plugin
 import artgan.testing
 import artgan.toolkit
+from artgan.discovery import load_plugin, resolve
+from artgan.models.registry_file import read_file
+from artgan.training.distillation.config import DistillationConfig
+from artgan.training.options import TrainingOptions
 
 CORE = ROOT / "src/artgan"
 PAGE = (ROOT / "docs/plugins.md").read_text()
@@ -87,3 +92,75 @@ def test_the_core_uses_neither_home() -> None:
 def test_the_home_of_the_manifest_imports_no_torch() -> None:
     code = "import sys, artgan.plugin; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_field_of_the_manifest_is_documented() -> None:
+    section = PAGE.split("## The manifest\n")[1].split("\n## ")[0]
+    assert [field.name for field in fields(artgan.plugin.Plugin) if f"`{field.name}`" not in section] == []
+    for field in fields(artgan.plugin.Plugin):
+        assert re.search(rf"^        {field.name}: ", str(artgan.plugin.Plugin.__doc__), re.M)
+
+
+# The core names no plugin
+
+NAMES = ("cyclegan", "dcgan", "gatys", "sngan")
+MAY_NAME = {
+    "data/public.py": {"cyclegan", "monet", "vangogh", "cezanne"},  # data sets, their addresses and their authors
+}
+MAY_HAVE_THE_DOMAIN = {
+    "cli/new_plugin.py",  # of what the scaffold writes
+    "metrics/perceptual.py",  # words of a message
+    "runtimes/onnx.py",  # the names of inputs and outputs
+    "training/distillation/__init__.py",  # a plugin's parts, with a domain of their own
+    "training/distillation/trainer.py",
+}
+
+
+def spoken(path: Path) -> tuple[set[str], set[str]]:
+    """The texts that a module may print or compare, and its identifiers.
+
+    Docstrings are for readers of the code, and may give examples; those of the command line are its help.
+    """
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    docstrings: set[ast.expr] = set()
+    if path.parent.name != "cli":
+        bodies = [node.body for node in nodes if hasattr(node, "body") and isinstance(node.body, list)]
+        docstrings = {part.value for body in bodies for part in body if isinstance(part, ast.Expr)}
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    quiet = {node.value for node in docstrings if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {node.arg for node in nodes if isinstance(node, (ast.arg, ast.keyword)) and node.arg}
+    names |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return texts - quiet, names
+
+
+def options(*classes: type) -> set[str]:
+    return {field.name for cls in classes for field in fields(cls)}
+
+
+def test_the_core_names_no_plugin_and_none_of_its_models_options_or_domains() -> None:
+    plugins = [load_plugin(name) for name in NAMES]
+    aliases = {entry.alias for entry in read_file(ROOT / "registry.yaml").entries.values() if entry.alias}
+    words = {*NAMES, *aliases}
+    domains = {domain for plugin in plugins for domain in plugin.domains} - {"pictures"}  # the core's own word too
+    core = options(artgan.plugin.NoiseOptions, TrainingOptions, DistillationConfig)
+    modules = {path.relative_to(CORE).as_posix(): spoken(path) for path in sorted(CORE.rglob("*.py"))}
+    core |= {name for where, (_, names) in modules.items() if where.startswith("cli/") for name in names}
+    own = [resolve(plugin, part) for plugin in plugins for part in ("config", "options") if getattr(plugin, part)]
+    flags = {f"--{name.replace('_', '-')}" for name in options(*own) - core}
+    assert "--lambda-cycle" in flags
+    told = []
+    for where, (texts, names) in modules.items():
+        for word in words - MAY_NAME.get(where, set()):
+            told += [(where, text) for text in texts | names if re.search(rf"(?<![a-z]){word}(?![a-z])", text, re.I)]
+        told += [(where, text) for text in texts for flag in re.findall(r"--[a-z][a-z0-9-]*", text) if flag in flags]
+        told += [(where, text) for text in texts & domains if where not in MAY_HAVE_THE_DOMAIN]
+    assert not told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pages_and_templates_of_the_core_name_no_plugin(name: str) -> None:
+    for path in sorted([*CORE.rglob("*.html"), *CORE.rglob("*.jinja")]):
+        assert not re.search(rf"(?<![a-z]){name}(?![a-z])", path.read_text(), re.I), path

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from artgan.discovery import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve
+from artgan.discovery import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve, working_plugins
 from artgan.errors import PluginError
 
 InstallPlugin = Callable[..., Path]
@@ -133,8 +134,38 @@ def test_parts_that_are_missing_or_broken_are_told(install_plugin: InstallPlugin
         {"metrics": None},
         {"domains": ["photos"]},
         {"api": "2"},
+        {"domains": {"photos": ""}, "target": "paintings"},
+        {"student": "small"},
+        {"studies": ["lr=1,2"]},
+        {"studies": {"rates": ("lr", "1,2")}},
+        {"remedies": {"collapse": None}},
     ],
 )
 def test_a_manifest_with_a_fault_is_refused(fault: dict[str, object]) -> None:
-    with pytest.raises(PluginError):
+    with pytest.raises(PluginError, match="plugin"):
         Plugin(**{"name": "dots", "summary": "", "config": "m:C", **fault})  # type: ignore[arg-type]  # faults
+
+
+def test_the_target_is_the_last_domain_unless_the_manifest_says_another() -> None:
+    def target(**fields: Any) -> str | None:
+        return Plugin("dots", "", config="m:C", **fields).target_domain
+
+    both = {"photos": "photos", "paintings": "paintings"}
+    assert target(domains=both) == "paintings"
+    assert target(domains=both, target="photos") == "photos"
+    assert target() is None
+
+
+def test_what_works_is_there_and_what_does_not_is_left_out(
+    install_plugin: InstallPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin("dots", good("dots"))
+    install_plugin("lines", "raise RuntimeError('no luck')")
+    names = [plugin.name for plugin in working_plugins()]
+    assert "dots" in names
+    assert "lines" not in names
+    monkeypatch.setenv("ARTGAN_STRICT_PLUGINS", "1")
+    with pytest.raises(PluginError, match="no luck"):
+        working_plugins()
+    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "lines")
+    assert [plugin.name for plugin in working_plugins()] == names

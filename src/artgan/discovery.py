@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -19,6 +19,7 @@ GROUP = "artgan.plugins"
 API = 1
 """The version of the manifest that this artgan reads."""
 
+_DISABLED = "disabled by ARTGAN_DISABLE_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -37,6 +38,8 @@ class Plugin:
         trainer: (networks, config, run) -> :class:`artgan.toolkit.Trainer`.
         domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
             option of ``artgan train`` ("photos" is ``--photos DIR``).
+        target: the domain that the model's pictures belong to; None: the last one. ``artgan study`` compares them with
+            its pictures. A translator is given those of the first other domain.
         convert: another project's state dict -> :class:`artgan.toolkit.Converted`, or None if it is no
             layout that the plugin knows.
         layouts: what ``convert`` recognises, by name, with a line about each.
@@ -46,6 +49,12 @@ class Plugin:
         training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
             than the defaults.
         presets: named sets of values of the config, and of training options.
+        student: the preset of the networks that ``artgan distill`` teaches, where its user names none.
+        studies: what ``artgan study NAME`` varies, by name: an option of the config or of training and its values, as
+            ``"lr=1e-4,2e-4"``.
+        remedies: what to try if training goes wrong, by kind of alarm, where the plugin's own options help more than
+            artgan's general advice. A kind is "non-finite", "discriminator-won", "collapse" or "copies-input"; a text
+            goes on after "Likely remedies:".
         registry: "registry.yaml" if the plugin's top-level package holds a registry of models. It is read without
             importing the plugin, so its name is fixed.
         api: the version of this manifest.
@@ -69,15 +78,29 @@ class Plugin:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     registry: str | None = None
     api: int = API
+    # Fields that came later stand at the end: whoever gives the others by position is not disturbed.
+    target: str | None = None
+    student: str | None = None
+    studies: Mapping[str, str] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PluginError(f"plugin name {self.name!r}: use lower-case letters, digits, '-' and '_'")
         if not isinstance(self.api, int):
             raise PluginError(f"plugin {self.name}: api must be a whole number, not {self.api!r}")
-        for key in ("domains", "layouts", "metrics", "presets"):
+        for key in ("domains", "layouts", "metrics", "presets", "studies", "remedies"):
             if not isinstance(getattr(self, key), Mapping):
                 raise PluginError(f"plugin {self.name}: {key} must be a mapping, not {getattr(self, key)!r}")
+        for key in ("studies", "remedies"):
+            for name, text in getattr(self, key).items():
+                if not isinstance(text, str):
+                    raise PluginError(f"plugin {self.name}: {key}[{name!r}] must be a text, not {text!r}")
+        for key, kind in (("target", "domains"), ("student", "presets")):
+            chosen, known = getattr(self, key), getattr(self, kind)
+            if chosen is not None and chosen not in known:
+                names = ", ".join(map(str, known)) or "none"
+                raise PluginError(f"plugin {self.name}: {key} must be one of the {kind} ({names}), not {chosen!r}")
         strings = {
             key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
         }
@@ -89,6 +112,11 @@ class Plugin:
                 raise PluginError(f"plugin {self.name}: {key} must be 'package.module:attribute', not {value!r}")
         if self.registry not in (None, "registry.yaml"):
             raise PluginError(f"plugin {self.name}: registry must be 'registry.yaml' or None, not {self.registry!r}")
+
+    @property
+    def target_domain(self) -> str | None:
+        """The domain that the model's pictures belong to; None if there are no domains."""
+        return self.target or next(reversed(tuple(self.domains)), None)
 
 
 @dataclass(frozen=True)
@@ -109,6 +137,27 @@ class FoundPlugin:
     def package(self) -> str:
         """Its top-level package."""
         return self.entry_point.value.split(":")[0].split(".")[0].strip()
+
+    def load(self) -> Plugin:
+        """Import the manifest.
+
+        Raises:
+            PluginError: it is disabled, a duplicate, broken, or made for another artgan.
+        """
+        if self.problem:
+            raise PluginError(f"plugin {self}: {self.problem}")
+        try:
+            plugin = self.entry_point.load()
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+            raise PluginError(f"plugin {self} cannot be imported: {one_line(error, kind=True)}") from error
+        if not isinstance(plugin, Plugin):
+            raise PluginError(f"plugin {self}: {self.entry_point.value} is {type(plugin).__name__}, not a Plugin")
+        if plugin.name != self.name:
+            raise PluginError(f"plugin {self}: its manifest calls itself {plugin.name!r}; the names must agree")
+        if plugin.api != API:
+            advice = "upgrade artgan" if plugin.api > API else f"upgrade {self.distribution}"
+            raise PluginError(f"plugin {self} is made for plugin API {plugin.api}, this artgan has {API}; {advice}")
+        return plugin
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})"
@@ -149,7 +198,7 @@ def find_plugins() -> dict[str, FoundPlugin]:
     for name, same in sorted(by_name.items()):
         problem = None
         if name in disabled or "*" in disabled:
-            problem = "disabled by ARTGAN_DISABLE_PLUGINS"
+            problem = _DISABLED
         elif len(same) > 1:
             both = " and ".join(f"{found.distribution} {found.version}" for found in same)
             problem = f"the name is taken twice, by {both}; uninstall one of them"
@@ -167,21 +216,7 @@ def load_plugin(name: str) -> Plugin:
     if name not in plugins:
         hint = did_you_mean(name, plugins) or f"installed: {', '.join(plugins) or 'none'}"
         raise PluginError(f"no plugin named {name!r}; {hint}")
-    found = plugins[name]
-    if found.problem:
-        raise PluginError(f"plugin {found}: {found.problem}")
-    try:
-        plugin = found.entry_point.load()
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-        raise PluginError(f"plugin {found} cannot be imported: {one_line(error, kind=True)}") from error
-    if not isinstance(plugin, Plugin):
-        raise PluginError(f"plugin {found}: {found.entry_point.value} is {type(plugin).__name__}, not a Plugin")
-    if plugin.name != name:
-        raise PluginError(f"plugin {found}: its manifest calls itself {plugin.name!r}; the names must agree")
-    if plugin.api != API:
-        advice = "upgrade artgan" if plugin.api > API else f"upgrade {found.distribution}"
-        raise PluginError(f"plugin {found} is made for plugin API {plugin.api}, this artgan has {API}; {advice}")
-    return plugin
+    return plugins[name].load()
 
 
 def resolve(plugin: Plugin, part: str) -> Any:
@@ -212,17 +247,30 @@ def inspect_plugins() -> list[PluginReport]:
     Raises:
         PluginError: one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
     """
-    reports = []
+    return [
+        PluginReport(found.name, found.distribution, found.version, plugin.summary if plugin else None, problem)
+        for found, plugin, problem in _load_all()
+    ]
+
+
+def working_plugins() -> list[Plugin]:
+    """Import every plugin and return the manifests of those that work, by name.
+
+    Raises:
+        PluginError: one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
+    """
+    return [plugin for _, plugin, _ in _load_all() if plugin is not None]
+
+
+def _load_all() -> Iterator[tuple[FoundPlugin, Plugin | None, str | None]]:
+    """Each plugin with its manifest, or with what is wrong."""
     for found in find_plugins().values():
-        summary = problem = None
         try:
-            summary = load_plugin(found.name).summary
+            yield found, found.load(), None
         except PluginError as error:
-            if strict() and found.problem != "disabled by ARTGAN_DISABLE_PLUGINS":
+            if strict() and found.problem != _DISABLED:
                 raise
-            problem = found.problem or str(error)
-        reports.append(PluginReport(found.name, found.distribution, found.version, summary, problem))
-    return reports
+            yield found, None, found.problem or str(error)
 
 
 def strict() -> bool:

@@ -786,3 +786,34 @@ def test_weights_in_the_cache_of_the_hub_are_told_from_those_that_are_not(
     assert entry.availability() == "cached"
     assert Entry(MODEL, "ink", "artgan-ink", Weights("a" * 64, 1, "p/w.safetensors")).availability() == "bundled"
     assert Entry(MODEL, "ink", "artgan-ink").availability() == "no weights"
+
+
+# The default model
+
+
+def test_the_default_is_that_of_the_strongest_file(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_registry().default == ""
+    write(own, {**document(ink__wash=model()), "default": "wash"})
+    read_registry.cache_clear()
+    assert read_registry().default == "wash"
+    mine = write(tmp_path / "mine.yaml", {**document(ink__mine=model(alias="mine")), "default": "ink.mine"})
+    monkeypatch.setenv("ARTGAN_REGISTRY", str(mine))
+    read_registry.cache_clear()
+    assert read_registry().default == "ink.mine"
+    other = write(tmp_path / "other.yaml", {**document(), "default": "wash"})
+    monkeypatch.setenv("ARTGAN_REGISTRY", f"{mine}{os.pathsep}{other}")
+    read_registry.cache_clear()
+    with pytest.raises(RegistryError, match=rf"{re.escape(str(other))}: default: is in {re.escape(str(mine))} already"):
+        read_registry()
+
+
+def test_a_default_that_is_no_model_is_refused(own: Path) -> None:
+    write(own, {**document(ink__wash=model()), "default": "wish"})
+    read_registry.cache_clear()
+    with pytest.raises(RegistryError, match="default: no model is named 'wish'"):
+        read_registry()
+
+
+def test_the_default_of_artgan_is_a_model_that_paints() -> None:
+    registry = read_registry()
+    assert registry.entry(registry.default).task == "image-to-image"

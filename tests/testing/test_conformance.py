@@ -58,8 +58,8 @@ plugin = Plugin(
     "config.py": """
 from dataclasses import dataclass
 
-from artgan.config import option
-from artgan.training.options import AdversarialOptions
+from artgan.plugin import option
+from artgan.plugin import AdversarialOptions
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artgan.models.converting import Converted
-from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.toolkit import Converted
+from artgan.toolkit import Discriminator, Generator, Networks
 
 
 class Daub(Generator):
@@ -128,8 +128,8 @@ import random
 
 import torch
 
-from artgan.interfaces import Trainer
-from artgan.training.adversarial import Adversary, adam
+from artgan.toolkit import Trainer
+from artgan.toolkit import Adversary, adam
 
 
 class DaubTrainer(Trainer):
@@ -162,7 +162,7 @@ class DaubTrainer(Trainer):
         self.mean = state["mean"]
 """,
     "metric.py": """
-from artgan.interfaces import Metric, Score
+from artgan.toolkit import Metric, Score
 
 
 class Greyness(Metric):
@@ -201,8 +201,8 @@ plugin = Plugin(
     "config.py": """
 from dataclasses import dataclass
 
-from artgan.config import option
-from artgan.training.options import AdversarialOptions
+from artgan.plugin import option
+from artgan.plugin import AdversarialOptions
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Config(AdversarialOptions):
 import torch
 from torch import nn
 
-from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.toolkit import Discriminator, Generator, Networks
 
 
 class Drip(Generator):
@@ -254,8 +254,8 @@ def build(config):
     "trainer.py": """
 import torch
 
-from artgan.interfaces import Trainer
-from artgan.training.adversarial import Adversary, adam
+from artgan.toolkit import Trainer
+from artgan.toolkit import Adversary, adam
 
 
 class DripTrainer(Trainer):
@@ -297,7 +297,7 @@ plugin = Plugin(
     "config.py": """
 from dataclasses import dataclass
 
-from artgan.config import option
+from artgan.plugin import option
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ class Config:
     "networks.py": """
 import torch
 
-from artgan.interfaces import Generator
+from artgan.toolkit import Generator
 
 
 class Etch(Generator):
@@ -350,7 +350,7 @@ plugin = Plugin(
     "config.py": """
 from dataclasses import dataclass
 
-from artgan.config import option
+from artgan.plugin import option
 
 
 @dataclass(frozen=True)
@@ -367,7 +367,7 @@ class Options:
 import torch
 
 from artgan.errors import ConfigError
-from artgan.interfaces import Generator
+from artgan.toolkit import Generator
 
 
 class Rub(Generator):
@@ -706,9 +706,27 @@ FAULTS: dict[str, Fault] = {
         "trainer:DaubTrainer",
         "trainer:adam",
         {
-            "test_import_strings_lead_to_the_right_things": "must be a subclass of artgan.interfaces.Trainer",
+            "test_import_strings_lead_to_the_right_things": "must be a subclass of artgan.toolkit.Trainer",
             "test_a_step_takes_batches_of_one_and_of_two": "The trainer cannot be made",
         },
+    ),
+    "a study of an option that there is not": Fault(
+        "__init__.py",
+        '    registry="registry.yaml",\n',
+        '    registry="registry.yaml",\n    studies={"widths": "widht=4,8"},\n',
+        {"test_studies_are_valid": "The study 'widths' of the manifest cannot be made: daub: there is no option"},
+    ),
+    "a study with one value": Fault(
+        "__init__.py",
+        '    registry="registry.yaml",\n',
+        '    registry="registry.yaml",\n    studies={"widths": "width=4"},\n',
+        {"test_studies_are_valid": "give two values or more"},
+    ),
+    "remedies for an alarm that there is not": Fault(
+        "__init__.py",
+        '    registry="registry.yaml",\n',
+        '    registry="registry.yaml",\n    remedies={"boredom": "a higher --lr"},\n',
+        {"test_the_manifest_says_what_it_must": "remedies for 'boredom', which is no kind of alarm"},
     ),
     "no domains to train on": Fault(
         "__init__.py",

@@ -18,7 +18,7 @@ from support.processes import artgan
 from artgan import load
 from artgan.config import parse, to_dict
 from artgan.discovery import load_plugin, resolve
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Run
 from artgan.models.folder import save_model
 from artgan.training.distillation.config import DistillationConfig, student_of
@@ -122,6 +122,15 @@ def test_a_strangers_network_can_be_the_student(
     batch = {"photos": torch.rand(2, 3, 30, 31, generator=torch.Generator().manual_seed(0)) * 2 - 1}  # teacher pads
     losses = [float(trainer.step(batch, index)["pixels/student"]) for index in range(30)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_manifest_says_which_preset_is_for_students(install_plugin: Callable[..., Path], teacher: str) -> None:
+    plugin, config = student_of(DistillationConfig(teacher=teacher))
+    assert (plugin.name, config.architecture) == ("cyclegan", "subpixel")
+    assert student_of(DistillationConfig(teacher=teacher, student=",width=8"))[1].width == 8
+    (install_plugin("sketch", SKETCH) / "parts.py").write_text(SKETCH_PARTS)
+    with pytest.raises(ConfigError, match=r"sketch has no preset for students; name one of its presets \(thin\)"):
+        student_of(DistillationConfig(teacher=teacher, student="sketch:"))
 
 
 @needs_data

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from artgan.discovery import load_plugin
 from artgan.training.health import Alarm, Health
 
 SIDE, BATCH, NOISE, STEPS = 16, 8, 8, 500
@@ -300,7 +301,7 @@ def test_messages_give_the_figure_and_name_remedies() -> None:
     told = {alarm.kind: alarm.message for alarm in follow(Health(), range(10, 500, 10))}
     for remedy in ("100%", "--lr-discriminator", "--skip-below", "--r1", "--real-label", "--diffaugment"):
         assert remedy in told["discriminator-won"]
-    for remedy in ("grey levels", "--lambda-cycle", "--lambda-identity"):
+    for remedy in ("grey levels", "the weights of the losses", "--lr"):
         assert remedy in told["copies-input"]
     health = Health()
     (alarm,) = health.observe(10, {"generator/a": float("nan"), "cycle/b": float("inf"), "identity/b": 1.0})
@@ -312,6 +313,20 @@ def test_messages_give_the_figure_and_name_remedies() -> None:
     assert (alarm.step, alarm.kind) == (250, "collapse")
     for remedy in ("faces", "--lr", "--discriminator-steps", "--seed"):
         assert remedy in alarm.message
+
+
+def test_the_manifests_remedies_replace_the_general_ones_of_their_kind() -> None:
+    general, own = (follow(Health(given), range(10, 500, 10)) for given in ({}, {"copies-input": "a lower --stay"}))
+    assert own[0] == general[0]
+    seen, told = (alarms[1].message.split(". Likely remedies: ") for alarms in (general, own))
+    assert (told[0], told[1]) == (seen[0], "a lower --stay")
+
+
+def test_the_translator_names_its_own_options() -> None:
+    remedies = load_plugin("cyclegan").remedies
+    [message] = [a.message for a in follow(Health(remedies), range(10, 500, 10)) if a.kind == "copies-input"]
+    for remedy in ("grey levels", "--lambda-cycle", "--lambda-identity"):
+        assert remedy in message
 
 
 def test_pictures_that_can_not_be_judged_are_not() -> None:

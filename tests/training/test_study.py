@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +15,13 @@ import torch
 from PIL import Image
 from support import processes
 
+from artgan.discovery import load_plugin
 from artgan.errors import ConfigError
 from artgan.sampling.noise import Noise
-from artgan.training.study import STUDIES, parse_vary, spread
+from artgan.training.study import parse_vary, spread
 
 SMALL = ["--steps", "2", "--set", "size=32", "--set", "width=2", "--set", "batch=4", "--set", "workers=0"]
+DCGAN = ["--plugin", "dcgan"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ def test_what_is_no_study(text: str) -> None:
 
 
 def test_the_study_of_noise_is_the_projects() -> None:
-    key, values = parse_vary(STUDIES["noise"])
+    key, values = parse_vary(load_plugin("dcgan").studies["noise"])
     assert key == "noise"
     moments = [(Noise.parse(value).mean, round(Noise.parse(value).variance, 6)) for value in values]
     assert moments == [(0, round(1 / 3, 6)), (0, 1), (2, 2), (-1, 1), (1, 1), (0, 0.01), (0, 100)]
@@ -60,7 +66,8 @@ def test_the_spread_of_pictures_is_their_mean_distance() -> None:
 @pytest.mark.slow
 def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    words = ["study", "--vary", "noise=normal(0,1),uniform(-1,1)", "--pictures", pictures, *SMALL, "-o", out]
+    study = ["study", "--plugin", "dcgan", "--vary", "noise=normal(0,1),uniform(-1,1)"]
+    words = [*study, "--pictures", pictures, *SMALL, "-o", out]
     done = processes.artgan(*words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(out / "report.html")
@@ -86,7 +93,8 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: Path) -> None:
-    done = processes.artgan("study", "--vary", "lr=1e38,2e-4", "--pictures", pictures, *SMALL, "-o", tmp_path / "s")
+    study = ["study", "--plugin", "dcgan", "--vary", "lr=1e38,2e-4"]
+    done = processes.artgan(*study, "--pictures", pictures, *SMALL, "-o", tmp_path / "s")
     assert done.returncode == 1
     assert "1e38: step" in done.stderr
     assert "no longer finite" in done.stderr
@@ -102,9 +110,12 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
         (["sound"], "there is no study 'sound'"),
         (["noise", "--plugin", "nogan"], "no plugin named 'nogan'"),
         (["noise"], "give the folder of pictures: --pictures DIR"),
-        (["--vary", "nose=1,2"], "there is no option 'nose'"),
-        (["--vary", "width=4,wide"], "width=wide: must be a whole number"),
-        (["--vary", "noise=normal(0,1),normal(0,-1)"], "VARIANCE must be greater than 0"),
+        ([*DCGAN, "--vary", "nose=1,2"], "there is no option 'nose'"),
+        ([*DCGAN, "--vary", "width=4,wide"], "width=wide: must be a whole number"),
+        ([*DCGAN, "--vary", "noise=normal(0,1),normal(0,-1)"], "VARIANCE must be greater than 0"),
+        (["--vary", "lr=1,2"], "name the plugin that is trained: --plugin NAME"),
+        (["noise", "--plugin", "sngan"], "there is no study 'noise'; there is none"),
+        (["noise", "--photos", "photos"], "--photos: the plugin dcgan has --pictures"),
         (["noise", "--set", "batch"], "write KEY=VALUE"),
         (["noise", "--preset", "manet"], "has the presets paper, monet"),
     ],
@@ -115,3 +126,78 @@ def test_a_wrong_call_is_one_line_and_trains_nothing(words: list[str], told: str
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "s").exists()
+
+
+SKETCHER = """
+from artgan.plugin import Plugin
+plugin = Plugin(
+    name="sketcher",
+    summary="Photos to sketches",
+    config="sketcher_plugin.parts:Config",
+    networks="sketcher_plugin.parts:build",
+    trainer="sketcher_plugin.parts:Sketcher",
+    domains={"sketches": "folder of sketches", "views": "folder of views"},
+    target="sketches",
+    studies={"rates": "lr=1e-3,1e-2"},
+)
+"""
+SKETCHER_PARTS = """
+from dataclasses import dataclass
+from artgan.plugin import AdversarialOptions
+from artgan.toolkit import Generator, Networks, Trainer, adam
+from torch import nn
+
+@dataclass(frozen=True)
+class Config(AdversarialOptions):
+    pass
+
+class Pen(Generator):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+    def forward(self, x):
+        return self.layer(x).tanh()
+
+def build(config):
+    return Networks({"sketches": Pen()})
+
+class Sketcher(Trainer):
+    def __init__(self, networks, config, run):
+        super().__init__(networks, config, run)
+        self.pen = networks.generators["sketches"]
+        self.optimizers = {"pen": adam([self.pen], config)}
+    def step(self, batch, index):
+        loss = (self.pen(batch["views"]).mean() - batch["sketches"].mean()).square()
+        self.run.minimise(loss, self.optimizers["pen"])
+        return {"distance/sketches": loss.detach()}
+    def sample(self, batch, generators):
+        return {"view": batch["views"], "sketch": generators["sketches"](batch["views"])}
+"""
+
+
+@pytest.mark.slow
+def test_a_strangers_domains_can_be_studied(
+    install_plugin: Callable[..., Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its study is found by its name alone, its domains are options, and its target is compared with."""
+    package = install_plugin("sketcher", SKETCHER)
+    (package / "parts.py").write_text(SKETCHER_PARTS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")]))
+    artgan = [sys.executable, "-m", "artgan", "study"]
+    told = run([*artgan, "--help"])
+    assert "--sketches" in told
+    assert "rates (sketcher)" in told
+    assert "folder of views (sketcher)" in told
+    small = ["--steps", "2", "--set", "size=32", "--set", "workers=0"]
+    folders = ["--sketches", pictures, "--views", pictures]
+    out = tmp_path / "study"
+    outcomes = json.loads(run([*artgan, "rates", *folders, *small, "-o", out, "--format", "json"]))
+    assert [outcome["error"] for outcome in outcomes] == [None, None]
+    assert all(outcome["figures"].keys() == {"style-distance-filters", "diversity"} for outcome in outcomes)
+    assert (out / "report.html").is_file()
+
+
+def run(command: Sequence[str | Path]) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -28,5 +28,5 @@ def distill() -> None:
     """Teach a small generator to paint as a large one does, on photos alone.
 
     The student is a preset of a plugin, the teacher's if none is named, with changes if need be: --student
-    fast,width=32. It ends in RUN/model: artgan paint --model local-dir:RUN/model.
+    PRESET,OPTION=VALUE. It ends in RUN/model: artgan paint --model local-dir:RUN/model.
     """

@@ -35,7 +35,10 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: c
 
 def paint(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A name that `artgan models` lists.")] = "monet",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A name that `artgan models` lists.", show_default="the registry's default"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -76,6 +79,7 @@ def paint(
     from artgan.painting import Tiling, paint_files, plan
     from artgan.progress import progress
 
+    model = model or _default_model()
     loaded = load(model, device=device)
     chosen = loaded.options(options)
     generator = loaded.running_on(runtime)
@@ -149,7 +153,7 @@ class PaintCommand(TyperCommand):
         if not foreign and not (help and named):
             return None
         try:
-            plugin = plugin_of(read.params["model"])
+            plugin = plugin_of(read.params["model"] or _default_model())
             return (plugin.name, resolve(plugin, "options")) if plugin.options else None
         except ArtganError:
             if help:  # there is some without it
@@ -166,7 +170,10 @@ def compare(
         list[Path], typer.Argument(metavar="PHOTO...|RUN...", help="Photos, one column each; or folders of runs.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The sheet; for runs, the page (.html).")],
-    models: Annotated[str, typer.Option(help="Names of models, separated by commas.")] = "monet",
+    models: Annotated[
+        str | None,
+        typer.Option(help="Names of models, separated by commas.", show_default="the registry's default"),
+    ] = None,
     device: Device = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
@@ -178,7 +185,7 @@ def compare(
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:
-        _compare_styles(inputs, out, models, device, size, overwrite)
+        _compare_styles(inputs, out, models or _default_model(), device, size, overwrite)
 
 
 def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
@@ -217,8 +224,19 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
         raise typer.Exit(1)
 
 
+def _default_model() -> str:
+    """The model that is used where none is named."""
+    from artgan.errors import ConfigError
+    from artgan.models.registry import read_registry
+
+    default = read_registry().default
+    if not default:
+        raise ConfigError("no registry file says a default; name a model that artgan models lists")
+    return default
+
+
 def _tag(model: str) -> str:
-    """What a model adds to a file's name: "monet" for "cyclegan.monet" and for "local-dir:runs/monet"."""
+    """What a model adds to a file's name: "seurat" for "pointillism.seurat" and for "local-dir:runs/seurat"."""
     return model.rstrip("/").replace(":", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1] or "painting"
 
 

@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from artgan.cli.options import command, parameter
 from artgan.cli.paint import Format
 
-Folder = Annotated[str | None, typer.Option(metavar="DIR", show_default=False)]
+if TYPE_CHECKING:
+    from artgan.discovery import Plugin
 
 
 def study(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
-    name: Annotated[str | None, typer.Argument(metavar="[noise]", help="A study by name.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A study by name.", show_default=False)] = None,
     vary: Annotated[
         str | None,
         typer.Option(
             metavar="KEY=A,B,C", help="What is studied instead: an option and its values.", show_default=False
         ),
     ] = None,
-    plugin: Annotated[str, typer.Option(help="What is trained.")] = "dcgan",
+    plugin: Annotated[
+        str | None,
+        typer.Option(help="What is trained. \\[default: the plugin that has the named study]", show_default=False),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="A preset of the plugin.", show_default=False)] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 400,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another option of the training; several times if need be."),
     ] = None,
-    pictures: Folder = None,
-    photos: Folder = None,
-    paintings: Folder = None,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+    **folders: str | None,
 ) -> None:
     """Train again and again with one option varied, seed, data and steps equal; compare what came of it on a page.
 
-    Stopped and called again, it goes on. `artgan study noise` is the study of a student project on Monet: seven kinds
-    of noise.
+    Stopped and called again, it goes on.
     """
-    from artgan.discovery import load_plugin
+    from artgan.discovery import load_plugin, working_plugins
     from artgan.errors import ConfigError
-    from artgan.training.study import STUDIES, Outcome
-    from artgan.training.study import study as run
+    from artgan.training.settings import named_study
 
+    plugins = [load_plugin(plugin)] if plugin is not None else working_plugins()
     if (name is None) == (vary is None):
-        raise ConfigError(f"give a study by name ({', '.join(STUDIES)}), or --vary KEY=A,B,C")
-    if name is not None and name not in STUDIES:
-        raise ConfigError(f"there is no study {name!r}; there is {', '.join(STUDIES)}, or --vary KEY=A,B,C")
-    chosen = {"steps": str(steps), **({"preset": preset} if preset else {})}
+        known = ", ".join(sorted({study for plugin in plugins for study in plugin.studies}))
+        raise ConfigError(f"give a study by name ({known or 'there is none'}), or --vary KEY=A,B,C")
+    if name is not None:
+        chosen, vary = named_study(plugins, name)
+    elif plugin is not None:
+        chosen = plugins[0]
+    else:
+        raise ConfigError("name the plugin that is trained: --plugin NAME")
+    given = {domain: folder for domain, folder in folders.items() if folder is not None}
+    foreign = [domain for domain in given if domain not in chosen.domains]
+    if foreign:
+        raise ConfigError(f"--{foreign[0]}: the plugin {chosen.name} has {_flags(chosen)}")
+    values = {"steps": str(steps), **({"preset": preset} if preset else {})}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting}: write KEY=VALUE")
-        chosen[key.strip().replace("-", "_")] = value.strip()
-    given = {"pictures": pictures, "photos": photos, "paintings": paintings}
+        values[key.strip().replace("-", "_")] = value.strip()
+    _study(chosen, str(vary), values, given, out, format)
+
+
+def _study(
+    plugin: Plugin, vary: str, values: dict[str, str], folders: dict[str, str], out: Path, format: Format
+) -> None:
+    from artgan.training.study import Outcome, study
 
     def tell(outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -63,17 +82,45 @@ def study(
         elif format is Format.text:
             print("  ".join([outcome.value, *(f"{key} {value:.4f}" for key, value in outcome.figures.items())]))
 
-    outcomes = run(
-        load_plugin(plugin),
-        vary or STUDIES[str(name)],
-        chosen,
-        {domain: folder for domain, folder in given.items() if folder is not None},
-        out,
-        advance=tell,
-    )
+    outcomes = study(plugin, vary, values, folders, out, advance=tell)
     if format is Format.json:
         print(json.dumps([{**vars(o), "run": str(o.run)} for o in outcomes], indent=2))
     else:
         print(out / "report.html")
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _flags(plugin: Plugin) -> str:
+    return ", ".join(f"--{domain}" for domain in plugin.domains) or "no pictures to be trained on"
+
+
+# Typer knows no **folders: StudyCommand puts an option in its place for each domain of the installed plugins.
+_OWN = [p for p in inspect.signature(study, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+study.__signature__ = inspect.Signature(_OWN)  # type: ignore[attr-defined]  # functions may carry one
+
+
+class StudyCommand(TyperCommand):
+    """``artgan study``, with the domains and the named studies of the installed plugins."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """As of any command."""
+        from artgan.discovery import working_plugins
+
+        plugins = [plugin for plugin in working_plugins() if plugin.trainer is not None]
+        having: dict[str, list[Plugin]] = {}
+        for plugin in plugins:
+            for domain in plugin.domains:
+                having.setdefault(domain, []).append(plugin)
+        taken = {own.name for own in _OWN}
+        options = [
+            parameter(
+                domain, str | None, f"{own[0].domains[domain]} ({', '.join(p.name for p in own)})", panel="Pictures"
+            )
+            for domain, own in having.items()
+            if domain.isidentifier() and domain not in taken  # else its plugin is at fault, and harms no other
+        ]
+        named = [f"{study} ({plugin.name})" for plugin in plugins for study in plugin.studies]
+        help = f"{self.help}\n\nStudies by name: {', '.join(named) or 'none'}."
+        made = command(self.name or "study", study, [*_OWN, *options], help=help)
+        return made.make_context(info_name, args, parent, **extra)

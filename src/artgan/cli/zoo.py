@@ -27,7 +27,7 @@ class Task(str, Enum):
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help='Names to list, for example "*monet*".')] = "*",
+    pattern: Annotated[str, typer.Argument(help="Names to list; * stands for any text.")] = "*",
     plugin: Annotated[str | None, typer.Option(help="Only those of a plugin.", show_default=False)] = None,
     task: Annotated[Task | None, typer.Option(help="Only those that take this.", show_default=False)] = None,
     cached: Annotated[bool, typer.Option("--cached", help="Only those that work offline: bundled or cached.")] = False,

@@ -112,12 +112,16 @@ class Registry:
         deprecated: by old name.
         files: those that were read, the weakest first.
         problems: faults of plugins' files and of the user's, whose models are left out.
+        default: the name or alias of the model that is used where none is named; "" if no file says one.
+        default_source: the file that says so.
     """
 
     entries: Mapping[str, Entry]
     deprecated: Mapping[str, Deprecation] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    default: str = ""
+    default_source: str = ""
 
     @property
     def aliases(self) -> dict[str, str]:

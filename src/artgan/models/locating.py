@@ -135,11 +135,12 @@ def _in_folder(name: str, folder: Path) -> Located:
 
 
 def _plugin_of_entry(entry: Entry) -> Plugin:
-    if entry.plugin not in find_plugins():
+    found = find_plugins().get(entry.plugin)
+    if found is None:
         raise PluginError(
             f"{entry.name} needs the plugin {entry.plugin!r}, which is not installed: {entry.install_command()}"
         )
-    return load_plugin(entry.plugin)
+    return found.load()
 
 
 def _check_needs_no_weights(entry: Entry, plugin: Plugin, revision: str | None) -> None:

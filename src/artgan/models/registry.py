@@ -124,4 +124,11 @@ def _join(below: Registry, above: Registry, path: Path, beside: tuple[str, ...])
         if rename.use not in current:
             raise RegistryError(f"{path}: deprecated: {old}: use: no model is named {shown(rename.use, quoted=True)}")
         deprecated[old] = replace(rename, use=known.aliases.get(rename.use, rename.use))
-    return replace(below, entries=known.entries, deprecated=deprecated, files=(*below.files, str(path)))
+    joined = replace(below, entries=known.entries, deprecated=deprecated, files=(*below.files, str(path)))
+    if not above.default:
+        return joined
+    if below.default and below.default_source in beside:
+        raise RegistryError(f"{path}: default: is in {below.default_source} already")
+    if above.default not in current:
+        raise RegistryError(f"{path}: default: no model is named {shown(above.default, quoted=True)}")
+    return replace(joined, default=above.default, default_source=str(path))

@@ -62,7 +62,7 @@ def read_file(path: Path) -> Registry:
     deprecated = {
         old: Deprecation(**rename, source=str(path)) for old, rename in document.get("deprecated", {}).items()
     }
-    return Registry(entries, deprecated, (str(path),))
+    return Registry(entries, deprecated, (str(path),), default=document.get("default", ""), default_source=str(path))
 
 
 def _weights(fields: Mapping[str, Any]) -> Weights:

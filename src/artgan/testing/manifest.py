@@ -21,7 +21,9 @@ from artgan.errors import ArtganError
 from artgan.interfaces import Metric, Trainer
 from artgan.models.folder import CONFIG
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
+from artgan.training.health import REMEDIES
 from artgan.training.options import TrainingOptions
+from artgan.training.study import plan
 
 # Told of the first import of torch: the modules on the way to it, outermost first.
 _WATCH = """
@@ -97,6 +99,16 @@ class ManifestTests(Subject):
             demand(
                 isinstance(help, str) and help.strip(),
                 f"The domain {name!r} has no help text. Say what pictures it holds, for example 'folder of photos'.",
+            )
+        for kind, text in manifest.remedies.items():
+            demand(
+                kind in REMEDIES,
+                f"The manifest has remedies for {kind!r}, which is no kind of alarm. There are {', '.join(REMEDIES)}.",
+            )
+            demand(
+                text.strip() and "\n" not in text,
+                f"The manifest's remedy for {kind!r} is {text!r}. Say in one line what to try; it goes on after "
+                "'Likely remedies:'.",
             )
         if manifest.trainer is not None:
             self._check_names(set(manifest.domains))
@@ -236,6 +248,18 @@ class ConfigTests(Subject):
             shared = {key: value for key, value in values.items() if key in training}
             problem = self._refusal(own, where) or refusal(parse, TrainingOptions, shared, where=where)
             demand(problem is None, f"Values of the manifest are not valid: {problem}. Correct them in the manifest.")
+
+    def test_studies_are_valid(self) -> None:
+        """Each study varies an option of the config or of training, and has values that the option takes."""
+        if refusal(field_types, self._part("config")):
+            skip_after("test_the_config_is_a_frozen_dataclass_of_options")
+        for name, vary in self._manifest.studies.items():
+            problem = refusal(plan, self._manifest, vary, {})
+            demand(
+                problem is None,
+                f"The study {name!r} of the manifest cannot be made: {problem}. Write what it varies as "
+                "'OPTION=VALUE,VALUE', with an option of the config or of artgan train.",
+            )
 
     def test_the_config_survives_yaml(self) -> None:
         """A run's config.yaml and a model's config.json give back the config that was written."""

@@ -40,6 +40,18 @@ COPIES = Sign(after=150, lasting=200, bound=0.12)
 _VISIBLE = 0.04
 
 
+REMEDIES = {
+    "non-finite": "start again with a lower --lr (and --lr-discriminator), --precision no, --r1 or --spectral-norm",
+    "discriminator-won": "a lower --lr-discriminator, --skip-below, --r1, --real-label 0.9, --spectral-norm, "
+    "or --diffaugment color,translation,cutout for a small set",
+    "collapse": "a lower --lr, more --discriminator-steps, --r1, --spectral-norm, "
+    "--diffaugment color,translation,cutout for a small set, or another --seed",
+    "copies-input": "lower the weights of the losses that hold it to its input, or raise --lr; "
+    "with a discriminator that has won, lower --lr-discriminator too",
+}
+"""What usually helps, by kind of alarm; a plugin's manifest may know better."""
+
+
 @dataclass(frozen=True)
 class Alarm:
     """What was seen at ``step``, with the figure, and the likely remedies by the names of their options."""
@@ -50,9 +62,14 @@ class Alarm:
 
 
 class Health:
-    """Watches a run's figures and pictures; tells each kind of trouble, by name, once until it goes away."""
+    """Watches a run's figures and pictures; tells each kind of trouble, by name, once until it goes away.
 
-    def __init__(self) -> None:
+    Args:
+        remedies: by kind of alarm, in place of :data:`REMEDIES`.
+    """
+
+    def __init__(self, remedies: Mapping[str, str] | None = None) -> None:
+        self.remedies = {**REMEDIES, **(remedies or {})}
         self.since: dict[str, int] = {}  # by kind and name, the step at which a sign was first seen
         self.told: list[str] = []
         self.accuracy: dict[str, float] = {}  # by discriminator, its running mean
@@ -68,7 +85,7 @@ class Health:
         alarms = []
         bad = [name for name, figure in figures.items() if not math.isfinite(figure)]
         if self._begins("non-finite/figures", step, seen=bool(bad)):
-            alarms.append(_non_finite(step, f"no longer finite: {', '.join(bad)}"))
+            alarms.append(self._alarm(step, "non-finite", f"no longer finite: {', '.join(bad)}"))
         for name, accuracy in figures.items():
             kind, _, network = name.partition("/")
             if kind != "accuracy" or not math.isfinite(accuracy):
@@ -76,16 +93,11 @@ class Health:
             mean = self.accuracy.get(network, accuracy)
             self.accuracy[network] = mean = mean + _NEWEST * (accuracy - mean)
             if self._begins(f"discriminator-won/{network}", step, WON, seen=mean >= WON.bound):
-                alarms.append(
-                    Alarm(
-                        step,
-                        "discriminator-won",
-                        f"the discriminator of {network} has won: {mean:.0%} of its logits have been right for "
-                        f"{WON.lasting} steps, and the generator learns little from it. Likely remedies: a lower "
-                        "--lr-discriminator, --skip-below, --r1, --real-label 0.9, --spectral-norm, "
-                        "or --diffaugment color,translation,cutout for a small set",
-                    )
+                seen = (
+                    f"the discriminator of {network} has won: {mean:.0%} of its logits have been right for "
+                    f"{WON.lasting} steps, and the generator learns little from it"
                 )
+                alarms.append(self._alarm(step, "discriminator-won", seen))
         return alarms
 
     @torch.no_grad()
@@ -102,7 +114,7 @@ class Health:
             pictures = pictures.float().cpu()
             finite = bool(pictures.isfinite().all())
             if self._begins(f"non-finite/{name}", step, seen=not finite):
-                alarms.append(_non_finite(step, f"the pictures of generator {name} are no longer finite"))
+                alarms.append(self._alarm(step, "non-finite", f"the pictures of generator {name} are no longer finite"))
             if not finite or len(pictures) < 2:
                 continue
             inputs = None if inputs is None else inputs.float().cpu()
@@ -122,25 +134,25 @@ class Health:
             alike = distance < COLLAPSE.bound * expected and expected > _VISIBLE
         if not self._begins(f"collapse/{name}", step, COLLAPSE, seen=alike):
             return []
-        message = (
+        seen = (
             f"collapse: the pictures of generator {name} are alike (their distance is {distance:.3f}, "
-            f"{unit} {expected:.3f}). Likely remedies: a lower --lr, more --discriminator-steps, --r1, "
-            "--spectral-norm, --diffaugment color,translation,cutout for a small set, or another --seed"
+            f"{unit} {expected:.3f})"
         )
-        return [Alarm(step, "collapse", message)]
+        return [self._alarm(step, "collapse", seen)]
 
     def _judge_change(self, step: int, name: str, inputs: Tensor, pictures: Tensor) -> list[Alarm]:
         change, contrast = float((pictures - inputs).abs().mean()), _contrast(inputs)
         copied = change < COPIES.bound * contrast
         if not self._begins(f"copies-input/{name}", step, COPIES, seen=copied):
             return []
-        message = (
+        seen = (
             f"generator {name} copies its input: it changes pictures by {change * 127.5:.1f} of 255 grey levels, "
-            f"{change / contrast:.1%} of their contrast. Likely remedies: lower the weights of the losses that hold "
-            "it to its input (--lambda-cycle and --lambda-identity of cyclegan), or raise --lr; with a discriminator "
-            "that has won, lower --lr-discriminator too"
+            f"{change / contrast:.1%} of their contrast"
         )
-        return [Alarm(step, "copies-input", message)]
+        return [self._alarm(step, "copies-input", seen)]
+
+    def _alarm(self, step: int, kind: str, seen: str) -> Alarm:
+        return Alarm(step, kind, f"{seen}. Likely remedies: {self.remedies[kind]}")
 
     def _begins(self, key: str, step: int, sign: Sign | None = None, *, seen: bool) -> bool:
         """Whether this is the moment to tell ``key``, which is ``seen`` or not at ``step``."""
@@ -165,11 +177,6 @@ class Health:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self.since, self.told, self.accuracy = dict(state["since"]), list(state["told"]), dict(state["accuracy"])
-
-
-def _non_finite(step: int, seen: str) -> Alarm:
-    remedies = "a lower --lr (and --lr-discriminator), --precision no, --r1 or --spectral-norm"
-    return Alarm(step, "non-finite", f"{seen}. Likely remedies: start again with {remedies}")
 
 
 def _distance(pictures: Tensor) -> float:

@@ -58,7 +58,7 @@ class Session:
         self.networks |= _prefixed("discriminator", networks.discriminators)
         self.ema = EMA(networks.generators, options.ema)
         self.journal = Journal(out, write=self.is_main)
-        self.health = Health()
+        self.health = Health(plugin.remedies)
         self.base_rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.trainer.optimizers.items()

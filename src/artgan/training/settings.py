@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from artgan.config import parse, renamed_options, with_new_names
@@ -56,6 +56,22 @@ def preset_of(plugin: Plugin, name: str) -> Mapping[str, Any]:
     if name not in plugin.presets:
         raise ConfigError(f"{plugin.name} has the presets {', '.join(plugin.presets) or 'none'}, not {name!r}")
     return plugin.presets[name]
+
+
+def named_study(plugins: Sequence[Plugin], name: str) -> tuple[Plugin, str]:
+    """The plugin that has a study of that name, and what the study varies.
+
+    Raises:
+        ConfigError: none of the plugins has it, or several have.
+    """
+    having = [plugin for plugin in plugins if name in plugin.studies]
+    if not having:
+        known = sorted({study for plugin in plugins for study in plugin.studies})
+        raise ConfigError(f"there is no study {name!r}; there is {', '.join(known) or 'none'}, or --vary KEY=A,B,C")
+    if len(having) > 1:
+        names = ", ".join(plugin.name for plugin in having)
+        raise ConfigError(f"several plugins have a study {name!r} ({names}): choose one with --plugin NAME")
+    return having[0], having[0].studies[name]
 
 
 def merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,11 +27,6 @@ from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
 from artgan.training.settings import configure
 
-STUDIES = {
-    "noise": "noise=uniform(-1,1),normal(0,1),gamma(2,1),normal(-1,1),normal(1,1),normal(0,0.01),normal(0,100)",
-}
-"""Studies by name, each as what it varies. ``noise`` is the one that the Monet DCGAN project made by hand."""
-
 _PICTURES = 256  # of each kind that the figures are taken on
 _BATCH = 32
 
@@ -89,8 +84,7 @@ def study(
         ArtganError: an option that there is not, or a value that it cannot have; said before anything is trained.
         KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
     """
-    key, values = parse_vary(vary)
-    plans = {value: _configure(plugin, {**settings, key: value}) for value in values}
+    key, plans = plan(plugin, vary, settings)
     missing = [domain for domain in plugin.domains if domain not in folders]
     if missing:
         raise ConfigError(f"give the {plugin.domains[missing[0]]}: --{missing[0]} DIR")
@@ -102,7 +96,7 @@ def study(
             model = train(plugin, config, options, folders, run, resume=(run / "config.yaml").exists())
             if model is None:  # stopped, with a checkpoint; called again, the study goes on there
                 raise KeyboardInterrupt
-            figures = _figures(run, sets, options.size)
+            figures = _figures(run, sets, plugin.target_domain, options.size)
             outcome = Outcome(value, run, figures)
         except ArtganError as error:
             outcome = Outcome(value, run, {}, str(error))
@@ -112,6 +106,16 @@ def study(
     if len(runs) > 1:
         write_comparison(runs, out / "report.html", overwrite=True)
     return outcomes
+
+
+def plan(plugin: Plugin, vary: str, settings: Mapping[str, str]) -> tuple[str, dict[str, tuple[Any, TrainingOptions]]]:
+    """The option that a study varies, and the plugin's config and the training options by its values.
+
+    Raises:
+        ConfigError: ``vary`` is no study, or there is an option that the plugin does not have or a value that is wrong.
+    """
+    key, values = parse_vary(vary)
+    return key, {value: _configure(plugin, {**settings, key: value}) for value in values}
 
 
 def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, TrainingOptions]:
@@ -143,13 +147,14 @@ def _typed(text: str, kind: type, key: str) -> Any:
         raise ConfigError(f"{key}={text}: must be {words}") from None
 
 
-def _figures(run: Path, sets: Mapping[str, PictureSet], size: int) -> dict[str, float]:
+def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size: int) -> dict[str, float]:
     """Take the figures of a run's model, and write them down beside its scores."""
     generator = load(f"local-dir:{run / 'model'}").generator
-    kind = next((name for name in sets if name in ("pictures", "paintings")), next(iter(sets)))
-    real = _crops(sets[kind], size)
+    if target is None:
+        raise ArtganError("there are no real pictures to compare with: the plugin has no domains")
+    real = _crops(sets[target], size)
     look = filter_statistics(real)
-    inputs = next((pictures for name, pictures in sets.items() if name != kind), None)
+    inputs = next((pictures for name, pictures in sets.items() if name != target), None)
     made = _made(generator, inputs, size)
     reference, ours = standardise([look], look, filter_statistics(made))
     figures = {

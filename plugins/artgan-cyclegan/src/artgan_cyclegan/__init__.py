@@ -13,6 +13,7 @@ plugin = Plugin(
     networks="artgan_cyclegan.networks:build",
     trainer="artgan_cyclegan.trainer:CycleGANTrainer",
     domains={"photos": "folder of photos", "paintings": "folder of paintings"},
+    target="paintings",
     convert="artgan_cyclegan.convert:convert",
     layouts={
         "cyclegan": "the authors' pytorch-CycleGAN-and-pix2pix, its ResNet generators",
@@ -46,5 +47,10 @@ plugin = Plugin(
             "lambda_style": 60.0,
             "lambda_identity": 0.5,
         },
+    },
+    student="fast",
+    remedies={
+        "copies-input": "lower --lambda-cycle, --lambda-identity and --lambda-content, which hold it to its input, or "
+        "raise --lr; with a discriminator that has won, lower --lr-discriminator too",
     },
 )

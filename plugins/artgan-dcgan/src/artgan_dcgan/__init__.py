@@ -17,4 +17,8 @@ plugin = Plugin(
         # The Monet project's: half as wide, 4x4 kernels, and labels that leave the discriminator in doubt.
         "monet": {"real_label": 0.8, "fake_label": 0.1, "batch": 64},
     },
+    # The study that the Monet project made by hand.
+    studies={
+        "noise": "noise=uniform(-1,1),normal(0,1),gamma(2,1),normal(-1,1),normal(1,1),normal(0,0.01),normal(0,100)"
+    },
 )

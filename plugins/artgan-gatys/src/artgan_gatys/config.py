@@ -35,7 +35,7 @@ class Recipe:
         tv1_weight: of the absolute ones.
         pooling: max or avg.
         start: content, noise, or a picture's path.
-        noise: standard deviation of the noise about the network's mean colour, where pixels are in [-1, 1].
+        noise: standard deviation of the noise about the network's mean color, where pixels are in [-1, 1].
         size: longer side that is worked at, in pixels.
         iterations: at each scale.
         scales: of the pyramid, None for as many as the size allows.
@@ -123,12 +123,12 @@ class GatysOptions:
     style_scale: float = option(1.0, "size of the style beside the painting's", above=0, most=4)
     color: str = option(
         "style",
-        "whose colours: the style's; photo: the photo's are put back; match: the style is given the photo's before",
+        "whose colors: the style's; photo: the photo's are put back; match: the style is given the photo's before",
         choices=("style", "photo", "match"),
     )
-    mask: str | None = option(None, "a picture of the photo's size, whose colours name regions")
+    mask: str | None = option(None, "a picture of the photo's size, whose colors name regions")
     style_mask: tuple[str, ...] = option(
-        (), "one for each style picture: where in it a region's style is, in the same colours"
+        (), "one for each style picture: where in it a region's style is, in the same colors"
     )
     weights: str | None = option(None, "a safetensors file of the network's weights [default: from the Hub, by timm]")
     seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
@@ -137,9 +137,6 @@ class GatysOptions:
     resume: bool = option(False, "go on where the same work was interrupted")
 
     def __post_init__(self) -> None:
-        for name in ("content_layers", "style_layers"):  # one text may hold several
-            layers = (part.strip() for text in getattr(self, name) for part in text.split(",") if part.strip())
-            object.__setattr__(self, name, tuple(dict.fromkeys(layers)))
         if bool(self.style_mask) != (self.mask is not None):
             raise ValueError("mask and style_mask go together: regions of the photo, and of each style picture")
 
@@ -153,9 +150,16 @@ class GatysOptions:
         own: dict[str, Any] = {
             field.name: value
             for field in dataclasses.fields(Recipe)
-            if (value := getattr(self, field.name, None)) not in (None, ())
+            if (value := getattr(self, field.name, None)) is not None
         }
+        own["content_layers"] = _names(self.content_layers) or recipe.content_layers
+        own["style_layers"] = _names(self.style_layers) or recipe.style_layers
         recipe = dataclasses.replace(recipe, **own)
         if recipe.content_weight == recipe.style_weight == 0:
             raise ValueError("content_weight and style_weight are both 0: nothing is left to paint by")
         return recipe
+
+
+def _names(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in some texts, each of which may hold several, separated by commas."""
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))

@@ -20,9 +20,9 @@ class DistillationConfig:
 
     teacher: str = option("", "the model to learn from")
     student: str = option(
-        "fast",
+        "",
         "[PLUGIN:]PRESET[,OPTION=VALUE...]: the network that learns, as a preset of a plugin (of the teacher's unless "
-        "one is named) and what differs from it",
+        "one is named) and what differs from it [default: the preset that the plugin has for students]",
     )
     lambda_pixels: float = option(1.0, "weight of the mean absolute difference of the pictures", least=0)
     lambda_features: float = option(
@@ -45,6 +45,12 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
     head, *changes = config.student.split(",")
     named, colon, preset = head.rpartition(":")
     plugin = load_plugin(named) if colon else plugin_of(config.teacher)
+    preset = preset or plugin.student or ""
+    if not preset:
+        raise ConfigError(
+            f"{plugin.name} has no preset for students; name one of its presets "
+            f"({', '.join(plugin.presets) or 'none'}): --student PRESET"
+        )
     cls, where = resolve(plugin, "config"), f"student: {plugin.name}"
     chosen = merged(where, cls, {}, preset_of(plugin, preset))
     values: dict[str, Any] = {}
