@@ -42,14 +42,14 @@ import torch
 import yaml
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
 from artgan.data.crops import centre_square
 from artgan.errors import ArtganError, printable
-from artgan.metrics import style, weight_files
+from artgan.metrics import weight_files
 from artgan.metrics.evaluation import Evaluator, pairs
 from artgan.metrics.extraction import Readable
 from artgan.metrics.extractors import load_extractor
@@ -59,7 +59,7 @@ from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
 SIZE, SAMPLES, LEAST = 256, 1000, 4
-# Of 255, see recoloured: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colourful or warmer,
+# Of 255, see recolored: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colourful or warmer,
 # 94 to 100 stay below; of their paintings by cyclegan.monet none, and the least is 4.7.
 COPY = 2.0
 NAMES = {
@@ -185,14 +185,14 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
     for location in (options.paintings, options.photos, options.trained_on, *artists.values()):
         if location is not None:
-            evaluator.look(location)
+            evaluator.scan(location)
     load_extractor("vgg19", weights)  # what is wrong is told before anything is painted
 
     card = Card("photos" if paints else "samples")
     if model is None:
         made = options.photos
     elif paints:
-        chosen, folder = evaluator.look(options.photos).indices, PictureFolder(options.photos)
+        chosen, folder = evaluator.scan(options.photos).indices, PictureFolder(options.photos)
         jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in chosen]
         painted = paint_files(model.generator, jobs, options=model.options({}))
         card.missing += [result.error for result in painted if result.error is not None]
@@ -208,10 +208,10 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     if options.quick:
         return card
     if paints:
-        beside_photos(card, evaluator.look(options.photos), evaluator.look(made))
+        beside_photos(card, evaluator.scan(options.photos), evaluator.scan(made))
     else:
         card.score(evaluator, made, "diversity", "that of the paintings is 1")
-        by_pixels(card, size, evaluator.look(made), evaluator.look(options.paintings), where)
+        by_pixels(card, size, evaluator.scan(made), evaluator.scan(options.paintings), where)
     repeated(card, evaluator, made, size)
     if artists:
         with card.attempt():
@@ -227,14 +227,20 @@ def beside_photos(card: Card, photos: Readable, paintings: Readable) -> None:
     moved, differ = [], []
     for place, other in zip(*pairs(photos, paintings), strict=True):
         photo, painting = images.to_tensor(photos.picture(place)), images.to_tensor(paintings.picture(other))
-        moved.append(style.colour_moved(photo, painting))
-        differ.append(recoloured(photo, painting))
+        moved.append(color_moved(photo, painting))
+        differ.append(recolored(photo, painting))
     n, reference = (0, len(moved)), "the photo of each painting"
     card.add("colour-moved", fmean(moved), n, reference, 2)
     card.add("copies", fmean(difference < COPY for difference in differ), n, reference, nearest=min(differ))
 
 
-def recoloured(photo: Tensor, painting: Tensor) -> float:
+def color_moved(photo: Tensor, painting: Tensor) -> float:
+    """Mean absolute difference of 16 x 16 pixel averages, of 255: changes of color, not of strokes."""
+    difference = avg_pool2d((painting - photo).unsqueeze(0), 16, ceil_mode=True)
+    return float(difference.abs().mean() * 127.5)
+
+
+def recolored(photo: Tensor, painting: Tensor) -> float:
     """How far a painting is from its photo under the linear map of colours that brings both together, of 255."""
     colours = torch.cat([photo, torch.ones_like(photo[:1])]).flatten(1).T
     wanted = painting.flatten(1).T
@@ -249,11 +255,11 @@ def repeated(card: Card, evaluator: Evaluator, made: Path, size: int) -> None:
         return grid(images.to_tensor(centre_square(picture, size)))
 
     known = {"the photos as they are": evaluator.inputs, "the paintings": evaluator.real}
-    found = list(evaluator.look(made).each("grid of", look))
+    found = list(evaluator.scan(made).each("grid of", look))
     card.add("grid", fmean(found), (0, len(found)), "0 or less is none", 1)
     for what, location in known.items():
         if location is not None:
-            card.compare(what, "grid", fmean(evaluator.look(location).each("grid of", look)), 1)
+            card.compare(what, "grid", fmean(evaluator.scan(location).each("grid of", look)), 1)
 
 
 def grid(picture: Tensor) -> float:
@@ -306,7 +312,7 @@ def taken_for(
     """
     known = {"the photos as they are": evaluator.inputs, "the paintings kept aside": kept_aside}
     beside = {what: location for what, location in known.items() if location is not None}
-    report, notes = evaluator.artists(artists, [made, *beside.values()])
+    report, notes = evaluator.classify_artists(artists, [made, *beside.values()])
     if notes:
         raise ArtganError(f"taken-for-{own}: {notes[0]}")
     shares = {location: taken.shares[own] for location, taken in report.sets.items()}
@@ -326,7 +332,7 @@ def memorised(card: Card, learned: Evaluator, made: Path, kept_aside: Path | Non
         card.compare("the paintings kept aside", "memorisation", score.value)
     with card.attempt():
         gap = learned.held_out_gap(made, kept_aside)
-        n, reference = (gap.size, len(learned.look(made))), "1 if nothing is by heart"
+        n, reference = (gap.size, len(learned.scan(made))), "1 if nothing is by heart"
         card.add("held-out-gap", gap.ratio, n, reference, interval=gap.interval)
 
 

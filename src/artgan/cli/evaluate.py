@@ -119,7 +119,7 @@ def evaluate(
         check_writable(path, overwrite=overwrite)
     for known in (real, held_out, *artists.values()):
         if known is not None:
-            evaluator.look(known)
+            evaluator.scan(known)
     troubles: list[str] = []
 
     def attempt(what: str, work: Callable[[], Result]) -> Result | None:
@@ -129,7 +129,7 @@ def evaluate(
             troubles.append(f"{what}: {error}")
             return None
 
-    readable = [folder for folder in fake if attempt("not scored", partial(evaluator.look, folder))]
+    readable = [folder for folder in fake if attempt("not scored", partial(evaluator.scan, folder))]
     if not readable:
         raise ArtganError("; ".join(trouble.partition(": ")[2] for trouble in troubles))
     evaluations = [evaluator.evaluate(folder, names) for folder in readable]
@@ -146,7 +146,7 @@ def evaluate(
                 if format is Format.text:
                     _print_gap(folder, gap)
     if artists:
-        found = attempt("--artist", partial(evaluator.artists, artists, readable))
+        found = attempt("--artist", partial(evaluator.classify_artists, artists, readable))
         if found is not None:
             classified, notes = found
             report["artists"] = {**classified.to_dict(), "notes": notes}

@@ -21,10 +21,10 @@ from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
 from artgan.metrics import NETWORKS
-from artgan.metrics.extraction import Readable, extract, look_through
+from artgan.metrics.extraction import Readable, extract, scan
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
-from artgan.metrics.scoring import MetricNetworks, checked, reason
+from artgan.metrics.scoring import MetricNetworks, reason, validated
 from artgan.reports import sheets
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Evaluator:
         """Why pictures were left out so far, by the set that they are of."""
         return {name: readable.skipped for name, readable in self._sets.items() if readable.skipped}
 
-    def look(self, location: Location, *, like: Location | None = None) -> Readable:
+    def scan(self, location: Location, *, like: Location | None = None) -> Readable:
         """Look a set through once; what is asked of it later begins with that.
 
         Args:
@@ -115,10 +115,8 @@ class Evaluator:
         name = str(_name(location))
         if name not in self._sets:
             pictures = location if isinstance(location, PictureSet) else open_pictures(location)
-            stems = None if like is None else set(map(_stem, self.look(like).names))
-            readable = look_through(
-                pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems
-            )
+            stems = None if like is None else set(map(_stem, self.scan(like).names))
+            readable = scan(pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems)
             if not len(readable):
                 raise PictureError(f"{name}: none of its {len(pictures)} pictures can be read")
             self._sets[name] = readable
@@ -140,11 +138,11 @@ class Evaluator:
         for name, cls in classes.items():
             if {"real": self.real, "inputs": self.inputs}.get(cls.against, fake) is None:
                 raise ConfigError(f"the score {name} needs {_WANTED[cls.against]}")
-        sets = {"fake": self.look(fake)}
+        sets = {"fake": self.scan(fake)}
         if self.real is not None:
-            sets["real"] = self.look(self.real)
+            sets["real"] = self.scan(self.real)
         if self.inputs is not None:
-            sets["inputs"] = self.look(self.inputs, like=fake)
+            sets["inputs"] = self.scan(self.inputs, like=fake)
         scores: list[Score] = []
         failed: dict[str, str] = {}
         notes = self._notes(sets)
@@ -155,7 +153,7 @@ class Evaluator:
                     found = self._of_features(metric, sets)
                 else:
                     found = self._of_pictures(metric, sets, notes)
-                scores += checked(found)
+                scores += validated(found)
             except (ValueError, WeightsError, ConfigError) as error:  # too few pictures, weights that are not there
                 failed[name] = reason(error)
             except ArtganError:
@@ -166,7 +164,9 @@ class Evaluator:
             notes += self._notes_on_sizes(sets)
         return Evaluation(str(_name(fake)), scores, failed, notes)
 
-    def artists(self, classes: Mapping[str, Location], fakes: Sequence[Location]) -> tuple[ArtistReport, list[str]]:
+    def classify_artists(
+        self, classes: Mapping[str, Location], fakes: Sequence[Location]
+    ) -> tuple[ArtistReport, list[str]]:
         """For which artist's pictures the generated ones are taken, and what to beware of.
 
         Args:
@@ -180,8 +180,8 @@ class Evaluator:
         """
         from artgan.metrics.artists import classify
 
-        known = {name: self.look(location) for name, location in classes.items()}
-        asked = {str(_name(fake)): self.look(fake) for fake in fakes}
+        known = {name: self.scan(location) for name, location in classes.items()}
+        asked = {str(_name(fake)): self.scan(fake) for fake in fakes}
         notes = [
             f"{both} of {len(readable)} pictures of {fake} are among {name}'s own, which the classifier has learned"
             for fake, readable in asked.items()
@@ -204,16 +204,16 @@ class Evaluator:
             PictureError: there is no such set, or no picture of it can be read.
             WeightsError: the extractor's weights cannot be fetched or read.
         """
-        from artgan.metrics.neighbours import Memorisation, held_out_gap
+        from artgan.metrics.neighbours import Memorization, held_out_gap
 
-        real, other = self._real("the gap to held-out pictures"), self.look(held_out)
+        real, other = self._real("the gap to held-out pictures"), self.scan(held_out)
         if both := _shared(other, real):
             raise ConfigError(
                 f"{both} of {len(other)} held-out pictures are among the real ones: they were not held out"
             )
-        sets = (self.look(fake), real, other)
+        sets = (self.scan(fake), real, other)
         try:
-            return held_out_gap(*(self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in sets))
+            return held_out_gap(*(self._extracted(x, Memorization.extractor_name, Memorization.part) for x in sets))
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
@@ -225,12 +225,12 @@ class Evaluator:
             PictureError: the sheet cannot be written, or is there already; a set cannot be read.
             WeightsError: the extractor's weights cannot be fetched or read.
         """
-        from artgan.metrics.neighbours import Memorisation, nearest_neighbours
+        from artgan.metrics.neighbours import Memorization, nearest_neighbors
 
         images.check_writable(path, overwrite=overwrite)
-        made, real = self.look(fake), self._real("a sheet of the nearest real pictures")
-        features = [self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in (made, real)]
-        distances, places = nearest_neighbours(*features, count=min(_SHEET_COLUMNS, len(real)), unit=True)
+        made, real = self.scan(fake), self._real("a sheet of the nearest real pictures")
+        features = [self._extracted(x, Memorization.extractor_name, Memorization.part) for x in (made, real)]
+        distances, places = nearest_neighbors(*features, count=min(_SHEET_COLUMNS, len(real)), unit=True)
         rows = {}
         for place in distances[:, 0].argsort()[:_SHEET_ROWS].tolist():
             found = [made.picture(place), *(real.picture(int(other)) for other in places[place])]
@@ -248,12 +248,12 @@ class Evaluator:
         """
         from artgan.metrics.profile import profile
 
-        return profile(self.look(location).each("profile of", self._square), size=self.size)
+        return profile(self.scan(location).each("profile of", self._square), size=self.size)
 
     def _real(self, what: str) -> Readable:
         if self.real is None:
             raise ConfigError(f"{what} needs {_WANTED['real']}")
-        return self.look(self.real)
+        return self.scan(self.real)
 
     def _square(self, picture: Image.Image) -> Image.Image:
         return centre_square(picture, self.size)
@@ -272,7 +272,7 @@ class Evaluator:
         found = {
             kind: self._extracted(sets[kind], metric.extractor_name, metric.part) for kind in wanted if kind in sets
         }
-        return metric.judge(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
+        return metric.evaluate(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
     def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
         """The scores of a metric that looks at the pictures themselves: all of one size, in one shuffled order."""
