@@ -327,6 +327,40 @@ def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> No
         load_extractor(name, {name: tmp_path / "other.safetensors"})
 
 
+def test_a_report_has_what_works_and_why_the_rest_is_missing(real: Path, fake: Path, tmp_path: Path) -> None:
+    """What the command prints, for Python: no failure stops another result."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "vgg.safetensors").write_bytes(b"nonsense")
+    evaluator = Evaluator(real=real, weights={"vgg19": tmp_path / "vgg.safetensors"}, size=64)
+    plot = tmp_path / "plot.png"
+    report = evaluator.report(
+        [fake, tmp_path / "empty"],
+        ["style", "style-filters"],
+        held_out=write(tmp_path / "other", 4, seed=5),
+        nearest=tmp_path / "near.png",
+        profile=plot,
+    )
+    (evaluation,) = report.evaluations
+    assert (report.real, evaluation.fake) == (str(real), str(fake))
+    assert [found.name for found in evaluation.scores] == ["style-filters"]
+    assert evaluation.warnings[0].startswith("style: no score: ")
+    starts = [failure.partition(": ")[0] for failure in report.failures]
+    assert starts == ["not scored", "--held-out", "--nearest"]
+    assert (report.held_out, report.artists, report.nearest, report.skipped) == ({}, None, {}, {})
+    assert report.profiles.keys() == {"real", "fake"}
+    assert plot.exists()
+    assert not report.complete
+    assert list(report.to_dict()) == ["real", "sets", "held_out", "profiles", "left_out", "troubles"]
+    json.dumps(report.to_dict(), allow_nan=False)
+    with pytest.raises(PictureError, match=r"plot\.png"):  # before any work
+        evaluator.report([fake], profile=plot)
+    again = evaluator.report([fake], ["style-filters"], profile=plot, overwrite=True)
+    assert again.complete
+    assert list(again.to_dict()) == ["real", "sets", "profiles", "left_out", "troubles"]
+    with pytest.raises(ConfigError, match="nothing is asked for"):
+        evaluator.report([fake])
+
+
 # ---- the command
 
 
