@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ _SHEET_ROWS, _SHEET_COLUMNS = 12, 4
 _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were painted (--photos DIR)"}
 
 Location = str | Path | PictureSet
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -210,46 +211,40 @@ class Evaluator:
             ArtganError: no set of generated pictures can be read.
         """
         artists = artists or {}
-        if not (metrics or artists or held_out or nearest or profile):
-            raise ConfigError(
-                "nothing is asked for: name --metrics, or give --artist, --held-out, --nearest or --profile"
-            )
-        if self.real is None and (held_out or nearest):
-            raise ConfigError("--held-out and --nearest compare with real pictures: give --real DIR")
-        if len(artists) == 1:
-            raise ConfigError("--artist is to be given for two artists or more, who are told apart")
-        if profile is not None and self.size < 64:
-            raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
-        files = {_name(fake): _numbered(nearest, i, len(fakes)) for i, fake in enumerate(fakes)} if nearest else {}
-        for path in (*files.values(), *([profile] if profile else [])):
+        self._check_request(metrics, artists, held_out, nearest, profile)
+        names = [_name(fake) for fake in fakes]
+        files = dict(zip(names, _numbered(nearest, len(fakes)), strict=True)) if nearest else {}
+        for path in filter(None, (*files.values(), profile)):
             images.check_writable(path, overwrite=overwrite)
         self.scan_all(self.real, held_out, *artists.values())
 
         failures: list[str] = []
-        readable: list[Location] = []
-        for fake in fakes:
-            with collect_errors(failures, "not scored: "):
-                self.scan(fake)
-                readable.append(fake)
-        if not readable:
+
+        def by_set(what: str, work: Callable[[Location], _T], sets: Sequence[Location]) -> dict[str, _T]:
+            found: dict[str, _T] = {}
+            for name, fake in {_name(fake): fake for fake in sets}.items():
+                with collect_errors(failures, f"{what}: "):
+                    found[name] = work(fake)
+            return found
+
+        scanned = by_set("not scored", self.scan, fakes)
+        if not scanned:
             raise ArtganError("; ".join(failure.removeprefix("not scored: ") for failure in failures))
+        readable = [fake for fake in fakes if _name(fake) in scanned]
         evaluations = [self.evaluate(fake, metrics) for fake in readable]
-        gaps: dict[str, Gap] = {}
+        gaps: dict[str, Gap] | None = None
         if held_out is not None:
-            for fake in readable:
-                with collect_errors(failures, "--held-out: "):
-                    gaps[_name(fake)] = self.held_out_gap(fake, held_out)
+            gaps = by_set("--held-out", lambda fake: self.held_out_gap(fake, held_out), readable)
         classified: ArtistReport | None = None
         notes: list[str] = []
         if artists:
             with collect_errors(failures, "--artist: "):
                 classified, notes = self.classify_artists(artists, readable)
-        drawn: dict[str, Path] = {}
-        if nearest is not None:
-            for fake in dict.fromkeys(readable):
-                with collect_errors(failures, "--nearest: "):
-                    self.draw_nearest(fake, files[_name(fake)], overwrite=overwrite)
-                    drawn[_name(fake)] = files[_name(fake)]
+        drawn = by_set(
+            "--nearest",
+            lambda fake: self.draw_nearest(fake, files[_name(fake)], overwrite=overwrite),
+            readable if nearest else (),
+        )
         profiles: dict[str, Profile] = {}
         if profile is not None:
             from artgan.reports.profile import draw
@@ -258,15 +253,15 @@ class Evaluator:
                 profiles = self._profiles(artists, readable)
                 draw(profiles, profile)
         return Report(
-            None if self.real is None else _name(self.real),
-            evaluations,
-            None if held_out is None else gaps,
-            classified,
-            notes,
-            drawn,
-            profiles,
-            self.skipped,
-            failures,
+            real=None if self.real is None else _name(self.real),
+            evaluations=evaluations,
+            held_out=gaps,
+            artists=classified,
+            artist_notes=notes,
+            nearest={name: files[name] for name in drawn},
+            profiles=profiles,
+            skipped=self.skipped,
+            failures=failures,
         )
 
     def evaluate(self, fake: Location, metrics: Sequence[str]) -> Evaluation:
@@ -382,7 +377,7 @@ class Evaluator:
         for place in distances[:, 0].argsort()[:_SHEET_ROWS].tolist():
             found = [made.picture(place), *(real.picture(int(other)) for other in places[place])]
             rows[f"{made.names[place]}: {float(distances[place, 0]):.3f}"] = [
-                centre_square(picture, self.size) for picture in found
+                self._square(picture) for picture in found
             ]
         images.encode(sheets.sheet(rows, cell=self.size), path, overwrite=overwrite)
 
@@ -396,6 +391,25 @@ class Evaluator:
         from artgan.metrics.profile import profile
 
         return profile(self.scan(location).each("profile of", self._square), size=self.size)
+
+    def _check_request(
+        self,
+        metrics: Sequence[str],
+        artists: Mapping[str, Location],
+        held_out: Location | None,
+        nearest: Path | None,
+        profile: Path | None,
+    ) -> None:
+        if not (metrics or artists or held_out or nearest or profile):
+            raise ConfigError(
+                "nothing is asked for: name --metrics, or give --artist, --held-out, --nearest or --profile"
+            )
+        if self.real is None and (held_out or nearest):
+            raise ConfigError("--held-out and --nearest compare with real pictures: give --real DIR")
+        if len(artists) == 1:
+            raise ConfigError("--artist is to be given for two artists or more, who are told apart")
+        if profile is not None and self.size < 64:
+            raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
 
     def _profiles(self, artists: Mapping[str, Location], fakes: Sequence[Location]) -> dict[str, Profile]:
         """Profiles of all sets: by artist, and of the others by file name where that is unique, else by path."""
@@ -518,9 +532,9 @@ def _name(location: Location) -> str:
     return location.location if isinstance(location, PictureSet) else str(location)
 
 
-def _numbered(path: Path, index: int, count: int) -> Path:
+def _numbered(path: Path, count: int) -> list[Path]:
     """A file for each of ``count`` sets."""
-    return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+    return [path] if count == 1 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
 
 
 @contextmanager
