@@ -4,14 +4,14 @@
     python scripts/measure.py MODEL --paintings DIR [--trained-on DIR]        # a model of pictures from noise
     python scripts/measure.py photos --photos DIR --paintings DIR             # the photos as they are, to compare with
 
-The photos are painted (or 1,000 pictures sampled) into a folder, and artgan.metrics.evaluation looks at that. Printed
-are the lines that go under `metrics:` in registry.yaml, with what to read the figures by as a comment above them:
+The photos are painted (or 1,000 pictures sampled) into a folder, which artgan.metrics.evaluation evaluates. Printed are
+the lines that go under `metrics:` in registry.yaml, with reference values in a comment above them:
 
     style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, where
-                         no discriminator looks, and of colours and edges at four scales, no network; 0 is best
+                         no discriminator looks, and of colors and edges at four scales, no network; 0 is best
     content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
-    colour-moved         by so much averages of 16 x 16 pixels differ from the photo's, of 255
-    copies               share of the paintings that are the photo over again, its colours changed or not; 0 is best
+    colour-moved         mean difference of averages of 16 x 16 pixels from the photo's, of 255
+    copies               share of the paintings that are the photo over again, its colors changed or not; 0 is best
     grid                 how far what repeats every 4 pixels stands out of the spectrum, in decibels; 0 or less is none
     diversity-vgg19      of samples: how unlike one another they are, by that of the paintings; 1 is as varied
     diversity            of samples: the same by their pixels, at 32 x 32
@@ -21,7 +21,7 @@ are the lines that go under `metrics:` in registry.yaml, with what to read the f
     memorisation         share that is next to copies of paintings of --trained-on
     held-out-gap         how far pictures are from paintings of --trained-on, by how far from as many kept aside
 
-Exit status: 0; 1 if a figure could not be had or a picture not be used, which is told; 2 if the call was wrong.
+Exit status: 0; 1 if a figure is missing or a picture was not used, which is reported; 2 if the call was wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -42,15 +41,15 @@ import torch
 import yaml
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
 from artgan.data.crops import centre_square
 from artgan.errors import ArtganError, printable
-from artgan.metrics import style, weight_files
-from artgan.metrics.evaluation import Evaluator, pairs
+from artgan.metrics import weight_files
+from artgan.metrics.evaluation import Evaluator, collect_errors, pairs
 from artgan.metrics.extraction import Readable
 from artgan.metrics.extractors import load_extractor
 from artgan.painting import Job, paint_files
@@ -59,7 +58,7 @@ from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
 SIZE, SAMPLES, LEAST = 256, 1000, 4
-# Of 255, see recoloured: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colourful or warmer,
+# Of 255, see recolored: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colorful or warmer,
 # 94 to 100 stay below; of their paintings by cyclegan.monet none, and the least is 4.7.
 COPY = 2.0
 NAMES = {
@@ -73,27 +72,27 @@ NAMES = {
 
 
 class Card:
-    """The figures of a model, as they come.
+    """The figures of a model.
 
     Args:
-        kind: what they are of: "photos" that were painted, or "samples".
+        kind: the model's inputs: "photos" that were painted, or "samples".
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.metrics: list[dict[str, Any]] = []
-        self.beside: dict[str, dict[str, float]] = {}  # figures to read those by, by what they are of
-        self.missing: list[str] = []  # figures that could not be had, pictures that could not be used
+        self.beside: dict[str, dict[str, float]] = {}  # reference values, by what they are of
+        self.missing: list[str] = []  # why figures are missing, and pictures were not used
         self.notes: list[str] = []
 
     def add(self, name: str, value: float, n: Sequence[int], reference: str, digits: int = 4, **more: Any) -> None:
-        """A figure of so many real paintings and so many of the model's pictures."""
+        """Add a figure of ``n`` real paintings and generated pictures."""
         counts = {self.kind: n[1], "paintings": n[0]}
         entry = {"name": name, "value": round(value, digits), "n": counts, "reference": reference}
         self.metrics.append({**entry, "tool": "scripts/measure.py", **more})
 
     def score(self, evaluator: Evaluator, made: Path, metric: str, reference: str) -> None:
-        """A metric of artgan's."""
+        """Add the scores of a metric of artgan."""
         evaluation = evaluator.evaluate(made, [metric])
         self.missing += [f"{name}: {why}" for name, why in evaluation.failed.items()]
         self.notes += evaluation.notes
@@ -109,19 +108,11 @@ class Card:
     def compare(self, what: str, name: str, value: float, digits: int = 4) -> None:
         self.beside.setdefault(what, {})[name] = round(value, digits)
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """What cannot be had is told, and the rest goes on."""
-        try:
-            yield
-        except ArtganError as error:
-            self.missing.append(str(error))
-
     def lines(self) -> Iterator[str]:
-        """As registry.yaml has them."""
+        """Format the figures for registry.yaml."""
         for what, figures in self.beside.items():
-            told = f"Of {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()) + "."
-            yield from textwrap.wrap(told, 112, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+            text = f"Of {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()) + "."
+            yield from textwrap.wrap(text, 112, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         for metric in self.metrics:
             entry = {key: metric[key] for key in ("name", "value", "n", "reference", "tool")}
             yield "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=2**16).strip()
@@ -183,16 +174,14 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     size = SIZE if model is None or paints else model.sample()[0].width
     settings = {"weights": weights, "size": size, "limit": options.limit}
     evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
-    for location in (options.paintings, options.photos, options.trained_on, *artists.values()):
-        if location is not None:
-            evaluator.look(location)
-    load_extractor("vgg19", weights)  # what is wrong is told before anything is painted
+    evaluator.scan_all(options.paintings, options.photos, options.trained_on, *artists.values())
+    load_extractor("vgg19", weights)  # so that wrong weights are found before anything is painted
 
     card = Card("photos" if paints else "samples")
     if model is None:
         made = options.photos
     elif paints:
-        chosen, folder = evaluator.look(options.photos).indices, PictureFolder(options.photos)
+        chosen, folder = evaluator.scan(options.photos).indices, PictureFolder(options.photos)
         jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in chosen]
         painted = paint_files(model.generator, jobs, options=model.options({}))
         card.missing += [result.error for result in painted if result.error is not None]
@@ -208,59 +197,65 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     if options.quick:
         return card
     if paints:
-        beside_photos(card, evaluator.look(options.photos), evaluator.look(made))
+        compare_with_photos(card, evaluator.scan(options.photos), evaluator.scan(made))
     else:
         card.score(evaluator, made, "diversity", "that of the paintings is 1")
-        by_pixels(card, size, evaluator.look(made), evaluator.look(options.paintings), where)
-    repeated(card, evaluator, made, size)
+        score_pixels(card, size, evaluator.scan(made), evaluator.scan(options.paintings), where)
+    score_grid(card, evaluator, made, size)
     if artists:
-        with card.attempt():
-            taken_for(card, evaluator, artists, own, made, kept_aside)
+        with collect_errors(card.missing):
+            attribute(card, evaluator, artists, own, made, kept_aside)
     if options.trained_on is not None:
-        memorised(card, Evaluator(real=options.trained_on, **settings), made, kept_aside)
+        score_memorization(card, Evaluator(real=options.trained_on, **settings), made, kept_aside)
     card.missing += [line for skipped in evaluator.skipped.values() for line in skipped]
     return card
 
 
-def beside_photos(card: Card, photos: Readable, paintings: Readable) -> None:
-    """What became of each photo."""
+def compare_with_photos(card: Card, photos: Readable, paintings: Readable) -> None:
+    """Compare each painting with its photo."""
     moved, differ = [], []
     for place, other in zip(*pairs(photos, paintings), strict=True):
         photo, painting = images.to_tensor(photos.picture(place)), images.to_tensor(paintings.picture(other))
-        moved.append(style.colour_moved(photo, painting))
-        differ.append(recoloured(photo, painting))
+        moved.append(color_moved(photo, painting))
+        differ.append(recolored(photo, painting))
     n, reference = (0, len(moved)), "the photo of each painting"
     card.add("colour-moved", fmean(moved), n, reference, 2)
     card.add("copies", fmean(difference < COPY for difference in differ), n, reference, nearest=min(differ))
 
 
-def recoloured(photo: Tensor, painting: Tensor) -> float:
-    """How far a painting is from its photo under the linear map of colours that brings both together, of 255."""
-    colours = torch.cat([photo, torch.ones_like(photo[:1])]).flatten(1).T
-    wanted = painting.flatten(1).T
-    found = colours @ torch.linalg.lstsq(colours, wanted).solution
-    return float((wanted - found).abs().mean() * 127.5)
+def color_moved(photo: Tensor, painting: Tensor) -> float:
+    """Mean absolute difference of 16 x 16 pixel averages, of 255: changes of color, not of strokes."""
+    difference = avg_pool2d((painting - photo).unsqueeze(0), 16, ceil_mode=True)
+    return float(difference.abs().mean() * 127.5)
 
 
-def repeated(card: Card, evaluator: Evaluator, made: Path, size: int) -> None:
-    """The grid of the model's pictures; beside it that of the photos and of the paintings."""
+def recolored(photo: Tensor, painting: Tensor) -> float:
+    """Distance of a painting from its photo after the best linear map of colors, of 255."""
+    colors = torch.cat([photo, torch.ones_like(photo[:1])]).flatten(1).T
+    target = painting.flatten(1).T
+    fitted = colors @ torch.linalg.lstsq(colors, target).solution
+    return float((target - fitted).abs().mean() * 127.5)
 
-    def look(picture: Image.Image) -> float:
+
+def score_grid(card: Card, evaluator: Evaluator, made: Path, size: int) -> None:
+    """Measure the grid artifact of the model's pictures, and of the photos and the paintings for reference."""
+
+    def measure_grid(picture: Image.Image) -> float:
         return grid(images.to_tensor(centre_square(picture, size)))
 
     known = {"the photos as they are": evaluator.inputs, "the paintings": evaluator.real}
-    found = list(evaluator.look(made).each("grid of", look))
+    found = list(evaluator.scan(made).each("grid of", measure_grid))
     card.add("grid", fmean(found), (0, len(found)), "0 or less is none", 1)
     for what, location in known.items():
         if location is not None:
-            card.compare(what, "grid", fmean(evaluator.look(location).each("grid of", look)), 1)
+            card.compare(what, "grid", fmean(evaluator.scan(location).each("grid of", measure_grid)), 1)
 
 
 def grid(picture: Tensor) -> float:
-    """How far what repeats every 4 pixels stands out of a picture's spectrum, in decibels.
+    """Strength of the 4-pixel grid artifact in a picture's spectrum, in decibels.
 
-    Networks that upsample by 4 leave such a grid (Odena et al., 2016). It is the mean over the 15 frequencies of that
-    period, of 3 x 3 bins around each of them against those at a distance of 3 to 7; of white noise about -0.5.
+    Networks that upsample by 4 leave such a grid (Odena et al., 2016). The strength is the mean over the 15 frequencies
+    of that period, of 3 x 3 bins around each of them against those at a distance of 3 to 7; of white noise about -0.5.
 
     Args:
         picture: 3 x H x W in [-1, 1], sides at least 32 and multiples of 4.
@@ -269,24 +264,24 @@ def grid(picture: Tensor) -> float:
     light = picture.mean(0) * 127.5
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
     energy = torch.fft.fft2((light - light.mean()) * window).abs().square()
-    energy += window.square().sum() / 12  # what rounding to whole levels makes: a plain picture has nothing else
-    told = []
+    energy += window.square().sum() / 12  # of rounding to whole levels, which is all that a plain picture has
+    peaks = []
     for row, column in list(product(range(4), repeat=2))[1:]:
         around = energy.roll((7 - row * height // 4, 7 - column * width // 4), (0, 1))[:15, :15]
         others = (around.sum() - around[5:10, 5:10].sum()) / (15**2 - 5**2)
-        told.append(float(10 * torch.log10(around[6:9, 6:9].mean() / others)))
-    return fmean(told)
+        peaks.append(float(10 * torch.log10(around[6:9, 6:9].mean() / others)))
+    return fmean(peaks)
 
 
-def by_pixels(card: Card, size: int, samples: Readable, paintings: Readable, reference: str) -> None:
-    """How samples differ from one another and from real paintings, seen at 32 x 32."""
+def score_pixels(card: Card, size: int, samples: Readable, paintings: Readable, reference: str) -> None:
+    """Diversity of samples and their distance to the paintings, in pixels at 32 x 32."""
 
-    def look(picture: Image.Image) -> Tensor:
+    def downscale(picture: Image.Image) -> Tensor:
         pixels = images.to_tensor(centre_square(picture, size))[None]
         return interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)[0] * 127.5
 
-    pictures, real = (torch.stack(list(readable.each("pixels of", look))) for readable in (samples, paintings))
-    x, y, mirrored = (looks.flatten(1) for looks in (pictures, real, real.flip(3)))
+    pictures, real = (torch.stack(list(readable.each("pixels of", downscale))) for readable in (samples, paintings))
+    x, y, mirrored = (stack.flatten(1) for stack in (pictures, real, real.flip(3)))
     near, own = (torch.minimum(torch.cdist(rows, y), torch.cdist(rows, mirrored)) for rows in (x, y))
     own.fill_diagonal_(torch.inf)  # itself
     found, usual = (float(distances.min(1).values.median()) / x.shape[1] ** 0.5 for distances in (near, own))
@@ -296,20 +291,20 @@ def by_pixels(card: Card, size: int, samples: Readable, paintings: Readable, ref
     card.compare("the paintings to one another", "nearest-painting", usual, 1)
 
 
-def taken_for(
+def attribute(
     card: Card, evaluator: Evaluator, artists: dict[str, Path], own: str, made: Path, kept_aside: Path | None
 ) -> None:
-    """For whose pictures the model's are taken; beside them the photos and the paintings kept aside.
+    """Classify the model's pictures by artist, and the photos and held-out paintings for reference.
 
     Raises:
-        ArtganError: the classifier cannot be had, or has learned from pictures that it is asked about.
+        ArtganError: there is no classifier, or it was trained on pictures that it would classify.
     """
     known = {"the photos as they are": evaluator.inputs, "the paintings kept aside": kept_aside}
     beside = {what: location for what, location in known.items() if location is not None}
-    report, notes = evaluator.artists(artists, [made, *beside.values()])
+    report, notes = evaluator.classify_artists(artists, [made, *beside.values()])
     if notes:
         raise ArtganError(f"taken-for-{own}: {notes[0]}")
-    shares = {location: taken.shares[own] for location, taken in report.sets.items()}
+    shares = {location: attributed.shares[own] for location, attributed in report.sets.items()}
     found, n = shares[str(made)], (sum(report.counts.values()), report.sets[str(made)].n)
     reference = f"a classifier that is {report.balanced_accuracy:.0%} right"  # the mean over artists
     card.add(f"taken-for-{own}", found.share, n, reference, interval=found.interval, details=report.to_dict())
@@ -317,16 +312,16 @@ def taken_for(
         card.compare(what, f"taken-for-{own}", shares[str(location)].share)
 
 
-def memorised(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
-    """Whether the model's pictures repeat what it learned from; beside them real ones that it did not learn from."""
+def score_memorization(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
+    """Measure memorization of the training paintings, of held-out paintings for reference."""
     card.score(learned, made, "memorisation", "of fresh paintings 0.05")
     if kept_aside is None:
         return
     for score in learned.evaluate(kept_aside, ["memorisation"]).scores:
         card.compare("the paintings kept aside", "memorisation", score.value)
-    with card.attempt():
+    with collect_errors(card.missing):
         gap = learned.held_out_gap(made, kept_aside)
-        n, reference = (gap.size, len(learned.look(made))), "1 if nothing is by heart"
+        n, reference = (gap.size, len(learned.scan(made))), "1 if nothing is by heart"
         card.add("held-out-gap", gap.ratio, n, reference, interval=gap.interval)
 
 

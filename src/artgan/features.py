@@ -1,4 +1,4 @@
-"""Frozen feature networks from timm: what metrics measure with and what projected discriminators look through."""
+"""Frozen feature networks from timm, for metrics and for discriminators on projected features."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VGG19_LAYERS = _vgg19_indices()
 class VGG19(nn.Module):
     """VGG-19's features after the ReLU of chosen convolutions, frozen.
 
-    Its weights are no part of a state dict: they come from their own file, not from a checkpoint.
+    Its weights are not in its state dict: they come from their own file, not from a checkpoint.
 
     Args:
         state: weights and biases by timm's key below ``features`` ("0.weight", "0.bias", "2.weight" ...).
@@ -45,7 +45,7 @@ class VGG19(nn.Module):
     Attributes:
         layers: in the network's order.
         channels: how many channels each has.
-        source: in words, where the weights come from, if whoever loaded them tells.
+        source: where the weights come from, in words, if known.
     """
 
     source: str | None = None

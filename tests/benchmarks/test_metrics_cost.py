@@ -16,7 +16,7 @@ from torch import Tensor
 
 from artgan.metrics.artists import classify
 from artgan.metrics.extractors import load_extractor
-from artgan.metrics.style import kernel_distance, standardise
+from artgan.metrics.style import kernel_distance, standardize
 from artgan.metrics.style_distance import Style
 
 PICTURES = int(os.environ.get("ARTGAN_METRICS_PICTURES", "60"))
@@ -37,11 +37,11 @@ def test_style_distance_against_one_kernel_distance(compare: Callable[..., None]
     real, fake, photos = features(3)
 
     def one() -> None:
-        x, y = standardise([real.double(), photos.double()], real.double(), fake.double())
+        x, y = standardize([real.double(), photos.double()], real.double(), fake.double())
         kernel_distance(y, x)
 
     compare(
-        lambda: Style().judge(real, fake, photos),
+        lambda: Style().evaluate(real, fake, photos),
         one,
         names=(f"style distance, {PICTURES} pictures of each set", "the distance alone"),
         rounds=5,

@@ -19,21 +19,21 @@ from artgan.metrics.extractors import load_extractor
 from artgan.metrics.intervals import wilson
 
 
-def cloud(n: int, centre: float, seed: int) -> Tensor:
-    return torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + centre
+def cloud(n: int, center: float, seed: int) -> Tensor:
+    return torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + center
 
 
 @pytest.mark.numerical
 def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest() -> None:
-    classes = {"blue": cloud(20, -4, 0), "red": cloud(30, 4, 1), "grey": cloud(15, 0, 2)}
+    classes = {"blue": cloud(20, -4, 0), "red": cloud(30, 4, 1), "gray": cloud(15, 0, 2)}
     sets = {"painted": torch.cat([cloud(6, -4, 3), cloud(2, 4, 4)]), "one": cloud(1, 4, 5)}
     report = classify(classes, sets)
     assert report.accuracy == report.balanced_accuracy == 1
     assert report.confusion == ((20, 0, 0), (0, 30, 0), (0, 0, 15))
-    assert report.counts == {"blue": 20, "red": 30, "grey": 15}
+    assert report.counts == {"blue": 20, "red": 30, "gray": 15}
     painted = report.sets["painted"]
     assert painted.n == 8
-    assert {name: share.share for name, share in painted.shares.items()} == {"blue": 0.75, "red": 0.25, "grey": 0}
+    assert {name: share.share for name, share in painted.shares.items()} == {"blue": 0.75, "red": 0.25, "gray": 0}
     assert painted.shares["blue"].interval == pytest.approx(wilson(6, 8))
     assert sum(share.probability for share in painted.shares.values()) == pytest.approx(1)
     assert report.sets["one"].shares["red"].probability > 0.8

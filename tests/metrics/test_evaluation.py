@@ -19,7 +19,7 @@ from artgan import images
 from artgan.data import PictureFolder
 from artgan.errors import ConfigError, PictureError, PluginError, WeightsError
 from artgan.metrics.evaluation import Evaluator, pairs
-from artgan.metrics.extraction import extract, look_through
+from artgan.metrics.extraction import extract, scan
 from artgan.metrics.extractors import Filters, load_extractor
 
 
@@ -59,7 +59,7 @@ def test_features_are_those_of_each_picture_alone(real: Path) -> None:
     """Whatever batches they went through in, and of whatever sizes they are."""
     Image.open(real / "003.png").resize((200, 90)).save(real / "003.png")
     pictures, extractor = PictureFolder(real), Filters(size=64)
-    found = extract(look_through(pictures), extractor)
+    found = extract(scan(pictures), extractor)
     assert found.shape == (24, 78)
     assert found.dtype == torch.float32
     for place in (0, 3, 23):
@@ -69,7 +69,7 @@ def test_features_are_those_of_each_picture_alone(real: Path) -> None:
 
 def test_features_are_kept_by_content(real: Path, cache: Path, tmp_path: Path) -> None:
     extractor = Filters(size=64)
-    first = extract(look_through(PictureFolder(real)), extractor).clone()
+    first = extract(scan(PictureFolder(real)), extractor).clone()
     (kept,) = cache.iterdir()
     # The same pictures elsewhere, under other names: nothing is computed.
     moved = tmp_path / "moved"
@@ -77,20 +77,20 @@ def test_features_are_kept_by_content(real: Path, cache: Path, tmp_path: Path) -
     for path in sorted(moved.iterdir()):
         path.rename(path.with_name(f"x{path.name}"))
     np.save(kept, np.full((24, 78), 7.0, np.float32))
-    assert torch.equal(extract(look_through(PictureFolder(moved)), extractor), torch.full((24, 78), 7.0))
+    assert torch.equal(extract(scan(PictureFolder(moved)), extractor), torch.full((24, 78), 7.0))
     # One changed, or another extractor: all anew.
     Image.new("RGB", (64, 64)).save(moved / "x000.png")
-    assert torch.equal(extract(look_through(PictureFolder(moved)), extractor)[1:], first[1:])
-    assert torch.equal(extract(look_through(PictureFolder(real)), Filters(size=65))[0] == 7, torch.zeros(78) > 0)
+    assert torch.equal(extract(scan(PictureFolder(moved)), extractor)[1:], first[1:])
+    assert torch.equal(extract(scan(PictureFolder(real)), Filters(size=65))[0] == 7, torch.zeros(78) > 0)
     # Kept by nobody where nobody wants it.
     count = len(list(cache.iterdir()))
-    assert torch.equal(extract(look_through(PictureFolder(real)), extractor, cache=False), first)
+    assert torch.equal(extract(scan(PictureFolder(real)), extractor, cache=False), first)
     assert len(list(cache.iterdir())) == count
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_cache_is_made_anew(real: Path, cache: Path, damage: bytes | None) -> None:
-    readable, extractor = look_through(PictureFolder(real)), Filters(size=64)
+    readable, extractor = scan(PictureFolder(real)), Filters(size=64)
     first = extract(readable, extractor).clone()
     (kept,) = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:200] if damage is None else damage)
@@ -111,7 +111,7 @@ def test_a_damaged_cache_is_made_anew(real: Path, cache: Path, damage: bytes | N
     ids=["wide", "flat", "text", "nan", "few", "narrow", "turned"],
 )
 def test_a_cache_of_something_else_is_made_anew(real: Path, cache: Path, rows: np.ndarray) -> None:
-    readable, extractor = look_through(PictureFolder(real)), Filters(size=64)
+    readable, extractor = scan(PictureFolder(real)), Filters(size=64)
     first = extract(readable, extractor).clone()
     (kept,) = cache.iterdir()
     np.save(kept, rows)
@@ -121,13 +121,13 @@ def test_a_cache_of_something_else_is_made_anew(real: Path, cache: Path, rows: n
 def test_a_cache_that_cannot_be_written_is_done_without(real: Path, cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder would be")
-    assert extract(look_through(PictureFolder(real)), Filters(size=64)).shape == (24, 78)
+    assert extract(scan(PictureFolder(real)), Filters(size=64)).shape == (24, 78)
 
 
 def test_broken_pictures_are_left_out_and_named(real: Path) -> None:
     (real / "005.png").write_bytes(b"no picture")
     (real / "007.png").write_bytes((real / "007.png").read_bytes()[:300])
-    readable = look_through(PictureFolder(real))
+    readable = scan(PictureFolder(real))
     assert len(readable) == 22
     assert "005.png" not in readable.names
     assert ["005.png" in problem for problem in readable.skipped] == [True, False]
@@ -135,7 +135,7 @@ def test_broken_pictures_are_left_out_and_named(real: Path) -> None:
 
 
 def test_a_limit_takes_pictures_evenly(real: Path) -> None:
-    readable = look_through(PictureFolder(real), limit=4)
+    readable = scan(PictureFolder(real), limit=4)
     assert readable.names == ["000.png", "006.png", "012.png", "018.png"]
 
 
@@ -143,14 +143,14 @@ def test_pairs_go_by_name(tmp_path: Path) -> None:
     photos, paintings = write(tmp_path / "photos", 5, seed=0), write(tmp_path / "paintings", 4, seed=1)
     (paintings / "003.png").rename(paintings / "zzz.png")
     (photos / "000.png").rename(photos / "000.jpeg")
-    sets = [look_through(PictureFolder(folder)) for folder in (photos, paintings)]
+    sets = [scan(PictureFolder(folder)) for folder in (photos, paintings)]
     found = pairs(*sets)
     names = [[s.names[i] for i in places] for s, places in zip(sets, found, strict=True)]
     assert names == [["000.jpeg", "001.png", "002.png"], ["000.png", "001.png", "002.png"]]
     for path in paintings.iterdir():
         path.rename(path.with_name(f"other-{path.name}"))
     with pytest.raises(ConfigError, match="share no name"):
-        pairs(sets[0], look_through(PictureFolder(paintings)))
+        pairs(sets[0], scan(PictureFolder(paintings)))
 
 
 # ---- scores of sets
@@ -162,7 +162,7 @@ def score(evaluator: Evaluator, fake: Path, name: str) -> Any:
     return evaluation.scores[0]
 
 
-def test_style_tells_another_colour_from_the_same_kind(real: Path, fake: Path, tmp_path: Path) -> None:
+def test_style_tells_another_color_from_the_same_kind(real: Path, fake: Path, tmp_path: Path) -> None:
     evaluator = Evaluator(real=real, size=64)
     same = score(evaluator, write(tmp_path / "same", 20, seed=2), "style-filters")
     other = score(evaluator, fake, "style-filters")
@@ -287,7 +287,7 @@ def test_a_limit_keeps_photos_with_their_paintings(real: Path, tmp_path: Path, i
 def test_two_photos_of_one_name_are_refused(tmp_path: Path) -> None:
     photos = write(tmp_path / "photos", 3, seed=0)
     shutil.copy(photos / "001.png", photos / "001.jpg")
-    readable = look_through(PictureFolder(photos))
+    readable = scan(PictureFolder(photos))
     with pytest.raises(ConfigError, match="2 pictures are named 001"):
         pairs(readable, readable)
 
@@ -325,6 +325,40 @@ def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> No
     save_file({"conv.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors"):
         load_extractor(name, {name: tmp_path / "other.safetensors"})
+
+
+def test_a_report_has_what_works_and_why_the_rest_is_missing(real: Path, fake: Path, tmp_path: Path) -> None:
+    """What the command prints, for Python: no failure stops another result."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "vgg.safetensors").write_bytes(b"nonsense")
+    evaluator = Evaluator(real=real, weights={"vgg19": tmp_path / "vgg.safetensors"}, size=64)
+    plot = tmp_path / "plot.png"
+    report = evaluator.report(
+        [fake, tmp_path / "empty"],
+        ["style", "style-filters"],
+        held_out=write(tmp_path / "other", 4, seed=5),
+        nearest=tmp_path / "near.png",
+        profile=plot,
+    )
+    (evaluation,) = report.evaluations
+    assert (report.real, evaluation.fake) == (str(real), str(fake))
+    assert [found.name for found in evaluation.scores] == ["style-filters"]
+    assert evaluation.warnings[0].startswith("style: no score: ")
+    starts = [failure.partition(": ")[0] for failure in report.failures]
+    assert starts == ["not scored", "--held-out", "--nearest"]
+    assert (report.held_out, report.artists, report.nearest, report.skipped) == ({}, None, {}, {})
+    assert report.profiles.keys() == {"real", "fake"}
+    assert plot.exists()
+    assert not report.complete
+    assert list(report.to_dict()) == ["real", "sets", "held_out", "profiles", "left_out", "troubles"]
+    json.dumps(report.to_dict(), allow_nan=False)
+    with pytest.raises(PictureError, match=r"plot\.png"):  # before any work
+        evaluator.report([fake], profile=plot)
+    again = evaluator.report([fake], ["style-filters"], profile=plot, overwrite=True)
+    assert again.complete
+    assert list(again.to_dict()) == ["real", "sets", "profiles", "left_out", "troubles"]
+    with pytest.raises(ConfigError, match="nothing is asked for"):
+        evaluator.report([fake])
 
 
 # ---- the command

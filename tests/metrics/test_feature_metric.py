@@ -28,10 +28,10 @@ def test_features_that_are_not_finite_are_refused(name: str, number: float) -> N
     sets = [(whole, damaged)] if cls.against == "nothing" else [(whole, damaged), (damaged, whole)]
     for real, fake in sets:
         with pytest.raises(ValueError, match="the features are not finite; are the weights whole"):
-            cls().judge(real, fake)
+            cls().evaluate(real, fake)
     if cls.wants_inputs:
         with pytest.raises(ValueError, match="the features are not finite"):
-            cls().judge(whole, whole, damaged)
+            cls().evaluate(whole, whole, damaged)
 
 
 def test_no_gap_is_told_of_features_that_are_not_finite() -> None:
@@ -49,7 +49,7 @@ def test_pictures_that_are_all_the_same_give_finite_scores_or_none(name: str) ->
     assert issubclass(cls, FeatureMetric)
     varied, same = torch.rand(60, 8, generator=torch.Generator().manual_seed(0)), torch.full((60, 8), 0.3)
     for real, fake in ((same, same), (varied, same), (same, varied)):
-        for score in cls().judge(real, fake):
+        for score in cls().evaluate(real, fake):
             assert all(map(math.isfinite, (score.value, *(score.interval or ()))))
 
 

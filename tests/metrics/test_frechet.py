@@ -21,7 +21,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from artgan.interfaces import Score
-from artgan.metrics import blocks as reading
+from artgan.metrics import batching
 from artgan.metrics.evaluation import Evaluator
 from artgan.metrics.extractors import Inception
 from artgan.metrics.frechet import FID, Comparison, FIDInfinity, Sample, frechet_distance
@@ -40,20 +40,20 @@ def reference(real: Tensor, fake: Tensor) -> float:
 def exact(real: Tensor, fake: Tensor) -> float:
     """The Frechet distance in 50 digits."""
     with mpmath.workdps(50):
-        centred, means = [], []
+        centered, means = [], []
         for rows in (real, fake):
             matrix = mpmath.matrix(rows.double().tolist())
             n, width = matrix.rows, matrix.cols
             mean = [mpmath.fsum(matrix[i, j] for i in range(n)) / n for j in range(width)]
             root = mpmath.sqrt(n - 1)
-            centred.append(mpmath.matrix(n, width))
+            centered.append(mpmath.matrix(n, width))
             for i in range(n):
                 for j in range(width):
-                    centred[-1][i, j] = (matrix[i, j] - mean[j]) / root
+                    centered[-1][i, j] = (matrix[i, j] - mean[j]) / root
             means.append(mean)
         shift = mpmath.fsum((a - b) ** 2 for a, b in zip(*means, strict=True))
-        traces = mpmath.fsum(x**2 for c in centred for x in c)
-        return float(shift + traces - 2 * mpmath.fsum(mpmath.svd_r(centred[0] * centred[1].T, compute_uv=False)))
+        traces = mpmath.fsum(x**2 for c in centered for x in c)
+        return float(shift + traces - 2 * mpmath.fsum(mpmath.svd_r(centered[0] * centered[1].T, compute_uv=False)))
 
 
 def normal(n: int, width: int, seed: int, *, decay: float = 0.7) -> Tensor:
@@ -263,7 +263,7 @@ def test_distance_grows_with_the_square_of_a_factor_and_of_a_shift(sets: tuple[T
 def test_nothing_depends_on_how_many_rows_are_read_at_once(sets: tuple[Tensor, Tensor], chunk: int) -> None:
     whole = Comparison(*map(Sample, sets))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK", chunk)
+        patch.setattr(batching, "BATCH_ROWS", chunk)
         parts = Comparison(*map(Sample, sets))
         assert parts.distance == pytest.approx(whole.distance, rel=1e-6)
         assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-4)
@@ -314,7 +314,7 @@ def test_fid_infinity_is_near_the_distance_of_the_distributions() -> None:
         real = torch.randn(2000, 48, dtype=torch.float64, generator=generator) * scale
         fake = torch.randn(100, 48, dtype=torch.float64, generator=generator) * scale * 1.5 + 0.15
         plain.append(frechet_distance(real, fake))
-        [score] = FIDInfinity().judge(real, fake)
+        [score] = FIDInfinity().evaluate(real, fake)
         infinite.append(score.value)
         assert score.interval is not None
         held += score.interval[0] < right < score.interval[1]
@@ -325,7 +325,7 @@ def test_fid_infinity_is_near_the_distance_of_the_distributions() -> None:
 
 def test_fid_infinity_tells_the_points_of_its_line() -> None:
     real, fake = normal(200, 8, 0), normal(100, 8, 1) + 0.2
-    [score] = FIDInfinity().judge(real, fake)
+    [score] = FIDInfinity().evaluate(real, fake)
     sizes, values = np.array(score.details["points"]).T
     assert (sizes[0], sizes[-1], len(sizes)) == (50, 100, 15)
     assert values[-1] == pytest.approx(frechet_distance(real, fake))
@@ -339,17 +339,17 @@ def test_fid_infinity_tells_the_points_of_its_line() -> None:
 
 def test_fid_tells_what_half_of_the_generated_pictures_give() -> None:
     rows = normal(600, 32, 0)
-    [score] = FID().judge(rows[100:], rows[:100])
+    [score] = FID().evaluate(rows[100:], rows[:100])
     assert score.details["at half"] > score.value
-    assert FID().judge(rows[100:], rows[:100]) == [score]
+    assert FID().evaluate(rows[100:], rows[:100]) == [score]
     assert score.interval is not None
     assert score.interval[0] < score.value < score.interval[1]
-    assert "at half" not in FID().judge(rows[100:], rows[:3])[0].details
+    assert "at half" not in FID().evaluate(rows[100:], rows[:3])[0].details
 
 
 def test_fid_of_equal_sets_is_zero_with_an_interval_that_is_not_below() -> None:
     real = normal(40, 8, 0)
-    [score] = FID().judge(real, real)
+    [score] = FID().evaluate(real, real)
     assert score.value == pytest.approx(0, abs=1e-12)
     assert score.interval is not None
     assert score.interval[0] == 0
@@ -365,7 +365,7 @@ def test_fid_of_equal_sets_is_zero_with_an_interval_that_is_not_below() -> None:
     ],
 )
 def test_too_few_pictures_are_told(n: int, m: int, note: str | None) -> None:
-    [score] = FID().judge(normal(n, 32, 0), normal(m, 32, 1))
+    [score] = FID().evaluate(normal(n, 32, 0), normal(m, 32, 1))
     *told, by_n = score.notes
     assert told == ([] if note is None else [note])
     half = score.details["at half"]
@@ -376,14 +376,14 @@ def test_too_few_pictures_are_told(n: int, m: int, note: str | None) -> None:
 
 def test_what_half_of_very_many_pictures_give_is_no_note() -> None:
     real, fake = normal(2048, 4, 0), normal(5000, 4, 1)
-    assert not FID().judge(real, fake)[0].notes
-    assert len(FID().judge(real, fake[1:])[0].notes) == 1
-    assert FID().judge(real, fake)[0].details["at half"] >= 0
+    assert not FID().evaluate(real, fake)[0].notes
+    assert len(FID().evaluate(real, fake[1:])[0].notes) == 1
+    assert FID().evaluate(real, fake)[0].details["at half"] >= 0
 
 
 def test_fid_infinity_of_equal_sets_is_below_0_and_so_is_its_interval() -> None:
     real = normal(200, 8, 0)
-    [score] = FIDInfinity().judge(real, real)
+    [score] = FIDInfinity().evaluate(real, real)
     assert score.interval is not None
     assert score.interval[0] <= score.value <= score.interval[1] < 0
 
@@ -397,7 +397,7 @@ def test_fid_infinity_of_equal_sets_is_below_0_and_so_is_its_interval() -> None:
     ],
 )
 def test_fid_infinity_tells_nothing_of_the_bias_that_it_takes_away(n: int, m: int, notes: list[str]) -> None:
-    [score] = FIDInfinity().judge(normal(n, 32, 0), normal(m, 32, 1))
+    [score] = FIDInfinity().evaluate(normal(n, 32, 0), normal(m, 32, 1))
     assert list(score.notes) == notes
     assert "bias by the number of real pictures" in score.details["interval_of"]
 
@@ -405,11 +405,11 @@ def test_fid_infinity_tells_nothing_of_the_bias_that_it_takes_away(n: int, m: in
 def test_pictures_that_are_too_few_for_a_score_are_refused() -> None:
     rows = normal(40, 8, 0)
     with pytest.raises(ValueError, match="needs at least 2 real pictures, got 1"):
-        FID().judge(rows[:1], rows)
+        FID().evaluate(rows[:1], rows)
     with pytest.raises(ValueError, match="needs at least 2 generated pictures, got 0"):
-        FID().judge(rows, rows[:0])
+        FID().evaluate(rows, rows[:0])
     with pytest.raises(ValueError, match="needs at least 30 generated pictures, got 29"):
-        FIDInfinity().judge(rows, rows[:29])
+        FIDInfinity().evaluate(rows, rows[:29])
 
 
 @pytest.mark.parametrize("shapes", [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5, 4))])

@@ -20,14 +20,14 @@ def logits(n: int, seed: int, *, classes: int = 30, scale: float = 3.0) -> Tenso
 @pytest.mark.parametrize("n", [10, 97, 500])
 def test_score_is_torch_fidelitys(n: int) -> None:
     theirs = isc_features_to_metric(logits(n, 0))
-    [score] = InceptionScore().judge(torch.empty(0, 30), logits(n, 0))
+    [score] = InceptionScore().evaluate(torch.empty(0, 30), logits(n, 0))
     assert score.value == pytest.approx(theirs["inception_score_mean"], rel=1e-12)
     assert score.details["deviation"] == pytest.approx(theirs["inception_score_std"], rel=1e-9)
     assert score.n == (0, n)
 
 
 def test_pictures_that_all_look_alike_score_1() -> None:
-    [score] = InceptionScore().judge(torch.empty(0, 30), logits(1, 0).expand(50, -1))
+    [score] = InceptionScore().evaluate(torch.empty(0, 30), logits(1, 0).expand(50, -1))
     assert score.value == pytest.approx(1, rel=1e-12)
 
 
@@ -43,15 +43,15 @@ def test_interval_holds_the_mean_over_more_pictures() -> None:
     right = np.mean(inception_scores(logits(20000, 99), splits=500))
     held = 0
     for seed in range(40):
-        [score] = InceptionScore().judge(torch.empty(0, 30), logits(400, seed))
+        [score] = InceptionScore().evaluate(torch.empty(0, 30), logits(400, seed))
         assert score.interval is not None
         held += score.interval[0] < right < score.interval[1]
     assert held >= 34
 
 
 def test_few_pictures_are_told_and_too_few_refused() -> None:
-    [score] = InceptionScore().judge(torch.empty(0, 30), logits(400, 0))
+    [score] = InceptionScore().evaluate(torch.empty(0, 30), logits(400, 0))
     assert score.notes == ("400 pictures are few: the score grows with n; compare only scores of the same n",)
-    assert InceptionScore().judge(torch.empty(0, 30), logits(5000, 0))[0].notes == ()
+    assert InceptionScore().evaluate(torch.empty(0, 30), logits(5000, 0))[0].notes == ()
     with pytest.raises(ValueError, match="needs at least 10 generated pictures, got 9"):
-        InceptionScore().judge(torch.empty(0, 30), logits(9, 0))
+        InceptionScore().evaluate(torch.empty(0, 30), logits(9, 0))

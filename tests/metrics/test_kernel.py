@@ -37,7 +37,7 @@ def test_subsets_are_torch_fidelitys(size: int) -> None:
 @pytest.mark.slow
 def test_kid_is_torch_fidelitys_with_its_default_size() -> None:
     real, fake = normal(1100, 0), normal(1050, 1, shift=0.3)
-    [score] = KID().judge(real, fake)
+    [score] = KID().evaluate(real, fake)
     assert (score.value, score.details["deviation"]) == pytest.approx(reference(real, fake, 1000), rel=1e-9)
     assert score.details["subset size"] == 1000
     assert score.n == (1100, 1050)
@@ -46,7 +46,7 @@ def test_kid_is_torch_fidelitys_with_its_default_size() -> None:
 def test_kid_of_few_pictures_takes_all_of_the_smaller_set() -> None:
     """torch-fidelity refuses until it is told a size."""
     real, fake = normal(60, 0), normal(40, 1, shift=0.3)
-    [score] = KID().judge(real, fake)
+    [score] = KID().evaluate(real, fake)
     assert score.details["subset size"] == 40
     assert score.value == pytest.approx(reference(real, fake, 40)[0], rel=1e-9)
 
@@ -60,7 +60,7 @@ def test_kid_of_sets_that_are_one_subset_is_the_double_sum() -> None:
         return float(np.mean(terms))
 
     expected = mean(x, x, same=True) + mean(y, y, same=True) - 2 * mean(x, y, same=False)
-    [score] = KID().judge(real, fake)
+    [score] = KID().evaluate(real, fake)
     assert score.value == pytest.approx(expected, rel=1e-12)
     assert score.details["deviation"] == pytest.approx(0, abs=1e-12)
 
@@ -75,19 +75,19 @@ def test_where_a_subset_is_all_pictures_one_is_looked_at(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(kernel, "kernel_distance", counted)
     real, fake = normal(40, 0).float(), normal(40, 1, shift=0.3).float()
-    [score] = KID().judge(real, fake)
+    [score] = KID().evaluate(real, fake)
     assert calls == [40]
     assert score.value == pytest.approx(reference(real.double(), fake.double(), 40)[0], rel=1e-9)
     assert score.details["deviation"] == pytest.approx(0, abs=1e-12)
     assert score.interval is not None
     error = kernel_distance_error(fake.double(), real.double())
     assert score.interval[1] - score.value == pytest.approx(1.96 * error, rel=1e-4)
-    KID().judge(real, fake[:39])
+    KID().evaluate(real, fake[:39])
     assert calls == [40] + [39] * 100
 
 
 def test_kid_of_one_distribution_is_0_on_average() -> None:
-    values = [KID().judge(normal(20, 2 * i), normal(20, 2 * i + 1))[0].value for i in range(60)]
+    values = [KID().evaluate(normal(20, 2 * i), normal(20, 2 * i + 1))[0].value for i in range(60)]
     assert abs(np.mean(values)) < 3 * np.std(values, ddof=1) / np.sqrt(len(values))
     assert min(values) < 0
 
@@ -96,7 +96,7 @@ def test_kid_of_one_distribution_is_0_on_average() -> None:
 def test_interval_is_of_the_spread_over_fresh_pictures(n: int, m: int) -> None:
     values, errors = [], []
     for i in range(60):
-        [score] = KID().judge(normal(n, 2 * i), normal(m, 2 * i + 1, shift=0.4))
+        [score] = KID().evaluate(normal(n, 2 * i), normal(m, 2 * i + 1, shift=0.4))
         assert score.interval is not None
         values.append(score.value)
         errors.append((score.interval[1] - score.interval[0]) / (2 * 1.96))
@@ -106,8 +106,8 @@ def test_interval_is_of_the_spread_over_fresh_pictures(n: int, m: int) -> None:
 def test_kid_needs_two_pictures_and_three_for_an_interval() -> None:
     rows = normal(5, 0)
     with pytest.raises(ValueError, match="needs at least 2 real pictures, got 1"):
-        KID().judge(rows[:1], rows)
+        KID().evaluate(rows[:1], rows)
     with pytest.raises(ValueError, match="needs at least 2 generated pictures, got 1"):
-        KID().judge(rows, rows[:1])
-    assert KID().judge(rows, rows[:2])[0].interval is None
-    assert KID().judge(rows, rows[:3])[0].interval is not None
+        KID().evaluate(rows, rows[:1])
+    assert KID().evaluate(rows, rows[:2])[0].interval is None
+    assert KID().evaluate(rows, rows[:3])[0].interval is not None

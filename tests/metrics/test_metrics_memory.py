@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from artgan.metrics import blocks as rows
-from artgan.metrics import neighbours
+from artgan.metrics import batching
 from artgan.metrics.frechet import FID, FIDInfinity
-from artgan.metrics.neighbours import PRDC, Memorisation, memorisation_distance
+from artgan.metrics.neighbours import PRDC, Memorization, memorization_distance
 from artgan.metrics.style_distance import Style
 
 
@@ -38,19 +37,18 @@ def features(count: int, seed: int, *, width: int = 30) -> Tensor:
 @pytest.mark.parametrize(
     "score",
     [
-        lambda r, f: PRDC(k=1).judge(r, f),
-        lambda r, f: Memorisation().judge(r, f),
-        memorisation_distance,
-        lambda r, f: Style().judge(r, f),
-        lambda r, f: Style().judge(r, f, f),
+        lambda r, f: PRDC(k=1).evaluate(r, f),
+        lambda r, f: Memorization().evaluate(r, f),
+        memorization_distance,
+        lambda r, f: Style().evaluate(r, f),
+        lambda r, f: Style().evaluate(r, f, f),
     ],
     ids=["prdc", "memorisation", "mifid", "style", "style of painted photos"],
 )
-def test_memory_is_that_of_a_block_however_many_pictures_there_are(
+def test_memory_is_that_of_a_batch_however_many_pictures_there_are(
     score: Callable[[Tensor, Tensor], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "_BLOCK", 8)
-    monkeypatch.setattr(rows, "BLOCK", 8)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 8)
     real, fake = features(200, 0), features(150, 1)
     with _Largest() as largest:
         score(real, fake)
@@ -58,11 +56,11 @@ def test_memory_is_that_of_a_block_however_many_pictures_there_are(
 
 
 @pytest.mark.parametrize("cls", [FID, FIDInfinity])
-def test_memory_of_a_frechet_distance_is_that_of_a_block_or_of_a_covariance(
+def test_memory_of_a_frechet_distance_is_that_of_a_batch_or_of_a_covariance(
     cls: type[FID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BLOCK", 16)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 16)
     real, fake = features(250, 0, width=15), features(200, 1, width=15)
     with _Largest() as largest:
-        cls().judge(real, fake)
+        cls().evaluate(real, fake)
     assert 15 * 15 <= largest.numbers <= 250  # one number for each picture; a set has 3750, half of one 1500

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from artgan import images
 from artgan.features import VGG19, VGG19_LAYERS
-from artgan.metrics import blocks as rows
-from artgan.metrics import style
+from artgan.metrics import batching, style
 from artgan.metrics.extractors import load_extractor
 from artgan.metrics.intervals import Z95
 from artgan.metrics.names import resolve_metric
@@ -62,7 +61,7 @@ def test_the_interval_holds_the_distance_of_the_distributions(shift: float) -> N
     assert np.mean(errors**2) < 2.5 * values.var()
 
 
-def test_kernel_sums_are_the_same_in_blocks() -> None:
+def test_kernel_sums_are_the_same_in_batches() -> None:
     """More rows than one block holds."""
     x, y = sample(1500, 0, 0, width=3), sample(1100, 0.2, 1, width=3)
     gram = [(a @ b.T / 3 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
@@ -74,13 +73,13 @@ def test_a_channel_that_no_reference_wakes_is_only_centred() -> None:
     """Else one such channel would be all that a distance sees."""
     reference, other = sample(6, 0, 0), sample(6, 0, 1)
     reference[:, 2], other[:, 2] = 0.25, 0.75
-    assert style.standardise([reference], other)[0][:, 2].tolist() == pytest.approx([0.5] * 6)
+    assert style.standardize([reference], other)[0][:, 2].tolist() == pytest.approx([0.5] * 6)
 
 
 def test_style_is_measured_in_units_of_the_real_pictures_and_the_photos() -> None:
     real, fake, photos = (sample(n, shift, n).float() for n, shift in ((12, 0.0), (10, 0.5), (11, 1.0)))
-    (score,) = Style().judge(real, fake, photos)
-    x, y, z = style.standardise([real.double(), photos.double()], real.double(), fake.double(), photos.double())
+    (score,) = Style().evaluate(real, fake, photos)
+    x, y, z = style.standardize([real.double(), photos.double()], real.double(), fake.double(), photos.double())
     assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
     assert score.details["inputs"] == pytest.approx(style.kernel_distance(z, x), rel=1e-9)
     assert score.details["standardised by"] == "real pictures and inputs"
@@ -92,24 +91,24 @@ def test_style_is_measured_in_units_of_the_real_pictures_and_the_photos() -> Non
 
 def test_style_without_photos_says_that_its_unit_is_another() -> None:
     real, fake = sample(12, 0, 0).float(), sample(10, 0.5, 1).float()
-    (score,) = Style().judge(real, fake)
-    x, y = style.standardise([real.double(), fake.double()], real.double(), fake.double())
+    (score,) = Style().evaluate(real, fake)
+    x, y = style.standardize([real.double(), fake.double()], real.double(), fake.double())
     assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
     assert score.details["standardised by"] == "real and generated pictures"
     assert "inputs" not in score.details
     assert "not to be compared" in score.notes[0]
 
 
-def test_style_is_the_same_in_blocks_as_of_whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_style_is_the_same_in_batches_as_of_whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the same arithmetic on whole sets."""
     real, fake, photos = (sample(n, shift, n, width=9).float() * 50 + 200 for n, shift in ((40, 0), (35, 0.5), (31, 1)))
-    monkeypatch.setattr(rows, "BLOCK", 7)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 7)
     for inputs in (None, photos):
-        (score,) = Style().judge(real, fake, inputs)
+        (score,) = Style().evaluate(real, fake, inputs)
         together = torch.cat([real, fake if inputs is None else inputs]).double()
         x, y, z = ((s.double() - together.mean(0)) / together.std(0) for s in (real, fake, photos))
         first, second = x[torch.randperm(40, generator=torch.Generator().manual_seed(0))].chunk(2)
-        monkeypatch.setattr(rows, "BLOCK", 1000)
+        monkeypatch.setattr(batching, "BATCH_ROWS", 1000)
         assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
         assert score.details["real halves"] == pytest.approx(style.kernel_distance(first, second), rel=1e-9)
         if inputs is not None:
@@ -122,7 +121,7 @@ def test_style_reads_features_that_lie_on_disk(tmp_path: Path) -> None:
     real, fake = sample(12, 0, 0).float(), sample(10, 0.5, 1).float()
     np.save(tmp_path / "real.npy", real.numpy())
     mapped = torch.from_numpy(np.load(tmp_path / "real.npy", mmap_mode="c"))
-    assert Style().judge(mapped, fake) == Style().judge(real, fake)
+    assert Style().evaluate(mapped, fake) == Style().evaluate(real, fake)
     assert torch.equal(mapped, real)  # as they were
 
 
@@ -136,7 +135,7 @@ def test_style_reads_features_that_lie_on_disk(tmp_path: Path) -> None:
 )
 def test_style_needs_some_pictures(n: tuple[int, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Style().judge(*(torch.randn(count, 3) for count in n))
+        Style().evaluate(*(torch.randn(count, 3) for count in n))
 
 
 def test_the_names_are_those_that_are_asked_for() -> None:
@@ -155,7 +154,7 @@ def test_filter_style_of_pictures_is_that_of_their_statistics() -> None:
         style.filter_statistics(torch.stack([images.to_tensor(images.to_rgb(p)) for p in s])).double()
         for s in (real, fake)
     )
-    x, y = style.standardise([x, y], x, y)
+    x, y = style.standardize([x, y], x, y)
     score = metric.compute()
     assert score.value == pytest.approx(style.kernel_distance(x, y), rel=1e-6)
     assert score.details["extractor"] == "filters"

@@ -1,4 +1,4 @@
-"""Scores of nearest neighbours: against other packages, against formulas written plainly, and on copies."""
+"""Scores of nearest neighbors: against other packages, against formulas written plainly, and on copies."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from torch import Tensor
 
 from artgan import images
 from artgan.interfaces import Score
-from artgan.metrics import neighbours
+from artgan.metrics import batching
 from artgan.metrics.extractors import Extractor, load_extractor
 from artgan.metrics.frechet import FID
-from artgan.metrics.neighbours import PRDC, Memorisation, MiFID, held_out_gap, memorisation_distance, nearest_neighbours
+from artgan.metrics.neighbours import PRDC, Memorization, MiFID, held_out_gap, memorization_distance, nearest_neighbors
 
 pytestmark = pytest.mark.numerical
 
@@ -52,10 +52,10 @@ def mapped(path: Path, rows: Tensor) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-# Nearest neighbours
+# Nearest neighbors
 
 
-def plain_neighbours(fake: Array, real: Array, count: int, itself: bool) -> tuple[Array, NDArray[np.int64]]:
+def plain_neighbors(fake: Array, real: Array, count: int, itself: bool) -> tuple[Array, NDArray[np.int64]]:
     distances = np.sqrt(np.square(fake[:, None] - real[None]).sum(2))
     if itself:
         np.fill_diagonal(distances, np.inf)
@@ -65,7 +65,7 @@ def plain_neighbours(fake: Array, real: Array, count: int, itself: bool) -> tupl
 
 @given(data=st.data(), rows=st.integers(1, 12), others=st.integers(2, 14), width=st.integers(1, 9), grid=st.booleans())
 @settings(max_examples=60)
-def test_nearest_neighbours_are_those_of_all_distances(
+def test_nearest_neighbors_are_those_of_all_distances(
     data: st.DataObject, rows: int, others: int, width: int, grid: bool
 ) -> None:
     """On a grid many are as near as others, or equal; then the first come first."""
@@ -79,11 +79,11 @@ def test_nearest_neighbours_are_those_of_all_distances(
     real = draw(others)
     fake = real if itself else draw(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "_BLOCK", data.draw(st.integers(1, 15)))
-        distances, indices = nearest_neighbours(
+        patch.setattr(batching, "BATCH_ROWS", data.draw(st.integers(1, 15)))
+        distances, indices = nearest_neighbors(
             torch.from_numpy(fake), torch.from_numpy(real), count=count, itself=itself
         )
-    expected, order = plain_neighbours(fake, real, count, itself)
+    expected, order = plain_neighbors(fake, real, count, itself)
     np.testing.assert_allclose(distances, expected, rtol=1e-12, atol=0)
     np.testing.assert_array_equal(indices, order)
 
@@ -91,7 +91,7 @@ def test_nearest_neighbours_are_those_of_all_distances(
 def test_distances_of_near_copies_do_not_drown_in_rounding() -> None:
     real = normal(30, 64, 0, shift=1e4)
     fake = real + normal(30, 64, 1, scale=1e-7)
-    distances, indices = nearest_neighbours(fake, real, count=1)
+    distances, indices = nearest_neighbors(fake, real, count=1)
     assert indices[:, 0].tolist() == list(range(30))
     np.testing.assert_allclose(distances[:, 0], np.sqrt(np.square((fake - real).numpy()).sum(1)), rtol=1e-12)
 
@@ -99,8 +99,8 @@ def test_distances_of_near_copies_do_not_drown_in_rounding() -> None:
 def test_at_length_1_only_the_direction_of_rows_counts() -> None:
     fake, real = normal(9, 5, 0), normal(11, 5, 1)
     lengths = torch.arange(1, 12, dtype=torch.float64)[:, None]
-    expected = nearest_neighbours(fake / fake.norm(dim=1, keepdim=True), real / real.norm(dim=1, keepdim=True), count=3)
-    distances, indices = nearest_neighbours(fake, real * lengths, count=3, unit=True)
+    expected = nearest_neighbors(fake / fake.norm(dim=1, keepdim=True), real / real.norm(dim=1, keepdim=True), count=3)
+    distances, indices = nearest_neighbors(fake, real * lengths, count=3, unit=True)
     torch.testing.assert_close(distances, expected[0], rtol=1e-12, atol=1e-14)
     assert torch.equal(indices, expected[1])
 
@@ -109,17 +109,17 @@ def test_at_length_1_only_the_direction_of_rows_counts() -> None:
     ("fake", "real", "options", "message"),
     [
         ((2, 3), (4, 5), {"count": 1}, "one width"),
-        ((2, 3), (4, 3), {"count": 5}, "neighbours to be found: 5, pictures to find them among: 4"),
+        ((2, 3), (4, 3), {"count": 5}, "neighbors to be found: 5, pictures to find them among: 4"),
         ((4, 3), (4, 3), {"count": 4, "itself": True}, "pictures to find them among: 3"),
         ((2, 3), (4, 3), {"count": 0}, "to be found: 0"),
         ((2, 3), (4, 3), {"count": 1, "itself": True}, "one set was meant"),
     ],
 )
-def test_neighbours_that_are_not_there_are_refused(
+def test_neighbors_that_are_not_there_are_refused(
     fake: tuple[int, int], real: tuple[int, int], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        nearest_neighbours(torch.zeros(fake), torch.zeros(real), **options)
+        nearest_neighbors(torch.zeros(fake), torch.zeros(real), **options)
 
 
 # Precision, recall, density, coverage
@@ -132,7 +132,7 @@ def test_prdc_is_that_of_its_package(data: st.DataObject, real: int, fake: int, 
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     x = rng.normal(size=(real, width))
     y = rng.normal(data.draw(st.sampled_from([0, 0.5, 2])), data.draw(st.sampled_from([0.3, 1, 2])), (fake, width))
-    found = values(PRDC(k=k).judge(torch.from_numpy(x), torch.from_numpy(y)))
+    found = values(PRDC(k=k).evaluate(torch.from_numpy(x), torch.from_numpy(y)))
     assert found == pytest.approx(compute_prdc(x, y, k), abs=1e-9)
 
 
@@ -145,14 +145,14 @@ def test_prdc_is_that_of_its_package_where_pictures_repeat_and_distances_tie(
     k = data.draw(st.integers(1, min(real, fake) - 2))
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     x, y = (rng.integers(0, data.draw(st.integers(1, 4)), (rows, width)).astype(float) for rows in (real, fake))
-    found = values(PRDC(k=k).judge(torch.from_numpy(x), torch.from_numpy(y)))
+    found = values(PRDC(k=k).evaluate(torch.from_numpy(x), torch.from_numpy(y)))
     assert found == pytest.approx(compute_prdc(x, y, k), abs=1e-9)
 
 
 def test_prdc_is_that_of_its_package_for_features_in_a_file(tmp_path: Path) -> None:
     real, fake = mapped(tmp_path / "real.npy", normal(150, 64, 0)), mapped(tmp_path / "fake.npy", normal(90, 64, 1))
     expected = compute_prdc(real.double().numpy(), fake.double().numpy(), 5)
-    assert values(PRDC().judge(real, fake)) == pytest.approx(expected, abs=1e-9)
+    assert values(PRDC().evaluate(real, fake)) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("k", [3, 5])
@@ -163,7 +163,7 @@ def test_precision_and_recall_are_those_of_torch_fidelity(k: int, shift: float) 
     theirs = judge.prc_features_to_metric(
         features_1=fake, features_2=real, prc_neighborhood=k, prc_batch_size=50, save_cpu_ram=True, verbose=False
     )
-    found = values(PRDC(k=k).judge(real, fake))
+    found = values(PRDC(k=k).evaluate(real, fake))
     assert 0 < found["precision"] < 1
     assert 0 < found["recall"] < 1
     assert found["precision"] == pytest.approx(theirs["precision"], abs=1e-6)  # theirs are means in float32
@@ -172,12 +172,12 @@ def test_precision_and_recall_are_those_of_torch_fidelity(k: int, shift: float) 
 
 def test_copies_are_precise_recalled_and_cover_and_as_dense_as_the_real_ones() -> None:
     real = normal(40, 6, 0)
-    found = values(PRDC().judge(real, real[torch.randperm(40)]))
+    found = values(PRDC().evaluate(real, real[torch.randperm(40)]))
     assert found == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
 
 
 def test_sets_that_lie_far_apart_share_nothing() -> None:
-    found = values(PRDC().judge(normal(30, 6, 0), normal(25, 6, 1, shift=100)))
+    found = values(PRDC().evaluate(normal(30, 6, 0), normal(25, 6, 1, shift=100)))
     assert found == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
 
 
@@ -185,7 +185,7 @@ def test_a_set_of_few_kinds_is_precise_but_recalls_and_covers_little() -> None:
     kinds = normal(10, 4, 0, scale=20)
     real = kinds.repeat(20, 1) + normal(200, 4, 1)
     fake = kinds[:2].repeat(100, 1) + normal(200, 4, 2)
-    found = values(PRDC().judge(real, fake))
+    found = values(PRDC().evaluate(real, fake))
     assert found["precision"] > 0.8
     assert found["density"] > 0.8
     assert found["recall"] < 0.25
@@ -194,32 +194,32 @@ def test_a_set_of_few_kinds_is_precise_but_recalls_and_covers_little() -> None:
 
 def test_intervals_of_prdc_are_wilson_for_shares_and_normal_for_density() -> None:
     real, fake = normal(60, 5, 0), normal(45, 5, 1, shift=0.5)
-    scores = {score.name: score for score in PRDC().judge(real, fake)}
+    scores = {score.name: score for score in PRDC().evaluate(real, fake)}
     for name, count in (("precision", 45), ("recall", 60), ("coverage", 60)):
         hits = round(scores[name].value * count)
         expected = binomtest(hits, count).proportion_ci(method="wilson")
         assert scores[name].interval == pytest.approx((expected.low, expected.high), abs=1e-9)
-    reach = plain_neighbours(real.numpy(), real.numpy(), 5, True)[0][:, -1]
+    reach = plain_neighbors(real.numpy(), real.numpy(), 5, True)[0][:, -1]
     balls = (torch.cdist(real, fake).numpy() < reach[:, None]).sum(0) / 5
     half = 1.959964 * balls.std(ddof=1) / np.sqrt(45)
     assert scores["density"].interval == pytest.approx((balls.mean() - half, balls.mean() + half), abs=1e-6)
 
 
 def test_prdc_says_what_it_was_computed_with_and_that_pictures_are_few() -> None:
-    few = PRDC(k=3).judge(normal(20, 2, 0), normal(21, 2, 1))
+    few = PRDC(k=3).evaluate(normal(20, 2, 0), normal(21, 2, 1))
     assert [score.name for score in few] == ["precision", "recall", "density", "coverage"]
     for score in few:
         assert score.n == (20, 21)
         assert score.details["k"] == 3
         assert any("20 real and 21 generated pictures are few" in note for note in score.notes)
-    assert not PRDC().judge(normal(1000, 2, 0), normal(1000, 2, 1))[0].notes
+    assert not PRDC().evaluate(normal(1000, 2, 0), normal(1000, 2, 1))[0].notes
 
 
 @pytest.mark.parametrize(("real", "fake", "kind"), [(5, 9, "real"), (9, 5, "generated"), (0, 9, "real")])
-def test_prdc_needs_more_pictures_than_neighbours(real: int, fake: int, kind: str) -> None:
+def test_prdc_needs_more_pictures_than_neighbors(real: int, fake: int, kind: str) -> None:
     with pytest.raises(ValueError, match=f"at least 6 {kind} pictures"):
-        PRDC().judge(torch.zeros(real, 3), torch.zeros(fake, 3))
-    assert len(PRDC().judge(normal(6, 3, 0), normal(6, 3, 1))) == 4
+        PRDC().evaluate(torch.zeros(real, 3), torch.zeros(fake, 3))
+    assert len(PRDC().evaluate(normal(6, 3, 0), normal(6, 3, 1))) == 4
 
 
 def test_prdc_needs_a_neighbour() -> None:
@@ -257,7 +257,7 @@ def test_mifid_is_kaggles_formula(near: bool) -> None:
     fake = with_rows_that_add_up_to_0(fake)
     expected, d = plain_mifid(real.numpy(), fake.numpy())
     assert (d < 0.1) == near
-    (score,) = MiFID().judge(real, fake)
+    (score,) = MiFID().evaluate(real, fake)
     assert score.value == pytest.approx(expected, rel=1e-9)
     assert score.details["d"] == pytest.approx(d, rel=1e-9)
     assert score.details["epsilon"] == 0.1
@@ -270,10 +270,10 @@ def test_mifid_looks_from_generated_pictures_to_real_ones_and_not_back() -> None
     """Copies of a few pictures: each generated one is near a real one, most real ones are far from generated ones."""
     real = normal(60, 12, 0)
     fake = real[:6].repeat(8, 1) + normal(48, 12, 1, scale=0.05)
-    there, back = memorisation_distance(real, fake), memorisation_distance(fake, real)
+    there, back = memorization_distance(real, fake), memorization_distance(fake, real)
     assert there < 0.01
     assert back > 0.2
-    (score,) = MiFID().judge(real, fake)
+    (score,) = MiFID().evaluate(real, fake)
     assert score.value == pytest.approx(plain_mifid(real.numpy(), fake.numpy())[0], rel=1e-9)
     assert score.value > 20 * plain_mifid(fake.numpy(), real.numpy())[0]  # FID is the same both ways
 
@@ -281,14 +281,14 @@ def test_mifid_looks_from_generated_pictures_to_real_ones_and_not_back() -> None
 def test_mifid_says_what_fid_says_of_few_pictures() -> None:
     for real, fake in ((9, 40), (40, 40)):
         sets = normal(real, 12, 0), normal(fake, 12, 1)
-        assert MiFID().judge(*sets)[0].notes == FID().judge(*sets)[0].notes[:1]
+        assert MiFID().evaluate(*sets)[0].notes == FID().evaluate(*sets)[0].notes[:1]
 
 
 @pytest.mark.parametrize("near", [True, False])
 def test_the_interval_of_mifid_is_that_of_fid_divided_alike(near: bool) -> None:
     real = normal(60, 12, 0)
     fake = real[:50] + normal(50, 12, 1, scale=0.2) if near else normal(50, 12, 1, shift=0.2)
-    (score,), (fid,) = MiFID().judge(real, fake), FID().judge(real, fake)
+    (score,), (fid,) = MiFID().evaluate(real, fake), FID().evaluate(real, fake)
     divisor = score.details["d"] if near else 1
     assert fid.interval is not None
     assert score.interval == pytest.approx(tuple(end / divisor for end in fid.interval), rel=1e-9)
@@ -297,13 +297,13 @@ def test_the_interval_of_mifid_is_that_of_fid_divided_alike(near: bool) -> None:
 
 def test_mifid_of_too_few_or_black_pictures_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 generated"):
-        MiFID().judge(normal(9, 3, 0), normal(1, 3, 1))
+        MiFID().evaluate(normal(9, 3, 0), normal(1, 3, 1))
     for real, fake in ((normal(9, 3, 0), torch.zeros(9, 3)), (torch.zeros(9, 3), normal(9, 3, 0))):
         with pytest.raises(ValueError, match="all pictures of a set are 0"):
-            memorisation_distance(real, fake)
+            memorization_distance(real, fake)
 
 
-# Memorisation
+# Memorization
 
 
 def kind(rows: int, seed: int, *, width: int = 24) -> Tensor:
@@ -313,24 +313,24 @@ def kind(rows: int, seed: int, *, width: int = 24) -> Tensor:
 
 def test_memorisation_of_copies_is_1_even_where_real_pictures_repeat_each_other() -> None:
     real = kind(100, 0)
-    (score,) = Memorisation().judge(real, real[:60])
+    (score,) = Memorization().evaluate(real, real[:60])
     assert score.value == 1
     assert score.details["median"] == 0
     assert score.interval == pytest.approx(binomtest(60, 60).proportion_ci(method="wilson"), abs=1e-9)
     twice = real.repeat(2, 1)
-    (score,) = Memorisation().judge(twice, real[:60])
+    (score,) = Memorization().evaluate(twice, real[:60])
     assert score.value == 1
     assert any("repeat each other" in note for note in score.notes)
     rounded = twice + normal(200, 24, 2, scale=1e-8)
-    assert Memorisation().judge(rounded, real[:60] + normal(60, 24, 3, scale=1e-7))[0].value == 1
-    assert Memorisation().judge(twice, kind(60, 1))[0].value == 0
+    assert Memorization().evaluate(rounded, real[:60] + normal(60, 24, 3, scale=1e-7))[0].value == 1
+    assert Memorization().evaluate(twice, kind(60, 1))[0].value == 0
 
 
 @pytest.mark.parametrize(("rows", "low", "high"), [(400, 0.04, 0.06), (100, 0.04, 0.07), (25, 0.05, 0.11)])
 def test_memorisation_of_fresh_pictures_is_about_what_it_says_to_expect(rows: int, low: float, high: float) -> None:
     """Over draws."""
     found = [
-        Memorisation().judge(kind(rows, 2 * seed, width=8), kind(200, 2 * seed + 1, width=8))[0].value
+        Memorization().evaluate(kind(rows, 2 * seed, width=8), kind(200, 2 * seed + 1, width=8))[0].value
         for seed in range(40)
     ]
     assert low < np.mean(found) < high
@@ -339,18 +339,18 @@ def test_memorisation_of_fresh_pictures_is_about_what_it_says_to_expect(rows: in
 def test_memorisation_grows_with_the_share_of_near_copies_and_is_0_for_pictures_of_another_kind() -> None:
     real, fresh = kind(150, 0), kind(150, 1)
     near = real + normal(150, 24, 2, scale=0.01)
-    (half,) = Memorisation().judge(real, torch.cat([near[:75], fresh[:75]]))
+    (half,) = Memorization().evaluate(real, torch.cat([near[:75], fresh[:75]]))
     assert half.value == pytest.approx(0.5 + 0.05 / 2, abs=0.05)
-    assert Memorisation().judge(real, near)[0].value == 1
-    assert Memorisation().judge(real, fresh.flip(1))[0].value == 0
+    assert Memorization().evaluate(real, near)[0].value == 1
+    assert Memorization().evaluate(real, fresh.flip(1))[0].value == 0
 
 
 def test_memorisation_is_what_plain_arithmetic_gives() -> None:
     real, fake = kind(39, 0), torch.cat([kind(20, 1), kind(5, 0) * 3])  # the last five are copies of another length
     x, y = (rows.numpy() / np.linalg.norm(rows.numpy(), axis=1, keepdims=True) for rows in (real, fake))
-    near, which = plain_neighbours(y, x, 1, False)
-    own = np.sort(plain_neighbours(x, x, 1, True)[0][:, 0])
-    (score,) = Memorisation().judge(real, fake)
+    near, which = plain_neighbors(y, x, 1, False)
+    own = np.sort(plain_neighbors(x, x, 1, True)[0][:, 0])
+    (score,) = Memorization().evaluate(real, fake)
     details = json.loads(json.dumps(score.details))
     assert details["threshold"] == pytest.approx(own[1], rel=1e-9)  # the second of 39: 2 / (39 + 1) is 5 %
     assert score.value == (near[:, 0] <= own[1]).mean()
@@ -363,10 +363,10 @@ def test_memorisation_is_what_plain_arithmetic_gives() -> None:
 
 
 def test_memorisation_of_few_pictures_says_so_and_of_too_few_is_refused() -> None:
-    assert any("few" in note for note in Memorisation().judge(kind(40, 0), kind(300, 1))[0].notes)
-    assert not Memorisation().judge(kind(100, 0), kind(100, 1))[0].notes
+    assert any("few" in note for note in Memorization().evaluate(kind(40, 0), kind(300, 1))[0].notes)
+    assert not Memorization().evaluate(kind(100, 0), kind(100, 1))[0].notes
     with pytest.raises(ValueError, match="at least 20 real pictures, got 19"):
-        Memorisation().judge(kind(19, 0), kind(30, 1))
+        Memorization().evaluate(kind(19, 0), kind(30, 1))
 
 
 @pytest.mark.slow
@@ -387,9 +387,9 @@ def test_memorisation_tells_changed_copies_of_paintings_from_other_paintings() -
         return rows[:, extractor.parts["means"]]
 
     real = features(known)
-    assert Memorisation().judge(real, features([recompressed(picture) for picture in known[:20]]))[0].value > 0.9
-    assert Memorisation().judge(real, features([ImageOps.mirror(picture) for picture in known[:20]]))[0].value > 0.7
-    assert Memorisation().judge(real, features(fresh))[0].value < 0.3
+    assert Memorization().evaluate(real, features([recompressed(picture) for picture in known[:20]]))[0].value > 0.9
+    assert Memorization().evaluate(real, features([ImageOps.mirror(picture) for picture in known[:20]]))[0].value > 0.7
+    assert Memorization().evaluate(real, features(fresh))[0].value < 0.3
 
 
 # Learned from against held out
@@ -422,7 +422,7 @@ def test_the_gap_takes_as_many_pictures_of_each_set(more: str) -> None:
     assert gap.ratio == pytest.approx(1, abs=0.08)
     assert gap == held_out_gap(fake, train, held_out)
     assert gap != held_out_gap(fake, train, held_out, seed=1)
-    near, far = (nearest_neighbours(fake, rows, count=1, unit=True)[0].median() for rows in (many, few))
+    near, far = (nearest_neighbors(fake, rows, count=1, unit=True)[0].median() for rows in (many, few))
     assert float(near / far) < 0.88
 
 
@@ -451,48 +451,48 @@ def test_generated_pictures_that_are_held_out_ones_leave_no_bound_or_one_that_is
 
 # All of them
 
-JUDGES: dict[str, Callable[[Tensor, Tensor], Sequence[Score]]] = {
-    "prdc": lambda real, fake: PRDC().judge(real, fake),
-    "mifid": lambda real, fake: MiFID().judge(real, fake),
-    "memorisation": lambda real, fake: Memorisation().judge(real, fake),
+METRICS: dict[str, Callable[[Tensor, Tensor], Sequence[Score]]] = {
+    "prdc": lambda real, fake: PRDC().evaluate(real, fake),
+    "mifid": lambda real, fake: MiFID().evaluate(real, fake),
+    "memorisation": lambda real, fake: Memorization().evaluate(real, fake),
 }
 
 
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("name", METRICS)
 def test_neither_the_order_of_rows_nor_a_rotation_matters(name: str) -> None:
-    judge, real, fake = JUDGES[name], kind(50, 0), kind(45, 1)
-    expected = values(judge(real, fake))
-    shuffled = values(judge(real[torch.randperm(50)], fake[torch.randperm(45)]))
+    evaluate, real, fake = METRICS[name], kind(50, 0), kind(45, 1)
+    expected = values(evaluate(real, fake))
+    shuffled = values(evaluate(real[torch.randperm(50)], fake[torch.randperm(45)]))
     assert shuffled == pytest.approx(expected, rel=1e-9)
     rotation = torch.linalg.qr(normal(24, 24, 2)).Q
-    assert values(judge(real @ rotation, fake @ rotation)) == pytest.approx(expected, rel=1e-9)
+    assert values(evaluate(real @ rotation, fake @ rotation)) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", JUDGES)
-@pytest.mark.parametrize("block", [1, 7, 49])
-def test_the_size_of_blocks_does_not_matter(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = JUDGES[name]
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("size", [1, 7, 49])
+def test_the_size_of_batches_does_not_matter(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = METRICS[name]
     real = torch.cat([kind(40, 0), kind(10, 0)])  # some twice
     fake = torch.cat([kind(35, 1), kind(10, 0)])  # some copied
-    expected = judge(real, fake)
-    monkeypatch.setattr(neighbours, "_BLOCK", block)
-    found = judge(real, fake)
+    expected = evaluate(real, fake)
+    monkeypatch.setattr(batching, "BATCH_ROWS", size)
+    found = evaluate(real, fake)
     if name == "mifid":  # products of matrices round as their shapes have it
         assert values(found) == pytest.approx(values(expected), rel=1e-9)
     else:
         assert found == expected
 
 
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("name", METRICS)
 def test_features_in_a_file_score_as_those_in_memory(name: str, tmp_path: Path) -> None:
     real, fake = mapped(tmp_path / "real.npy", kind(50, 0)), mapped(tmp_path / "fake.npy", kind(45, 1))
-    assert values(JUDGES[name](real, fake)) == values(JUDGES[name](real.clone(), fake.clone()))
+    assert values(METRICS[name](real, fake)) == values(METRICS[name](real.clone(), fake.clone()))
 
 
-class _Colours(Extractor):
+class _Colors(Extractor):
     """The mean and the deviation of each channel."""
 
-    name, resize, weights = "colours", "none", "none"
+    name, resize, weights = "colors", "none", "none"
     parts = {"pool": slice(0, 6), "means": slice(0, 3)}  # noqa: RUF012  # as the classes of artgan have them
 
     def prepare(self, picture: Image.Image) -> Tensor:
@@ -503,19 +503,19 @@ class _Colours(Extractor):
         return torch.cat([flat.mean(2) + 1, flat.std(2)], dim=1)
 
 
-@pytest.mark.parametrize("cls", [PRDC, MiFID, Memorisation])
+@pytest.mark.parametrize("cls", [PRDC, MiFID, Memorization])
 def test_pictures_that_come_in_batches_score_as_their_features(cls: type[PRDC]) -> None:
     rng = np.random.default_rng(0)
     sets = [
         torch.stack([images.to_tensor(Image.fromarray(rng.integers(0, top, (4, 4, 3), np.uint8))) for top in tops])
         for tops in (range(100, 150), range(120, 160))
     ]
-    extractor = _Colours()
+    extractor = _Colors()
     metric = cls(extractor)
     for real, pictures in zip((True, False), sets, strict=True):
         for batch in pictures.split(17):
             metric.update(batch, real=real)
     real_rows, fake_rows = (extractor.features(pictures)[:, extractor.parts[cls.part]] for pictures in sets)
-    assert metric.scores() == cls(extractor).judge(real_rows, fake_rows)
+    assert metric.scores() == cls(extractor).evaluate(real_rows, fake_rows)
     assert metric.compute() == metric.scores()[0]
-    assert metric.compute().details["extractor"] == "colours"
+    assert metric.compute().details["extractor"] == "colors"

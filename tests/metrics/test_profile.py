@@ -20,7 +20,7 @@ from artgan.metrics.profile import OCTAVES, Profile, profile, to_lab
 from artgan.reports.profile import draw, plot
 
 
-def grey(values: np.ndarray) -> Image.Image:
+def gray(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
@@ -28,18 +28,18 @@ def waves(length: float, degrees: float = 0, size: int = 256) -> Image.Image:
     """Waves whose crests lie at an angle, counted against the clock from the horizontal; lengths in pixels."""
     y, x = np.mgrid[:size, :size]
     turn = np.radians(degrees)
-    return grey(128 + 60 * np.sin(2 * np.pi / length * (x * np.sin(turn) + y * np.cos(turn))))
+    return gray(128 + 60 * np.sin(2 * np.pi / length * (x * np.sin(turn) + y * np.cos(turn))))
 
 
-def plain(*colours: tuple[int, int, int], size: int = 256) -> Image.Image:
+def plain(*colors: tuple[int, int, int], size: int = 256) -> Image.Image:
     """Upright bars, all of one width."""
-    row = np.repeat(np.array(colours, np.uint8), size // len(colours), axis=0)
+    row = np.repeat(np.array(colors, np.uint8), size // len(colors), axis=0)
     return Image.fromarray(np.broadcast_to(row, (size, *row.shape)).copy())
 
 
 def test_lab_is_what_is_published_of_the_srgb_primaries() -> None:
     """Values of Bruce Lindbloom's calculator, D65."""
-    colours = {
+    colors = {
         (255, 255, 255): (100, 0, 0),
         (255, 0, 0): (53.2408, 80.0925, 67.2032),
         (0, 255, 0): (87.7347, -86.1827, 83.1793),
@@ -47,8 +47,8 @@ def test_lab_is_what_is_published_of_the_srgb_primaries() -> None:
         (119, 119, 119): (50.03, 0, 0),
         (2, 2, 2): (0.548, 0, 0),
     }
-    found = to_lab(np.array(list(colours), np.uint8))
-    np.testing.assert_allclose(found, list(colours.values()), atol=0.02)
+    found = to_lab(np.array(list(colors), np.uint8))
+    np.testing.assert_allclose(found, list(colors.values()), atol=0.02)
 
 
 def test_a_plain_grey_picture_has_a_lightness_and_nothing_else() -> None:
@@ -58,7 +58,7 @@ def test_a_plain_grey_picture_has_a_lightness_and_nothing_else() -> None:
         assert getattr(found, name).mean == pytest.approx(0, abs=0.02)
     assert found.octaves == (0,) * 5
     assert found.orientations == (0,) * 8
-    assert [(colour.rgb, colour.share) for colour in found.palette] == [((119, 119, 119), 1)]
+    assert [(color.rgb, color.share) for color in found.palette] == [((119, 119, 119), 1)]
 
 
 def test_figures_are_means_over_pictures_with_their_deviation() -> None:
@@ -83,7 +83,7 @@ def test_waves_are_in_their_octave(length: float, octave: int) -> None:
 def test_the_octaves_of_white_noise_are_as_the_areas_of_their_rings() -> None:
     """In the plane of frequencies, a square of side 1 in cycles a pixel."""
     rng = np.random.default_rng(0)
-    found = profile(grey(128 + 10 * rng.normal(size=(256, 256))) for _ in range(4)).octaves
+    found = profile(gray(128 + 10 * rng.normal(size=(256, 256))) for _ in range(4)).octaves
     discs = [1, *(np.pi / 4**k for k in range(2, 6))]
     assert found[:4] == pytest.approx([a - b for a, b in pairwise(discs)], rel=0.15)
 
@@ -96,7 +96,7 @@ def test_edges_lie_as_they_are_drawn(step: int) -> None:
 
 
 def test_an_edge_counts_and_a_slope_does_not() -> None:
-    slope = grey(np.broadcast_to(np.linspace(0, 255, 256), (256, 256)))
+    slope = gray(np.broadcast_to(np.linspace(0, 255, 256), (256, 256)))
     assert profile([slope]).edges.mean == 0
     step = profile([plain((0, 0, 0), (255, 255, 255))])
     assert step.edges.mean == pytest.approx(2 / 256)
@@ -106,7 +106,7 @@ def test_an_edge_counts_and_a_slope_does_not() -> None:
 def test_sharpness_does_not_ask_for_contrast_and_edges_do() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(64, 64)).repeat(4, 0).repeat(4, 1)
-    strong, faint = profile([grey(128 + 30 * noise)]), profile([grey(128 + 6 * noise)])
+    strong, faint = profile([gray(128 + 30 * noise)]), profile([gray(128 + 6 * noise)])
     assert faint.sharpness.mean == pytest.approx(strong.sharpness.mean, rel=0.1)
     assert faint.edges.mean < 0.5 * strong.edges.mean
 
@@ -115,27 +115,27 @@ def test_orange_is_warm_blue_is_cold_and_grey_is_neither() -> None:
     assert profile([plain((230, 140, 60))]).warmth.mean > 0.9
     assert profile([plain((40, 120, 200))]).warmth.mean < -0.85
     both = profile([plain((230, 140, 60), (120, 120, 120))]).warmth.mean
-    assert both == pytest.approx(profile([plain((230, 140, 60))]).warmth.mean, abs=0.01)  # grey does not count
+    assert both == pytest.approx(profile([plain((230, 140, 60))]).warmth.mean, abs=0.01)  # gray does not count
 
 
-def test_the_palette_is_the_colours_and_their_shares() -> None:
-    colours = ((20, 30, 90), (240, 200, 40), (30, 120, 50), (200, 60, 40))
-    pictures = [plain(*colours), plain(colours[0], colours[1]), plain(colours[0])]
+def test_the_palette_is_the_colors_and_their_shares() -> None:
+    colors = ((20, 30, 90), (240, 200, 40), (30, 120, 50), (200, 60, 40))
+    pictures = [plain(*colors), plain(colors[0], colors[1]), plain(colors[0])]
     found = profile(pictures).palette
-    expected = {colours[0]: 1.75 / 3, colours[1]: 0.75 / 3, colours[2]: 0.25 / 3, colours[3]: 0.25 / 3}
-    assert {colour.rgb: colour.share for colour in found} == pytest.approx(expected)
-    assert [colour.share for colour in found] == sorted((colour.share for colour in found), reverse=True)
+    expected = {colors[0]: 1.75 / 3, colors[1]: 0.75 / 3, colors[2]: 0.25 / 3, colors[3]: 0.25 / 3}
+    assert {color.rgb: color.share for color in found} == pytest.approx(expected)
+    assert [color.share for color in found] == sorted((color.share for color in found), reverse=True)
 
 
-def test_the_palette_of_many_colours_is_eight_that_are_near_all() -> None:
+def test_the_palette_of_many_colors_is_eight_that_are_near_all() -> None:
     rng = np.random.default_rng(0)
-    centres = np.array([(x, y, z) for x in (60, 190) for y in (60, 190) for z in (60, 190)])
-    pixels = centres[rng.integers(8, size=(256, 256))] + rng.normal(0, 8, size=(256, 256, 3))
+    centers = np.array([(x, y, z) for x in (60, 190) for y in (60, 190) for z in (60, 190)])
+    pixels = centers[rng.integers(8, size=(256, 256))] + rng.normal(0, 8, size=(256, 256, 3))
     found = profile([Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))]).palette
     assert len(found) == 8
-    ours = np.array([colour.rgb for colour in found])
-    assert np.abs(ours[:, None] - centres).max(-1).min(0).max() <= 2
-    assert [colour.share for colour in found] == pytest.approx([1 / 8] * 8, abs=0.01)
+    ours = np.array([color.rgb for color in found])
+    assert np.abs(ours[:, None] - centers).max(-1).min(0).max() <= 2
+    assert [color.share for color in found] == pytest.approx([1 / 8] * 8, abs=0.01)
 
 
 def test_order_is_nothing() -> None:
@@ -221,7 +221,7 @@ def test_a_drawing_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (DATA / "vangogh").is_dir(), reason=f"no real pictures at {DATA}")
-def test_van_goghs_strokes_and_colours_are_stronger_than_monets() -> None:
+def test_van_goghs_strokes_and_colors_are_stronger_than_monets() -> None:
     def of(folder: str) -> Profile:
         paths = sorted((DATA / folder).iterdir())
         return profile(images.decode(path).rgb for path in paths[:: len(paths) // 25][:25])

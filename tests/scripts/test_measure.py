@@ -78,7 +78,7 @@ def tensors(folder: Path) -> Tensor:
 
 @needs_data
 @pytest.mark.slow
-def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Path) -> None:
+def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Path, script: ModuleType) -> None:
     """From the paintings that are kept, and from the photos beside them; no painting is its photo."""
     words = ["--photos", sets / "photos", "--paintings", sets / "paintings", "--keep", tmp_path / "kept"]
     done = measure("monet", *words, "--format", "json")
@@ -90,7 +90,7 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
     assert PictureFolder(tmp_path / "kept").names == [path.with_suffix(".png").name for path in links(sets / "photos")]
 
     photos, painted, real = (tensors(folder) for folder in (sets / "photos", tmp_path / "kept", sets / "paintings"))
-    moved = sum(style.colour_moved(*pair) for pair in zip(photos, painted, strict=True)) / 4
+    moved = sum(script.color_moved(*pair) for pair in zip(photos, painted, strict=True)) / 4
     assert found["colour-moved"]["value"] == pytest.approx(moved, abs=0.01)
     network = load_vgg19([*style.STYLE_LAYERS, "conv5_1"], VGG19_WEIGHTS)
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
         "style-distance-vgg19-conv5_1": [style.statistics(maps[4:]).double() for maps in features],
         "style-distance-filters": [style.filter_statistics(s).double() for s in (photos, painted, real)],
     }.items():
-        x, y, z = style.standardise([rows[0], rows[2]], *rows)
+        x, y, z = style.standardize([rows[0], rows[2]], *rows)
         assert found[name]["value"] == pytest.approx(style.kernel_distance(y, z), rel=1e-4, abs=1e-4)
         assert found[name]["n"] == {"photos": 4, "paintings": 4}
         unpainted = card["beside"]["the photos as they are"][name]
@@ -163,13 +163,13 @@ def test_a_classifier_that_has_seen_what_is_kept_aside_is_not_asked(sets: Path) 
 
 
 @needs_data
-def test_a_photo_in_other_colours_is_a_copy_and_a_painting_is_none(sets: Path, script: ModuleType) -> None:
+def test_a_photo_in_other_colors_is_a_copy_and_a_painting_is_none(sets: Path, script: ModuleType) -> None:
     monet = artgan.load("monet")
     for picture in PictureFolder(sets / "photos"):
         warm = Image.fromarray((np.asarray(picture) * [1.0, 0.9, 0.8]).astype(np.uint8))
         photo, warmer, painting = (images.to_tensor(p) for p in (picture, warm, monet.paint(picture)))
         assert (warmer - photo).abs().mean() * 127.5 > script.COPY
-        assert script.recoloured(photo, warmer) < 0.5 < script.COPY < script.recoloured(photo, painting)
+        assert script.recolored(photo, warmer) < 0.5 < script.COPY < script.recolored(photo, painting)
 
 
 @pytest.mark.parametrize("size", [64, 256])
@@ -187,6 +187,15 @@ def test_a_grid_is_as_strong_as_it_was_made(script: ModuleType, size: int) -> No
     each = 10 * np.log10(1 + peak / (0.1**2 * (window**2).sum()))
     found = np.mean([script.grid(picture + wave) for picture in noise])
     assert found == pytest.approx(2 * each / 15, abs=0.8)  # it has two of the 15 lines: a quarter and three of a cycle
+
+
+def test_color_moved_sees_colors_and_not_strokes(script: ModuleType) -> None:
+    photo = torch.zeros(3, 64, 64)
+    strokes = photo.clone()
+    strokes[:, ::2] = 0.5
+    strokes[:, 1::2] = -0.5
+    assert script.color_moved(photo, strokes) == pytest.approx(0, abs=1e-5)
+    assert script.color_moved(photo, photo + 0.1) == pytest.approx(12.75, rel=1e-5)
 
 
 def test_a_wrong_folder_is_one_line() -> None:

@@ -522,7 +522,7 @@ def test_scores_are_taken_on_the_way(
         painted = artgan.load(f"local-dir:{out / 'model'}")(photos)
     metric = FilterStyle(Filters(size=32))
     features = [metric.extractor.features(pictures) for pictures in (real, painted, photos)]
-    assert last["metrics"] == {"style-filters": pytest.approx(metric.judge(*features)[0].value, rel=1e-4)}
+    assert last["metrics"] == {"style-filters": pytest.approx(metric.evaluate(*features)[0].value, rel=1e-4)}
     with pytest.raises(PluginError, match=r"no metric named 'beauty'; there are fid, .*, angry, grey"):
         run(plugin, config, TrainingOptions(**shared, metrics="beauty"), where, tmp_path / "none")
     assert not (tmp_path / "none").exists()

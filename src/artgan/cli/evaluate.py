@@ -1,31 +1,24 @@
-"""``artgan evaluate``: scores of folders of pictures."""
+"""``artgan evaluate``: scores of sets of generated pictures."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from artgan.cli.paint import Device, Format
 from artgan.cli.tables import print_table
-from artgan.errors import ArtganError, ConfigError, PluginError, printable
+from artgan.errors import ConfigError, PluginError, printable
 from artgan.metrics import NETWORKS, weight_files
 
 if TYPE_CHECKING:
-    from artgan.metrics.evaluation import Evaluation, Evaluator
-    from artgan.metrics.neighbours import Gap
-    from artgan.metrics.profile import Profile
+    from artgan.metrics.evaluation import Report
 
-Result = TypeVar("Result")
-
-_TOLD = 10  # broken pictures of a set that are named
+_LISTED = 10  # broken pictures of a set that are named
 
 
 def evaluate(
@@ -52,15 +45,15 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=DIR",
-            help="Real pictures of an artist (or of photos), several times: for whose pictures are the generated "
-            "ones taken?",
+            help="Real pictures of an artist (or photos), several times: which artist would a classifier attribute the "
+            "generated ones to?",
         ),
     ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Real pictures that no training saw: are the generated ones nearer to --real?",
+            help="Real pictures that were not trained on: are the generated ones nearer to --real?",
             show_default=False,
         ),
     ] = None,
@@ -95,94 +88,35 @@ def evaluate(
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
 ) -> None:
     """Compare generated pictures with real ones: how near they are, how varied, and whether they repeat them."""
-    from artgan.images import check_writable
     from artgan.metrics.evaluation import Evaluator
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    artists = _assigned("--artist", artist)
-    sheets = {folder: _numbered(nearest, place, len(fake)) for place, folder in enumerate(fake)} if nearest else {}
-    if not (names or artists or held_out or nearest or profile):
-        raise ConfigError("nothing is asked for: name --metrics, or give --artist, --held-out, --nearest or --profile")
-    if real is None and (held_out or nearest):
-        raise ConfigError("--held-out and --nearest compare with real pictures: give --real DIR")
-    if len(artists) == 1:
-        raise ConfigError("--artist is to be given for two artists or more, who are told apart")
-    if profile is not None and size < 64:
-        raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
+    artists = _assignments("--artist", artist)
     try:
         files = weight_files(weights or ())
     except ValueError as error:
         raise ConfigError(f"--weights {error}") from None
     evaluator = Evaluator(real=real, inputs=photos, weights=files, size=size, limit=limit, device=device, cache=cache)
-    # What is wrong is told before any work; a set of generated pictures that cannot be read stops no other.
-    for path in (*sheets.values(), *([profile] if profile else [])):
-        check_writable(path, overwrite=overwrite)
-    for known in (real, held_out, *artists.values()):
-        if known is not None:
-            evaluator.look(known)
-    troubles: list[str] = []
-
-    def attempt(what: str, work: Callable[[], Result]) -> Result | None:
-        try:
-            return work()
-        except ArtganError as error:
-            troubles.append(f"{what}: {error}")
-            return None
-
-    readable = [folder for folder in fake if attempt("not scored", partial(evaluator.look, folder))]
-    if not readable:
-        raise ArtganError("; ".join(trouble.partition(": ")[2] for trouble in troubles))
-    evaluations = [evaluator.evaluate(folder, names) for folder in readable]
-    report: dict[str, Any] = {"real": real, "sets": [asdict(evaluation) for evaluation in evaluations]}
-    if format is Format.text:
-        _print(evaluations)
-    _warn(evaluations)
-    if held_out is not None:
-        report["held_out"] = {}
-        for folder in readable:
-            gap = attempt("--held-out", partial(evaluator.held_out_gap, folder, held_out))
-            if gap is not None:
-                report["held_out"][folder] = asdict(gap)
-                if format is Format.text:
-                    _print_gap(folder, gap)
-    if artists:
-        found = attempt("--artist", partial(evaluator.artists, artists, readable))
-        if found is not None:
-            classified, notes = found
-            report["artists"] = {**classified.to_dict(), "notes": notes}
-            for note in notes:
-                _tell(note)
-            if format is Format.text:
-                print("\n" + "\n".join(classified.lines()))
-    for folder, path in sheets.items():
-        if folder in readable:
-            attempt("--nearest", partial(evaluator.draw_nearest, folder, path, overwrite=overwrite))
-    if profile is not None:
-        from artgan.reports.profile import draw
-
-        profiles = attempt("--profile", partial(_profiles, evaluator, [real, photos, *readable], artists))
-        if profiles:
-            attempt("--profile", partial(draw, profiles, profile))
-            report["profiles"] = {name: found.to_dict() for name, found in profiles.items()}
-    report["left_out"] = evaluator.skipped
-    for where, problems in evaluator.skipped.items():
-        _tell(f"{where}: {len(problems)} pictures are left out")
-        for problem in problems[:_TOLD]:
-            _tell(f"left out: {problem}")
-        if len(problems) > _TOLD:
-            _tell(f"left out: {len(problems) - _TOLD} more of {where}; --format json names all")
-    for trouble in troubles:
-        _tell(trouble)
-    report["troubles"] = troubles
+    report = evaluator.report(
+        fake,
+        [name.strip() for name in metrics.split(",") if name.strip()],
+        artists=artists,
+        held_out=held_out,
+        nearest=nearest,
+        profile=profile,
+        overwrite=overwrite,
+    )
     if format is Format.json:
-        print(json.dumps(report, indent=2, allow_nan=False))
-    if troubles or evaluator.skipped or any(evaluation.failed for evaluation in evaluations):
+        print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+    else:
+        _print(report)
+    _warn(report)
+    if not report.complete:
         raise typer.Exit(1)
 
 
-def _print(evaluations: Sequence[Evaluation]) -> None:
+def _print(report: Report) -> None:
     header = ["SCORE", "VALUE", "95 % INTERVAL", "REAL", "GENERATED", "EXTRACTOR", "RESIZE"]
-    several = len(evaluations) > 1
+    several = len(report.evaluations) > 1
     rows = [
         [
             *([evaluation.fake] if several else []),
@@ -194,58 +128,43 @@ def _print(evaluations: Sequence[Evaluation]) -> None:
             str(score.details.get("extractor", "")),
             str(score.details.get("resize", "")),
         ]
-        for evaluation in evaluations
+        for evaluation in report.evaluations
         for score in evaluation.scores
     ]
     if rows:
         print_table(["SET", *header] if several else header, rows)
+    for fake, gap in (report.held_out or {}).items():
+        low, high = gap.interval
+        print(
+            f"\n{fake}: {gap.train:.4f} from --real, {gap.held_out:.4f} from --held-out; ratio "
+            f"{gap.ratio:.3f} ({low:.3f} to {high:.3f}), under 1 where pictures are learned by heart"
+        )
+    if report.artists is not None:
+        print("\n" + "\n".join(report.artists.lines()))
 
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _print_gap(folder: str, gap: Gap) -> None:
-    low, high = gap.interval
-    print(
-        f"\n{folder}: {gap.train:.4f} from --real, {gap.held_out:.4f} from --held-out; ratio "
-        f"{gap.ratio:.3f} ({low:.3f} to {high:.3f}), under 1 where pictures are learned by heart"
-    )
+def _warn(report: Report) -> None:
+    """Print warnings and failures on standard error, each on one line whatever names are in it."""
+    lines = list(dict.fromkeys(warning for evaluation in report.evaluations for warning in evaluation.warnings))
+    lines += report.artist_notes
+    for name, problems in report.skipped.items():
+        lines.append(f"{name}: {len(problems)} pictures are left out")
+        lines += [f"left out: {problem}" for problem in problems[:_LISTED]]
+        if len(problems) > _LISTED:
+            lines.append(f"left out: {len(problems) - _LISTED} more of {name}; --format json names all")
+    for line in [*lines, *report.failures]:
+        print(f"artgan: {printable(line)}", file=sys.stderr)
 
 
-def _profiles(evaluator: Evaluator, sets: Sequence[str | None], artists: Mapping[str, str]) -> dict[str, Profile]:
-    """By the artists' names, the others by as much of their paths as tells them apart."""
-    others = [folder for folder in dict.fromkeys(sets) if folder is not None and folder not in artists.values()]
-    short = Counter(Path(folder).name for folder in others)
-    named = {Path(f).name if short[Path(f).name] == 1 and Path(f).name not in artists else f: f for f in others}
-    return {name: evaluator.profile(folder) for name, folder in {**artists, **named}.items()}
-
-
-def _warn(evaluations: Sequence[Evaluation]) -> None:
-    """Tell what failed and what to beware of, each once."""
-    told = [
-        line
-        for evaluation in evaluations
-        for line in (
-            *(f"{name}: no score: {why}" for name, why in evaluation.failed.items()),
-            *evaluation.notes,
-            *(f"{score.name}: {note}" for score in evaluation.scores for note in score.notes),
-        )
-    ]
-    for line in dict.fromkeys(told):
-        _tell(line)
-
-
-def _tell(line: str) -> None:
-    """On standard error, in one line whatever names are in it."""
-    print(f"artgan: {printable(line)}", file=sys.stderr)
-
-
-def _assigned(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """NAME=VALUE by name.
+def _assignments(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Parse NAME=DIR options.
 
     Raises:
-        ConfigError: one is no such thing, or a name comes twice.
+        ConfigError: one has another form, or a name is repeated.
     """
     found: dict[str, str] = {}
     for text in given or ():
@@ -254,11 +173,6 @@ def _assigned(option: str, given: Sequence[str] | None) -> dict[str, str]:
             raise ConfigError(f"{option} {text}: write NAME=DIR, each name once")
         found[name] = value
     return found
-
-
-def _numbered(path: Path, place: int, count: int) -> Path:
-    """A file for each of several sets."""
-    return path if count == 1 else path.with_name(f"{path.stem}-{place + 1}{path.suffix}")
 
 
 def _list(wanted: bool) -> None:

@@ -1,6 +1,6 @@
-"""Scores of generated pictures: how near to real ones they are, how varied, and whether they repeat them.
+"""Scores of generated pictures: fidelity to real ones, diversity and memorization.
 
-:func:`artgan.metrics.evaluation.evaluate` takes them of folders. This module is free of torch.
+:class:`artgan.metrics.evaluation.Evaluator` scores sets of pictures. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NETWORKS = ("inception", "vgg19", "dinov2")
-"""Those that look at pictures; files of weights can be given for them."""
+"""Pretrained networks of the metrics, for which files of weights can be given."""
 
-# By name; plugins bring others.
+# By name; plugins add others.
 METRICS = {
     "fid": "artgan.metrics.frechet:FID",
     "fid-clean": "artgan.metrics.frechet:CleanFID",
@@ -22,7 +22,7 @@ METRICS = {
     "is": "artgan.metrics.inception_score:InceptionScore",
     "prdc": "artgan.metrics.neighbours:PRDC",
     "mifid": "artgan.metrics.neighbours:MiFID",
-    "memorisation": "artgan.metrics.neighbours:Memorisation",
+    "memorisation": "artgan.metrics.neighbours:Memorization",
     "style": "artgan.metrics.style_distance:Style",
     "style-deep": "artgan.metrics.style_distance:DeepStyle",
     "style-filters": "artgan.metrics.style_distance:FilterStyle",
@@ -32,10 +32,10 @@ METRICS = {
 
 
 def weight_files(texts: Iterable[str]) -> dict[str, Path]:
-    """NETWORK=FILE by network.
+    """Parse NETWORK=FILE options.
 
     Raises:
-        ValueError: one is no such thing, names no network, or a network comes twice.
+        ValueError: an option has another form, or an unknown or repeated network.
     """
     files: dict[str, Path] = {}
     for text in texts:

@@ -1,8 +1,8 @@
-"""Whose hand pictures would be taken for: a classifier of real pictures by artist, asked about others.
+"""Which artist would a classifier attribute pictures to?
 
 It sees what the style distance sees, one vector of statistics a picture (the part "style" of
-:class:`artgan.metrics.extractors.VGG19`), so a share says how a style comes across in these, and no more: a model that
-was trained against the same layers is flattered, and a picture by none of the artists is taken for one of them too.
+:class:`artgan.metrics.extractors.VGG19Statistics`), so a share says how a style comes across in these, and no more: it
+flatters a model that was trained against the same layers, and attributes a picture by anybody else to one of them too.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from artgan.metrics.intervals import wilson
 
 _LEAST = 10  # pictures of an artist
 _FOLDS = 5
-_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse of the regularisation, scikit-learn's C
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse of the regularization, scikit-learn's C
 
 
 @dataclass(frozen=True)
 class Share:
-    """What part of a set is taken for an artist.
+    """The share of a set that the classifier attributes to an artist.
 
     Attributes:
         share: of its pictures, 0 to 1.
         interval: Wilson's, of 95 % confidence.
-        probability: mean of what the classifier gives the artist, 0 to 1.
+        probability: the artist's mean probability, 0 to 1.
     """
 
     share: float
@@ -39,8 +39,8 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Whom the pictures of a set are taken for.
+class Attribution:
+    """The artists that the classifier attributes the pictures of a set to.
 
     Attributes:
         n: how many there are.
@@ -58,12 +58,12 @@ class ArtistReport:
     Attributes:
         names: of the artists.
         counts: pictures by artist.
-        accuracy: part of the artists' own pictures that are told right, each by a classifier that has not seen it.
+        accuracy: of the classifier on the artists' own pictures, cross-validated.
         accuracy_interval: Wilson's, of 95 % confidence.
-        balanced_accuracy: mean over the artists of the part of theirs that is told right.
-        confusion: for each artist (row) how many of their pictures are taken for each (column).
+        balanced_accuracy: mean recall over the artists.
+        confusion: pictures of each artist (row) attributed to each artist (column).
         sets: by name of the set.
-        strength: the inverse of the regularisation that was chosen (scikit-learn's C).
+        strength: the inverse of the regularization that was chosen (scikit-learn's C).
         seed: of the folds.
     """
 
@@ -73,7 +73,7 @@ class ArtistReport:
     accuracy_interval: tuple[float, float]
     balanced_accuracy: float
     confusion: tuple[tuple[int, ...], ...]
-    sets: Mapping[str, Taken]
+    sets: Mapping[str, Attribution]
     strength: float
     seed: int
 
@@ -82,7 +82,7 @@ class ArtistReport:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """As a table of text: how well the artists are told apart, then what each set is taken for."""
+        """A text table: the accuracy and confusion of the classifier, then the attributions of each set."""
         low, high = self.accuracy_interval
         wide = max(map(len, ("taken for", *self.names, *self.sets)))
         columns = [max(len(name), 18) for name in self.names]
@@ -109,10 +109,10 @@ def _cell(share: Share) -> str:
 
 
 def classify(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor], *, seed: int = 0) -> ArtistReport:
-    """Learn to tell artists apart, and say whom other pictures would be taken for.
+    """Train a classifier of artists, and attribute other pictures with it.
 
     The classifier is a multinomial logistic regression on z-scored features; artists weigh the same however many
-    pictures they have. Its regularisation is the one of a few under which left-out pictures are most probable. Accuracy
+    pictures they have. Its regularization is the one of a few under which left-out pictures are most probable. Accuracy
     and confusion come from 5 folds, and in each of them the choice is made anew, so that no picture has a part
     in what is said of it.
 
@@ -163,7 +163,7 @@ def classify(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor], *, seed:
         wilson(right, len(artist)),
         float((confusion.diagonal() / confusion.sum(1)).mean()),
         tuple(tuple(row) for row in confusion.tolist()),
-        {name: _taken(model.predict_proba(rows.double().numpy()), names) for name, rows in sets.items()},
+        {name: _attribute(model.predict_proba(rows.double().numpy()), names) for name, rows in sets.items()},
         float(model.best_params_["logisticregression__C"]),
         seed,
     )
@@ -183,12 +183,12 @@ def _check(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor]) -> None:
         raise ValueError(f"features of one extractor are needed, got widths of {', '.join(map(str, sorted(widths)))}")
 
 
-def _taken(probabilities: NDArray[np.float64], names: Sequence[str]) -> Taken:
-    """Probabilities, pictures x artists, as shares."""
+def _attribute(probabilities: NDArray[np.float64], names: Sequence[str]) -> Attribution:
+    """Turn probabilities, pictures x artists, into shares."""
     n = len(probabilities)
     counts = np.bincount(probabilities.argmax(1), minlength=len(names)).tolist()
     means = probabilities.mean(0).tolist()
     shares = {
         name: Share(count / n, wilson(count, n), mean) for name, count, mean in zip(names, counts, means, strict=True)
     }
-    return Taken(n, shares)
+    return Attribution(n, shares)

@@ -1,13 +1,14 @@
-"""Scores of folders of pictures."""
+"""Evaluation of sets of generated pictures."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +22,10 @@ from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
 from artgan.metrics import NETWORKS
-from artgan.metrics.extraction import Readable, extract, look_through
+from artgan.metrics.extraction import Readable, extract, scan
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
-from artgan.metrics.scoring import MetricNetworks, checked, reason
+from artgan.metrics.scoring import MetricNetworks, reason, validated
 from artgan.reports import sheets
 
 if TYPE_CHECKING:
@@ -38,17 +39,18 @@ _SHEET_ROWS, _SHEET_COLUMNS = 12, 4
 _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were painted (--photos DIR)"}
 
 Location = str | Path | PictureSet
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found of one set of generated pictures.
+    """The scores of one set of generated pictures.
 
     Attributes:
         fake: the set.
-        scores: in the order in which they were asked for.
+        scores: in the order of the metrics.
         failed: why a metric gave no score, by its name.
-        notes: what to beware of in the sets; a score has notes of its own.
+        notes: caveats about the sets; a score has notes of its own.
     """
 
     fake: str
@@ -56,24 +58,76 @@ class Evaluation:
     failed: Mapping[str, str]
     notes: Sequence[str]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What failed, and all notes."""
+        return [
+            *(f"{name}: no score: {why}" for name, why in self.failed.items()),
+            *self.notes,
+            *(f"{score.name}: {note}" for score in self.scores for note in score.notes),
+        ]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of :meth:`Evaluator.report`.
+
+    Attributes:
+        real: the set of real pictures.
+        evaluations: scores of each set of generated pictures that can be read.
+        held_out: the gap to held-out pictures by set; None if it was not requested.
+        artists: the classification by artist; None if it was not requested, or failed.
+        artist_notes: caveats about it.
+        nearest: sheets of nearest neighbors that were written, by set.
+        profiles: image statistics of all sets, by name.
+        skipped: why pictures were left out, by set.
+        failures: why other results are missing.
+    """
+
+    real: str | None
+    evaluations: Sequence[Evaluation]
+    held_out: Mapping[str, Gap] | None
+    artists: ArtistReport | None
+    artist_notes: Sequence[str]
+    nearest: Mapping[str, Path]
+    profiles: Mapping[str, Profile]
+    skipped: Mapping[str, Sequence[str]]
+    failures: Sequence[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all requested results are there, and of all pictures."""
+        return not (self.failures or self.skipped or any(evaluation.failed for evaluation in self.evaluations))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types; what was not requested is left out."""
+        found: dict[str, Any] = {"real": self.real, "sets": [asdict(evaluation) for evaluation in self.evaluations]}
+        if self.held_out is not None:
+            found["held_out"] = {name: asdict(gap) for name, gap in self.held_out.items()}
+        if self.artists is not None:
+            found["artists"] = {**self.artists.to_dict(), "notes": self.artist_notes}
+        if self.profiles:
+            found["profiles"] = {name: profile.to_dict() for name, profile in self.profiles.items()}
+        return {**found, "left_out": self.skipped, "troubles": self.failures}
+
 
 class Evaluator:
-    """Scores sets of generated pictures, each against the same real ones.
+    """Evaluates sets of generated pictures, each against the same real ones.
 
-    Sets are whatever :func:`artgan.data.open_pictures` takes. What cannot be read of them is left out and told
-    (:attr:`skipped`).
+    A set is anything that :func:`artgan.data.open_pictures` accepts. Pictures that cannot be read are left out, and
+    listed in :attr:`skipped`.
 
     Args:
-        real: pictures of the kind that was to be generated.
-        inputs: what the generated ones were made from (photos), under the same names but for the suffix.
-        weights: files of networks' weights, by the network: see :data:`artgan.metrics.NETWORKS`.
-        size: side of the middle square at which pictures are compared where a metric does not fix it, in pixels.
-        limit: of pictures of each set, evenly over it; of the inputs those of the generated ones.
+        real: real pictures.
+        inputs: the photos that the generated pictures were made from, with the same names but for the suffix.
+        weights: files of weights by network (:data:`artgan.metrics.NETWORKS`).
+        size: side of the center square at which pictures are compared, in pixels, where a metric does not fix it.
+        limit: number of pictures to use of each set, evenly over it; of the inputs, those of the generated pictures.
         device: on which networks run; the CPU by default.
-        cache: whether features are kept for the next time.
+        cache: whether features are cached on disk.
 
     Raises:
-        ConfigError: weights for a network that no metric has.
+        ConfigError: weights for an unknown network.
         ArtganError: the device cannot be used.
     """
 
@@ -99,37 +153,123 @@ class Evaluator:
 
     @property
     def skipped(self) -> dict[str, Sequence[str]]:
-        """Why pictures were left out so far, by the set that they are of."""
+        """Why pictures were left out so far, by set."""
         return {name: readable.skipped for name, readable in self._sets.items() if readable.skipped}
 
-    def look(self, location: Location, *, like: Location | None = None) -> Readable:
-        """Look a set through once; what is asked of it later begins with that.
+    def scan(self, location: Location, *, like: Location | None = None) -> Readable:
+        """Find the readable pictures of a set; the result is kept.
 
         Args:
             location: the set.
-            like: a set of the same names, whose pictures are wanted first where there is a limit.
+            like: a set whose names are preferred where there is a limit.
 
         Raises:
-            PictureError: there is none, or no picture of it can be read.
+            PictureError: there is no such set, or no picture of it can be read.
         """
-        name = str(_name(location))
+        name = _name(location)
         if name not in self._sets:
             pictures = location if isinstance(location, PictureSet) else open_pictures(location)
-            stems = None if like is None else set(map(_stem, self.look(like).names))
-            readable = look_through(
-                pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems
-            )
+            stems = None if like is None else set(map(_stem, self.scan(like).names))
+            readable = scan(pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems)
             if not len(readable):
                 raise PictureError(f"{name}: none of its {len(pictures)} pictures can be read")
             self._sets[name] = readable
         return self._sets[name]
 
-    def evaluate(self, fake: Location, metrics: Sequence[str]) -> Evaluation:
-        """Scores of generated pictures.
+    def scan_all(self, *locations: Location | None) -> None:
+        """Scan several sets, so that a wrong one is found before any work; raises as :meth:`scan`."""
+        for location in locations:
+            if location is not None:
+                self.scan(location)
+
+    def report(
+        self,
+        fakes: Sequence[Location],
+        metrics: Sequence[str] = (),
+        *,
+        artists: Mapping[str, Location] | None = None,
+        held_out: Location | None = None,
+        nearest: Path | None = None,
+        profile: Path | None = None,
+        overwrite: bool = False,
+    ) -> Report:
+        """Evaluate several sets. A set or a result that fails does not stop the others.
 
         Args:
-            fake: the pictures.
-            metrics: names of :data:`artgan.metrics.METRICS` and of those that plugins bring.
+            fakes: sets of generated pictures.
+            metrics: see :meth:`evaluate`.
+            artists: real pictures by artist, of at least two, for :meth:`classify_artists`.
+            held_out: real pictures that were not trained on, for :meth:`held_out_gap`.
+            nearest: a file for :meth:`draw_nearest`; of several sets, the files are numbered.
+            profile: a file for a plot of the profiles of all sets.
+            overwrite: whether existing files are replaced.
+
+        Raises:
+            ConfigError: nothing is requested, or a set is missing that a result needs.
+            PictureError: a file cannot be written; there is no such set, or no picture of it can be read.
+            PluginError: no such metric, or it cannot be imported.
+            ArtganError: no set of generated pictures can be read.
+        """
+        artists = artists or {}
+        self._check_request(metrics, artists, held_out, nearest, profile)
+        names = [_name(fake) for fake in fakes]
+        files = dict(zip(names, _numbered(nearest, len(fakes)), strict=True)) if nearest else {}
+        for path in filter(None, (*files.values(), profile)):
+            images.check_writable(path, overwrite=overwrite)
+        self.scan_all(self.real, held_out, *artists.values())
+
+        failures: list[str] = []
+
+        def by_set(what: str, work: Callable[[Location], _T], sets: Sequence[Location]) -> dict[str, _T]:
+            found: dict[str, _T] = {}
+            for name, fake in {_name(fake): fake for fake in sets}.items():
+                with collect_errors(failures, f"{what}: "):
+                    found[name] = work(fake)
+            return found
+
+        scanned = by_set("not scored", self.scan, fakes)
+        if not scanned:
+            raise ArtganError("; ".join(failure.removeprefix("not scored: ") for failure in failures))
+        readable = [fake for fake in fakes if _name(fake) in scanned]
+        evaluations = [self.evaluate(fake, metrics) for fake in readable]
+        gaps: dict[str, Gap] | None = None
+        if held_out is not None:
+            gaps = by_set("--held-out", lambda fake: self.held_out_gap(fake, held_out), readable)
+        classified: ArtistReport | None = None
+        notes: list[str] = []
+        if artists:
+            with collect_errors(failures, "--artist: "):
+                classified, notes = self.classify_artists(artists, readable)
+        drawn = by_set(
+            "--nearest",
+            lambda fake: self.draw_nearest(fake, files[_name(fake)], overwrite=overwrite),
+            readable if nearest else (),
+        )
+        profiles: dict[str, Profile] = {}
+        if profile is not None:
+            from artgan.reports.profile import draw
+
+            with collect_errors(failures, "--profile: "):
+                profiles = self._profiles(artists, readable)
+                draw(profiles, profile)
+        return Report(
+            real=None if self.real is None else _name(self.real),
+            evaluations=evaluations,
+            held_out=gaps,
+            artists=classified,
+            artist_notes=notes,
+            nearest={name: files[name] for name in drawn},
+            profiles=profiles,
+            skipped=self.skipped,
+            failures=failures,
+        )
+
+    def evaluate(self, fake: Location, metrics: Sequence[str]) -> Evaluation:
+        """Score one set of generated pictures.
+
+        Args:
+            fake: the set.
+            metrics: names of :data:`artgan.metrics.METRICS`, or of plugins' metrics.
 
         Raises:
             PictureError: there is no such set, or no picture of it can be read.
@@ -140,11 +280,11 @@ class Evaluator:
         for name, cls in classes.items():
             if {"real": self.real, "inputs": self.inputs}.get(cls.against, fake) is None:
                 raise ConfigError(f"the score {name} needs {_WANTED[cls.against]}")
-        sets = {"fake": self.look(fake)}
+        sets = {"fake": self.scan(fake)}
         if self.real is not None:
-            sets["real"] = self.look(self.real)
+            sets["real"] = self.scan(self.real)
         if self.inputs is not None:
-            sets["inputs"] = self.look(self.inputs, like=fake)
+            sets["inputs"] = self.scan(self.inputs, like=fake)
         scores: list[Score] = []
         failed: dict[str, str] = {}
         notes = self._notes(sets)
@@ -155,22 +295,24 @@ class Evaluator:
                     found = self._of_features(metric, sets)
                 else:
                     found = self._of_pictures(metric, sets, notes)
-                scores += checked(found)
+                scores += validated(found)
             except (ValueError, WeightsError, ConfigError) as error:  # too few pictures, weights that are not there
                 failed[name] = reason(error)
             except ArtganError:
                 raise
-            except (Exception, SystemExit) as error:  # a stranger's metric may raise anything
+            except (Exception, SystemExit) as error:  # a plugin's metric may raise anything
                 failed[name] = reason(error)
         if any(_compares_at_size(cls) for cls in classes.values()):
             notes += self._notes_on_sizes(sets)
-        return Evaluation(str(_name(fake)), scores, failed, notes)
+        return Evaluation(_name(fake), scores, failed, notes)
 
-    def artists(self, classes: Mapping[str, Location], fakes: Sequence[Location]) -> tuple[ArtistReport, list[str]]:
-        """For which artist's pictures the generated ones are taken, and what to beware of.
+    def classify_artists(
+        self, classes: Mapping[str, Location], fakes: Sequence[Location]
+    ) -> tuple[ArtistReport, list[str]]:
+        """Which artist a classifier attributes generated pictures to, and caveats.
 
         Args:
-            classes: real pictures by the name of who painted them.
+            classes: real pictures by artist.
             fakes: sets of generated pictures.
 
         Raises:
@@ -180,8 +322,8 @@ class Evaluator:
         """
         from artgan.metrics.artists import classify
 
-        known = {name: self.look(location) for name, location in classes.items()}
-        asked = {str(_name(fake)): self.look(fake) for fake in fakes}
+        known = {name: self.scan(location) for name, location in classes.items()}
+        asked = {_name(fake): self.scan(fake) for fake in fakes}
         notes = [
             f"{both} of {len(readable)} pictures of {fake} are among {name}'s own, which the classifier has learned"
             for fake, readable in asked.items()
@@ -197,50 +339,50 @@ class Evaluator:
         return report, notes
 
     def held_out_gap(self, fake: Location, held_out: Location) -> Gap:
-        """Whether generated pictures are nearer to the real ones that were trained on than to others.
+        """Whether generated pictures are nearer to the real ones, as training pictures, than to held-out ones.
 
         Raises:
             ConfigError: no real pictures were given, too few, or the same as those that were held out.
             PictureError: there is no such set, or no picture of it can be read.
             WeightsError: the extractor's weights cannot be fetched or read.
         """
-        from artgan.metrics.neighbours import Memorisation, held_out_gap
+        from artgan.metrics.neighbours import Memorization, held_out_gap
 
-        real, other = self._real("the gap to held-out pictures"), self.look(held_out)
+        real, other = self._real("the gap to held-out pictures"), self.scan(held_out)
         if both := _shared(other, real):
             raise ConfigError(
                 f"{both} of {len(other)} held-out pictures are among the real ones: they were not held out"
             )
-        sets = (self.look(fake), real, other)
+        sets = (self.scan(fake), real, other)
         try:
-            return held_out_gap(*(self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in sets))
+            return held_out_gap(*(self._extracted(x, Memorization.extractor_name, Memorization.part) for x in sets))
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
     def draw_nearest(self, fake: Location, path: Path, *, overwrite: bool = False) -> None:
-        """Write a sheet of the generated pictures that are nearest to a real one, each beside its nearest real ones.
+        """Draw the generated pictures that are nearest to a real one, each beside its nearest real ones.
 
         Raises:
             ConfigError: no real pictures were given.
             PictureError: the sheet cannot be written, or is there already; a set cannot be read.
             WeightsError: the extractor's weights cannot be fetched or read.
         """
-        from artgan.metrics.neighbours import Memorisation, nearest_neighbours
+        from artgan.metrics.neighbours import Memorization, nearest_neighbors
 
         images.check_writable(path, overwrite=overwrite)
-        made, real = self.look(fake), self._real("a sheet of the nearest real pictures")
-        features = [self._extracted(x, Memorisation.extractor_name, Memorisation.part) for x in (made, real)]
-        distances, places = nearest_neighbours(*features, count=min(_SHEET_COLUMNS, len(real)), unit=True)
+        made, real = self.scan(fake), self._real("a sheet of the nearest real pictures")
+        features = [self._extracted(x, Memorization.extractor_name, Memorization.part) for x in (made, real)]
+        distances, places = nearest_neighbors(*features, count=min(_SHEET_COLUMNS, len(real)), unit=True)
         rows = {}
         for place in distances[:, 0].argsort()[:_SHEET_ROWS].tolist():
             found = [made.picture(place), *(real.picture(int(other)) for other in places[place])]
             rows[f"{made.names[place]}: {float(distances[place, 0]):.3f}"] = [
-                centre_square(picture, self.size) for picture in found
+                self._square(picture) for picture in found
             ]
         images.encode(sheets.sheet(rows, cell=self.size), path, overwrite=overwrite)
 
     def profile(self, location: Location) -> Profile:
-        """Palette, contrast and strokes of a set of pictures; see :mod:`artgan.metrics.profile`.
+        """Image statistics of a set; see :mod:`artgan.metrics.profile`.
 
         Raises:
             ConfigError: the size is less than 64.
@@ -248,12 +390,39 @@ class Evaluator:
         """
         from artgan.metrics.profile import profile
 
-        return profile(self.look(location).each("profile of", self._square), size=self.size)
+        return profile(self.scan(location).each("profile of", self._square), size=self.size)
+
+    def _check_request(
+        self,
+        metrics: Sequence[str],
+        artists: Mapping[str, Location],
+        held_out: Location | None,
+        nearest: Path | None,
+        profile: Path | None,
+    ) -> None:
+        if not (metrics or artists or held_out or nearest or profile):
+            raise ConfigError(
+                "nothing is asked for: name --metrics, or give --artist, --held-out, --nearest or --profile"
+            )
+        if self.real is None and (held_out or nearest):
+            raise ConfigError("--held-out and --nearest compare with real pictures: give --real DIR")
+        if len(artists) == 1:
+            raise ConfigError("--artist is to be given for two artists or more, who are told apart")
+        if profile is not None and self.size < 64:
+            raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
+
+    def _profiles(self, artists: Mapping[str, Location], fakes: Sequence[Location]) -> dict[str, Profile]:
+        """Profiles of all sets: by artist, and of the others by file name where that is unique, else by path."""
+        known = [_name(location) for location in artists.values()]
+        others = {_name(s): s for s in (self.real, self.inputs, *fakes) if s is not None and _name(s) not in known}
+        counts = Counter([*artists, *(Path(name).name for name in others)])
+        short = {Path(name).name if counts[Path(name).name] == 1 else name: s for name, s in others.items()}
+        return {name: self.profile(location) for name, location in {**artists, **short}.items()}
 
     def _real(self, what: str) -> Readable:
         if self.real is None:
             raise ConfigError(f"{what} needs {_WANTED['real']}")
-        return self.look(self.real)
+        return self.scan(self.real)
 
     def _square(self, picture: Image.Image) -> Image.Image:
         return centre_square(picture, self.size)
@@ -272,10 +441,10 @@ class Evaluator:
         found = {
             kind: self._extracted(sets[kind], metric.extractor_name, metric.part) for kind in wanted if kind in sets
         }
-        return metric.judge(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
+        return metric.evaluate(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
     def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
-        """The scores of a metric that looks at the pictures themselves: all of one size, in one shuffled order."""
+        """Scores of a metric on pictures, which get one size and a shuffled order."""
         orders: dict[str, Sequence[int]] = {}
         if metric.against == "inputs":
             orders["inputs"], orders["fake"] = pairs(sets["inputs"], sets["fake"])
@@ -285,7 +454,7 @@ class Evaluator:
             for kind in ("real", "fake") if metric.against == "real" else ("fake",):
                 orders[kind] = np.random.default_rng(_SHUFFLE).permutation(len(sets[kind])).tolist()
         streams = [self._batches(sets[kind], metric.name, order) for kind, order in orders.items()]
-        for turn in zip_longest(*streams):  # by turns, so that pairs can be compared as they come
+        for turn in zip_longest(*streams):  # in turn, so that pairs can be compared as they come
             for kind, batch in zip(orders, turn, strict=True):
                 if batch is not None:
                     metric.update(batch, real=kind != "fake")
@@ -298,7 +467,7 @@ class Evaluator:
 
     @staticmethod
     def _notes(sets: Mapping[str, Readable]) -> list[str]:
-        """What is doubtful about the sets: copies, and pictures of many sizes."""
+        """Caveats about the sets: copies, and pictures of several sizes."""
         notes = []
         if "real" in sets and (both := _shared(sets["fake"], sets["real"])):
             count = len(sets["fake"])
@@ -312,7 +481,7 @@ class Evaluator:
         return notes
 
     def _notes_on_sizes(self, sets: Mapping[str, Readable]) -> list[str]:
-        """Which sets are enlarged to be compared."""
+        """Caveats about sets whose pictures are enlarged."""
         notes = []
         for readable in sets.values():
             sides = [min(size) for size in readable.sizes]
@@ -325,10 +494,10 @@ class Evaluator:
 
 
 def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
-    """The places of pictures in both sets that have one name, but for the suffix.
+    """Indices of pictures with the same name in both sets, but for the suffix.
 
     Raises:
-        ConfigError: there are none, or one of them twice in a set.
+        ConfigError: there are none, or a name is repeated in a set.
     """
     for readable in (inputs, fake):
         stem, count = Counter(map(_stem, readable.names)).most_common(1)[0]
@@ -345,12 +514,12 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
 
 
 def _compares_at_size(cls: type[Metric]) -> bool:
-    """Whether pictures are brought to the size that the user may set."""
+    """Whether pictures are resized to the size that the user sets."""
     return not issubclass(cls, FeatureMetric) or cls.extractor_name in ("vgg19", "filters")
 
 
 def _shared(some: Readable, others: Readable) -> int:
-    """How many of some pictures are among others, byte for byte."""
+    """How many pictures of a set are also in another, byte for byte."""
     known = set(others.contents)
     return sum(content in known for content in some.contents)
 
@@ -359,5 +528,19 @@ def _stem(name: str) -> str:
     return Path(name).with_suffix("").as_posix()
 
 
-def _name(location: Location) -> str | Path:
-    return location.location if isinstance(location, PictureSet) else location
+def _name(location: Location) -> str:
+    return location.location if isinstance(location, PictureSet) else str(location)
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    """A file for each of ``count`` sets."""
+    return [path] if count == 1 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+
+
+@contextmanager
+def collect_errors(failures: list[str], prefix: str = "") -> Iterator[None]:
+    """Append the message of an ArtganError to ``failures`` instead of raising it."""
+    try:
+        yield
+    except ArtganError as error:
+        failures.append(f"{prefix}{error}")

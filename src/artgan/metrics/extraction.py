@@ -1,4 +1,4 @@
-"""The features of a set of pictures: taken once, and kept by the pictures' content."""
+"""Feature extraction from sets of pictures, cached by the pictures' content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
 
 _BATCH = 16
-_BATCH_PIXELS = 2**22  # of a batch: networks that resize themselves get pictures as they are, however large
+_BATCH_PIXELS = 2**22  # in a batch: networks that resize themselves get pictures of any size
 _CACHE_BYTES = 2e9
 _prefetch = partial(prefetch, threads=4, count=16, weight=2**25)  # pictures, and their pixels, in memory at once
 
@@ -37,14 +37,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Readable:
-    """The pictures of a set that can be read, known by their content.
+    """The readable pictures of a set, identified by their content.
 
     Attributes:
         pictures: the set.
-        indices: in it, of those that can be read.
-        sizes: width and height of each of them.
-        contents: of each of them, what tells its content.
-        skipped: why each of the others cannot be read.
+        indices: positions in the set of the readable pictures.
+        sizes: width and height of each readable picture.
+        contents: hash of each readable picture's file.
+        skipped: why each of the other pictures cannot be read.
     """
 
     pictures: PictureSet
@@ -58,24 +58,24 @@ class Readable:
 
     @property
     def names(self) -> list[str]:
-        """Of those that can be read."""
+        """Names of the readable pictures."""
         return [self.pictures.names[index] for index in self.indices]
 
     def picture(self, place: int) -> Image.Image:
-        """The picture at a place among those that can be read, RGB.
+        """The readable picture at an index, RGB.
 
         Raises:
-            PictureError: it cannot be read any more.
+            PictureError: it is no longer readable.
         """
         return self.pictures[self.indices[place]]
 
     def each(self, what: str, work: Callable[[Image.Image], _T], order: Sequence[int] | None = None) -> Iterator[_T]:
-        """What ``work`` makes of each picture, done ahead, with a progress bar.
+        """Map ``work`` over the pictures, with prefetching and a progress bar.
 
         Args:
-            what: the bar's text.
+            what: text of the progress bar.
             work: is called by several threads.
-            order: some of the pictures, by their place among those that can be read.
+            order: indices of readable pictures; by default all.
         """
         chosen = range(len(self)) if order is None else order
         with progress(f"{what} {self.pictures.location}", len(chosen)) as advance:
@@ -85,15 +85,15 @@ class Readable:
                 advance()
 
 
-def look_through(
+def scan(
     pictures: PictureSet, *, limit: int | None = None, wanted: Callable[[str], bool] = lambda name: True
 ) -> Readable:
-    """Decode each picture of a set once, to know what is there and what is broken.
+    """Decode each picture of a set once, to find out which are readable.
 
     Args:
         pictures: the set.
-        limit: how many at most, evenly over the set.
-        wanted: which of them to take first, by their names, where there is a limit.
+        limit: maximal number of pictures, spread evenly over the set.
+        wanted: predicate on names; where there is a limit, only such pictures are used if there are any.
     """
     chosen: Sequence[int] = range(len(pictures))
     if limit is not None and limit < len(pictures):
@@ -104,7 +104,7 @@ def look_through(
     contents: list[bytes] = []
     skipped: list[str] = []
 
-    def look(index: int) -> tuple[bytes, tuple[int, int]] | str:
+    def decode(index: int) -> tuple[bytes, tuple[int, int]] | str:
         try:
             data = pictures.read(index)
             size = images.decode_bytes(data, f"{pictures.location}: {pictures.names[index]}").size
@@ -113,7 +113,7 @@ def look_through(
         return hashlib.sha256(data).digest(), size
 
     with progress(f"reading {pictures.location}", len(chosen)) as advance:
-        for index, found in zip(chosen, _prefetch(look, chosen), strict=True):
+        for index, found in zip(chosen, _prefetch(decode, chosen), strict=True):
             if isinstance(found, str):
                 skipped.append(found)
             else:
@@ -125,13 +125,13 @@ def look_through(
 
 
 def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> Tensor:
-    """The features of each readable picture: N x D float32 on the CPU, in a file that is mapped into memory.
+    """Extract features of the readable pictures: N x D float32 on the CPU, memory-mapped.
 
-    They stay in the user's cache under the hash of the pictures' content and of the extractor, with others up to 2 GB.
-    Where they are not to be kept, the file is gone with the process.
+    They are cached under a hash of the pictures' content and of the extractor, in at most 2 GB. Without the cache, the
+    file is temporary.
 
     Raises:
-        PictureError: a picture has changed since it was looked through; the features cannot be written.
+        PictureError: a picture has changed since it was scanned; the features cannot be written.
     """
     folder = cache_folder("features")
     key = hashlib.sha256(extractor.digest.encode() + b"".join(readable.contents)).hexdigest()[:32]
@@ -167,10 +167,10 @@ def _takes_files(folder: Path) -> bool:
 
 
 def _mapped(path: Path) -> Tensor:
-    """The file's numbers, read when they are looked at; a private copy where they are written to.
+    """Memory-map a file of features, copy-on-write.
 
     Raises:
-        OSError, ValueError: it cannot be read, or holds something else.
+        OSError, ValueError: it cannot be read, or does not hold features.
     """
     rows = np.lib.format.open_memmap(path, "c")
     if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous:
@@ -179,7 +179,7 @@ def _mapped(path: Path) -> Tensor:
 
 
 def _fits(features: Tensor, extractor: Extractor) -> bool:
-    """Whether they can be the extractor's: as wide as its parts, and finite."""
+    """Whether cached features have the extractor's width and are finite."""
     return features.shape[1] == extractor.width and all(
         bool(rows.isfinite().all()) for rows in torch.split(features, 4096)
     )
@@ -196,7 +196,7 @@ def _write(path: Path, readable: Readable, extractor: Extractor) -> None:
 
 
 def _batches(prepared: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Tensors that follow one another and are of one size, stacked."""
+    """Stack consecutive tensors of one size."""
     for (_, height, width), alike in groupby(prepared, key=lambda tensor: tensor.shape):
         most = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
         while batch := list(islice(alike, most)):

@@ -1,4 +1,4 @@
-"""Networks that turn a picture into the vector of numbers that scores compare."""
+"""Feature extractors: frozen networks that turn a picture into a feature vector."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from artgan import images
 from artgan.data.crops import centre_square
 from artgan.errors import ConfigError, WeightsError
-from artgan.features import IMAGENET_MEAN, IMAGENET_STD, load_vgg19
-from artgan.features import VGG19 as VGG19Network
+from artgan.features import IMAGENET_MEAN, IMAGENET_STD, VGG19, load_vgg19
 from artgan.files import cache_folder, sha256
 from artgan.hub import explain
 from artgan.metrics import style
@@ -34,19 +33,19 @@ from artgan.models.checkpoints import read_state
 
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_HASH = "6726825d"  # what the SHA-256 of torch-fidelity's file begins with, as its name says
-_TIMEOUT = 30.0  # seconds for a server to go on
+_TIMEOUT = 30.0  # seconds without an answer from the server
 _DINOV2 = "vit_large_patch14_dinov2.lvd142m"
 _log = logging.getLogger(__name__)
 
 
 class Extractor(nn.Module, ABC):
-    """A frozen network whose features are compared.
+    """A frozen feature network.
 
     Attributes:
         name: one of :data:`EXTRACTORS`.
-        resize: in words, what happens to a picture's size.
-        weights: in words, what weights it has and where they come from.
-        parts: which of a vector's numbers are what; each has an end.
+        resize: how pictures are resized, in words.
+        weights: where its weights come from, in words.
+        parts: named slices of the feature vector; each has an end.
     """
 
     name: str
@@ -56,14 +55,14 @@ class Extractor(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, picture: Image.Image) -> Tensor:
-        """A picture (RGB) to 3 x h x w as :meth:`forward` wants it; pictures of one size can be stacked."""
+        """Turn a picture (RGB) into 3 x h x w for :meth:`forward`; pictures of one size can be stacked."""
 
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
-        """B x 3 x h x w to B x D float32."""
+        """Turn B x 3 x h x w into B x D float32."""
 
     def features(self, pictures: Tensor) -> Tensor:
-        """N x 3 x H x W pictures in [-1, 1] to N x D on the CPU, by way of the 8 bits that a file would keep."""
+        """Extract N x D on the CPU from N x 3 x H x W pictures in [-1, 1], quantized to 8 bits as in a file."""
         prepared = torch.stack([self.prepare(images.to_rgb(picture)) for picture in pictures])
         with torch.inference_mode():
             features: Tensor = self(prepared.to(self.device)).cpu()
@@ -76,14 +75,14 @@ class Extractor(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device that it runs on."""
         for tensor in (*self.parameters(), *self.buffers()):
             return tensor.device
         return torch.device("cpu")
 
     @cached_property
     def digest(self) -> str:
-        """Of all that its features depend on; the weights count as what they are, whatever their file is called."""
+        """A hash of all that its features depend on: of the weights themselves, not of their file's name."""
         digest = hashlib.sha256(json.dumps([2, self.name, self.resize]).encode())
         for name, tensor in sorted([*self.named_parameters(), *self.named_buffers()]):
             digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
@@ -99,7 +98,7 @@ class Inception(Extractor):
     Args:
         weights: torch-fidelity's file, or a safetensors file of the same names; None downloads it once.
         clean: resize with Pillow, antialiased, as clean-fid does (Parmar et al., 2022, arXiv:2104.11222), where the
-            original takes four neighbours of each pixel however far it shrinks.
+            original takes four neighbors of each pixel however far it shrinks.
     """
 
     def __init__(self, weights: Path | None, *, clean: bool = False) -> None:
@@ -112,7 +111,7 @@ class Inception(Extractor):
             ) from None
         path = weights or _fetch_inception()
         state = read_state(path)
-        # torch-fidelity unpickles without restraint: it gets a file that was written here.
+        # torch-fidelity unpickles without restriction, so it gets a file that was written here.
         buffer = io.BytesIO()
         torch.save(state, buffer)
         buffer.seek(0)
@@ -124,7 +123,7 @@ class Inception(Extractor):
         self.parts = {"pool": slice(0, 2048), "logits": slice(2048, 3056)}
         self.name = "inception-clean" if clean else "inception"
         self.resize = "to 299 x 299, " + ("bicubic, antialiased (Pillow)" if clean else "bilinear as in TensorFlow 1")
-        self.weights = _of_file(path)
+        self.weights = _describe(path)
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """As it is, uint8; or at 299 x 299, float, 0 to 255."""
@@ -149,12 +148,12 @@ class Inception(Extractor):
         return torch.cat([pool, pool @ last.weight.T], dim=1)
 
 
-class VGG19(Extractor):
+class VGG19Statistics(Extractor):
     """VGG-19 (Simonyan and Zisserman, 2015): statistics of the channels, which say a style, and the last layer's means.
 
     Args:
         weights: see :func:`artgan.features.load_vgg19`.
-        size: side of the middle square that is looked at, in pixels.
+        size: side of the center square that the network sees, in pixels.
     """
 
     name = "vgg19"
@@ -162,7 +161,8 @@ class VGG19(Extractor):
 
     def __init__(self, weights: Path | None, *, size: int = 256) -> None:
         super().__init__()
-        self.network, self.weights = load_vgg19_of([*style.STYLE_LAYERS, self._DEEP], weights)
+        self.network = load_metric_vgg19([*style.STYLE_LAYERS, self._DEEP], weights)
+        self.weights = str(self.network.source)
         self.size = size
         self.resize = f"the middle square to {size} x {size}, bicubic, antialiased (Pillow)"
         *shallow, deep = self.network.channels
@@ -183,19 +183,17 @@ class VGG19(Extractor):
 
 
 class Filters(Extractor):
-    """Statistics of colours and edges that no network has a part in: :func:`artgan.metrics.style.filter_statistics`.
+    """Statistics of colors and edges, without a network: :func:`artgan.metrics.style.filter_statistics`.
 
     Args:
-        size: as for :class:`VGG19`.
+        size: as for :class:`VGG19Statistics`.
     """
 
     name = "filters"
     weights = "none"
 
-    def __init__(self, weights: Path | None = None, *, size: int = 256) -> None:
+    def __init__(self, *, size: int = 256) -> None:
         super().__init__()
-        if weights is not None:
-            raise ConfigError(f"{weights}: the extractor filters has no weights")
         self.parts = {"style": slice(0, 78)}
         self.size = size
         self.resize = f"the middle square to {size} x {size}, bicubic, antialiased (Pillow)"
@@ -225,7 +223,7 @@ class DINOv2(Extractor):
         super().__init__()
         self.network = _fetch_dinov2() if weights is None else _read_dinov2(weights)
         self.parts = {"class token": slice(0, self.network.get_parameter("cls_token").shape[-1])}
-        self.weights = f"timm/{_DINOV2}" if weights is None else _of_file(weights)
+        self.weights = f"timm/{_DINOV2}" if weights is None else _describe(weights)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -240,38 +238,37 @@ class DINOv2(Extractor):
         return features
 
 
-EXTRACTORS: dict[str, Callable[[Path | None, int], Extractor]] = {
-    "inception": lambda weights, size: Inception(weights),
-    "inception-clean": lambda weights, size: Inception(weights, clean=True),
-    "vgg19": lambda weights, size: VGG19(weights, size=size),
-    "filters": lambda weights, size: Filters(weights, size=size),
-    "dinov2": lambda weights, size: DINOv2(weights),
+# Called with files of weights by network (see artgan.metrics.NETWORKS), and the size.
+EXTRACTORS: dict[str, Callable[[Mapping[str, Path], int], Extractor]] = {
+    "inception": lambda weights, size: Inception(weights.get("inception")),
+    "inception-clean": lambda weights, size: Inception(weights.get("inception"), clean=True),
+    "vgg19": lambda weights, size: VGG19Statistics(weights.get("vgg19"), size=size),
+    "filters": lambda weights, size: Filters(size=size),
+    "dinov2": lambda weights, size: DINOv2(weights.get("dinov2")),
 }
-NETWORKS = {"inception": "inception", "inception-clean": "inception", "vgg19": "vgg19", "dinov2": "dinov2"}
-"""The network of each extractor that has one: what a file of weights is given for."""
 
 
 def load_extractor(
     name: str, weights: Mapping[str, Path] | None = None, *, size: int = 256, device: Any = "cpu"
 ) -> Extractor:
-    """An extractor, ready to use.
+    """Load an extractor.
 
     Args:
         name: one of :data:`EXTRACTORS`.
-        weights: files by the network's name; the others come from where they are published.
-        size: side of the square that is looked at, in pixels, where the network does not fix it.
+        weights: files by network (:data:`artgan.metrics.NETWORKS`); other networks' weights are downloaded.
+        size: side of the square that the network sees, in pixels, where it does not fix it.
         device: to run on.
 
     Raises:
         WeightsError: the weights cannot be fetched or read, or are another network's.
         ConfigError: a package is missing.
     """
-    extractor = EXTRACTORS[name]((weights or {}).get(NETWORKS.get(name, "")), size)
+    extractor = EXTRACTORS[name](weights or {}, size)
     return extractor.requires_grad_(False).eval().to(device)
 
 
-def load_vgg19_of(layers: Sequence[str], weights: Path | None) -> tuple[VGG19Network, str]:
-    """:func:`artgan.features.load_vgg19`, and its weights in words.
+def load_metric_vgg19(layers: Sequence[str], weights: Path | None) -> VGG19:
+    """:func:`artgan.features.load_vgg19`, with its source named.
 
     Raises:
         WeightsError: as there.
@@ -282,10 +279,11 @@ def load_vgg19_of(layers: Sequence[str], weights: Path | None) -> tuple[VGG19Net
         if weights is not None:
             raise
         raise WeightsError(f"{error} (--weights vgg19=FILE)") from error
-    return network, "timm/vgg19.tv_in1k" if weights is None else _of_file(weights)
+    network.source = "timm/vgg19.tv_in1k" if weights is None else _describe(weights)
+    return network
 
 
-def _of_file(weights: Path) -> str:
+def _describe(weights: Path) -> str:
     return f"{weights.name}, SHA-256 {sha256(weights)[:16]}"
 
 
@@ -303,7 +301,7 @@ def _fetch_dinov2() -> nn.Module:
 
 
 def _read_dinov2(path: Path) -> nn.Module:
-    """The network with the weights of a file, which is seen to be the right one before memory is taken."""
+    """The network with the weights of a file, whose shapes are checked before memory is allocated."""
     import timm
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
@@ -335,7 +333,7 @@ def _fetch_inception() -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _log.warning("fetching the Inception network's weights (95 MB) from %s", URL_INCEPTION_V3)
-            with _patience(_TIMEOUT):
+            with _socket_timeout(_TIMEOUT):
                 torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), _INCEPTION_HASH, progress=False)
         except Exception as error:  # whatever the transport or the system raises
             raise WeightsError(
@@ -346,8 +344,8 @@ def _fetch_inception() -> Path:
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """How long connections made meanwhile wait for an answer, where whoever makes them does not say."""
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Set the default timeout of connections."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""What metrics share that see pictures as one vector of features each."""
+"""Base class of metrics on feature vectors, and validation of features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from artgan.metrics.extractors import Extractor, load_extractor
 
 
 class FeatureMetric(Metric):
-    """A score of features; metrics of one extractor share its pass over the pictures where they are taken together.
+    """A metric on feature vectors; metrics that are evaluated together share one pass of their extractor.
 
     Args:
         extractor: the one that the class names, loaded; by default with its published weights.
@@ -23,7 +23,7 @@ class FeatureMetric(Metric):
     Attributes:
         extractor_name: one of :data:`artgan.metrics.extractors.EXTRACTORS`.
         part: of the extractor's features.
-        wants_inputs: whether :meth:`judge` has a use for the pictures that went in.
+        wants_inputs: whether :meth:`evaluate` uses the features of the input pictures.
     """
 
     extractor_name: ClassVar[str]
@@ -35,13 +35,13 @@ class FeatureMetric(Metric):
         self._seen: dict[bool, list[Tensor]] = {True: [], False: []}
 
     @abstractmethod
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """Scores of features.
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """Compute the scores from features.
 
         Args:
-            real: N x D, float32, perhaps on disk (memory-mapped); without rows where :attr:`against` is "nothing".
+            real: N x D, float32, perhaps memory-mapped; without rows where :attr:`against` is "nothing".
             fake: M x D, the same.
-            inputs: of the pictures that the generated ones were made from, K x D, where they are known.
+            inputs: K x D, of the pictures that the generated ones were made from, if known.
 
         Raises:
             ValueError: too few rows for the score to be defined, or features that are not finite.
@@ -57,14 +57,14 @@ class FeatureMetric(Metric):
         notes: Sequence[str] = (),
         **details: Any,
     ) -> Score:
-        """A score with what it was computed with."""
+        """A score whose details name the extractor."""
         if self.extractor is not None:
             used = self.extractor
             details = {"extractor": used.name, "resize": used.resize, "weights": used.weights, **details}
         return Score(name, value, n, details, interval, tuple(notes))
 
     def update(self, pictures: Tensor, *, real: bool) -> None:
-        """Take in the features of N x 3 x H x W pictures in [-1, 1]."""
+        """Extract and collect the features of N x 3 x H x W pictures in [-1, 1]."""
         if self.extractor is None:
             self.extractor = load_extractor(self.extractor_name)
         self._seen[real].append(self.extractor.features(pictures)[:, self.extractor.parts[self.part]])
@@ -74,34 +74,34 @@ class FeatureMetric(Metric):
         return self.scores()[0]
 
     def scores(self) -> Sequence[Score]:
-        """:meth:`judge` of all that was taken in, with what it was computed with."""
+        """:meth:`evaluate` of all collected features."""
         real, fake = (torch.cat(rows) if rows else torch.empty(0, 0) for rows in self._seen.values())
-        return self.judge(real, fake)
+        return self.evaluate(real, fake)
 
 
-def need(real: Tensor | None, fake: Tensor, *, least: int) -> None:
-    """:func:`need_rows` of both sets."""
+def require_pictures(real: Tensor | None, fake: Tensor, *, least: int) -> None:
+    """:func:`require_rows` of each set that is given."""
     for kind, rows in (("real", real), ("generated", fake)):
         if rows is not None:
-            need_rows(f"{kind} pictures", rows, least)
+            require_rows(f"{kind} pictures", rows, least)
 
 
-def need_rows(what: str, rows: Tensor, least: int) -> None:
-    """Refuse too few pictures, and features of which nothing can be said.
+def require_rows(what: str, rows: Tensor, least: int) -> None:
+    """Check that there are enough rows, and that they are finite.
 
     Raises:
-        ValueError: there are fewer rows than ``least``, or their features are not finite.
+        ValueError: there are fewer rows than ``least``, or a feature is not finite.
     """
     if len(rows) < least:
         raise ValueError(f"needs at least {least} {what}, got {len(rows)}")
-    need_finite(rows)
+    require_finite(rows)
 
 
-def need_finite(features: Tensor) -> None:
-    """Refuse features of any shape that have infinite ones among them, or such as are no numbers.
+def require_finite(features: Tensor) -> None:
+    """Check features of any shape.
 
     Raises:
-        ValueError: they have.
+        ValueError: a feature is infinite or NaN.
     """
-    if not math.isfinite(float(features.sum())):  # a sum takes no memory, and nothing evens these out
+    if not math.isfinite(float(features.sum())):  # a sum takes no memory, and keeps every NaN and infinity
         raise ValueError("the features are not finite; are the weights whole?")

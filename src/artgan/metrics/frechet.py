@@ -1,4 +1,4 @@
-"""The Frechet distance of features, and the scores that it is: FID and its relatives.
+"""The Frechet distance of features: FID and its relatives.
 
 Sets of features are compared as the normal distributions of their means and covariances (Dowson and Landau, 1982):
 d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1 S2). With Inception's features it is the FID (Heusel et al., 2017,
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.blocks import blocks
-from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.batching import row_batches
+from artgan.metrics.feature_metric import FeatureMetric, require_pictures
 from artgan.metrics.intervals import normal
 
 _TALL = 4  # times as many rows as columns are decomposed at once
@@ -40,7 +40,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     Rounding can take the distance of equal sets below 0; then it is 0.
 
     Args:
-        real: N x D, of any floating type, perhaps on disk (memory-mapped): read by chunks of rows.
+        real: N x D, of any floating type, perhaps memory-mapped: read in batches.
         fake: M x D.
 
     Raises:
@@ -83,11 +83,11 @@ class Sample:
 
     @cached_property
     def _moments(self) -> tuple[Tensor, float]:
-        """In one pass: about the mean of the first chunk, from which the rows are not far compared to their spread."""
-        origin = next(blocks(self._rows, self._chosen)).mean(0, dtype=torch.float64)
+        """In one pass: about the mean of the first batch, from which the rows are not far compared to their spread."""
+        origin = next(row_batches(self._rows, self._chosen)).mean(0, dtype=torch.float64)
         total, squares = torch.zeros_like(origin), 0.0
-        for chunk in blocks(self._rows, self._chosen):
-            moved = chunk - origin
+        for batch in row_batches(self._rows, self._chosen):
+            moved = batch - origin
             total += moved.sum(0)
             squares += float(moved.flatten() @ moved.flatten())
         n = len(self)
@@ -97,12 +97,12 @@ class Sample:
     def covariance(self) -> Tensor:
         """D x D."""
         # NumPy sees that a product is of a matrix with itself, and does half the work.
-        return torch.from_numpy(sum(chunk.T @ chunk for chunk in map(Tensor.numpy, self.centred())))
+        return torch.from_numpy(sum(batch.T @ batch for batch in map(Tensor.numpy, self.centered())))
 
-    def centred(self) -> Iterator[Tensor]:
-        """Chunks c of the rows in float64, such that the covariance is the sum of all c^T c."""
-        for chunk in blocks(self._rows, self._chosen):
-            yield (chunk - self.mean).div_(math.sqrt(len(self) - 1))
+    def centered(self) -> Iterator[Tensor]:
+        """Batches c of the rows in float64, such that the covariance is the sum of all c^T c."""
+        for batch in row_batches(self._rows, self._chosen):
+            yield (batch - self.mean).div_(math.sqrt(len(self) - 1))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Overlap:
 
 
 class Comparison:
-    """The Frechet distance of two samples, and how far it is off by chance."""
+    """The Frechet distance of two samples, and its standard error."""
 
     def __init__(self, real: Sample, fake: Sample) -> None:
         if real.width != fake.width:
@@ -145,11 +145,11 @@ class Comparison:
             overlap = self._overlap_of_covariances()
             if overlap is not None:
                 return overlap
-        # tr sqrt(S1 S2) is the sum of the singular values of A B^T, where A and B are the centred features. A product
+        # tr sqrt(S1 S2) is the sum of the singular values of A B^T, where A and B are the centered features. A product
         # A^T A would square their condition: what is 1e-8 of the largest would be lost, and with fewer pictures than
         # features most are 0. QR keeps them: A = QF and B F^T = PR leave those of R, and nothing is larger than D x D.
-        factor = _triangle(self._few.centred())
-        triangle = _triangle(chunk @ factor.T for chunk in self._many.centred())
+        factor = _triangle(self._few.centered())
+        triangle = _triangle(batch @ factor.T for batch in self._many.centered())
         return _Overlap(factor, triangle.T @ triangle, torch.linalg.svdvals(triangle))
 
     def _overlap_of_covariances(self) -> _Overlap | None:
@@ -173,7 +173,7 @@ class Comparison:
 
         With more weight on the i-th of n pictures the distance moves, to first order, by its influence (Hampel, 1974;
         Efron, 1982, the infinitesimal jackknife); the variance of the distance is that of the influence over n. For the
-        i-th centred row c it is 2 (m - m') . c + c^T (I - T) c less a constant, where T is the map that carries the one
+        i-th centered row c it is 2 (m - m') . c + c^T (I - T) c less a constant, where T is the map that carries one
         normal distribution to the other, twice the derivative of tr sqrt(S S') by S. This holds at any rank, for
         weights leave the rows' span as it is.
 
@@ -188,8 +188,8 @@ class Comparison:
         image = overlap.image
         if image is None:
             image = torch.zeros_like(overlap.factor)
-            for chunk in self._many.centred():
-                image.addmm_((chunk @ overlap.factor.T).T, chunk)
+            for batch in self._many.centered():
+                image.addmm_((batch @ overlap.factor.T).T, batch)
         # c^T T c = |X c|^2: with V R^2 V^T = F S2 F^T, the map from S2 is F^T V R^-1 V^T F, and the one from S1 is
         # S2 F^T V R^-3 V^T F S2.
         of_few = self._variance(self._few, self._many, roots**-1.5 * (aligned @ image))
@@ -207,17 +207,18 @@ class Comparison:
         n = len(sample)
         shift = 2 * math.sqrt(n - 1) * (sample.mean - other.mean)
         influences = [
-            chunk @ shift + n * (chunk.square().sum(1) - (chunk @ root.T).square().sum(1)) for chunk in sample.centred()
+            batch @ shift + n * (batch.square().sum(1) - (batch @ root.T).square().sum(1))
+            for batch in sample.centered()
         ]
         return float(torch.cat(influences).var())
 
 
-def _triangle(blocks: Iterable[Tensor]) -> Tensor:
-    """A matrix of the same M^T M as the blocks on top of one another, of no more rows than columns."""
+def _triangle(batches: Iterable[Tensor]) -> Tensor:
+    """A matrix of the same M^T M as the stacked batches, with no more rows than columns."""
     waiting: list[Tensor] = []
-    for block in blocks:
-        waiting.append(block)
-        if sum(map(len, waiting)) > _TALL * block.shape[1]:
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) > _TALL * batch.shape[1]:
             waiting = [torch.linalg.qr(torch.cat(waiting), mode="r").R]
     stacked = torch.cat(waiting)
     return torch.linalg.qr(stacked, mode="r").R if len(stacked) > stacked.shape[1] else stacked
@@ -226,9 +227,9 @@ def _triangle(blocks: Iterable[Tensor]) -> Tensor:
 class FrechetMetric(FeatureMetric):
     """The Frechet distance of an extractor's features: 0 for equal ones, without bound."""
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """One score, with how far it may be off, and what half of the generated pictures give."""
-        need(real, fake, least=2)
+        require_pictures(real, fake, least=2)
         comparison = Comparison(Sample(real), Sample(fake))
         value, n = comparison.distance, (len(real), len(fake))
         details: dict[str, Any] = {}
@@ -310,10 +311,10 @@ class FIDInfinity(FrechetMetric):
     extractor_name = "inception"
     part = "pool"
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """One score, with the points that the line goes through."""
-        need(real, fake, least=2)
-        need(None, fake, least=2 * _POINTS)
+        require_pictures(real, fake, least=2)
+        require_pictures(None, fake, least=2 * _POINTS)
         rng = np.random.default_rng(_SEED)
         sizes = np.linspace(len(fake) / 2, len(fake), _POINTS).round().astype(int)
         whole = Comparison(Sample(real), Sample(fake))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.feature_metric import FeatureMetric, need_rows
+from artgan.metrics.feature_metric import FeatureMetric, require_rows
 
 _SPLITS = 10
 _SEED = 2020  # torch-fidelity's
@@ -30,7 +30,7 @@ def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
     Raises:
         ValueError: fewer rows than parts, or logits that are not finite.
     """
-    need_rows("generated pictures", logits, splits)
+    require_rows("generated pictures", logits, splits)
     n = len(logits)
     order = torch.from_numpy(np.random.RandomState(_SEED).permutation(n))
     scores = []
@@ -53,7 +53,7 @@ class InceptionScore(FeatureMetric):
     extractor_name = "inception"
     part = "logits"
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """The mean over ten parts of the pictures, which share none: the interval is Student's."""
         scores = inception_scores(fake)
         value = float(np.mean(scores))

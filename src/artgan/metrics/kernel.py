@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.feature_metric import FeatureMetric, need
+from artgan.metrics.feature_metric import FeatureMetric, require_pictures
 from artgan.metrics.intervals import normal
 from artgan.metrics.style import kernel_distance, kernel_distance_error
 
@@ -56,9 +56,9 @@ class KID(FeatureMetric):
     extractor_name = "inception"
     part = "pool"
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """The mean over 100 subsets of 1000 pictures, or of as many as the smaller set has."""
-        need(real, fake, least=2)
+        require_pictures(real, fake, least=2)
         n = len(real), len(fake)
         size = min(_SUBSET_SIZE, *n)
         distances = kernel_distances(real, fake, size=size)

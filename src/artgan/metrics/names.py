@@ -1,4 +1,4 @@
-"""Metrics by name: artgan's own and those of plugins."""
+"""Lookup of metrics by name: artgan's own and those of plugins."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Scores that look at each picture's nearest neighbours among others: how near, how varied, and whether it is a copy.
+"""Nearest-neighbor scores: precision, recall, density and coverage, and memorization of real pictures.
 
 Distances are Euclidean, in double precision and from differences: the usual way by products loses what is small, and
-copies are what is looked for. It takes about D operations for each pair of pictures, and memory for a block of them.
+copies are what is looked for. It takes about D operations for each pair of pictures, and memory for a batch of them.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artgan.interfaces import Score
+from artgan.metrics.batching import row_batches
 from artgan.metrics.extractors import Extractor
-from artgan.metrics.feature_metric import FeatureMetric, need, need_rows
+from artgan.metrics.feature_metric import FeatureMetric, require_pictures, require_rows
 from artgan.metrics.frechet import INTERVAL, Comparison, Sample, notes_on_n
 from artgan.metrics.intervals import Z95, normal, wilson
 
-_BLOCK = 1024  # rows that are compared with as many others at once
 _TAIL = 0.025  # on each side of an interval
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     fake: Tensor, real: Tensor, *, count: int, itself: bool = False, unit: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The ``count`` rows of ``real`` that are nearest to each row of ``fake``, nearest first; of equals the first.
+    """The ``count`` rows of ``real`` nearest to each row of ``fake``, nearest first; ties go to the first row.
 
     Args:
         fake: M x D, perhaps on disk (memory-mapped).
         real: N x D, the same.
         count: how many.
-        itself: whether both are one set; then a row is no neighbour of itself.
-        unit: whether rows are compared at length 1, by their direction alone.
+        itself: whether both are the same set; then a row is not its own neighbor.
+        unit: whether rows are normalized to length 1, so that only their direction counts.
 
     Returns:
         distances, float64, and indices in ``real``; M x ``count`` each.
 
     Raises:
-        ValueError: fewer neighbours than that, or widths that differ.
+        ValueError: fewer neighbors than that, or widths that differ.
     """
     if fake.shape[1] != real.shape[1]:
         raise ValueError(f"features of one width are needed, got {fake.shape[1]} and {real.shape[1]}")
     if itself and len(fake) != len(real):
         raise ValueError(f"one set was meant, got {len(fake)} and {len(real)} pictures")
     if not 1 <= count <= len(real) - itself:
-        raise ValueError(f"neighbours to be found: {count}, pictures to find them among: {len(real) - itself}")
+        raise ValueError(f"neighbors to be found: {count}, pictures to find them among: {len(real) - itself}")
     distances = torch.empty(len(fake), count, dtype=torch.float64)
     indices = torch.empty(len(fake), count, dtype=torch.int64)
-    for here, rows in _blocks(fake, unit):
+    for here, rows in _batches(fake, unit):
         near = distances.new_empty(len(rows), 0)
         places = indices.new_empty(len(rows), 0)
-        for there, others in _blocks(real, unit):
+        for there, others in _batches(real, unit):
             between = _distances(rows, others)
             if itself:
                 between.masked_fill_(here[:, None] == there, math.inf)
@@ -66,11 +66,13 @@ def nearest_neighbours(
     return distances, indices
 
 
-def _blocks(rows: Tensor, unit: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows some at a time: their places, and themselves in float64."""
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK].double()
-        yield torch.arange(start, start + len(block)), F.normalize(block) if unit else block
+def _batches(features: Tensor, unit: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of rows in float64, with their indices."""
+    start = 0
+    for rows in row_batches(features):
+        batch = rows.double()
+        yield torch.arange(start, start + len(batch)), F.normalize(batch) if unit else batch
+        start += len(batch)
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
@@ -81,11 +83,11 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 class PRDC(FeatureMetric):
     """Are generated pictures like real ones (precision, density), and of all kinds (recall, coverage)?
 
-    About each picture of a set lies a ball that reaches to its k-th nearest neighbour in the set. Precision is the
+    About each picture of a set lies a ball that reaches to its k-th nearest neighbor in the set. Precision is the
     share of generated pictures inside the ball of some real one, recall the share of real pictures inside the ball of
     some generated one (Kynkäänniemi et al., 2019, arXiv:1904.06991); density is the mean number of real balls about a
     generated picture, divided by k, and coverage the share of real balls that hold a generated picture (Naeem et al.,
-    2020, arXiv:2002.09797). Inside means nearer than the k-th neighbour, as in the code of the latter paper.
+    2020, arXiv:2002.09797). Inside means nearer than the k-th neighbor, as in the code of the latter paper.
 
     Args:
         extractor: see :class:`FeatureMetric`.
@@ -104,16 +106,16 @@ class PRDC(FeatureMetric):
             raise ValueError(f"k must be at least 1, not {k}")
         self.k = k
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """Scores ``precision``, ``recall``, ``density`` and ``coverage``; see :meth:`FeatureMetric.judge`."""
-        need(real, fake, least=self.k + 1)
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """Scores ``precision``, ``recall``, ``density`` and ``coverage``; see :meth:`FeatureMetric.evaluate`."""
+        require_pictures(real, fake, least=self.k + 1)
         reach_real, reach_fake = (
-            nearest_neighbours(rows, rows, count=self.k, itself=True)[0][:, -1] for rows in (real, fake)
+            nearest_neighbors(rows, rows, count=self.k, itself=True)[0][:, -1] for rows in (real, fake)
         )
         balls_about = torch.zeros(len(fake), dtype=torch.int64)  # of real pictures, about each generated one
         recalled, covered = (torch.zeros(len(real), dtype=torch.bool) for _ in range(2))
-        for here, rows in _blocks(real):
-            for there, others in _blocks(fake):
+        for here, rows in _batches(real):
+            for there, others in _batches(fake):
                 between = _distances(rows, others)
                 inside = between < reach_real[here, None]
                 balls_about[there] += inside.sum(0)
@@ -124,7 +126,7 @@ class PRDC(FeatureMetric):
         notes = []
         if min(n) < self._FEW:
             notes.append(
-                f"{n[0]} real and {n[1]} generated pictures are few for balls to neighbours (the papers take 10,000 or "
+                f"{n[0]} real and {n[1]} generated pictures are few for balls to neighbors (the papers take 10,000 or "
                 "more): only scores of as many pictures compare"
             )
         density = balls_about.double() / self.k
@@ -162,7 +164,7 @@ class PRDC(FeatureMetric):
 class MiFID(FeatureMetric):
     """FID, made worse where generated pictures repeat real ones: Kaggle's score for Monet paintings.
 
-    That is how it scores its competition gan-getting-started. The memorisation distance d is the mean, over generated
+    That is how it scores its competition gan-getting-started. The memorization distance d is the mean, over generated
     pictures, of the least 1 - |cos| to a real one. The score is FID / (d' + 1e-14), where d' is d below a threshold and
     1 from there on (Bai et al., 2021, arXiv:2106.03062).
     """
@@ -172,12 +174,12 @@ class MiFID(FeatureMetric):
     part = "pool"
     epsilon = 0.1
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """One score, ``mifid``; see :meth:`FeatureMetric.judge`."""
-        need(real, fake, least=2)
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """One score, ``mifid``; see :meth:`FeatureMetric.evaluate`."""
+        require_pictures(real, fake, least=2)
         comparison = Comparison(Sample(real), Sample(fake))
         fid = comparison.distance
-        distance = memorisation_distance(real, fake)
+        distance = memorization_distance(real, fake)
         notes = []
         copied = distance < self.epsilon
         if copied:
@@ -204,7 +206,7 @@ class MiFID(FeatureMetric):
         ]
 
 
-def memorisation_distance(real: Tensor, fake: Tensor) -> float:
+def memorization_distance(real: Tensor, fake: Tensor) -> float:
     """MiFID's d: the mean, over generated pictures, of the least 1 - |cos| to a real one, between 0 and 1.
 
     Rows whose numbers add up to 0 are left out, of N x D and M x D.
@@ -225,14 +227,14 @@ def memorisation_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def _directions(rows: Tensor) -> Iterator[Tensor]:
-    """Rows that do not add up to 0 at length 1, some at a time."""
-    for _, block in _blocks(rows):
-        kept = block[block.sum(1) != 0]
+    """Batches of unit rows, without those that add up to 0."""
+    for _, batch in _batches(rows):
+        kept = batch[batch.sum(1) != 0]
         if len(kept):
             yield kept / kept.norm(dim=1, keepdim=True)
 
 
-class Memorisation(FeatureMetric):
+class Memorization(FeatureMetric):
     """The share of generated pictures that are next to copies of real ones; about 0.05 for fresh ones.
 
     Next to means as near as real pictures hardly ever lie to each other: at most as far from the nearest real picture
@@ -254,15 +256,15 @@ class Memorisation(FeatureMetric):
     _FEW = 100
     _SAME = 1e-5  # two passes of one picture lie no farther apart: the network rounds as the batch has it
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """One score, ``memorisation``; see :meth:`FeatureMetric.judge`.
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+        """One score, ``memorisation``; see :meth:`FeatureMetric.evaluate`.
 
         Its details have the medians of both distances, and the nearest pairs: the generated picture's index, the
         real one's, and their distance.
         """
-        need(real, fake, least=round(1 / self.expected))
-        near, which = (found[:, 0] for found in nearest_neighbours(fake, real, count=1, unit=True))
-        own = nearest_neighbours(real, real, count=1, itself=True, unit=True)[0][:, 0]
+        require_pictures(real, fake, least=round(1 / self.expected))
+        near, which = (found[:, 0] for found in nearest_neighbors(fake, real, count=1, unit=True))
+        own = nearest_neighbors(real, real, count=1, itself=True, unit=True)[0][:, 0]
         # Of N + 1 distances of one kind each is equally likely to be any in order: Weibull's quantiles keep to that.
         threshold = max(float(np.quantile(own.numpy(), self.expected, method="weibull")), self._SAME)
         copied = int((near <= threshold).sum())
@@ -294,12 +296,12 @@ class Memorisation(FeatureMetric):
 
 @dataclass(frozen=True)
 class Gap:
-    """How much nearer generated pictures are to those that were learned from than to others.
+    """How much nearer generated pictures are to training pictures than to held-out ones.
 
     Attributes:
-        train: the median distance of a generated picture to the nearest that was learned from.
-        held_out: the same to as many that were not.
-        ratio: of both: about 1 where nothing is memorised, less where something is.
+        train: the median distance of a generated picture to its nearest training picture.
+        held_out: the same to as many held-out pictures.
+        ratio: of both: about 1 where nothing is memorized, less where something is.
         interval: of 95 % confidence for the ratio, for these real pictures.
         size: how many real pictures of each kind.
     """
@@ -314,16 +316,16 @@ class Gap:
 def held_out_gap(
     fake: Tensor, train: Tensor, held_out: Tensor, *, repeats: int = 5, draws: int = 1000, seed: int = 0
 ) -> Gap:
-    """Are generated pictures nearer to those that the model learned from than to others of the same kind?
+    """Whether generated pictures are nearer to training pictures than to held-out ones of the same kind.
 
-    Distances are those of :class:`Memorisation`. From the larger set as many pictures as the smaller one has are drawn
-    several times, and medians and ratios averaged: a nearest neighbour is the nearer the more there are to choose from.
+    Distances are those of :class:`Memorization`. From the larger set as many pictures as the smaller one has are drawn
+    several times, and medians and ratios averaged: a nearest neighbor is the nearer the more there are to choose from.
 
     Args:
         fake: features of generated pictures, M x D; not many more than there are held-out pictures, or the interval is
-            too narrow: it knows nothing of the chance in which real pictures are at hand.
-        train: of pictures that were learned from, N x D.
-        held_out: of others of the same kind, K x D.
+            too narrow: it does not include the sampling of the real pictures.
+        train: features of training pictures, N x D.
+        held_out: features of held-out pictures, K x D.
         repeats: how often the larger set is drawn from.
         draws: of the generated pictures, for the interval (bootstrap, percentiles).
         seed: of all that is drawn.
@@ -333,7 +335,7 @@ def held_out_gap(
             ones that the ratio, or its interval, has no bound.
     """
     for what, rows in (("generated", fake), ("learned-from", train), ("held-out", held_out)):
-        need_rows(f"{what} pictures", rows, 1)
+        require_rows(f"{what} pictures", rows, 1)
     size = min(len(train), len(held_out))
     random = np.random.default_rng(seed)
 
@@ -342,7 +344,7 @@ def held_out_gap(
         chosen = [real]
         if len(real) > size:  # in the order of the file, which is then read in one go
             chosen = [real[np.sort(random.permutation(len(real))[:size])] for _ in range(repeats)]
-        return np.stack([nearest_neighbours(fake, some, count=1, unit=True)[0][:, 0].numpy() for some in chosen])
+        return np.stack([nearest_neighbors(fake, some, count=1, unit=True)[0][:, 0].numpy() for some in chosen])
 
     near, far = nearest(train), nearest(held_out)
 

@@ -1,4 +1,4 @@
-"""Scores that compare two pictures place by place: how varied pictures are, how much of a photo a painting keeps."""
+"""Scores that compare feature maps of two pictures place by place: diversity, and the content of a photo kept."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torch import Tensor
 from artgan.features import VGG19
 from artgan.interfaces import Metric, Score
 from artgan.metrics import style
-from artgan.metrics.extractors import load_vgg19_of
-from artgan.metrics.feature_metric import need_finite
+from artgan.metrics.extractors import load_metric_vgg19
+from artgan.metrics.feature_metric import require_finite
 from artgan.metrics.intervals import normal
 
 LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
@@ -30,24 +30,22 @@ def load_perceptual(weights: Path | None = None) -> VGG19:
     Args:
         weights: see :func:`artgan.features.load_vgg19`.
     """
-    network, source = load_vgg19_of([*LAYERS, style.CONTENT_LAYER], weights)
-    network.source = source
-    return network
+    return load_metric_vgg19([*LAYERS, style.CONTENT_LAYER], weights)
 
 
 class PerceptualMetric(Metric):
-    """A score of VGG-19's feature maps.
+    """A metric on VGG-19's feature maps.
 
     Args:
-        network: of :func:`load_perceptual`; by default with its published weights.
+        network: from :func:`load_perceptual`; by default with its published weights.
     """
 
     def __init__(self, network: VGG19 | None = None) -> None:
         self.network = network or load_perceptual()
-        self._sizes: dict[tuple[int, int], None] = {}  # height and width of what was seen
+        self._sizes: dict[tuple[int, int], None] = {}  # heights and widths of the pictures
 
     def update(self, pictures: Tensor, *, real: bool) -> None:
-        """Take in N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size.
+        """Extract the features of N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size.
 
         Raises:
             ValueError: they are of another size than those before, or their features are not finite.
@@ -56,17 +54,17 @@ class PerceptualMetric(Metric):
         with torch.inference_mode():
             features = self.network(pictures.to(self.network.mean.device))
             for maps in features:
-                need_finite(maps)
-            self.see(dict(zip(self.network.layers, features, strict=True)), real)
+                require_finite(maps)
+            self.update_features(dict(zip(self.network.layers, features, strict=True)), real)
 
     @abstractmethod
-    def see(self, features: dict[str, Tensor], real: bool) -> None:
-        """Take in the features of some pictures: by layer N x C x h x w, after the ReLU."""
+    def update_features(self, features: dict[str, Tensor], real: bool) -> None:
+        """Add a batch of features: by layer N x C x h x w, after the ReLU."""
 
     def score(
         self, value: float, n: tuple[int, int], interval: tuple[float, float], details: Mapping[str, Any]
     ) -> Score:
-        """A score with what it was computed with."""
+        """A score whose details name the network."""
         sizes = ", ".join(f"{height} x {width}" for height, width in self._sizes)
         used = {"extractor": "vgg19", "resize": f"pictures of {sizes}", "weights": self.network.source}
         return Score(self.name, value, n, {**used, **details}, interval)
@@ -81,7 +79,7 @@ class Diversity(PerceptualMetric):
     that means nothing. The score is a share because the distance by itself has no scale: what it is for unlike pictures
     changes with their kind and size.
 
-    Distances of neighbouring pairs share a picture and no others do, so the standard errors of both means are those of
+    Distances of neighboring pairs share a picture and no others do, so the standard errors of both means are those of
     series that are correlated at lag 1; the interval is the share's, by the delta method.
     """
 
@@ -93,8 +91,8 @@ class Diversity(PerceptualMetric):
         self._distances: dict[bool, list[float]] = {True: [], False: []}
         self._count = {True: 0, False: 0}
 
-    def see(self, features: dict[str, Tensor], real: bool) -> None:
-        """Compare each picture with the one before it; of the last one the features stay."""
+    def update_features(self, features: dict[str, Tensor], real: bool) -> None:
+        """Compare each picture with the one before it, and keep the features of the last."""
         unit = [F.normalize(features[layer], dim=1, eps=1e-10) for layer in LAYERS]
         if real in self._last:
             if self._last[real][0].shape[1:] != unit[0].shape[1:]:
@@ -126,7 +124,7 @@ class Diversity(PerceptualMetric):
 
 
 def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
-    """The mean of a series whose neighbours are correlated (never negatively), and its standard error."""
+    """The mean of a series whose neighbors are correlated (never negatively), and its standard error."""
     values = np.array(distances)
     apart = values - values.mean()
     variance = np.square(apart).sum() / (len(values) - 1)
@@ -150,8 +148,8 @@ class ContentKept(PerceptualMetric):
         self._waiting: dict[bool, deque[Tensor]] = {True: deque(), False: deque()}
         self._kept: list[float] = []
 
-    def see(self, features: dict[str, Tensor], real: bool) -> None:
-        """Compare with what waits for it."""
+    def update_features(self, features: dict[str, Tensor], real: bool) -> None:
+        """Compare each photo with its painting, when both have come."""
         self._waiting[real].extend(maps.clone() for maps in torch.split(features[style.CONTENT_LAYER], 1))
         photos, paintings = self._waiting[True], self._waiting[False]
         while photos and paintings:

@@ -1,4 +1,4 @@
-"""What the pictures of a set look like, as a few figures that can be said in words: colours, light, strokes, edges.
+"""Image statistics of a set of pictures: palette, light, strokes and edges.
 
 All are taken from the middle square of each picture at one size, because strokes and edges are measured in pixels, and
 in CIE L*a*b* (D65), where equal steps look about equal. How finely a painting was photographed and how hard its file
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from PIL import Image
 from artgan import images
 from artgan.data.crops import centre_square
 from artgan.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 OCTAVES = ("2 to 4", "4 to 8", "8 to 16", "16 to 32", "32 to 64")
 """Lengths of waves, in pixels: a stroke is half a wave wide. What is finer still, along diagonals, is in the first."""
@@ -36,8 +33,8 @@ _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Colour:
-    """One of a palette.
+class Color:
+    """A color of a palette.
 
     Attributes:
         rgb: sRGB, 0 to 255.
@@ -49,8 +46,8 @@ class Colour:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One figure of the pictures of a set.
+class Statistic:
+    """Mean and deviation of one measurement over the pictures of a set.
 
     Attributes:
         mean: over the pictures.
@@ -63,16 +60,16 @@ class Figures:
 
 @dataclass(frozen=True)
 class Profile:
-    """What the pictures of a set look like.
+    """Image statistics of a set of pictures.
 
     Attributes:
         n: how many there are.
-        size: side of the square that was looked at, in pixels.
-        palette: 8 colours at most, the commonest first: centres of clusters of all pixels.
+        size: side of the center square that was measured, in pixels.
+        palette: 8 colors at most, the commonest first: centers of clusters of all pixels.
         lightness: mean L*, 0 (black) to 100 (white).
         contrast: standard deviation of L* within a picture.
-        chroma: mean distance from grey: 0 is grey, pure sRGB colours are at 50 (cyan) to 134 (blue).
-        warmth: which way the colours lean, -1 (all blue) to 1 (all orange); the stronger a colour, the more it counts.
+        chroma: mean distance from gray: 0 is gray, pure sRGB colors are at 50 (cyan) to 134 (blue).
+        warmth: which way the colors lean, -1 (all blue) to 1 (all orange); the stronger a color, the more it counts.
         edges: share of pixels where L* changes by more than 4 from one pixel to the next.
         sharpness: deviation of the Laplacian of L* by that of L*: how suddenly a picture changes where it changes,
             whatever its contrast.
@@ -84,13 +81,13 @@ class Profile:
 
     n: int
     size: int
-    palette: tuple[Colour, ...]
-    lightness: Figures
-    contrast: Figures
-    chroma: Figures
-    warmth: Figures
-    edges: Figures
-    sharpness: Figures
+    palette: tuple[Color, ...]
+    lightness: Statistic
+    contrast: Statistic
+    chroma: Statistic
+    warmth: Statistic
+    edges: Statistic
+    sharpness: Statistic
     octaves: tuple[float, ...]
     orientations: tuple[float, ...]
 
@@ -103,7 +100,7 @@ SCALARS = ("lightness", "contrast", "chroma", "warmth", "edges", "sharpness")
 
 
 def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
-    """The profile of a set, one picture in memory at a time.
+    """Profile a set, with one picture in memory at a time.
 
     Args:
         pictures: at least one.
@@ -116,40 +113,40 @@ def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
     """
     if size < 64:
         raise ConfigError(f"a profile needs pictures of 64 pixels or more, got a size of {size}")
-    colours = _Colours()
+    colors = _ColorHistogram()
     n, total, squares = 0, np.zeros(1), np.zeros(1)
     for picture in pictures:
         pixels = np.asarray(centre_square(images.decode(picture).rgb, size))
         lab = to_lab(pixels)
-        colours.add(pixels, lab)
-        row = _look(lab)
+        colors.add(pixels, lab)
+        row = _measure(lab)
         n, total, squares = n + 1, total + row, squares + row**2
     if not n:
         raise ValueError("needs at least one picture")
     mean = total / n
     deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
     scalars = {
-        name: Figures(float(m), float(d))
+        name: Statistic(float(m), float(d))
         for name, m, d in zip(SCALARS, mean, deviation, strict=False)  # rows go on
     }
     octaves, orientations = np.split(mean[len(SCALARS) :], [len(OCTAVES)])
     return Profile(
         n,
         size,
-        colours.palette(),
+        colors.palette(),
         **scalars,
         octaves=tuple(octaves.tolist()),
         orientations=tuple(orientations.tolist()),
     )
 
 
-def _look(lab: _Array) -> _Array:
-    """A picture's figures: :data:`SCALARS`, octaves, orientations."""
+def _measure(lab: _Array) -> _Array:
+    """The measurements of one picture: :data:`SCALARS`, octaves, orientations."""
     light, a, b = lab.transpose(2, 0, 1)
     contrast = light.std()
     chroma = np.hypot(a, b)
-    coloured = chroma.sum()
-    warmth = (a * np.cos(_WARM) + b * np.sin(_WARM)).sum() / coloured if coloured > 1e-6 * a.size else 0.0
+    colored = chroma.sum()
+    warmth = (a * np.cos(_WARM) + b * np.sin(_WARM)).sum() / colored if colored > 1e-6 * a.size else 0.0
     down, across = np.gradient(light)
     strength = np.hypot(across, down)
     laplacian = light[1:-1, :-2] + light[1:-1, 2:] + light[:-2, 1:-1] + light[2:, 1:-1] - 4 * light[1:-1, 1:-1]
@@ -184,7 +181,7 @@ def _orientations(across: _Array, down: _Array, strength: _Array) -> _Array:
     return shares
 
 
-# ---- colours
+# ---- colors
 
 # sRGB (IEC 61966-2-1) to XYZ, and its white, D65.
 _XYZ = np.array(
@@ -206,63 +203,60 @@ def _curve(t: _Array) -> _Array:
     return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
 
 
-class _Colours:
-    """All pixels of a set, counted in cells of 8 x 8 x 8 steps of RGB: memory stays the same, and order is nothing."""
+class _ColorHistogram:
+    """A histogram of a set's pixels in bins of 8 x 8 x 8 RGB levels, of constant memory."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(32**3, np.int64)
         self._sums = np.zeros((6, 32**3))  # of RGB and L*a*b*
 
     def add(self, pixels: NDArray[np.uint8], lab: _Array) -> None:
-        """Take in a picture."""
+        """Add a picture."""
         red, green, blue = (pixels >> 3).astype(np.int64).reshape(-1, 3).T
         cells = (red * 32 + green) * 32 + blue
         self._counts += np.bincount(cells, minlength=32**3)
         both = np.concatenate([pixels.reshape(-1, 3), lab.reshape(-1, 3)], axis=1)
         self._sums += [np.bincount(cells, channel, 32**3) for channel in both.T]
 
-    def palette(self) -> tuple[Colour, ...]:
-        """The clusters' mean colours."""
+    def palette(self) -> tuple[Color, ...]:
+        """The clusters' mean colors."""
         used = self._counts > 0
         counts = self._counts[used].astype(float)
         rgb, lab = np.split(self._sums[:, used].T / counts[:, None], 2, axis=1)
         nearest = _clusters(lab, counts)
-        colours = []
+        colors = []
         for cluster in np.unique(nearest):
             weights = counts * (nearest == cluster)
             red, green, blue = np.rint(weights @ rgb / weights.sum()).astype(int).tolist()
-            colours.append(Colour((red, green, blue), float(weights.sum() / counts.sum())))
-        return tuple(sorted(colours, key=lambda colour: -colour.share))
+            colors.append(Color((red, green, blue), float(weights.sum() / counts.sum())))
+        return tuple(sorted(colors, key=lambda color: -color.share))
 
 
 def _clusters(points: _Array, weights: _Array) -> NDArray[np.int64]:
     """The number of each weighted point's cluster, by k-means.
 
-    The first centre is the mean; each next one is the point that adds most to what the others leave: nothing is drawn.
+    The first center is the mean; each next one is the point that adds most to what the others leave: nothing is drawn.
     """
-    centres = np.average(points, axis=0, weights=weights)[None]
-    while len(centres) < min(_PALETTE, len(points)):
-        left = weights * _squares(points, centres).min(1)
-        centres = np.concatenate([centres, points[[left.argmax()]]])
-    nearest = _nearest(points, centres)
+    centers = np.average(points, axis=0, weights=weights)[None]
+    while len(centers) < min(_PALETTE, len(points)):
+        left = weights * _squares(points, centers).min(1)
+        centers = np.concatenate([centers, points[[left.argmax()]]])
+    nearest = _nearest(points, centers)
     for _ in range(100):
-        total = np.bincount(nearest, weights, len(centres))[:, None]
-        sums = np.stack([np.bincount(nearest, weights * channel, len(centres)) for channel in points.T], axis=1)
-        centres = np.where(total > 0, sums / np.maximum(total, 1), centres)
-        before, nearest = nearest, _nearest(points, centres)
+        total = np.bincount(nearest, weights, len(centers))[:, None]
+        sums = np.stack([np.bincount(nearest, weights * channel, len(centers)) for channel in points.T], axis=1)
+        centers = np.where(total > 0, sums / np.maximum(total, 1), centers)
+        before, nearest = nearest, _nearest(points, centers)
         if np.array_equal(nearest, before):
             break
     return nearest
 
 
-def _nearest(points: _Array, centres: _Array) -> NDArray[np.int64]:
-    numbers: NDArray[np.int64] = _squares(points, centres).argmin(1)
+def _nearest(points: _Array, centers: _Array) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = _squares(points, centers).argmin(1)
     return numbers
 
 
-def _squares(points: _Array, centres: _Array) -> _Array:
-    """Squared distances, points x centres."""
-    return np.stack([np.square(points - centre).sum(1) for centre in centres], axis=1)
-
-
-# ---- the picture of it
+def _squares(points: _Array, centers: _Array) -> _Array:
+    """Squared distances, points x centers."""
+    return np.stack([np.square(points - center).sum(1) for center in centers], axis=1)

@@ -1,4 +1,4 @@
-"""What folders and runs share in taking scores: networks loaded once, and scores that can be trusted to be scores."""
+"""Cached metric networks, and validation of returned scores."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _T = TypeVar("_T")
 
 
 class MetricNetworks:
-    """The networks that metrics look through, each loaded once; one that cannot be had is not tried twice.
+    """The networks of metrics, each loaded once; a failed load is not tried again.
 
     Args:
         weights: files by network, see :data:`artgan.metrics.NETWORKS`.
-        size: side of the square that is looked at, in pixels, where the network does not fix it.
+        size: side of the square that networks see, in pixels, where they do not fix it.
         device: to run on.
     """
 
@@ -36,7 +36,7 @@ class MetricNetworks:
         self._loaded: dict[str, Any] = {}
 
     def extractor(self, name: str) -> Extractor:
-        """An extractor.
+        """Load an extractor.
 
         Raises:
             WeightsError: its weights cannot be fetched or read.
@@ -45,7 +45,7 @@ class MetricNetworks:
         return self._once(name, lambda: load_extractor(name, self.weights, size=self.size, device=self.device))
 
     def metric(self, cls: type[Metric]) -> Metric:
-        """A new metric, with its network; raises as :meth:`extractor`, and whatever a stranger's metric may."""
+        """A new metric with its network; raises as :meth:`extractor`, and whatever a plugin's metric raises."""
         if issubclass(cls, FeatureMetric):
             return cls(self.extractor(cls.extractor_name))
         if issubclass(cls, PerceptualMetric):
@@ -65,11 +65,11 @@ class MetricNetworks:
         return found
 
 
-def checked(scores: Sequence[Score]) -> list[Score]:
-    """The scores with plain floats.
+def validated(scores: Sequence[Score]) -> list[Score]:
+    """The scores, with plain floats.
 
     Raises:
-        ValueError: one is no score, is not finite, or has details that JSON cannot hold.
+        ValueError: one is not a score, is not finite, or has details that are not JSON.
     """
     found = []
     for score in scores:
@@ -88,5 +88,5 @@ def checked(scores: Sequence[Score]) -> list[Score]:
 
 
 def reason(error: BaseException) -> str:
-    """Why a metric has no score, in a line."""
+    """Why a metric has no score, on one line."""
     return one_line(error, kind=not isinstance(error, (ArtganError, ValueError)))

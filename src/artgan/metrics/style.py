@@ -1,8 +1,8 @@
-"""How much paintings look like an artist's, and how much of the photo they keep.
+"""Style distance of paintings to an artist's, and how much of the photo's content they keep.
 
 The style distance is the kernel distance (Binkowski et al., 2018, arXiv:1801.01401: squared maximum mean
 discrepancy, cubic polynomial kernel, unbiased) between statistics of pictures: the means and standard deviations
-over each channel of some features, as in adaptive instance normalisation (Huang and Belongie, 2017).
+over each channel of some features, as in adaptive instance normalization (Huang and Belongie, 2017).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from artgan.metrics.blocks import blocks
+from artgan.metrics.batching import row_batches
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 CONTENT_LAYER = "conv4_2"
 
-# Opponent colours (grey, red-green, blue-yellow), scaled to the range of a channel.
+# Opponent colors (gray, red-green, blue-yellow), scaled to the range of a channel.
 _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 
 
@@ -28,9 +28,9 @@ def statistics(features: Sequence[Tensor]) -> Tensor:
 
 
 def filter_statistics(pictures: Tensor) -> Tensor:
-    """Statistics that no network has a part in: colours, and edges and spots at four scales.
+    """Statistics that need no network: colors, and edges and spots at four scales.
 
-    For each opponent colour its mean and deviation, and at full, half, quarter and eighth size the mean and
+    For each opponent color its mean and deviation, and at full, half, quarter and eighth size the mean and
     deviation of the absolute horizontal and vertical differences and of the Laplacian.
 
     Args:
@@ -55,10 +55,10 @@ def _moments(features: Tensor) -> Tensor:
     return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
 
 
-def standardise(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
+def standardize(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
     """Each of ``sets`` (N x D) with every column z-scored by the rows of all ``reference`` sets together.
 
-    A column in which these do not differ is centred only: a channel that none of them wakes has no scale.
+    A column without variance is only centered: a channel that is never active has no scale.
     """
     scale = Scale(reference)
     mean, deviation = scale.mean.to(reference[0].dtype), scale.deviation.to(reference[0].dtype)
@@ -66,36 +66,36 @@ def standardise(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
 
 
 class Scale:
-    """The mean and the deviation of each column of some sets together, in float64; see :func:`standardise`.
+    """The mean and the deviation of each column of some sets together, in float64; see :func:`standardize`.
 
     Args:
-        reference: N x D each, perhaps on disk (memory-mapped): read some rows at a time.
+        reference: N x D each, perhaps memory-mapped: read in batches.
     """
 
     def __init__(self, reference: Sequence[Tensor]) -> None:
         n = sum(map(len, reference))
         mean = torch.zeros(reference[0].shape[1], dtype=torch.float64, device=reference[0].device)
-        for block in self._blocks(reference):
-            mean += block.sum(0)
+        for batch in self._batches(reference):
+            mean += batch.sum(0)
         mean /= n
         squares = torch.zeros_like(mean)
-        for block in self._blocks(reference):
-            squares += (block - mean).square().sum(0)
+        for batch in self._batches(reference):
+            squares += (batch - mean).square().sum(0)
         deviation = (squares / (n - 1)).sqrt()
         self.mean = mean
         self.deviation = torch.where(deviation < 1e-12, 1.0, deviation)
 
     @staticmethod
-    def _blocks(reference: Sequence[Tensor]) -> Iterator[Tensor]:
-        return (block.double() for rows in reference for block in blocks(rows))
+    def _batches(reference: Sequence[Tensor]) -> Iterator[Tensor]:
+        return (batch.double() for rows in reference for batch in row_batches(rows))
 
 
-class Standardised:
-    """Rows as :func:`standardise` makes them, but in float64 and only while some of them are looked at.
+class Standardized:
+    """Features standardized as by :func:`standardize`, but lazily, in float64 and a batch at a time.
 
     Args:
         rows: N x D.
-        scale: what their columns are z-scored by.
+        scale: mean and deviation of the columns.
         chosen: which of the rows; by default all.
     """
 
@@ -106,13 +106,13 @@ class Standardised:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def blocks(self) -> Iterator[Tensor]:
-        """Some rows at a time."""
-        for block in blocks(self._rows, self._chosen):
-            yield (block - self._scale.mean) / self._scale.deviation
+    def batches(self) -> Iterator[Tensor]:
+        """The standardized rows in float64, a batch at a time."""
+        for batch in row_batches(self._rows, self._chosen):
+            yield (batch - self._scale.mean) / self._scale.deviation
 
 
-def kernel_distance(x: Tensor | Standardised, y: Tensor | Standardised) -> float:
+def kernel_distance(x: Tensor | Standardized, y: Tensor | Standardized) -> float:
     """Unbiased squared MMD of two samples, N x D and M x D, with the kernel (a.b / D + 1)^3.
 
     About 0 (and at times slightly less) for samples of one distribution.
@@ -122,13 +122,13 @@ def kernel_distance(x: Tensor | Standardised, y: Tensor | Standardised) -> float
     """
     _check(x, y, least=2)
 
-    def within(a: Tensor | Standardised) -> Tensor:
+    def within(a: Tensor | Standardized) -> Tensor:
         return _others(a).sum() / (len(a) * (len(a) - 1))
 
     return float(within(x) + within(y) - 2 * _kernel_sums(x, y).sum() / (len(x) * len(y)))
 
 
-def kernel_distance_error(x: Tensor | Standardised, y: Tensor | Standardised) -> float:
+def kernel_distance_error(x: Tensor | Standardized, y: Tensor | Standardized) -> float:
     """The standard error of :func:`kernel_distance`, by the jackknife.
 
     Each picture of either sample is left out in turn, which takes row sums of the kernel only; the two samples'
@@ -150,38 +150,32 @@ def kernel_distance_error(x: Tensor | Standardised, y: Tensor | Standardised) ->
     return float((variance(_others(x), across, len(y)) + variance(_others(y), down, len(x))).sqrt())
 
 
-def _check(x: Tensor | Standardised, y: Tensor | Standardised, *, least: int) -> None:
+def _check(x: Tensor | Standardized, y: Tensor | Standardized, *, least: int) -> None:
     if not len(x.shape) == len(y.shape) == 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
         raise ValueError(f"need at least {least} rows of one width each, got {tuple(x.shape)} and {tuple(y.shape)}")
 
 
-def _blocks(a: Tensor | Standardised) -> Iterator[Tensor]:
-    return a.blocks() if isinstance(a, Standardised) else blocks(a)
+def _batches(a: Tensor | Standardized) -> Iterator[Tensor]:
+    return a.batches() if isinstance(a, Standardized) else row_batches(a)
 
 
-def _kernel_sums(a: Tensor | Standardised, b: Tensor | Standardised) -> Tensor:
-    """For each row of ``a`` the sum of its kernel with all rows of ``b``, in blocks that fit in memory."""
+def _kernel_sums(a: Tensor | Standardized, b: Tensor | Standardized) -> Tensor:
+    """For each row of ``a`` the sum of its kernel with all rows of ``b``, in batches that fit in memory."""
     sums = []
-    for rows in _blocks(a):
+    for rows in _batches(a):
         total = rows.new_zeros(len(rows))
-        for others in _blocks(b):
+        for others in _batches(b):
             total += ((rows @ others.T / a.shape[1] + 1) ** 3).sum(1)
         sums.append(total)
     return torch.cat(sums)
 
 
-def _others(a: Tensor | Standardised) -> Tensor:
+def _others(a: Tensor | Standardized) -> Tensor:
     """For each row the sum of its kernel with the other rows of its sample."""
-    own = torch.cat([(rows.square().sum(1) / a.shape[1] + 1) ** 3 for rows in _blocks(a)])
+    own = torch.cat([(rows.square().sum(1) / a.shape[1] + 1) ** 3 for rows in _batches(a)])
     return _kernel_sums(a, a) - own
 
 
 def content_kept(photo: Tensor, painting: Tensor) -> Tensor:
     """Cosine between the features of photos and of their paintings, both N x C x H x W, as N; 1 if equal."""
     return F.cosine_similarity(photo.flatten(1), painting.flatten(1))
-
-
-def colour_moved(photo: Tensor, painting: Tensor) -> float:
-    """Mean absolute difference of 16 x 16 pixel averages, in steps of 0..255: changes of colour, not of strokes."""
-    difference = F.avg_pool2d((painting - photo).unsqueeze(0), 16, ceil_mode=True)
-    return float(difference.abs().mean() * 127.5)

@@ -1,4 +1,4 @@
-"""The style distance as scores: by VGG-19's style layers, by a deeper layer, and by filters without a network."""
+"""Style distance metrics: by VGG-19's style layers, by a deeper layer, and by filters without a network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from artgan.interfaces import Score
-from artgan.metrics.feature_metric import FeatureMetric, need, need_rows
+from artgan.metrics.feature_metric import FeatureMetric, require_pictures, require_rows
 from artgan.metrics.intervals import normal
-from artgan.metrics.style import Scale, Standardised, kernel_distance, kernel_distance_error
+from artgan.metrics.style import Scale, Standardized, kernel_distance, kernel_distance_error
 
 _HALVES = 0  # seed
 
@@ -32,22 +32,22 @@ class Style(FeatureMetric):
     part = "style"
     wants_inputs = True
 
-    def judge(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
+    def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """The distance, not below 0 but for chance; at least 4 pictures of each set.
 
         Raises:
             ValueError: there are fewer.
         """
-        need(real, fake, least=4)
+        require_pictures(real, fake, least=4)
         if inputs is not None:
-            need_rows("pictures that went in", inputs, 2)
+            require_rows("pictures that went in", inputs, 2)
         scale = Scale([real, fake if inputs is None else inputs])
-        x, y = Standardised(real, scale), Standardised(fake, scale)
-        distances = {"real halves": kernel_distance(*(Standardised(real, scale, half) for half in _halves(len(real))))}
+        x, y = Standardized(real, scale), Standardized(fake, scale)
+        distances = {"real halves": kernel_distance(*(Standardized(real, scale, half) for half in _halves(len(real))))}
         if inputs is not None:
-            distances["inputs"] = kernel_distance(Standardised(inputs, scale), x)
+            distances["inputs"] = kernel_distance(Standardized(inputs, scale), x)
         value, error = kernel_distance(y, x), kernel_distance_error(y, x)
-        notes = ["standardised without photos: not to be compared with figures that were standardised with them"]
+        notes = ["standardized without photos: not to be compared with figures that were standardized with them"]
         return [
             self.score(
                 self.name,
@@ -69,7 +69,7 @@ class DeepStyle(Style):
 
 
 class FilterStyle(Style):
-    """The style distance by colours, edges and spots at four scales, without any network.
+    """The style distance by colors, edges and spots at four scales, without any network.
 
     There is none that a model could have learnt from.
     """

@@ -1,34 +1,27 @@
-"""The profile of a set of pictures, drawn."""
+"""Plots of the profiles of sets of pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from artgan import images
-from artgan.metrics.profile import OCTAVES, ORIENTATIONS, Figures, Profile, to_lab
+from artgan.metrics.profile import OCTAVES, ORIENTATIONS, Profile, Statistic, to_lab
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _INK, _FAINT = "#222222", "#6b6b6b"
-
-
 _LABEL = 24  # characters
-
-
 _CYCLE = ("#2a5d8f", "#d98b1f", "#6a8f4e", "#8a8a8a", "#a23b4c", "#6b5b95", "#3aa0a0", "#5c4433")
-
-
 _TITLES = {
     "lightness": "Lightness (mean L*)",
     "contrast": "Contrast (deviation of L*)",
-    "chroma": "Chroma (distance from grey)",
+    "chroma": "Chroma (distance from gray)",
     "warmth": "Warmth (-1 blue, 1 orange)",
     "edges": "Edges (share of pixels)",
     "sharpness": "Sharpness (Laplacian by contrast)",
@@ -49,7 +42,7 @@ def draw(profiles: Mapping[str, Profile], path: Path) -> None:
 
 
 def plot(profiles: Mapping[str, Profile]) -> Figure:
-    """Profiles beside each other: palettes, then a panel for each figure; lines are a deviation long to either side.
+    """Plot profiles side by side: palettes, then a panel for each statistic; error bars are one standard deviation.
 
     Raises:
         ValueError: no profile.
@@ -82,35 +75,35 @@ def plot(profiles: Mapping[str, Profile]) -> Figure:
 class _Shown(NamedTuple):
     label: str
     profile: Profile
-    colour: str
+    color: str
 
 
 def _label(name: str) -> str:
-    """The end of a long name, with what matplotlib would take for a formula as it is."""
+    """Shorten a long name to its end, and escape what matplotlib would read as a formula."""
     return (name if len(name) <= _LABEL else "…" + name[-_LABEL + 1 :]).replace("$", r"\$")
 
 
 def _palettes(axes: Any, sets: Sequence[_Shown]) -> None:
-    """A bar for each set, dark to light, as wide as the shares are."""
+    """Draw a stacked bar for each set, dark to light, as wide as the shares."""
     for row, shown in enumerate(sets):
         left = 0.0
-        for colour in sorted(shown.profile.palette, key=lambda c: to_lab(np.array(c.rgb, np.uint8))[0]):
-            red, green, blue = (level / 255 for level in colour.rgb)
-            axes.barh(row, colour.share, left=left, height=0.84, color=(red, green, blue))
-            left += colour.share
+        for color in sorted(shown.profile.palette, key=lambda c: to_lab(np.array(c.rgb, np.uint8))[0]):
+            red, green, blue = (level / 255 for level in color.rgb)
+            axes.barh(row, color.share, left=left, height=0.84, color=(red, green, blue))
+            left += color.share
     axes.set_yticks(range(len(sets)), [f"{shown.label} ({shown.profile.n:,})" for shown in sets])
     axes.set_xlim(0, 1)
     axes.set_ylim(len(sets) - 0.5, -0.5)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=10)
-    axes.set_title("Palettes: as wide as a colour is common", loc="left", fontsize=10, color=_INK)
+    axes.set_title("Palettes: as wide as a color is common", loc="left", fontsize=10, color=_INK)
 
 
 def _scalars(axes: Any, title: str, name: str, sets: Sequence[_Shown]) -> None:
     for row, shown in enumerate(sets):
-        figures: Figures = getattr(shown.profile, name)
-        axes.errorbar(figures.mean, row, xerr=figures.deviation, fmt="o", color=shown.colour, lw=1.4, ms=6)
+        statistic: Statistic = getattr(shown.profile, name)
+        axes.errorbar(statistic.mean, row, xerr=statistic.deviation, fmt="o", color=shown.color, lw=1.4, ms=6)
     axes.set_yticks(range(len(sets)), [shown.label for shown in sets])
     axes.set_ylim(len(sets) - 0.5, -0.5)
     axes.margins(x=0.12)
@@ -122,7 +115,7 @@ def _scalars(axes: Any, title: str, name: str, sets: Sequence[_Shown]) -> None:
 def _curves(axes: Any, title: str, name: str, ticks: Sequence[str], sets: Sequence[_Shown]) -> None:
     for shown in sets:
         label = f" {shown.label}"  # a legend leaves out what begins with an underscore
-        axes.plot(range(len(ticks)), getattr(shown.profile, name), "o-", color=shown.colour, lw=1.6, ms=4, label=label)
+        axes.plot(range(len(ticks)), getattr(shown.profile, name), "o-", color=shown.color, lw=1.6, ms=4, label=label)
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#ddd", linewidth=0.6)

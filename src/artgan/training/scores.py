@@ -14,7 +14,7 @@ from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import PerceptualMetric
-from artgan.metrics.scoring import MetricNetworks, checked, reason
+from artgan.metrics.scoring import MetricNetworks, reason, validated
 from artgan.training.options import TrainingOptions
 
 _SEED = 0  # of the noise behind generated pictures: the same at each step, so that scores can be compared
@@ -84,7 +84,7 @@ class Scores:
             try:
                 metric = metrics[name]
                 found = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
-                scores |= {score.name: score for score in checked(found)}
+                scores |= {score.name: score for score in validated(found)}
             except (Exception, SystemExit) as error:
                 failed[name] = error
         return scores, {name: reason(error) for name, error in failed.items()}
@@ -105,4 +105,4 @@ def _judged(metric: FeatureMetric, features: Mapping[tuple[str, str], Tensor]) -
         for side in ("real", "fake", "inputs")
     )
     assert fake is not None
-    return metric.judge(fake[:0] if real is None else real, fake, inputs)
+    return metric.evaluate(fake[:0] if real is None else real, fake, inputs)

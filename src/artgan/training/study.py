@@ -18,7 +18,7 @@ from artgan.data.crops import centre_crops, to_pictures
 from artgan.discovery import Plugin, resolve
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
-from artgan.metrics.style import filter_statistics, kernel_distance, standardise
+from artgan.metrics.style import filter_statistics, kernel_distance, standardize
 from artgan.models.loading import load
 from artgan.reports.run import write_comparison
 from artgan.sampling.sampling import draw
@@ -156,7 +156,7 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size
     look = filter_statistics(real)
     inputs = next((pictures for name, pictures in sets.items() if name != target), None)
     made = _made(generator, inputs, size)
-    reference, ours = standardise([look], look, filter_statistics(made))
+    reference, ours = standardize([look], look, filter_statistics(made))
     figures = {
         "style-distance-filters": kernel_distance(reference, ours),
         "diversity": spread(made) / max(spread(real), 1e-12),
