@@ -151,6 +151,7 @@ def test_real_pictures_are_near_themselves_and_far_from_photos() -> None:
 
 
 @needs_data
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_content_is_kept_by_the_picture_itself_and_lost_by_another() -> None:
     vgg19 = load_vgg19([style.CONTENT_LAYER], VGG19_WEIGHTS)

@@ -210,6 +210,7 @@ def test_the_reach_of_a_resnet_is_true(upsample: str, downsample: str, blocks: i
 # ---- estimated statistics
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_estimated_statistics_take_few_runs_and_do_not_look_at_all() -> None:
     generator = resnet()

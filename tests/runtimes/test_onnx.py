@@ -82,6 +82,7 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_exported_at(
     name: str, tmp_path: Path
@@ -128,6 +129,7 @@ def test_a_file_says_what_it_holds_and_nothing_of_where_it_was_made(small: ResNe
         assert str(folder).encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_generator_in_half_precision_is_exported_in_float32_and_stays_as_it_is(
     small: ResNetGenerator, tmp_path: Path

@@ -83,23 +83,25 @@ def distil(teacher: str, photos: Path, out: Path, *more: str) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_student_learns_and_paints_by_itself(teacher: str, photos: Path, tmp_path: Path) -> None:
     done = distil(teacher, photos, tmp_path / "run", "--steps", "150", "--ema", "0.9", "--lr", "0.003")
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "run" / "model")), done.stderr
-    losses = [
-        json.loads(line)["losses"]["pixels/student"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()
-    ]
-    assert losses[-1] < 0.75 * losses[0]
     card = json.loads((tmp_path / "run/model/config.json").read_text())
     assert (card["plugin"], card["config"]["architecture"], card["config"]["width"]) == ("cyclegan", "subpixel", 8)
     student, master = load(f"local-dir:{tmp_path / 'run/model'}"), load(teacher)
-    photo = sorted(photos.iterdir())[0]
-    pictures = [np.asarray(p, float) for p in (Image.open(photo), student.paint(photo), master.paint(photo))]
-    assert abs(pictures[1] - pictures[2]).mean() < 0.75 * abs(pictures[0] - pictures[2]).mean()
+    apart = np.zeros(2)  # of the photos, and of the student's paintings, from the teacher's
+    for photo in photos.iterdir():
+        before, after, wanted = (
+            np.asarray(p, float) for p in (Image.open(photo), student.paint(photo), master.paint(photo))
+        )
+        apart += abs(before - wanted).mean(), abs(after - wanted).mean()
+    # 0.58 to 0.60, whatever the seed or the processor; a student that does not learn paints the photo, which is 1. The
+    # losses of single batches, as they are logged, are too unlike one another to tell: 0.72 to 0.77 of the first.
+    assert apart[1] < 0.75 * apart[0]
 
 
-@pytest.mark.numerical
 def test_a_distillation_goes_on_where_it_was_stopped(teacher: str, photos: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     same = ("--checkpoint-every", "3", "--decay-from", "1")
@@ -118,10 +120,10 @@ def test_a_strangers_network_can_be_the_student(
     assert (plugin.name, config.channels) == ("sketch", 4)
     networks = build(DistillationConfig(teacher=teacher, student="sketch:thin"))
     assert networks.built_by == ("sketch", {"channels": 4})
-    trainer = DistillationTrainer(networks, DistillationConfig(teacher=teacher, lambda_features=0, lr=0.01), Run(30))
+    trainer = DistillationTrainer(networks, DistillationConfig(teacher=teacher, lambda_features=0, lr=0.03), Run(30))
     batch = {"photos": torch.rand(2, 3, 30, 31, generator=torch.Generator().manual_seed(0)) * 2 - 1}  # teacher pads
     losses = [float(trainer.step(batch, index)["pixels/student"]) for index in range(30)]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]  # 0.35 to 0.40, by the seed; 1 without learning
 
 
 def test_the_manifest_says_which_preset_is_for_students(install_plugin: Callable[..., Path], teacher: str) -> None:

@@ -35,6 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("plugin", SMALL)
 @pytest.mark.parametrize("trouble", FORCED, ids=str)
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_what_is_forced_is_told_and_a_healthy_run_is_left_in_peace(
     plugin: str, trouble: str | None, pictures: Path, tmp_path: Path

@@ -145,6 +145,7 @@ def test_content_and_style_are_their_formulas(vgg19: Path) -> None:
     assert len(subject.styles["paintings"].real[0]) == 4  # two steps of two pictures
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_heavier_style_loss_paints_nearer_to_the_paintings(vgg19: Path) -> None:
     """Photos are dark, paintings bright: 20 steps, with and without."""

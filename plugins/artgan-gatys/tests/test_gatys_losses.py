@@ -240,7 +240,6 @@ def tiny_objective(formula: str, guide: Tensor | None = None) -> Objective:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-@pytest.mark.numerical
 def test_the_gradient_of_each_formula_is_that_of_finite_differences(formula: str) -> None:
     painting = picture(8, 8, seed=3).double().requires_grad_()
     objective = tiny_objective(formula)
@@ -248,7 +247,6 @@ def test_the_gradient_of_each_formula_is_that_of_finite_differences(formula: str
         assert torch.autograd.gradcheck(lambda x, name=loss: getattr(objective(x), name), (painting,))
 
 
-@pytest.mark.numerical
 def test_the_gradient_with_a_guide_is_that_of_finite_differences() -> None:
     guide = torch.rand(1, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     painting = picture(8, 8, seed=3).double().requires_grad_()
