@@ -21,11 +21,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from artgan import images
+from artgan import images, sheets
 from artgan.errors import ArtganError, printable
 from artgan.models.loading import Model, load
 from artgan.models.registry import read_registry
-from artgan.reports import sheets
 
 CELL = 224  # the longer side of a picture, in pixels
 LARGEST = 300_000  # bytes of a sheet

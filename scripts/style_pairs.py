@@ -28,10 +28,9 @@ from PIL import Image
 from torch import Tensor
 
 import artgan
-from artgan import images
+from artgan import images, sheets
 from artgan.data import PictureFolder
 from artgan.data.pictures import evenly
-from artgan.reports import sheets
 
 STYLE = RECIPES["artgan"].style_layers
 CONTENT = "relu4_2"

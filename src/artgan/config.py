@@ -13,8 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from artgan.deprecation import warn_renamed
-from artgan.errors import ConfigError, did_you_mean
+from artgan.errors import ConfigError, did_you_mean, warn_renamed
 
 C = TypeVar("C")
 
@@ -48,7 +47,7 @@ def renamed_options(cls: type) -> dict[str, tuple[str, str]]:
 
 
 def with_new_names(cls: type, values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """``values`` with the old names of options replaced, with a :class:`artgan.deprecation.RenamedWarning` each.
+    """``values`` with the old names of options replaced, with a :class:`artgan.errors.RenamedWarning` each.
 
     Raises:
         ConfigError: an option is there under its old name and its new one.

@@ -1,9 +1,11 @@
-"""The errors that artgan raises on purpose: each message says what was wrong, where, and what to do."""
+"""The errors and warnings that artgan raises on purpose: each says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
 import difflib
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 
 
@@ -74,3 +76,21 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1, show: Callab
 def printable(text: str) -> str:
     """``text`` in one line that any terminal takes: what a name can hold else is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class RenamedWarning(FutureWarning):
+    """An old name was used; the message tells the new one, and the version in which the old one goes."""
+
+
+def warn_renamed(what: str, new: str, removed_in: str) -> None:
+    """Warn of an old name, at the line outside artgan that used it.
+
+    Args:
+        what: the old name and what it is of: ``"the model 'cyclegan.claude'"``.
+        new: the name to use.
+        removed_in: the version, of the distribution that brings it, in which the old name goes.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "artgan":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(f"{what} is now {new!r}; the old name goes in version {removed_in}", RenamedWarning, stacklevel=level)

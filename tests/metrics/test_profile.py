@@ -17,7 +17,7 @@ from support.data import DATA
 from artgan import images
 from artgan.errors import ConfigError, PictureError
 from artgan.metrics.profile import OCTAVES, Profile, profile, to_lab
-from artgan.reports.profile import draw, plot
+from artgan.metrics.profile_plot import draw, plot
 
 
 def gray(values: np.ndarray) -> Image.Image:

@@ -144,7 +144,7 @@ class Noise(Generator):
 
 
 def test_the_card_of_a_model_that_takes_noise_has_no_photo() -> None:
-    files = card_files(artgan.Model("grey", Noise(), {"plugin": "grey", "config": {}, "license": "mit"}))
+    files = card_files({"plugin": "grey", "config": {}, "license": "mit"}, Noise.task, paint=None)
     assert list(files) == ["README.md"]
     text = files["README.md"].decode()
     assert yaml.safe_load(text.split("---\n")[1])["pipeline_tag"] == "unconditional-image-generation"

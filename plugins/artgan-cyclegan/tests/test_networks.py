@@ -28,8 +28,7 @@ from torch import nn
 
 import artgan
 from artgan.config import parse
-from artgan.deprecation import RenamedWarning
-from artgan.errors import ConfigError
+from artgan.errors import ConfigError, RenamedWarning
 from artgan.features import VGG19
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
+from typing import TextIO
 
-from artgan.deprecation import tell_on_standard_error
-from artgan.errors import ArtganError, printable
+from artgan.cli.status import interrupted
+from artgan.errors import ArtganError, RenamedWarning, printable
 
 
 def main() -> None:
@@ -14,7 +16,7 @@ def main() -> None:
 
     Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
     """
-    tell_on_standard_error()
+    _print_renamed_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show is no reason to stop
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -31,7 +33,22 @@ def main() -> None:
         sys.exit(141)
 
 
-def interrupted() -> int:
-    """Say that Ctrl-C was pressed; returns the exit status."""
-    print("artgan: interrupted", file=sys.stderr)
-    return 130
+def _print_renamed_warnings() -> None:
+    """Print each :class:`RenamedWarning` of this process once, on one line."""
+    show = warnings.showwarning
+
+    def show_once(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, RenamedWarning):
+            print(f"artgan: {message}", file=sys.stderr)
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("once", RenamedWarning)
+    warnings.showwarning = show_once

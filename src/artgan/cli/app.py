@@ -13,7 +13,6 @@ from artgan.cli import (
     distill,
     evaluate,
     export,
-    interrupted,
     new_plugin,
     paint,
     publish,
@@ -23,6 +22,7 @@ from artgan.cli import (
     train,
     zoo,
 )
+from artgan.cli.status import interrupted
 
 
 class _Commands(TyperGroup):

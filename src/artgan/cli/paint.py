@@ -191,12 +191,11 @@ def compare(
 def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
     from PIL.Image import Image
 
-    from artgan import images
+    from artgan import images, sheets
     from artgan.errors import PictureError
     from artgan.models.loading import load
     from artgan.painting import paint_batch
     from artgan.progress import progress
-    from artgan.reports import sheets
 
     images.check_writable(out, overwrite=overwrite)
     names = [name.strip() for name in models.split(",") if name.strip()]

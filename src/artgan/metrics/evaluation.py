@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from artgan import images
+from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_square
 from artgan.devices import usable_device
@@ -26,7 +26,6 @@ from artgan.metrics.extraction import Readable, extract, scan
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.scoring import MetricNetworks, reason, validated
-from artgan.reports import sheets
 
 if TYPE_CHECKING:
     from artgan.metrics.artists import ArtistReport
@@ -247,7 +246,7 @@ class Evaluator:
         )
         profiles: dict[str, Profile] = {}
         if profile is not None:
-            from artgan.reports.profile import draw
+            from artgan.metrics.profile_plot import draw
 
             with collect_errors(failures, "--profile: "):
                 profiles = self._profiles(artists, readable)

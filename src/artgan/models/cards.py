@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import yaml
 from PIL import Image
-
-if TYPE_CHECKING:
-    from artgan.models.loading import Model
 
 README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "example-output.png"
 
@@ -32,22 +29,28 @@ def weights_licence(card: Mapping[str, Any]) -> str | None:
     return licence.strip() or None if isinstance(licence, str) else None
 
 
-def card_files(model: Model, *, examples: bool = True) -> dict[str, bytes]:
-    """The README.md of a model and, of one that paints, a made-up picture and its painting, by file name.
+def card_files(
+    card: Mapping[str, Any], task: str, *, paint: Callable[[Image.Image], Image.Image] | None
+) -> dict[str, bytes]:
+    """The README.md of a model and, where it paints, a made-up picture and its painting, by file name.
+
+    Args:
+        card: the model's.
+        task: of its generator.
+        paint: paints the example; None leaves the two pictures out.
 
     Raises:
         PictureError: the example cannot be painted.
     """
     pictures = {}
-    if examples and model.generator.task == "image-to-image":
+    if paint is not None and task == "image-to-image":
         picture = example_picture()
-        pictures = {EXAMPLE_INPUT: _png(picture), EXAMPLE_OUTPUT: _png(model.paint(picture))}
-    return {README: readme(model, with_examples=bool(pictures)).encode(), **pictures}
+        pictures = {EXAMPLE_INPUT: _png(picture), EXAMPLE_OUTPUT: _png(paint(picture))}
+    return {README: readme(card, task, with_examples=bool(pictures)).encode(), **pictures}
 
 
-def readme(model: Model, *, with_examples: bool) -> str:
+def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
     """The text of a model's README.md: front matter for the Hub's search, then what a reader wants to know."""
-    card, task = model.card, model.generator.task
     name = str(card.get("name", f"A {card['plugin']} model"))
     call = "sample(1)[0]" if task == "noise-to-image" else 'paint("photo.jpg")'
     parts = [

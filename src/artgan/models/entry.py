@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from artgan.deprecation import warn_renamed
 from artgan.discovery import find_plugins
-from artgan.errors import ModelNotFoundError, did_you_mean
+from artgan.errors import ModelNotFoundError, did_you_mean, warn_renamed
 
 Task = Literal["image-to-image", "noise-to-image"]
 

@@ -165,7 +165,7 @@ class Model(nn.Module):
         if not self.generator.state_dict():
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
-        files = card_files(self, examples=examples)
+        files = card_files(self.card, self.generator.task, paint=self.paint if examples else None)
         kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
         save_model(folder, self.generator, plugin=self.card["plugin"], config=self.card["config"], extra=kept)
         _write_all(folder, files)

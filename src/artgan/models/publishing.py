@@ -80,7 +80,11 @@ def prepare(folder: Path, repo_id: str) -> Publication:
     names = _check_files(folder)
     _check_licence(folder, model)
     _check_output(folder, model)
-    made = {} if {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names else card_files(model)
+    made = (
+        {}
+        if {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names
+        else card_files(model.card, model.generator.task, paint=model.paint)
+    )
     return Publication(
         repo_id,
         [

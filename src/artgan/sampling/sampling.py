@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from artgan import images
+from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_square
 from artgan.errors import ArtganError
 from artgan.interfaces import Generator
 from artgan.progress import progress
-from artgan.reports import sheets
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
 

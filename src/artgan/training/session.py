@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor
 
+from artgan import sheets
 from artgan.config import to_dict
 from artgan.data.crops import to_pictures
 from artgan.discovery import Plugin, resolve
@@ -22,7 +23,6 @@ from artgan.errors import TrainingError
 from artgan.interfaces import Networks, Run, Trainer
 from artgan.models.folder import save_model
 from artgan.models.loading import load
-from artgan.reports import sheets
 from artgan.training import checkpoint
 from artgan.training.ema import EMA
 from artgan.training.health import Health

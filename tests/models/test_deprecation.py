@@ -18,9 +18,8 @@ from packaging.version import Version
 
 import artgan
 from artgan.config import option, parse, renamed_options
-from artgan.deprecation import RenamedWarning
 from artgan.discovery import find_plugins, load_plugin, resolve
-from artgan.errors import ConfigError, RegistryError
+from artgan.errors import ConfigError, RegistryError, RenamedWarning
 from artgan.models import registry
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
@@ -243,7 +242,7 @@ def test_an_option_under_both_names_is_refused() -> None:
         parse(Config, {"width": 3, "breadth": 8}, where="r.yaml")
 
 
-@pytest.mark.filterwarnings("ignore::artgan.deprecation.RenamedWarning")
+@pytest.mark.filterwarnings("ignore::artgan.errors.RenamedWarning")
 def test_a_value_under_the_old_name_is_checked_as_one_under_the_new() -> None:
     with pytest.raises(ConfigError, match=r"r\.yaml: width: must be at least 1"):
         parse(Config, {"breadth": 0}, where="r.yaml")
