@@ -1,10 +1,12 @@
 # One way to run each thing. `make demo` and `make test` make the environment first.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PHOTO ?=
+# One thread for each worker: results then do not depend on the number of cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo check test test-all lint format bench clean
 
 # The stamp is newer than everything that decides what is installed.
 $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
@@ -15,8 +17,19 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildca
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py $(PHOTO)
 
+# While you work: the linters, and the tests that take no more than a few seconds each.
+check: lint
+	$(PYTEST) --ignore tests/benchmarks -m "not slow and not exhaustive"
+
+# What a change needs.
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --benchmark-disable -n 2 --dist loadfile
+	$(PYTEST) --ignore tests/benchmarks -m "not exhaustive"
+
+# Everything: also what takes minutes, the benchmarks once, and the numerical tests as other processors run them.
+test-all: $(VENV)/.installed
+	$(PYTEST) --ignore tests/benchmarks
+	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-disable
+	PYTHON=$(BIN)/python scripts/portable.sh --short
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

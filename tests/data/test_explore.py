@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from support import processes
 from support.data import DATA
 
 from artgan.data import PictureFolder
 from artgan.data.explore import Sums, canvas, explore
 from artgan.errors import PictureError
 from artgan.reports.data import write_report
-
-ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
 
 
 def motif(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -140,9 +138,7 @@ def test_command_line(tmp_path: Path) -> None:
     save_set(tmp_path / "set")
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*ARTGAN, "data", "explore", *map(str, arguments)], capture_output=True, text=True, timeout=120
-        )
+        done = processes.artgan("data", "explore", *arguments)
         assert "Traceback" not in done.stderr
         return done
 

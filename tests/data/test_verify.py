@@ -7,7 +7,6 @@ import json
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import processes
 from support.data import DATA
 
 from artgan.data import PictureFolder, PictureSet
 from artgan.data.verify import Report, likeness, near, verify
 from artgan.errors import PictureError
-
-ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
 
 
 def motif(seed: int, size: tuple[int, int] = (64, 64)) -> Image.Image:
@@ -244,7 +242,7 @@ def test_real_photographs_are_not_taken_for_copies(tmp_path: Path) -> None:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*ARTGAN, "data", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = processes.artgan("data", *arguments)
     assert "Traceback" not in done.stderr
     return done
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.version import Version
+from support import processes
 
 import artgan
 from artgan.config import option, parse, renamed_options
@@ -25,8 +25,6 @@ from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
 
 Install = Callable[..., Path]
-
-ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
 
 CARD = {
     "plugin": "ink",
@@ -208,15 +206,7 @@ def test_the_command_line_tells_an_old_name_once_on_one_line(tmp_path: Path) -> 
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*ARTGAN, *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-    )
+    return processes.artgan(*arguments, cwd=folder, **environment)
 
 
 # Options

@@ -1,4 +1,4 @@
-"""A folder of ten thousand pictures, some of them broken; killed on the way, and painted to its end by another run."""
+"""A folder of many pictures, some of them broken; killed on the way, and painted to its end by another run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from support.mirror import install_mirror
 
 pytestmark = pytest.mark.slow
 
-PICTURES, BROKEN = 10_000, 100
+BROKEN_EVERY = 100
 
 ARTGAN = [sys.executable, "-m", "artgan", "paint", "photos", "-o", "out", "--model", "mirror.plain", "--batch", "8"]
 
 
+@pytest.fixture(params=[1000, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def pictures(request: pytest.FixtureRequest) -> int:
+    """How many there are."""
+    return int(request.param)
+
+
 @pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., Path]) -> Path:
+def work(pictures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., Path]) -> Path:
     """Hard links to a few small files, every hundredth of them broken."""
     install_mirror(install_plugin, monkeypatch)
     kinds = [tmp_path / f"{number}.ppm" for number in range(4)]
@@ -31,8 +37,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callab
     (tmp_path / "broken.ppm").write_bytes(kinds[0].read_bytes()[:-9])
     photos = tmp_path / "photos"
     photos.mkdir()
-    for number in range(PICTURES):
-        kind = tmp_path / "broken.ppm" if number % (PICTURES // BROKEN) == 50 else kinds[number // 8 % len(kinds)]
+    for number in range(pictures):
+        kind = tmp_path / "broken.ppm" if number % BROKEN_EVERY == 50 else kinds[number // 8 % len(kinds)]
         (photos / f"{number:05}.ppm").hardlink_to(kind)
     return tmp_path
 
@@ -41,13 +47,13 @@ def names(folder: Path) -> set[str]:
     return {entry.name for entry in os.scandir(folder)}
 
 
-def test_killed_at_half_and_run_again_all_is_painted_and_the_broken_ones_are_named(work: Path) -> None:
+def test_killed_at_half_and_run_again_all_is_painted_and_the_broken_ones_are_named(work: Path, pictures: int) -> None:
     killed = subprocess.Popen(ARTGAN, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    out = work / "out"
+    out, broken_count = work / "out", pictures // BROKEN_EVERY
     try:
         end = time.monotonic() + 120
         while killed.poll() is None and time.monotonic() < end:
-            if out.is_dir() and len(os.listdir(out)) > PICTURES // 2:
+            if out.is_dir() and len(os.listdir(out)) > pictures // 2:
                 break
             time.sleep(0.02)
         assert killed.poll() is None, killed.communicate()[1]
@@ -55,7 +61,7 @@ def test_killed_at_half_and_run_again_all_is_painted_and_the_broken_ones_are_nam
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
     painted = {name for name in names(out) if not name.startswith(".")}
-    assert PICTURES // 2 - 10 < len(painted) < PICTURES - BROKEN
+    assert pictures // 2 - 10 < len(painted) < pictures - broken_count
     whole = {(work / f"{number}.ppm").stat().st_size for number in range(4)}
     assert {(out / name).stat().st_size for name in painted} <= whole
     (out / ".artgan-elsewhere-1-0.part").touch()  # of another machine, who knows how it fares there
@@ -63,12 +69,12 @@ def test_killed_at_half_and_run_again_all_is_painted_and_the_broken_ones_are_nam
     again = subprocess.run([*ARTGAN, "--skip-existing"], cwd=work, capture_output=True, text=True, timeout=120)
     assert again.returncode == 1
     *told, last = again.stderr.splitlines()
-    broken = {f"photos/{number:05}.ppm" for number in range(50, PICTURES, PICTURES // BROKEN)}
-    assert told[0] == f"artgan: {len(painted)} of {PICTURES} exist already and are left alone"
+    broken = {f"photos/{number:05}.ppm" for number in range(50, pictures, BROKEN_EVERY)}
+    assert told[0] == f"artgan: {len(painted)} of {pictures} exist already and are left alone"
     assert {line.split(": ")[1] for line in told[1:]} == broken
-    assert len(told) == 1 + BROKEN
-    assert last == f"artgan: {BROKEN} of {PICTURES} failed"
-    assert len(again.stdout.splitlines()) == PICTURES - BROKEN - len(painted)
+    assert len(told) == 1 + broken_count
+    assert last == f"artgan: {broken_count} of {pictures} failed"
+    assert len(again.stdout.splitlines()) == pictures - broken_count - len(painted)
 
     assert names(out) == {".artgan-elsewhere-1-0.part", *names(work / "photos")} - {Path(name).name for name in broken}
     assert {(out / name).stat().st_size for name in names(out) if not name.startswith(".")} == whole

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.numerical]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.numerical]
 
 # Run in a process of its own. The peak is that of the process's own memory (VmHWM): on Linux, ru_maxrss of a
 # fresh process begins with what its parent had, and pytest with torch loaded would hide any growth.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,12 +14,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support import processes
 
 from artgan.reports import run as reports
 from artgan.reports.record import read_run
 from artgan.reports.run import ReportError, is_run, write_comparison, write_run_report
 
-ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
 FILES = ("config.yaml", "log.jsonl", "timing.jsonl", "sessions.jsonl", "health.jsonl", "metrics.jsonl")
 
 
@@ -275,13 +274,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def artgan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*ARTGAN, *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = processes.artgan(*arguments)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

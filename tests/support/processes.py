@@ -25,12 +25,18 @@ FORKED.set_forkserver_preload(
 )
 
 
-def artgan(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """What ``artgan ARGUMENTS`` prints and how it ends; one thread."""
+def artgan(
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """What ``artgan ARGUMENTS`` prints and how it ends; one thread.
+
+    Variables that a library reads when it is imported (those of the Hub's client) have no effect; for these use
+    :func:`started_artgan`.
+    """
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = FORKED.Process(target=_main, args=(words, dict(os.environ), cwd or Path.cwd(), *paths))
+        process = FORKED.Process(target=_main, args=(words, {**os.environ, **environment}, cwd or Path.cwd(), *paths))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -38,6 +44,22 @@ def artgan(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300
             raise TimeoutError(f"artgan {' '.join(words)}: still running after {timeout} s")
         out, err = (path.read_text() for path in paths)
     return subprocess.CompletedProcess(words, process.exitcode, out, err)
+
+
+def started_artgan(
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The same in a new interpreter, as a user starts it: some seconds slower."""
+    return subprocess.run(
+        [sys.executable, "-m", "artgan", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def as_if_started() -> None:
@@ -50,6 +72,7 @@ def _main(words: list[str], environment: dict[str, str], cwd: Path, out: Path, e
 
     from artgan.cli import main
 
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.chdir(cwd)

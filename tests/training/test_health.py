@@ -244,7 +244,7 @@ def watch(recipe: Recipe) -> list[list[Alarm]]:
     return alarms
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_failures_are_caught_and_healthy_runs_left_in_peace() -> None:
     results = {recipe: watch(recipe) for recipe in RECIPES}
     caught = {

@@ -528,7 +528,7 @@ def test_scores_are_taken_on_the_way(
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.numerical
 def test_compiled_steps_in_channels_last_order(folders: list[str], tmp_path: Path) -> None:
     """Compiled steps are the plain ones up to rounding, and can be resumed."""
@@ -549,7 +549,7 @@ def test_compiled_steps_in_channels_last_order(folders: list[str], tmp_path: Pat
         assert found == pytest.approx(expected, rel=0.02, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_compiler_is_one_line(folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
