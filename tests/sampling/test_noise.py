@@ -34,12 +34,12 @@ def test_what_is_drawn_follows_the_distribution(text: str) -> None:
     assert noise.mean == pytest.approx(expected.mean())
     assert noise.variance == pytest.approx(expected.var())
     error = math.sqrt(noise.variance / drawn.numel())
-    assert float(drawn.mean()) == pytest.approx(noise.mean, abs=5 * error)
+    assert float(drawn.mean()) == pytest.approx(noise.mean, abs=6 * error)
     assert float(drawn.var()) == pytest.approx(noise.variance, rel=0.05)
-    assert stats.kstest(drawn.flatten().numpy(), expected.cdf).pvalue > 1e-3
-    # Neither rows nor columns are alike.
+    assert stats.kstest(drawn.flatten().numpy(), expected.cdf).pvalue > 1e-6  # another distribution: 0
+    # Neither rows nor columns are alike: six standard errors of 1000 and of 100 draws.
     assert abs(float(torch.corrcoef(drawn.T[:2])[0, 1])) < 0.2
-    assert abs(float(torch.corrcoef(drawn[:2])[0, 1])) < 0.4
+    assert abs(float(torch.corrcoef(drawn[:2])[0, 1])) < 0.6
 
 
 @pytest.mark.parametrize("text", DISTRIBUTIONS)

@@ -288,13 +288,23 @@ def test_bf16_is_refused_where_the_cpu_does_not_have_it(monkeypatch: pytest.Monk
 
 
 @pytest.mark.numerical
-def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
-    """Two batches of one picture make the update that one of two makes, where a loss is a mean over pictures."""
+def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches of one picture make the update that one of two makes, where a loss is a mean over pictures.
+
+    In float64: in float32 they are 2e-6 apart, but 2e-3 to 4e-2 with one seed in fifty, where a rectifier near 0 opens
+    in one and not in the other.
+    """
     from artgan_cyclegan import plugin
 
-    from artgan.training.session import Session
+    from artgan.training import session as sessions
 
-    torch.manual_seed(0)  # with one seed in fifty they are 0.3 to 4 % apart, perhaps by a rectifier near 0
+    to_pictures = sessions.to_pictures
+
+    def doubled(*given: Any) -> dict[str, torch.Tensor]:
+        return {name: pixels.double() for name, pixels in to_pictures(*given).items()}
+
+    monkeypatch.setattr(sessions, "to_pictures", doubled)
+    torch.manual_seed(0)
     pictures = {name: torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8) for name in ("photos", "paintings")}
     config = parse(
         resolve(plugin, "config"), {"width": 4, "blocks": 1, "discriminator_width": 4, "pool": 0}, where="test"
@@ -304,7 +314,9 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
         TrainingOptions(device="cpu", batch=2, steps=1),
         TrainingOptions(device="cpu", batch=1, accumulate=2, steps=1),
     ):
-        session = Session(plugin, config, options, 1, accelerator_for(options), tmp_path)
+        session = sessions.Session(plugin, config, options, 1, accelerator_for(options), tmp_path)
+        for network in (*session.networks.values(), *session.ema.generators.values()):
+            network.double()
         # Adam turns tiny gradients into steps of full length: plain descent shows the gradient itself.
         sgd = {}
         for kind in session.trainer.optimizers:
@@ -321,7 +333,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
         after = torch.nn.utils.parameters_to_vector(session.generators["paintings"].parameters()).detach()
         found.append(after - before)
     assert found[0].abs().max() > 1e-4
-    assert (found[0] - found[1]).norm() < 1e-3 * found[0].norm()
+    assert (found[0] - found[1]).norm() < 1e-12 * found[0].norm()  # at most 1.3e-16 with 50 seeds
 
 
 def test_draws_depend_on_seed_and_step_alone_and_take_each_domain_afresh(folders: list[str]) -> None:

@@ -285,7 +285,7 @@ def test_a_unet_of_tensorflow_paints_as_it_did(tmp_path: Path, norm: tuple[str, 
         return
     assert done.config["epsilon"] == norm[2]
     for size in ((256, 256), (256, 512)):
-        assert difference(tmp_path / "model", network, *size) <= 1e-5
+        assert difference(tmp_path / "model", network, *size) <= 5e-5  # 4e-6; of another epsilon more than 1e-3
     check_painting(tmp_path / "model")
 
 

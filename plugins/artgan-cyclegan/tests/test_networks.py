@@ -105,8 +105,9 @@ def test_with_a_skip_a_new_generator_is_nearly_the_identity() -> None:
     torch.manual_seed(0)
     pictures = torch.rand(1, 3, 64, 64) * 1.6 - 0.8
     generator = ResNetGenerator(24, 6, "resize", skip=True)
+    # By the seed 0.03 to 0.04 with a skip, 0.47 to 0.53 without.
     assert (generator(pictures) - pictures).abs().mean() < 0.1
-    assert (ResNetGenerator(24, 6, "resize")(pictures) - pictures).abs().mean() > 0.3
+    assert (ResNetGenerator(24, 6, "resize")(pictures) - pictures).abs().mean() > 0.2
 
 
 def test_the_gradient_passes_the_clamp() -> None:
@@ -191,7 +192,7 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(s
     assert isinstance(generator, SubpixelGenerator)
     pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
     paintings = generator(pictures)
-    assert (paintings - pictures).abs().max() < 0.2
+    assert (paintings - pictures).abs().max() < 0.4  # 0.05 to 0.16, by the seed; 1 or more if it began as noise
     generator.norm = nn.Identity()  # with it, all depends on all, through two figures a channel
     paintings = generator(pictures)
     for row, column in ((48, 40), (51, 43)):  # both ends of a block of 4 x 4

@@ -127,7 +127,7 @@ def test_the_pool_returns_half_old_pictures_once_full() -> None:
         returned = float(pool.exchange(torch.full((1, 3, 2, 2), float(value)))[0, 0, 0, 0])
         assert returned <= value
         old += returned != value
-    assert old == pytest.approx(1000, abs=100)
+    assert old == pytest.approx(1000, abs=135)  # six standard deviations
     assert len(pool.pictures) == 50
 
 

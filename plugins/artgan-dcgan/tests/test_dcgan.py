@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,16 +85,19 @@ def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, ke
 
 @pytest.mark.numerical
 def test_the_first_weights_are_the_papers() -> None:
+    """Within six standard errors of as many draws."""
     torch.manual_seed(0)
     networks = build(DCGANConfig())
     for network in (networks.generators["pictures"], networks.discriminators["pictures"]):
         for layer in network.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.05)
-                assert abs(float(layer.weight.mean())) < 1e-3
+                n = layer.weight.numel()
+                assert float(layer.weight.std()) == pytest.approx(0.02, rel=6 / math.sqrt(2 * n))
+                assert abs(float(layer.weight.mean())) < 6 * 0.02 / math.sqrt(n)
             elif isinstance(layer, nn.BatchNorm2d):
-                assert float(layer.weight.mean()) == pytest.approx(1, abs=0.01)
-                assert float(layer.weight.std()) == pytest.approx(0.02, rel=0.3)
+                n = layer.weight.numel()
+                assert float(layer.weight.mean()) == pytest.approx(1, abs=6 * 0.02 / math.sqrt(n))
+                assert float(layer.weight.std()) == pytest.approx(0.02, rel=6 / math.sqrt(2 * n))
                 assert not layer.bias.any()
 
 

@@ -179,7 +179,7 @@ def test_every_recipe_is_compared() -> None:
 
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
-@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.numerical
 def test_a_recipes_losses_and_gradient_are_those_of_the_published_formulas(
     tmp_path: Path, weights: Path, state: dict[str, Tensor], recipe: str, dtype: torch.dtype, within: float
