@@ -148,7 +148,7 @@ def explore(
     reader = Reader(pictures)
 
     def view(index: int) -> _View:
-        look, rgb = reader.look(index)
+        look, rgb = reader.inspect(index)
         if rgb is None:
             return _View(look)
         square = ImageOps.fit(rgb, (size, size), Image.Resampling.BICUBIC)

@@ -133,7 +133,7 @@ def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:
     reader = Reader(pictures)
     with progress("verifying", len(pictures)) as advance:
         looks = []
-        for found in each(lambda index: reader.look(index)[0], len(pictures), workers):
+        for found in each(lambda index: reader.inspect(index)[0], len(pictures), workers):
             looks.append(found)
             advance()
     return judge(pictures.location, looks)
@@ -154,7 +154,7 @@ class Reader:
         self.pictures = pictures
         self._reading = Lock()
 
-    def look(self, index: int) -> tuple[Look, Image.Image | None]:
+    def inspect(self, index: int) -> tuple[Look, Image.Image | None]:
         """A picture's look, and the picture upright in RGB; None if it cannot be read."""
         name = self.pictures.names[index]
         data = b""

@@ -166,7 +166,7 @@ def _recognise(state: Mapping[str, Tensor], converters: list[_Converter], file: 
     refusals: list[str] = []
     found: list[_Found] = []
 
-    def look(part: Mapping[str, Tensor], key: str, depth: int) -> None:
+    def search(part: Mapping[str, Tensor], key: str, depth: int) -> None:
         known = []
         for plugin, converter in converters:
             try:
@@ -185,9 +185,9 @@ def _recognise(state: Mapping[str, Tensor], converters: list[_Converter], file: 
             if separator:
                 inner.setdefault(head, {})[rest] = value
         for head, group in inner.items():
-            look(group, f"{key}.{head}" if key else head, depth + 1)
+            search(group, f"{key}.{head}" if key else head, depth + 1)
 
-    look(state, "", 0)
+    search(state, "", 0)
     if found:
         return found
     if refusals:

@@ -58,7 +58,7 @@ def take(x: Tensor, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -
     return x
 
 
-def checked(y: Any, x: Tensor) -> Tensor:
+def checked_output(y: Any, x: Tensor) -> Tensor:
     """What a generator made of the pictures ``x``, if pictures of their shape are what it is.
 
     Raises:

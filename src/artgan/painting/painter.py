@@ -16,7 +16,7 @@ from artgan.images import Picture, Source
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting.fitting import (
     WORKING_MEMORY,
-    checked,
+    checked_output,
     free_memory,
     memory_per_pixel,
     pad,
@@ -118,7 +118,7 @@ def _paint_whole(
     except Interrupted as stop:
         y, interrupted = stop.made, True
         x = x[: len(y)]  # those that it came to
-    y = checked(y, x)
+    y = checked_output(y, x)
     return [images.to_rgb(row) for row in y[:, :, :height, :width]], interrupted
 
 

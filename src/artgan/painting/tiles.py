@@ -19,7 +19,15 @@ from torch import Tensor
 from artgan import images
 from artgan.errors import ConfigError
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting.fitting import WORKING_MEMORY, checked, extended, free_memory, memory_per_pixel, round_up, take
+from artgan.painting.fitting import (
+    WORKING_MEMORY,
+    checked_output,
+    extended,
+    free_memory,
+    memory_per_pixel,
+    round_up,
+    take,
+)
 from artgan.painting.norms import HeldNorms, whole_picture_norms
 
 _SAMPLES = 16  # windows along each side of a picture that statistics are estimated from
@@ -166,7 +174,9 @@ def paint_tiles(
     def run(together: Sequence[_Tile]) -> Tensor | None:
         x = torch.cat([picture.read(*tile) for tile in together]).to(like.device, like.dtype)
         try:
-            return norms.run([span.kept for span in together[0]], lambda: checked(generator.generate(x, **options), x))
+            return norms.run(
+                [span.kept for span in together[0]], lambda: checked_output(generator.generate(x, **options), x)
+            )
         except Interrupted:  # a part of a painting is none
             raise KeyboardInterrupt from None
 

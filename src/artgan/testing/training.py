@@ -42,14 +42,14 @@ class Recorder:
     def __call__(
         self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
     ) -> None:
-        self.look()
+        self.check_since_last_update()
         minimise(loss, optimizer, gate=gate)
         self.with_gradient |= {name for name, p in self.parameters.items() if p.grad is not None}
         optimizer.zero_grad()
         self.calls.append(optimizer)
         self._judge_changes(optimizer, "run.minimise() changes parameters that the optimiser does not hold")
 
-    def look(self) -> None:
+    def check_since_last_update(self) -> None:
         """What happened since the last update, or since the start."""
         # An optimiser's parameters may be clipped after its own update (as in WGAN), and at no other time.
         last = self.calls[-1] if self.calls else None
@@ -119,7 +119,7 @@ class TrainerTests(Subject):
                 figures.append(trainer.step(self._batch(2, index), index))
         except Exception:
             skip_after(_STEP_TEST)
-        recorder.look()
+        recorder.check_since_last_update()
         return trainer, networks, recorder, figures
 
     def test_a_step_takes_batches_of_one_and_of_two(self) -> None:

@@ -27,7 +27,7 @@ from artgan.training import checkpoint
 from artgan.training.devices import accelerator_for
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
-from artgan.training.run_folder import description, session_line, settle
+from artgan.training.run_folder import description, prepare_folder, session_line
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
@@ -83,7 +83,7 @@ def train(
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
     wanted, classes = description(plugin, config, options, domains), {"config": type(config), "training": type(options)}
-    settle(out, wanted, classes, resume=resume, accelerator=accelerator)
+    prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
     schedule = Schedule.of(options, steps, scores_every=scores_every)

@@ -38,7 +38,7 @@ def description(
     }
 
 
-def settle(
+def prepare_folder(
     out: Path, wanted: dict[str, Any], classes: Mapping[str, type], *, resume: bool, accelerator: Accelerator
 ) -> None:
     """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on.
