@@ -61,12 +61,15 @@ for configuration in "${configurations[@]}"; do
     for corner in "${corners[@]}"; do
         [ "$corner" = "$configuration" ] && which="numerical"
     done
+    # OpenVINO asks the processor itself what it has, but its own oneDNN obeys the variable: a processor that is none.
+    left_out=()
+    [ "$isa" = SSE41 ] && left_out=(-k "not openvino")
     out="$work/out"
     start=$SECONDS
     # Threads that wait asleep: there may be more of them than processors.
     ONEDNN_MAX_CPU_ISA=$isa ATEN_CPU_CAPABILITY=$aten OMP_NUM_THREADS=$threads OMP_WAIT_POLICY=PASSIVE \
         ARTGAN_TEST_SEED=$seed "$python" -m pytest -q -m "$which" --hypothesis-seed="$seed" --tb=short -rfE \
-        -p no:cacheprovider --benchmark-disable "$@" > "$out" 2>&1
+        -p no:cacheprovider --benchmark-disable "${left_out[@]}" "$@" > "$out" 2>&1
     status=$?
     failed=$(($(count "$out" failed) + $(count "$out" error)))
     printf '%-12s %-8s %7s %4s %7s %7s %8s\n' "$isa" "$aten" "$threads" "$seed" "$(count "$out" passed)" "$failed" \

@@ -149,7 +149,7 @@ def test_a_smaller_overlap_than_the_reach_shows() -> None:
     assert generator.reach is not None
     assert difference(generator, photo(120, 90), 32) < 1e-5
     generator.reach -= 8
-    assert difference(generator, photo(120, 90), 32) > 1e-3
+    assert difference(generator, photo(120, 90), 32) > 1e-4  # 0.0017 to 0.0072, by the seed; 7e-7 without the fault
 
 
 @pytest.mark.numerical
@@ -176,7 +176,9 @@ def test_exact_statistics_take_a_pass_for_each_norm() -> None:
 @pytest.mark.numerical
 def test_in_half_precision() -> None:
     generator = Blocks(4, (affine(4), nn.InstanceNorm2d(4))).eval().to(torch.bfloat16)
-    assert difference(generator, photo(120, 90), 32) < 0.05
+    image = photo(120, 90)
+    # The mean is 0.0014 to 0.0026, by the seed; with statistics of each tile alone it is 0.026 to 0.11.
+    assert (in_tiles(generator, image, 32) - whole(generator, image)).abs().mean() < 0.01
 
 
 # ---- how far a network sees

@@ -380,7 +380,7 @@ def test_the_photos_colours_are_put_back(paint: Paint) -> None:
     assert inside.float().mean() > 0.9
     apart = (yiq(kept)[:, 1:] - yiq(photo)[:, 1:]).abs().amax(1)
     assert apart[inside].max() <= 2 / 255
-    assert (yiq(kept)[:, 0] - yiq(photo)[:, 0]).abs().mean() > 0.01  # it was painted
+    assert (yiq(kept)[:, 0] - yiq(photo)[:, 0]).abs().mean() > 0.005  # it was painted: 0.02 to 0.035, by the seed
     assert (yiq(style)[:, 1:] - yiq(photo)[:, 1:]).abs().mean() > 0.02  # there was something to put back
 
 
