@@ -1,0 +1,144 @@
+"""Strokes drawn at any size, whole or window by window: the pixels of a window are exactly those of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float32]"
+Pixels: TypeAlias = "NDArray[np.uint8]"
+Window: TypeAlias = "tuple[int, int, int, int]"
+"""Left, top, right and bottom in pixels of the whole picture; right and bottom are the first that are not in it."""
+
+CONTROLS = 6
+"""Control points of a stroke's spine, a Bézier curve: smooth at any size, and it never winds more than they do."""
+
+_SHIFT = 4  # polygons have their corners at sixteenths of a pixel
+_SEEN = 10.0  # from this radius on, in pixels, bristles can be seen
+_BRISTLES = 7  # a stroke
+
+
+@dataclass(frozen=True, eq=False)
+class Strokes:
+    """Strokes over a ground, in the order in which they are laid; lengths are in pixels of the ground.
+
+    Attributes:
+        ground: what shows between strokes, H x W x 3, 8-bit RGB.
+        points: control points of the spines, x and y from the top left corner, N x CONTROLS x 2.
+        radius: half the width at the widest place, N.
+        colors: 8-bit RGB, N x 3.
+        random: numbers from 0 to 1 for what is decided as a stroke is drawn, N x 3 * 7.
+        taper: share of the width that is gone at a stroke's end.
+        bristles: how far bristles differ in lightness from their stroke, in 8-bit steps.
+    """
+
+    ground: Pixels
+    points: Floats
+    radius: Floats
+    colors: Pixels
+    random: Floats
+    taper: float
+    bristles: float
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def draw(self, size: tuple[int, int], window: Window | None = None) -> Pixels:
+        """The painting at ``size`` (width and height in pixels), or a window of it: rows x columns x 3, 8-bit RGB."""
+        left, top, right, bottom = window or (0, 0, *size)
+        height, width = self.ground.shape[:2]
+        rows = np.arange(top, bottom) * height // size[1]
+        columns = np.arange(left, right) * width // size[0]
+        return self.over(self.ground[:, columns][rows], size, (left, top))
+
+    def over(self, canvas: Pixels, size: tuple[int, int], place: tuple[int, int] = (0, 0)) -> Pixels:
+        """The strokes over ``canvas``, which is the part at ``place`` (left and top) of a picture of ``size``."""
+        height, width = self.ground.shape[:2]
+        scale = np.array([size[0] / width, size[1] / height], np.float32)
+        start = np.array(place)
+        end = start + canvas.shape[1::-1]
+        # A Bézier curve lies within the hull of its control points.
+        margin = self.radius[:, None] * scale.max() + 2
+        low, high = self.points.min(1) * scale - margin, self.points.max(1) * scale + margin
+        polygons, colors = self._polygons(((high > start) & (low < end)).all(1).nonzero()[0], scale)
+        if not len(polygons):
+            return canvas
+        # A polygon that leaves the array would be clipped, which moves its edges by parts of a pixel: the array has a
+        # margin that holds all of them, so that they are what they are in any other part.
+        before = np.maximum(0, start - (polygons.min((0, 1)) >> _SHIFT) + 2)
+        after = np.maximum(0, (polygons.max((0, 1)) >> _SHIFT) - end + 3)
+        sides = (int(side) for side in (before[1], after[1], before[0], after[0]))
+        padded = cv2.copyMakeBorder(canvas, *sides, cv2.BORDER_CONSTANT)
+        polygons -= (start - before).astype(np.int32) << _SHIFT
+        for polygon, color in zip(polygons, colors.tolist(), strict=True):
+            cv2.fillPoly(padded, [polygon], color, cv2.LINE_AA, _SHIFT)
+        (left, top), (right, bottom) = before, before + end - start
+        return padded[top:bottom, left:right]
+
+    def _polygons(self, which: NDArray[np.intp], scale: Floats) -> tuple[NDArray[np.int32], Pixels]:
+        """What is filled, in order: strokes, and over each its bristles where they can be seen.
+
+        Returns:
+            Corners in sixteenths of a pixel, N x corners x 2, and 8-bit RGB, N x 3.
+        """
+        stretch = float(np.sqrt(scale.prod()))
+        largest = float(self.radius.max(initial=0)) * stretch
+        along = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 7 if largest < 12 else 15, dtype=np.float32))
+        points, radius, colors = self.points[which] * scale, self.radius[which] * stretch, self.colors[which]
+        bodies = _ribbon(points, radius, along, self.taper)
+        with_bristles = (radius >= _SEEN).nonzero()[0] if self.bristles else np.zeros(0, int)
+        if not len(with_bristles):
+            return bodies, colors
+        across, ends, shade = self.random[which[with_bristles]].reshape(-1, 3, _BRISTLES).swapaxes(0, 1) - 0.5
+        across = across * (1.7 * radius[with_bristles, None])
+        first, last = 0.1 + 0.2 * ends, 0.75 + 0.5 * shade * ends  # bristles run dry one after the other
+        spread = first[..., None] + (last - first)[..., None] * along
+        lines = _ribbon(points[with_bristles, None], 0.12 * radius[with_bristles, None], spread, 0.5, across)
+        shades = np.clip((shade * (2 * self.bristles))[..., None] + colors[with_bristles, None], 0, 255).astype(
+            np.uint8
+        )
+        order = np.concatenate([np.arange(len(bodies)), np.repeat(with_bristles, _BRISTLES)]).argsort(kind="stable")
+        polygons = np.concatenate([bodies, lines.reshape(-1, *bodies.shape[1:])])[order]
+        return polygons, np.concatenate([colors, shades.reshape(-1, 3)])[order]
+
+
+def _ribbon(
+    points: Floats, radius: Floats, along: Floats, taper: float, across: Floats | None = None
+) -> NDArray[np.int32]:
+    """Outlines of ribbons along Bézier curves: ... x 2 * samples x 2, in sixteenths of a pixel.
+
+    Args:
+        points: control points in pixels, ... x CONTROLS x 2.
+        radius: half the greatest width in pixels, ...
+        along: where the outline has its corners, 0 to 1 along the curve, samples or ... x samples.
+        taper: share of the width that is gone at the end.
+        across: how far the ribbon lies beside the curve, in pixels, ...
+    """
+    spine = _bezier(points, along)
+    tangent = _bezier(np.diff(points, axis=-2), along)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-6)
+    normal = np.stack([-tangent[..., 1], tangent[..., 0]], -1)
+    if across is not None:
+        spine = spine + normal * across[..., None, None]
+    steps = np.linalg.norm(np.diff(spine, axis=-2), axis=-1)
+    length = np.concatenate([np.zeros_like(steps[..., :1]), steps.cumsum(-1)], -1)
+    # Ends are round: within a radius of them the width is that of a circle.
+    from_end = np.minimum(length, length[..., -1:] - length) / np.maximum(radius[..., None], 1e-6)
+    width = radius[..., None] * np.sqrt(1 - (1 - np.clip(from_end, 0, 1)) ** 2)
+    width *= 1 - taper * length / np.maximum(length[..., -1:], 1e-6)
+    side = normal * width[..., None]
+    corners = np.concatenate([spine + side, (spine - side)[..., ::-1, :]], -2)
+    return np.asarray(np.rint(corners * (1 << _SHIFT)), np.int32)
+
+
+def _bezier(points: Floats, at: Floats) -> Floats:
+    """Points of the Bézier curves with control points ... x n x 2, ``at`` 0 to 1: ... x samples x 2 (de Casteljau)."""
+    at = at[..., None]
+    rest: list[Any] = [points[..., None, n, :] for n in range(points.shape[-2])]
+    while len(rest) > 1:
+        rest = [one + at * (other - one) for one, other in zip(rest, rest[1:], strict=False)]
+    return np.asarray(rest[0], np.float32)
