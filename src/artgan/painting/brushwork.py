@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from math import ceil
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -25,6 +26,9 @@ from artgan.config import option
 from artgan.errors import ConfigError, PictureError
 from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window
 
+Complexes: TypeAlias = "NDArray[np.complex64]"
+"""Places and directions: x is the real part, y the imaginary one."""
+
 WORKING = 256
 """Pixels that the shorter side has where strokes are decided; the smallest strokes are 3 to 4 pixels wide there."""
 
@@ -32,9 +36,9 @@ STROKE_SIZES = (0.5, 3.0)
 """The least and the greatest multiple of an artist's stroke sizes."""
 
 _LONG = 16  # a picture that is longer than so many times its height has strokes wider than its height would ask for
+_ROWS = 64  # added up at once
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
-_NUMBERS = 37  # random numbers a grid cell
-_FIRST_FREE = 16  # of these, those from here on are for drawing
+_NUMBERS = 38  # random numbers a grid cell; the last 21 are for drawing
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,13 @@ class Brush:
         ConfigError: a value is of the wrong type or out of its range.
     """
 
-    largest: float = option(0.03, "radius of the largest brush, a share of the shorter side", least=0.002, most=0.2)
-    smallest: float = option(0.007, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
+    largest: float = option(0.032, "radius of the largest brush, a share of the shorter side", least=0.002, most=0.2)
+    smallest: float = option(0.0065, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
     layers: int = option(3, "number of brushes, each as much smaller than the one before", least=1, most=6)
     grid: float = option(1.5, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
-    threshold: float = option(9.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
-    shortest: float = option(3.0, "length of the shortest strokes, in radii", least=1, most=40)
-    longest: float = option(9.0, "length of the longest strokes, in radii", least=1, most=40)
+    threshold: float = option(13.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
+    shortest: float = option(2.5, "length of the shortest strokes, in radii", least=1, most=40)
+    longest: float = option(10.0, "length of the longest strokes, in radii", least=1, most=40)
     curvature: float = option(0.7, "how strokes follow the form: 0 are straight, 1 turn at once", least=0, most=1)
     opacity: float = option(0.9, "share of a stroke's color that is not what it picks up below", least=0, most=1)
     taper: float = option(0.4, "share of a stroke's width that is gone at its end", least=0, most=1)
@@ -93,7 +97,7 @@ def unit(size: tuple[int, int]) -> float:
 
 def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
     """How far from a pixel a stroke that covers it may have begun, in pixels of a picture of ``size``."""
-    return int(np.ceil(brush.largest * stroke_size * (brush.longest + 2) * unit(size))) + 2
+    return ceil((brush.largest * stroke_size * (brush.longest + 2) * unit(size))) + 2
 
 
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
@@ -111,25 +115,22 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Whole numbers of rows and columns are added up first, which is exact, to twice the size at least.
     columns, rows = (min(length, 2 * least) for length, least in zip(size, small, strict=True))
-    total = np.zeros((rows, columns, 3), np.int64)
-    first = -(-np.arange(columns) * width // columns)
+    total = np.zeros((rows, columns, 3), np.int32)
+    left = -(-np.arange(columns + 1) * width // columns)
     top = 0
     for strip in strips:
         if strip.ndim != 3 or strip.shape[1:] != (width, 3) or strip.dtype != np.uint8 or top + len(strip) > height:
             raise PictureError(f"a strip of 8-bit RGB, {width} pixels wide, is asked for; got {strip.shape}")
-        if len(strip):
-            row = np.arange(top, top + len(strip)) * rows // height
-            starts = np.flatnonzero(np.diff(row, prepend=-1))
-            lines = np.add.reduceat(strip, starts, axis=0, dtype=np.uint32)
-            total[row[starts]] += np.add.reduceat(lines, first, axis=1, dtype=np.int64)
-            top += len(strip)
+        for part in np.split(strip, range(_ROWS, len(strip), _ROWS)) if len(strip) else ():
+            row = np.arange(top, top + len(part)) * rows // height
+            edges = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(part))
+            corners = cv2.integral(part, sdepth=cv2.CV_32S)[edges][:, left]
+            total[row[edges[:-1]]] += np.diff(np.diff(corners, axis=0), axis=1)
+            top += len(part)
     if top != height or not width or not height:
         raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
-    taken = [
-        np.bincount(np.arange(length) * n // length, minlength=n) for length, n in ((height, rows), (width, columns))
-    ]
-    count = np.outer(*taken)[..., None]
-    mean = ((total + count // 2) // count).astype(np.uint8)
+    down = -(-np.arange(rows + 1) * height // rows)
+    mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
     smaller = small[0] < columns or small[1] < rows
     return np.asarray(cv2.resize(mean, small, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8)
 
@@ -165,7 +166,7 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
             points[order],
             np.full(len(order), radius, np.float32) * (0.75 + 0.5 * random[order, 1]),
             paint[order],
-            random[order, _FIRST_FREE:],
+            random[order, -21:],
             brush.taper,
             brush.bristles,
         )
@@ -201,107 +202,92 @@ def _trace_layer(
 ) -> tuple[Floats, Floats, Floats]:
     """Control points, N x CONTROLS x 2, colors in Lab, N x 3, and random numbers of the strokes of one layer."""
     height, width = photo.shape[:2]
-    reference = _blurred(photo, 0.5 * radius)
+    reference, field = _blurred(photo, 0.5 * radius), _field(gradient, radius)
+    missing = _length(reference - canvas)
+    # Contours matter more than foliage and fur, where gradients have no direction in common.
+    order = np.abs(field) / (_blurred(np.abs(gradient), radius) + 1)
+    wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
     spacing = brush.grid * radius
-    rows, columns = np.indices((int(np.ceil(height / spacing)), int(np.ceil(width / spacing)))).reshape(2, -1)
-    random = _hashed(seed, layer, rows, columns)
+    cells = np.indices((ceil(height / spacing), ceil(width / spacing))).reshape(2, -1)
     # Of some places in its cell, a stroke begins where the canvas is farthest from the photo.
-    x, y = (
-        np.minimum((corner[:, None] + random[:, n : n + _CANDIDATES]) * spacing, length - 0.01)
-        for corner, n, length in ((columns, 2, width), (rows, 2 + _CANDIDATES, height))
+    places = _hashed(seed, layer, cells, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
+    y, x = (
+        np.minimum((cells[axis, :, None] + places[:, axis]) * spacing, length - 0.01)
+        for axis, length in enumerate((height, width))
     )
-    missing = np.linalg.norm(reference - canvas, axis=-1)
-    near = _blurred(missing, 0.5 * radius)[y.astype(int), x.astype(int)]
-    best = near.argmax(1)
+    most = wanted[y.astype(int), x.astype(int)]
+    best = most.argmax(1)
     each = np.arange(len(best))
-    chosen = near[each, best] > brush.threshold if layer else np.ones(len(best), bool)
-    start = np.stack([x[each, best], y[each, best]], -1)[chosen].astype(np.float32)
-    random = random[chosen]
-    at = start.astype(int)
-    color = reference[at[:, 1], at[:, 0]]
-    longest = brush.shortest + (brush.longest - brush.shortest) * random[:, 8]
-    path, steps = _follow(start, color, reference, missing, _field(gradient, radius), brush, radius, longest, random)
-    below = canvas[at[:, 1], at[:, 0]]
-    return _resampled(path, steps), below + brush.opacity * (color - below), random
-
-
-def _follow(
-    start: Floats,
-    color: Floats,
-    reference: Floats,
-    missing: Floats,
-    field: Floats,
-    brush: Brush,
-    radius: float,
-    longest: Floats,
-    random: Floats,
-) -> tuple[Floats, Floats]:
-    """Paths of all strokes at once, N x steps + 1 x 2 in pixels, and how many steps each goes, N."""
-    height, width = missing.shape
-    count = int(np.ceil(brush.longest))
-    path = np.repeat(start[:, None], count + 1, 1)
+    chosen = most[each, best] > brush.threshold if layer else np.ones(len(best), bool)
+    start = (x[each, best] + 1j * y[each, best])[chosen].astype(np.complex64)
+    random = _hashed(seed, layer, cells[:, chosen], range(2 * _CANDIDATES, _NUMBERS))
+    here = (start.imag.astype(int), start.real.astype(int))
+    color = reference[here]
+    longest = brush.shortest + (brush.longest - brush.shortest) * random[:, 2]
+    path = [start]
     steps = np.zeros(len(start), np.float32)
     going = np.ones(len(start), bool)
-    place, before = start, None
-    for n in range(count):
-        at = np.clip(place, 0, (width - 1, height - 1)).astype(int)
-        here = (at[:, 1], at[:, 0])
+    before = np.where(random[:, 3] < 0.5, -1, 1) * _along(field[here])
+    for n in range(ceil(brush.longest)):
+        here = tuple(np.clip(v, 0, m - 1).astype(int) for v, m in ((path[-1].imag, height), (path[-1].real, width)))
         if n >= brush.shortest:  # on while the stroke's color serves better than what is there
-            going &= missing[here] > np.linalg.norm(reference[here] - color, axis=-1)
-        angle = 0.5 * np.arctan2(field[..., 1][here], field[..., 0][here]) + np.pi / 2
-        ahead = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
-        if before is None:
-            before = ahead * np.where(random[:, 9:10] < 0.5, -1, 1).astype(np.float32)
-        ahead *= np.where((ahead * before).sum(1, keepdims=True) < 0, -1, 1)
+            going &= missing[here] > _length(reference[here] - color)
+        ahead = _along(field[here])
+        ahead *= np.where((ahead * before.conj()).real < 0, -1, 1)
         ahead = before + brush.curvature * (ahead - before)
-        ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-6)
+        before = ahead / np.maximum(np.abs(ahead), 1e-6)
         step = np.clip(longest - n, 0, 1) * going
-        place = place + radius * step[:, None] * ahead
-        path[:, n + 1], steps, before = place, steps + step, ahead
-        going &= ((place >= 0) & (place < (width, height))).all(1)
-    return path, steps
+        path.append(path[-1] + radius * step * before)
+        steps += step
+        going &= (np.abs(path[-1].real / width - 0.5) < 0.5) & (np.abs(path[-1].imag / height - 0.5) < 0.5)
+    below = canvas[start.imag.astype(int), start.real.astype(int)]
+    return _resampled(np.stack(path, 1), steps), below + brush.opacity * (color - below), random
 
 
-def _resampled(path: Floats, steps: Floats) -> Floats:
-    """Control points at equal distances along paths, N x CONTROLS x 2."""
+def _resampled(path: Complexes, steps: Floats) -> Floats:
+    """Control points at equal distances along paths of so many steps, N x CONTROLS x 2."""
     at = steps[:, None] * np.linspace(0, 1, CONTROLS, dtype=np.float32)
     low = np.minimum(at.astype(int), path.shape[1] - 2)
     each = np.arange(len(path))[:, None]
-    part = (at - low)[..., None]
-    return np.asarray(path[each, low] * (1 - part) + path[each, low + 1] * part, np.float32)
+    points = path[each, low] + (at - low) * (path[each, low + 1] - path[each, low])
+    return np.stack([points.real, points.imag], -1).astype(np.float32)
 
 
-def _gradient(photo: Floats) -> Floats:
-    """Gradients of the photo with their angle doubled, so that opposite ones add up, H x W x 2 (Knutsson 1989).
+def _gradient(photo: Floats) -> Complexes:
+    """Gradients of the photo with their angle doubled, so that opposite ones add up, H x W (Knutsson 1989).
 
     Of the structure tensor this is the part that has a direction. Its length is that of the gradient, not the square:
     a cloud's faint edge is to count beside a roof's.
     """
     smooth = _blurred(photo, 1.0)
     dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    doubled = np.stack([(dx * dx - dy * dy).sum(-1), 2 * (dx * dy).sum(-1)], -1)
-    length = np.linalg.norm(doubled, axis=-1, keepdims=True)
-    return np.asarray(doubled / np.sqrt(length + 1.0), np.float32)
+    doubled = ((dx + 1j * dy) ** 2).sum(-1)
+    return np.asarray(doubled / np.sqrt(np.abs(doubled) + 1), np.complex64)
 
 
-def _field(gradient: Floats, radius: float) -> Floats:
-    """The smoothed field of doubled angles for a brush, H x W x 2: flat places have the direction of what surrounds them.
+def _field(gradient: Complexes, radius: float) -> Complexes:
+    """The smoothed field of doubled angles for a brush, H x W: flat places have the direction of what surrounds them.
 
     Each level of a pyramid adds its own directions to a fraction of the coarser ones, which so count where there is
     nothing else. Where there is nothing at all, strokes lie level.
     """
-    levels = [_blurred(gradient, max(1.5, 0.7 * radius))]
+    levels = [_blurred(gradient.view(np.float32).reshape(*gradient.shape, 2), max(1.5, 0.7 * radius))]
     while min(levels[-1].shape[:2]) > 2:
         levels.append(cv2.pyrDown(levels[-1]))
-    field = levels[-1] + np.array([-0.05, 0], np.float32)
+    field = levels[-1] - np.array([0.05, 0], np.float32)
     for level in levels[-2::-1]:
         field = 0.4 * cv2.resize(field, level.shape[1::-1], interpolation=cv2.INTER_LINEAR) + level
-    return np.asarray(field, np.float32)
+    return np.ascontiguousarray(field, np.float32).view(np.complex64)[..., 0]
+
+
+def _along(doubled: Complexes) -> Complexes:
+    """Unit vectors across gradients whose angles are doubled."""
+    return np.asarray(1j * np.sqrt(doubled / np.maximum(np.abs(doubled), 1e-12)), np.complex64)
 
 
 def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     """Colors in Lab, N x 3, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
-    normal = 2 * (random[:, 10:13] + random[:, 13:16] + random[:, 2:5] - 1.5)  # of deviation 1, at most 3
+    normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
     chroma = np.hypot(color[:, 1], color[:, 2])
     angle = np.deg2rad(brush.hue) * normal[:, 1] / (1 + chroma / 40)  # strong colors are as far from each other as pale
     scale = 1 + brush.saturation * normal[:, 2]
@@ -311,12 +297,12 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     return np.stack([color[:, 0] + brush.lightness * normal[:, 1], turned[0] + warm, turned[1] + 2 * warm], -1)
 
 
-def _hashed(seed: int, layer: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
-    """Numbers from 0 to 1 of grid cells, N x 37: hashes (SplitMix64) of seed, layer, row, column and position."""
-    state = np.full(rows.shape, seed % 2**64, np.uint64)
-    for part in (np.uint64(layer), rows.astype(np.uint64), columns.astype(np.uint64)):
+def _hashed(seed: int, layer: int, cells: NDArray[np.int64], numbers: range) -> Floats:
+    """Numbers from 0 to 1 of grid cells (2 x N), N x numbers: hashes (SplitMix64) of seed, layer, cell and number."""
+    state = np.full(cells.shape[1], seed % 2**64, np.uint64)
+    for part in (np.uint64(layer), *cells.astype(np.uint64)):
         state = _mixed(state + part)
-    stream = np.arange(1, _NUMBERS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    stream = np.arange(numbers.start + 1, numbers.stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (_mixed(state[:, None] + stream) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
 
 
@@ -327,7 +313,18 @@ def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _blurred(values: Floats, sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+    """Gaussian blur; a wide one on a smaller copy."""
+    height, width = values.shape[:2]
+    share = max(1, int(sigma / 2))
+    if share > 1:
+        small = (ceil(width / share), ceil(height / share))
+        values = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
+    values = cv2.GaussianBlur(values, (0, 0), sigma / share, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(values, (width, height)) if share > 1 else values, np.float32)
+
+
+def _length(vectors: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.einsum("...i,...i", vectors, vectors)), np.float32)
 
 
 def _lab(rgb: Pixels) -> Floats:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from math import comb
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -111,6 +112,8 @@ def _ribbon(
 ) -> NDArray[np.int32]:
     """Outlines of ribbons along Bézier curves: ... x 2 * samples x 2, in sixteenths of a pixel.
 
+    All is done number by number, without products of matrices, whose rounding depends on how many ribbons there are.
+
     Args:
         points: control points in pixels, ... x CONTROLS x 2.
         radius: half the greatest width in pixels, ...
@@ -118,27 +121,27 @@ def _ribbon(
         taper: share of the width that is gone at the end.
         across: how far the ribbon lies beside the curve, in pixels, ...
     """
-    spine = _bezier(points, along)
-    tangent = _bezier(np.diff(points, axis=-2), along)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-6)
-    normal = np.stack([-tangent[..., 1], tangent[..., 0]], -1)
+    x, y = _bezier(points[..., 0], along), _bezier(points[..., 1], along)
+    dx, dy = (_bezier(np.diff(points[..., axis]), along) for axis in (0, 1))
+    speed = np.maximum(np.sqrt(dx * dx + dy * dy), 1e-6)
+    dx, dy, radius = dx / speed, dy / speed, radius[..., None]
     if across is not None:
-        spine = spine + normal * across[..., None, None]
-    steps = np.linalg.norm(np.diff(spine, axis=-2), axis=-1)
-    length = np.concatenate([np.zeros_like(steps[..., :1]), steps.cumsum(-1)], -1)
+        x, y = x - dy * across[..., None], y + dx * across[..., None]
+    length = np.zeros_like(x)
+    np.cumsum(np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2), -1, out=length[..., 1:])
     # Ends are round: within a radius of them the width is that of a circle.
-    from_end = np.minimum(length, length[..., -1:] - length) / np.maximum(radius[..., None], 1e-6)
-    width = radius[..., None] * np.sqrt(1 - (1 - np.clip(from_end, 0, 1)) ** 2)
+    from_end = np.minimum(length, length[..., -1:] - length) / np.maximum(radius, 1e-6)
+    width = radius * np.sqrt(1 - (1 - np.minimum(from_end, 1)) ** 2)
     width *= 1 - taper * length / np.maximum(length[..., -1:], 1e-6)
-    side = normal * width[..., None]
-    corners = np.concatenate([spine + side, (spine - side)[..., ::-1, :]], -2)
-    return np.asarray(np.rint(corners * (1 << _SHIFT)), np.int32)
+    dx, dy = dx * width, dy * width
+    sides = [np.concatenate([left, right[..., ::-1]], -1) for left, right in ((x - dy, x + dy), (y + dx, y - dx))]
+    return np.asarray(np.rint(np.stack(sides, -1) * (1 << _SHIFT)), np.int32)
 
 
 def _bezier(points: Floats, at: Floats) -> Floats:
-    """Points of the Bézier curves with control points ... x n x 2, ``at`` 0 to 1: ... x samples x 2 (de Casteljau)."""
-    at = at[..., None]
-    rest: list[Any] = [points[..., None, n, :] for n in range(points.shape[-2])]
-    while len(rest) > 1:
-        rest = [one + at * (other - one) for one, other in zip(rest, rest[1:], strict=False)]
-    return np.asarray(rest[0], np.float32)
+    """One coordinate of Bézier curves with control points ... x n, ``at`` 0 to 1: ... x samples (Bernstein)."""
+    last = points.shape[-1] - 1
+    return sum(
+        (comb(last, n) * at**n * (1 - at) ** (last - n) * points[..., n, None] for n in range(last + 1)),
+        start=np.zeros((), np.float32),
+    )
