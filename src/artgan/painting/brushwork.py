@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from artgan import config
 from artgan.config import option
 from artgan.errors import ConfigError, PictureError
-from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window
+from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window, mixed, uniform
 
 Complexes: TypeAlias = "NDArray[np.complex64]"
 """Places and directions: x is the real part, y the imaginary one."""
@@ -37,8 +37,9 @@ STROKE_SIZES = (0.5, 3.0)
 
 _LONG = 16  # a picture that is longer than so many times its height has strokes wider than its height would ask for
 _ROWS = 64  # added up at once
+_WASH = 1.35  # radius of the first strokes of all, in those of the largest brush
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
-_NUMBERS = 38  # random numbers a grid cell; the last 21 are for drawing
+_NUMBERS = 14  # random numbers a stroke
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,10 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
     canvas, layers = ground, []
     gradient = _gradient(photo)
     tint = min(6.0, float(np.hypot(photo[..., 1], photo[..., 2]).mean()))
-    for layer, share in enumerate(brush.radii):
+    # The ground is covered with a wash of wide strokes, so that none of it is as smooth as a photo.
+    for layer, share in enumerate((_WASH * brush.largest, *brush.radii)):
         radius = share * stroke_size * WORKING
-        points, color, random = _trace_layer(photo, _lab(canvas), gradient, brush, radius, seed, layer)
+        points, color, random, seeds = _trace_layer(photo, _lab(canvas), gradient, brush, radius, seed, layer)
         paint = _rgb(_varied(color, random, brush, tint))
         order = np.argsort(random[:, 0], kind="stable")
         strokes = Strokes(
@@ -166,17 +168,15 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
             points[order],
             np.full(len(order), radius, np.float32) * (0.75 + 0.5 * random[order, 1]),
             paint[order],
-            random[order, -21:],
+            seeds[order],
             brush.taper,
             brush.bristles,
         )
         layers.append(strokes)
-        if layer + 1 < brush.layers:
+        if layer < brush.layers:
             # Colors that are off on purpose are not to be mended by smaller strokes.
             canvas = replace(strokes, colors=_rgb(color[order])).over(canvas, (width, height))
-    parts = [
-        np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "random")
-    ]
+    parts = [np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")]
     return Strokes(ground, *parts, brush.taper, brush.bristles)
 
 
@@ -199,8 +199,8 @@ def underpaint(
 
 def _trace_layer(
     photo: Floats, canvas: Floats, gradient: Floats, brush: Brush, radius: float, seed: int, layer: int
-) -> tuple[Floats, Floats, Floats]:
-    """Control points, N x CONTROLS x 2, colors in Lab, N x 3, and random numbers of the strokes of one layer."""
+) -> tuple[Floats, Floats, Floats, NDArray[np.uint64]]:
+    """Control points, N x CONTROLS x 2, colors in Lab, N x 3, random numbers and seeds of the strokes of one layer."""
     height, width = photo.shape[:2]
     reference, field = _blurred(photo, 0.5 * radius), _field(gradient, radius)
     missing = _length(reference - canvas)
@@ -210,7 +210,10 @@ def _trace_layer(
     spacing = brush.grid * radius
     cells = np.indices((ceil(height / spacing), ceil(width / spacing))).reshape(2, -1)
     # Of some places in its cell, a stroke begins where the canvas is farthest from the photo.
-    places = _hashed(seed, layer, cells, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
+    seeds = np.full(cells.shape[1], seed % 2**64, np.uint64)
+    for part in (np.uint64(layer), *cells.astype(np.uint64)):
+        seeds = mixed(seeds + part + np.uint64(1))
+    places = uniform(seeds, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
     y, x = (
         np.minimum((cells[axis, :, None] + places[:, axis]) * spacing, length - 0.01)
         for axis, length in enumerate((height, width))
@@ -218,9 +221,10 @@ def _trace_layer(
     most = wanted[y.astype(int), x.astype(int)]
     best = most.argmax(1)
     each = np.arange(len(best))
-    chosen = most[each, best] > brush.threshold if layer else np.ones(len(best), bool)
+    chosen = most[each, best] > brush.threshold if layer > 1 else np.ones(len(best), bool)
     start = (x[each, best] + 1j * y[each, best])[chosen].astype(np.complex64)
-    random = _hashed(seed, layer, cells[:, chosen], range(2 * _CANDIDATES, _NUMBERS))
+    seeds = seeds[chosen]
+    random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
     here = (start.imag.astype(int), start.real.astype(int))
     color = reference[here]
     longest = brush.shortest + (brush.longest - brush.shortest) * random[:, 2]
@@ -241,7 +245,7 @@ def _trace_layer(
         steps += step
         going &= (np.abs(path[-1].real / width - 0.5) < 0.5) & (np.abs(path[-1].imag / height - 0.5) < 0.5)
     below = canvas[start.imag.astype(int), start.real.astype(int)]
-    return _resampled(np.stack(path, 1), steps), below + brush.opacity * (color - below), random
+    return _resampled(np.stack(path, 1), steps), below + brush.opacity * (color - below), random, mixed(seeds)
 
 
 def _resampled(path: Complexes, steps: Floats) -> Floats:
@@ -295,21 +299,6 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
     warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool
     return np.stack([color[:, 0] + brush.lightness * normal[:, 1], turned[0] + warm, turned[1] + 2 * warm], -1)
-
-
-def _hashed(seed: int, layer: int, cells: NDArray[np.int64], numbers: range) -> Floats:
-    """Numbers from 0 to 1 of grid cells (2 x N), N x numbers: hashes (SplitMix64) of seed, layer, cell and number."""
-    state = np.full(cells.shape[1], seed % 2**64, np.uint64)
-    for part in (np.uint64(layer), *cells.astype(np.uint64)):
-        state = _mixed(state + part)
-    stream = np.arange(numbers.start + 1, numbers.stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return (_mixed(state[:, None] + stream) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
-
-
-def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
 
 
 def _blurred(values: Floats, sigma: float) -> Floats:

@@ -19,8 +19,8 @@ CONTROLS = 6
 """Control points of a stroke's spine, a Bézier curve: smooth at any size, and it never winds more than they do."""
 
 _SHIFT = 4  # polygons have their corners at sixteenths of a pixel
-_SEEN = 10.0  # from this radius on, in pixels, bristles can be seen
-_BRISTLES = 7  # a stroke
+_SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
+_BRISTLES = 11  # a stroke
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Strokes:
         points: control points of the spines, x and y from the top left corner, N x CONTROLS x 2.
         radius: half the width at the widest place, N.
         colors: 8-bit RGB, N x 3.
-        random: numbers from 0 to 1 for what is decided as a stroke is drawn, N x 3 * 7.
+        seeds: of the strokes' bristles, N.
         taper: share of the width that is gone at a stroke's end.
         bristles: how far bristles differ in lightness from their stroke, in 8-bit steps.
     """
@@ -41,7 +41,7 @@ class Strokes:
     points: Floats
     radius: Floats
     colors: Pixels
-    random: Floats
+    seeds: NDArray[np.uint64]
     taper: float
     bristles: float
 
@@ -88,27 +88,44 @@ class Strokes:
         """
         stretch = float(np.sqrt(scale.prod()))
         largest = float(self.radius.max(initial=0)) * stretch
-        along = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 7 if largest < 12 else 15, dtype=np.float32))
+        along = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 7 if largest < 12 else 13, dtype=np.float32))
         points, radius, colors = self.points[which] * scale, self.radius[which] * stretch, self.colors[which]
-        bodies = _ribbon(points, radius, along, self.taper)
-        with_bristles = (radius >= _SEEN).nonzero()[0] if self.bristles else np.zeros(0, int)
-        if not len(with_bristles):
-            return bodies, colors
-        across, ends, shade = self.random[which[with_bristles]].reshape(-1, 3, _BRISTLES).swapaxes(0, 1) - 0.5
-        across = across * (1.7 * radius[with_bristles, None])
-        first, last = 0.1 + 0.2 * ends, 0.75 + 0.5 * shade * ends  # bristles run dry one after the other
+        combed = (radius >= _SEEN).nonzero()[0] if self.bristles else np.zeros(0, int)
+        if not len(combed):
+            return _ribbon(points, radius, along, self.taper), colors
+        # Bristles run dry one after the other, which leaves a ragged end.
+        short = np.where(radius >= _SEEN, np.float32(0.1), np.float32(0))[:, None]
+        bodies = _ribbon(points, radius, short + (1 - 2 * short) * along, self.taper)
+        random = uniform(self.seeds[which[combed]], range(4 * _BRISTLES)).reshape(-1, 4, _BRISTLES)
+        across, begin, end, shade = random.swapaxes(0, 1)
+        across = ((np.arange(_BRISTLES, dtype=np.float32) + across) * (2 / _BRISTLES) - 1) * 0.92
+        first = 0.12 * begin + 0.1 * across**2
+        last = 1 - 0.4 * end - 0.2 * across**2
         spread = first[..., None] + (last - first)[..., None] * along
-        lines = _ribbon(points[with_bristles, None], 0.12 * radius[with_bristles, None], spread, 0.5, across)
-        shades = np.clip((shade * (2 * self.bristles))[..., None] + colors[with_bristles, None], 0, 255).astype(
-            np.uint8
-        )
-        order = np.concatenate([np.arange(len(bodies)), np.repeat(with_bristles, _BRISTLES)]).argsort(kind="stable")
+        points, radius = points[combed, None], radius[combed, None]
+        lines = _ribbon(points, radius * (1.2 / _BRISTLES), spread, 0.3, across * radius, self.taper)
+        shades = colors[combed, None] + ((shade - 0.5) * (2 * self.bristles))[..., None]
+        order = np.concatenate([np.arange(len(bodies)), np.repeat(combed, _BRISTLES)]).argsort(kind="stable")
         polygons = np.concatenate([bodies, lines.reshape(-1, *bodies.shape[1:])])[order]
-        return polygons, np.concatenate([colors, shades.reshape(-1, 3)])[order]
+        shades = np.clip(shades.reshape(-1, 3).round(), 0, 255).astype(np.uint8)
+        return polygons, np.concatenate([colors, shades])[order]
+
+
+def uniform(seeds: NDArray[np.uint64], numbers: range) -> Floats:
+    """Numbers from 0 to 1, N x numbers: hashes (SplitMix64; Steele et al., OOPSLA 2014) of N seeds and the numbers."""
+    stream = np.arange(numbers.start + 1, numbers.stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed(seeds[:, None] + stream) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
+
+
+def mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes of whole numbers."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
 
 
 def _ribbon(
-    points: Floats, radius: Floats, along: Floats, taper: float, across: Floats | None = None
+    points: Floats, radius: Floats, along: Floats, taper: float, across: Floats | None = None, narrowing: float = 0
 ) -> NDArray[np.int32]:
     """Outlines of ribbons along Bézier curves: ... x 2 * samples x 2, in sixteenths of a pixel.
 
@@ -120,13 +137,15 @@ def _ribbon(
         along: where the outline has its corners, 0 to 1 along the curve, samples or ... x samples.
         taper: share of the width that is gone at the end.
         across: how far the ribbon lies beside the curve, in pixels, ...
+        narrowing: share of ``across`` that is gone at the end of the curve.
     """
     x, y = _bezier(points[..., 0], along), _bezier(points[..., 1], along)
     dx, dy = (_bezier(np.diff(points[..., axis]), along) for axis in (0, 1))
     speed = np.maximum(np.sqrt(dx * dx + dy * dy), 1e-6)
     dx, dy, radius = dx / speed, dy / speed, radius[..., None]
     if across is not None:
-        x, y = x - dy * across[..., None], y + dx * across[..., None]
+        beside = across[..., None] * (1 - narrowing * along)
+        x, y = x - dy * beside, y + dx * beside
     length = np.zeros_like(x)
     np.cumsum(np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2), -1, out=length[..., 1:])
     # Ends are round: within a radius of them the width is that of a circle.
