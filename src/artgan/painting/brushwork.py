@@ -25,6 +25,7 @@ from artgan import config
 from artgan.config import option
 from artgan.errors import ConfigError, PictureError
 from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window, mixed, uniform
+from artgan.painting.palette import lab, rgb_of
 
 Complexes: TypeAlias = "NDArray[np.complex64]"
 """Places and directions: x is the real part, y the imaginary one."""
@@ -37,6 +38,8 @@ STROKE_SIZES = (0.5, 3.0)
 
 _LONG = 16  # a picture that is longer than so many times its height has strokes wider than its height would ask for
 _ROWS = 64  # added up at once
+_CONTRAST = 25.0  # of pictures for which a brush's threshold is meant: standard deviation of lightness
+_DARK = 35.0  # lightness from which on there are no shadows
 _WASH = 1.35  # radius of the first strokes of all, in those of the largest brush
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
 _NUMBERS = 14  # random numbers a stroke
@@ -54,7 +57,7 @@ class Brush:
     smallest: float = option(0.0065, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
     layers: int = option(3, "number of brushes, each as much smaller than the one before", least=1, most=6)
     grid: float = option(1.5, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
-    threshold: float = option(13.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
+    threshold: float = option(11.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
     shortest: float = option(2.5, "length of the shortest strokes, in radii", least=1, most=40)
     longest: float = option(10.0, "length of the longest strokes, in radii", least=1, most=40)
     curvature: float = option(0.7, "how strokes follow the form: 0 are straight, 1 turn at once", least=0, most=1)
@@ -64,6 +67,7 @@ class Brush:
     lightness: float = option(2.5, "standard deviation of strokes in lightness, of 100", least=0, most=30)
     hue: float = option(12.0, "standard deviation of strokes in hue, in degrees", least=0, most=90)
     saturation: float = option(0.15, "standard deviation of strokes in saturation, a share of it", least=0, most=1)
+    shadows: float = option(6.0, "how far black is lifted to a colored dark, of 100 in lightness", least=0, most=40)
 
     def __post_init__(self) -> None:
         config.check(self, where="brush")
@@ -98,7 +102,7 @@ def unit(size: tuple[int, int]) -> float:
 
 def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
     """How far from a pixel a stroke that covers it may have begun, in pixels of a picture of ``size``."""
-    return ceil((brush.largest * stroke_size * (brush.longest + 2) * unit(size))) + 2
+    return ceil(brush.largest * stroke_size * (brush.longest + 2) * unit(size)) + 2
 
 
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
@@ -150,18 +154,22 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
     """
     if not STROKE_SIZES[0] <= stroke_size <= STROKE_SIZES[1]:
         raise ConfigError(f"stroke_size: must be from {STROKE_SIZES[0]} to {STROKE_SIZES[1]}, not {stroke_size!r}")
-    photo = _lab(small)
+    photo = lab(small)
     height, width = small.shape[:2]
     largest = brush.largest * stroke_size * WORKING
-    ground = _rgb(_blurred(photo, 2 * largest))
+    ground = rgb_of(_blurred(photo, 2 * largest))
     canvas, layers = ground, []
     gradient = _gradient(photo)
+    # In fog a smaller difference matters than in sunlight.
+    contrast = float(np.clip(photo.std((0, 1)).max() / _CONTRAST, 0.4, 1.2))
     tint = min(6.0, float(np.hypot(photo[..., 1], photo[..., 2]).mean()))
     # The ground is covered with a wash of wide strokes, so that none of it is as smooth as a photo.
     for layer, share in enumerate((_WASH * brush.largest, *brush.radii)):
         radius = share * stroke_size * WORKING
-        points, color, random, seeds = _trace_layer(photo, _lab(canvas), gradient, brush, radius, seed, layer)
-        paint = _rgb(_varied(color, random, brush, tint))
+        points, color, random, seeds = _trace_layer(
+            photo, lab(canvas), gradient, brush, radius, seed, layer, brush.threshold * contrast
+        )
+        paint = rgb_of(_varied(color, random, brush, tint))
         order = np.argsort(random[:, 0], kind="stable")
         strokes = Strokes(
             ground,
@@ -175,7 +183,7 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
         layers.append(strokes)
         if layer < brush.layers:
             # Colors that are off on purpose are not to be mended by smaller strokes.
-            canvas = replace(strokes, colors=_rgb(color[order])).over(canvas, (width, height))
+            canvas = replace(strokes, colors=rgb_of(color[order])).over(canvas, (width, height))
     parts = [np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")]
     return Strokes(ground, *parts, brush.taper, brush.bristles)
 
@@ -198,7 +206,14 @@ def underpaint(
 
 
 def _trace_layer(
-    photo: Floats, canvas: Floats, gradient: Floats, brush: Brush, radius: float, seed: int, layer: int
+    photo: Floats,
+    canvas: Floats,
+    gradient: Floats,
+    brush: Brush,
+    radius: float,
+    seed: int,
+    layer: int,
+    threshold: float,
 ) -> tuple[Floats, Floats, Floats, NDArray[np.uint64]]:
     """Control points, N x CONTROLS x 2, colors in Lab, N x 3, random numbers and seeds of the strokes of one layer."""
     height, width = photo.shape[:2]
@@ -221,7 +236,7 @@ def _trace_layer(
     most = wanted[y.astype(int), x.astype(int)]
     best = most.argmax(1)
     each = np.arange(len(best))
-    chosen = most[each, best] > brush.threshold if layer > 1 else np.ones(len(best), bool)
+    chosen = most[each, best] > threshold if layer > 1 else np.ones(len(best), bool)
     start = (x[each, best] + 1j * y[each, best])[chosen].astype(np.complex64)
     seeds = seeds[chosen]
     random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
@@ -298,7 +313,10 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     a, b = color[:, 1], color[:, 2]
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
     warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool
-    return np.stack([color[:, 0] + brush.lightness * normal[:, 1], turned[0] + warm, turned[1] + 2 * warm], -1)
+    dark = brush.shadows * np.clip(1 - color[:, 0] / _DARK, 0, 1)
+    cool = dark * tint / 8
+    lightness = color[:, 0] + dark + brush.lightness * normal[:, 1]
+    return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool], -1)
 
 
 def _blurred(values: Floats, sigma: float) -> Floats:
@@ -314,16 +332,3 @@ def _blurred(values: Floats, sigma: float) -> Floats:
 
 def _length(vectors: Floats) -> Floats:
     return np.asarray(np.sqrt(np.einsum("...i,...i", vectors, vectors)), np.float32)
-
-
-def _lab(rgb: Pixels) -> Floats:
-    """CIE L*a*b*, H x W x 3: lightness 0 to 100."""
-    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
-
-
-def _rgb(lab: Floats) -> Pixels:
-    """8-bit RGB of L*a*b*, N x 3 or H x W x 3."""
-    if not lab.size:
-        return np.zeros(lab.shape, np.uint8)
-    rgb = cv2.cvtColor(np.ascontiguousarray(lab.reshape(-1, 1, 3), np.float32), cv2.COLOR_Lab2RGB)
-    return np.asarray(np.clip(rgb * 255, 0, 255).round(), np.uint8).reshape(lab.shape)

@@ -64,19 +64,20 @@ class Strokes:
         end = start + canvas.shape[1::-1]
         # A Bézier curve lies within the hull of its control points.
         margin = self.radius[:, None] * scale.max() + 2
-        low, high = self.points.min(1) * scale - margin, self.points.max(1) * scale + margin
-        polygons, colors = self._polygons(((high > start) & (low < end)).all(1).nonzero()[0], scale)
-        if not len(polygons):
+        low = np.minimum.reduce(list(self.points.swapaxes(0, 1))) * scale - margin
+        high = np.maximum.reduce(list(self.points.swapaxes(0, 1))) * scale + margin
+        which = ((high > start) & (low < end)).all(1).nonzero()[0]
+        if not len(which):
             return canvas
         # A polygon that leaves the array would be clipped, which moves its edges by parts of a pixel: the array has a
         # margin that holds all of them, so that they are what they are in any other part.
-        before = np.maximum(0, start - (polygons.min((0, 1)) >> _SHIFT) + 2)
-        after = np.maximum(0, (polygons.max((0, 1)) >> _SHIFT) - end + 3)
-        sides = (int(side) for side in (before[1], after[1], before[0], after[0]))
-        padded = cv2.copyMakeBorder(canvas, *sides, cv2.BORDER_CONSTANT)
+        before = np.maximum(0, start - np.floor(low[which].min(0))).astype(int)
+        after = np.maximum(0, np.ceil(high[which].max(0)) - end).astype(int)
+        padded = cv2.copyMakeBorder(canvas, *np.stack([before, after], 1)[::-1].ravel().tolist(), cv2.BORDER_CONSTANT)
+        polygons, colors = self._polygons(which, scale)
         polygons -= (start - before).astype(np.int32) << _SHIFT
-        for polygon, color in zip(polygons, colors.tolist(), strict=True):
-            cv2.fillPoly(padded, [polygon], color, cv2.LINE_AA, _SHIFT)
+        for polygon, red, green, blue in zip(polygons, *colors.T.tolist(), strict=True):
+            cv2.fillPoly(padded, [polygon], (red, green, blue), cv2.LINE_AA, _SHIFT)
         (left, top), (right, bottom) = before, before + end - start
         return padded[top:bottom, left:right]
 
