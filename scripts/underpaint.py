@@ -15,6 +15,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -59,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photos = sorted(path for path in args.photos.iterdir() if images.is_picture(path))[: args.limit]
         args.out.mkdir(parents=True, exist_ok=True)
         job = partial(paint, out=args.out, brush=brush, size=args.size, seed=args.seed, stroke_size=args.stroke_size)
-        with ProcessPoolExecutor(args.jobs) as pool:
-            for done, _ in enumerate(pool.map(job, photos, chunksize=8), 1):
+        with ProcessPoolExecutor(args.jobs) if args.jobs > 1 else nullcontext() as pool:
+            painted = pool.map(job, photos, chunksize=8) if pool else map(job, photos)
+            for done, _ in enumerate(painted, 1):
                 print(f"\r{done} of {len(photos)}", end="", file=sys.stderr)
     except (ArtganError, OSError, ValueError) as error:
         print(f"underpaint: {error}", file=sys.stderr)

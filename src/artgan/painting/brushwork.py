@@ -12,6 +12,7 @@ exactly that part of the whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -27,7 +28,7 @@ from artgan.errors import ConfigError, PictureError
 from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window, mixed, uniform
 from artgan.painting.palette import lab, rgb_of
 
-Complexes: TypeAlias = "NDArray[np.complex64]"
+Complexes: TypeAlias = "NDArray[np.complexfloating[Any, Any]]"
 """Places and directions: x is the real part, y the imaginary one."""
 
 WORKING = 256
@@ -38,6 +39,7 @@ STROKE_SIZES = (0.5, 3.0)
 
 _LONG = 16  # a picture that is longer than so many times its height has strokes wider than its height would ask for
 _ROWS = 64  # added up at once
+_WIDEST = 1.25  # radius of the widest strokes of a brush, in its own; the narrowest are as much less
 _CONTRAST = 25.0  # of pictures for which a brush's threshold is meant: standard deviation of lightness
 _DARK = 35.0  # lightness from which on there are no shadows
 _WASH = 1.35  # radius of the first strokes of all, in those of the largest brush
@@ -57,7 +59,7 @@ class Brush:
     smallest: float = option(0.0065, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
     layers: int = option(3, "number of brushes, each as much smaller than the one before", least=1, most=6)
     grid: float = option(1.5, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
-    threshold: float = option(11.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
+    threshold: float = option(13.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
     shortest: float = option(2.5, "length of the shortest strokes, in radii", least=1, most=40)
     longest: float = option(10.0, "length of the longest strokes, in radii", least=1, most=40)
     curvature: float = option(0.7, "how strokes follow the form: 0 are straight, 1 turn at once", least=0, most=1)
@@ -97,12 +99,12 @@ class Brush:
 def unit(size: tuple[int, int]) -> float:
     """Pixels that all lengths are shares of: the shorter side, but for strips more than 16 times as long as wide."""
     width, height = size
-    return max(min(width, height), (width * height / _LONG) ** 0.5)
+    return max(float(min(width, height)), math.sqrt(width * height / _LONG))
 
 
 def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
-    """How far from a pixel a stroke that covers it may have begun, in pixels of a picture of ``size``."""
-    return ceil(brush.largest * stroke_size * (brush.longest + 2) * unit(size)) + 2
+    """How far the farthest pixel of a stroke may be from where it begins, in pixels of a picture of ``size``."""
+    return ceil(_WASH * brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
 
 
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
@@ -154,38 +156,21 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
     """
     if not STROKE_SIZES[0] <= stroke_size <= STROKE_SIZES[1]:
         raise ConfigError(f"stroke_size: must be from {STROKE_SIZES[0]} to {STROKE_SIZES[1]}, not {stroke_size!r}")
-    photo = lab(small)
-    height, width = small.shape[:2]
-    largest = brush.largest * stroke_size * WORKING
-    ground = rgb_of(_blurred(photo, 2 * largest))
-    canvas, layers = ground, []
-    gradient = _gradient(photo)
-    # In fog a smaller difference matters than in sunlight.
-    contrast = float(np.clip(photo.std((0, 1)).max() / _CONTRAST, 0.4, 1.2))
-    tint = min(6.0, float(np.hypot(photo[..., 1], photo[..., 2]).mean()))
+    photo = _Photo.of(small)
+    size = (small.shape[1], small.shape[0])
+    canvas = ground = rgb_of(_blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING))
+    layers = []
     # The ground is covered with a wash of wide strokes, so that none of it is as smooth as a photo.
     for layer, share in enumerate((_WASH * brush.largest, *brush.radii)):
-        radius = share * stroke_size * WORKING
-        points, color, random, seeds = _trace_layer(
-            photo, lab(canvas), gradient, brush, radius, seed, layer, brush.threshold * contrast
-        )
-        paint = rgb_of(_varied(color, random, brush, tint))
-        order = np.argsort(random[:, 0], kind="stable")
-        strokes = Strokes(
-            ground,
-            points[order],
-            np.full(len(order), radius, np.float32) * (0.75 + 0.5 * random[order, 1]),
-            paint[order],
-            seeds[order],
-            brush.taper,
-            brush.bristles,
-        )
+        strokes, planned = _trace_layer(photo, ground, canvas, brush, share * stroke_size * WORKING, seed, layer)
         layers.append(strokes)
         if layer < brush.layers:
             # Colors that are off on purpose are not to be mended by smaller strokes.
-            canvas = replace(strokes, colors=rgb_of(color[order])).over(canvas, (width, height))
-    parts = [np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")]
-    return Strokes(ground, *parts, brush.taper, brush.bristles)
+            canvas = replace(strokes, colors=planned).over(canvas, size)
+    points, radius, colors, seeds = (
+        np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")
+    )
+    return Strokes(ground, points, radius, colors, seeds, brush.taper, brush.bristles)
 
 
 def underpaint(
@@ -205,62 +190,101 @@ def underpaint(
     return trace(reduced([picture], size), brush, seed, stroke_size).draw(size, window)
 
 
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """What strokes are decided by.
+
+    Attributes:
+        colors: L*a*b*, H x W x 3.
+        gradient: see :func:`_gradient`.
+        contrast: what the brush's threshold is multiplied by: in fog a smaller difference matters than in sunlight.
+        tint: how colored greys may become: none in a black and white photo.
+    """
+
+    colors: Floats
+    gradient: Complexes
+    contrast: float
+    tint: float
+
+    @classmethod
+    def of(cls, small: Pixels) -> _Photo:
+        colors = lab(small)
+        contrast = float(np.clip(np.sqrt(colors.std((0, 1)).max() / _CONTRAST), 0.5, 1.1))
+        return cls(colors, _gradient(colors), contrast, min(6.0, float(_length(colors[..., 1:]).mean())))
+
+
 def _trace_layer(
-    photo: Floats,
-    canvas: Floats,
-    gradient: Floats,
-    brush: Brush,
-    radius: float,
-    seed: int,
-    layer: int,
-    threshold: float,
-) -> tuple[Floats, Floats, Floats, NDArray[np.uint64]]:
-    """Control points, N x CONTROLS x 2, colors in Lab, N x 3, random numbers and seeds of the strokes of one layer."""
-    height, width = photo.shape[:2]
-    reference, field = _blurred(photo, 0.5 * radius), _field(gradient, radius)
-    missing = _length(reference - canvas)
+    photo: _Photo, ground: Pixels, canvas: Pixels, brush: Brush, radius: float, seed: int, layer: int
+) -> tuple[Strokes, Pixels]:
+    """The strokes of one layer over a canvas, and their colors before these are varied, N x 3."""
+    reference, field, painted = _blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius), lab(canvas)
+    missing = _length(reference - painted)
     # Contours matter more than foliage and fur, where gradients have no direction in common.
-    order = np.abs(field) / (_blurred(np.abs(gradient), radius) + 1)
+    order = np.abs(field) / (_blurred(np.abs(photo.gradient), radius) + 1)
     wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
-    spacing = brush.grid * radius
-    cells = np.indices((ceil(height / spacing), ceil(width / spacing))).reshape(2, -1)
-    # Of some places in its cell, a stroke begins where the canvas is farthest from the photo.
+    threshold = brush.threshold * photo.contrast if layer > 1 else -1.0
+    start, seeds = _starts(wanted, max(brush.grid * radius, 1.0), threshold, seed, layer)
+    random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
+    here = _pixel(start, missing)
+    color = reference[here]
+    points = _follow(start, color, random, reference, missing, field, brush, radius)
+    color = painted[here] + brush.opacity * (color - painted[here])
+    widths = radius * (2 - _WIDEST + 2 * (_WIDEST - 1) * random[:, 1])
+    last = random[:, 0].argsort(kind="stable")
+    colors, planned = rgb_of(_varied(color, random, brush, photo.tint)), rgb_of(color)
+    strokes = Strokes(ground, points[last], widths[last], colors[last], mixed(seeds[last]), brush.taper, brush.bristles)
+    return strokes, planned[last]
+
+
+def _starts(
+    wanted: Floats, spacing: float, threshold: float, seed: int, layer: int
+) -> tuple[Complexes, NDArray[np.uint64]]:
+    """Where strokes begin, and seeds of them, N: in each grid cell, of some places, where one is wanted most."""
+    shape = wanted.shape
+    cells = np.indices([ceil(length / spacing) for length in shape]).reshape(2, -1)
     seeds = np.full(cells.shape[1], seed % 2**64, np.uint64)
     for part in (np.uint64(layer), *cells.astype(np.uint64)):
         seeds = mixed(seeds + part + np.uint64(1))
     places = uniform(seeds, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
-    y, x = (
-        np.minimum((cells[axis, :, None] + places[:, axis]) * spacing, length - 0.01)
-        for axis, length in enumerate((height, width))
-    )
-    most = wanted[y.astype(int), x.astype(int)]
+    y, x = (np.minimum((cells[n, :, None] + places[:, n]) * spacing, shape[n] - 0.01) for n in (0, 1))
+    start = (x + 1j * y).astype(np.complex64)
+    most = wanted[_pixel(start, wanted)]
     best = most.argmax(1)
     each = np.arange(len(best))
-    chosen = most[each, best] > threshold if layer > 1 else np.ones(len(best), bool)
-    start = (x[each, best] + 1j * y[each, best])[chosen].astype(np.complex64)
-    seeds = seeds[chosen]
-    random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
-    here = (start.imag.astype(int), start.real.astype(int))
-    color = reference[here]
+    chosen = most[each, best] > threshold
+    return start[each, best][chosen], seeds[chosen]
+
+
+def _follow(
+    start: Complexes,
+    color: Floats,
+    random: Floats,
+    reference: Floats,
+    missing: Floats,
+    field: Complexes,
+    brush: Brush,
+    radius: float,
+) -> Floats:
+    """Control points of strokes, N x CONTROLS x 2: all go on at once, a radius a step, until the last has ended."""
+    height, width = missing.shape
     longest = brush.shortest + (brush.longest - brush.shortest) * random[:, 2]
     path = [start]
     steps = np.zeros(len(start), np.float32)
     going = np.ones(len(start), bool)
-    before = np.where(random[:, 3] < 0.5, -1, 1) * _along(field[here])
+    before = _along(field[_pixel(start, missing)]) * np.where(random[:, 3] < 0.5, np.float32(-1), np.float32(1))
     for n in range(ceil(brush.longest)):
-        here = tuple(np.clip(v, 0, m - 1).astype(int) for v, m in ((path[-1].imag, height), (path[-1].real, width)))
+        here = _pixel(path[-1], missing)
         if n >= brush.shortest:  # on while the stroke's color serves better than what is there
             going &= missing[here] > _length(reference[here] - color)
         ahead = _along(field[here])
-        ahead *= np.where((ahead * before.conj()).real < 0, -1, 1)
+        ahead *= np.where((ahead * before.conj()).real < 0, np.float32(-1), np.float32(1))
         ahead = before + brush.curvature * (ahead - before)
         before = ahead / np.maximum(np.abs(ahead), 1e-6)
         step = np.clip(longest - n, 0, 1) * going
         path.append(path[-1] + radius * step * before)
         steps += step
         going &= (np.abs(path[-1].real / width - 0.5) < 0.5) & (np.abs(path[-1].imag / height - 0.5) < 0.5)
-    below = canvas[start.imag.astype(int), start.real.astype(int)]
-    return _resampled(np.stack(path, 1), steps), below + brush.opacity * (color - below), random, mixed(seeds)
+    return _resampled(np.stack(path, 1), steps)
 
 
 def _resampled(path: Complexes, steps: Floats) -> Floats:
@@ -285,18 +309,18 @@ def _gradient(photo: Floats) -> Complexes:
 
 
 def _field(gradient: Complexes, radius: float) -> Complexes:
-    """The smoothed field of doubled angles for a brush, H x W: flat places have the direction of what surrounds them.
+    """The smoothed field of doubled angles for a brush, H x W.
 
-    Each level of a pyramid adds its own directions to a fraction of the coarser ones, which so count where there is
-    nothing else. Where there is nothing at all, strokes lie level.
+    Flat places have the direction of what surrounds them: each level of a pyramid adds its own directions to a fraction
+    of the coarser ones, which so count where there is nothing else. Where there is nothing at all, strokes lie level.
     """
-    levels = [_blurred(gradient.view(np.float32).reshape(*gradient.shape, 2), max(1.5, 0.7 * radius))]
+    levels = [_blurred(np.stack([gradient.real, gradient.imag], -1), max(1.5, 0.7 * radius))]
     while min(levels[-1].shape[:2]) > 2:
-        levels.append(cv2.pyrDown(levels[-1]))
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
     field = levels[-1] - np.array([0.05, 0], np.float32)
     for level in levels[-2::-1]:
-        field = 0.4 * cv2.resize(field, level.shape[1::-1], interpolation=cv2.INTER_LINEAR) + level
-    return np.ascontiguousarray(field, np.float32).view(np.complex64)[..., 0]
+        field = 0.4 * np.asarray(cv2.resize(field, level.shape[1::-1], interpolation=cv2.INTER_LINEAR)) + level
+    return np.asarray(field[..., 0] + 1j * field[..., 1], np.complex64)
 
 
 def _along(doubled: Complexes) -> Complexes:
@@ -319,15 +343,23 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool], -1)
 
 
+def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of the pixels at places, or nearest to them."""
+    y, x = (
+        np.clip(part, 0, length - 1).astype(np.intp)
+        for part, length in zip((place.imag, place.real), of.shape, strict=True)
+    )
+    return y, x
+
+
 def _blurred(values: Floats, sigma: float) -> Floats:
     """Gaussian blur; a wide one on a smaller copy."""
-    height, width = values.shape[:2]
+    size = values.shape[1::-1]
     share = max(1, int(sigma / 2))
-    if share > 1:
-        small = (ceil(width / share), ceil(height / share))
-        values = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
-    values = cv2.GaussianBlur(values, (0, 0), sigma / share, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(values, (width, height)) if share > 1 else values, np.float32)
+    small = (ceil(size[0] / share), ceil(size[1] / share))
+    less = cv2.resize(values, small, interpolation=cv2.INTER_AREA) if share > 1 else values
+    blurred = cv2.GaussianBlur(less, (0, 0), sigma / share, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(blurred, size) if share > 1 else blurred, np.float32)
 
 
 def _length(vectors: Floats) -> Floats:

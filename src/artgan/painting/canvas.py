@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats: TypeAlias = "NDArray[np.float32]"
+from artgan.errors import PictureError
+
+Floats: TypeAlias = "NDArray[np.floating[Any]]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 Window: TypeAlias = "tuple[int, int, int, int]"
 """Left, top, right and bottom in pixels of the whole picture; right and bottom are the first that are not in it."""
@@ -49,8 +51,14 @@ class Strokes:
         return len(self.points)
 
     def draw(self, size: tuple[int, int], window: Window | None = None) -> Pixels:
-        """The painting at ``size`` (width and height in pixels), or a window of it: rows x columns x 3, 8-bit RGB."""
+        """The painting at ``size`` (width and height in pixels), or a window of it: rows x columns x 3, 8-bit RGB.
+
+        Raises:
+            PictureError: the window is empty, or is not within the picture.
+        """
         left, top, right, bottom = window or (0, 0, *size)
+        if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+            raise PictureError(f"there is no window {window} in a picture of {size[0]} x {size[1]} pixels")
         height, width = self.ground.shape[:2]
         rows = np.arange(top, bottom) * height // size[1]
         columns = np.arange(left, right) * width // size[0]
@@ -73,7 +81,7 @@ class Strokes:
         # margin that holds all of them, so that they are what they are in any other part.
         before = np.maximum(0, start - np.floor(low[which].min(0))).astype(int)
         after = np.maximum(0, np.ceil(high[which].max(0)) - end).astype(int)
-        padded = cv2.copyMakeBorder(canvas, *np.stack([before, after], 1)[::-1].ravel().tolist(), cv2.BORDER_CONSTANT)
+        padded = np.pad(canvas, ((before[1], after[1]), (before[0], after[0]), (0, 0)))
         polygons, colors = self._polygons(which, scale)
         polygons -= (start - before).astype(np.int32) << _SHIFT
         for polygon, red, green, blue in zip(polygons, *colors.T.tolist(), strict=True):
@@ -99,7 +107,7 @@ class Strokes:
         bodies = _ribbon(points, radius, short + (1 - 2 * short) * along, self.taper)
         random = uniform(self.seeds[which[combed]], range(4 * _BRISTLES)).reshape(-1, 4, _BRISTLES)
         across, begin, end, shade = random.swapaxes(0, 1)
-        across = ((np.arange(_BRISTLES, dtype=np.float32) + across) * (2 / _BRISTLES) - 1) * 0.92
+        across = ((np.arange(_BRISTLES, dtype=np.float32) + across) * (2 / _BRISTLES) - 1) * 0.88
         first = 0.12 * begin + 0.1 * across**2
         last = 1 - 0.4 * end - 0.2 * across**2
         spread = first[..., None] + (last - first)[..., None] * along
