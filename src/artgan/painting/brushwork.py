@@ -42,7 +42,7 @@ _ROWS = 64  # added up at once
 _WIDEST = 1.25  # radius of the widest strokes of a brush, in its own; the narrowest are as much less
 _CONTRAST = 25.0  # of pictures for which a brush's threshold is meant: standard deviation of lightness
 _DARK = 35.0  # lightness from which on there are no shadows
-_WASH = 1.35  # radius of the first strokes of all, in those of the largest brush
+_DENSE = 1.4  # how much closer the first strokes lie than others: they cover the ground, which is as smooth as a photo
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
 _NUMBERS = 14  # random numbers a stroke
 
@@ -58,7 +58,7 @@ class Brush:
     largest: float = option(0.032, "radius of the largest brush, a share of the shorter side", least=0.002, most=0.2)
     smallest: float = option(0.0065, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
     layers: int = option(3, "number of brushes, each as much smaller than the one before", least=1, most=6)
-    grid: float = option(1.5, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
+    grid: float = option(1.6, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
     threshold: float = option(13.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
     shortest: float = option(2.5, "length of the shortest strokes, in radii", least=1, most=40)
     longest: float = option(10.0, "length of the longest strokes, in radii", least=1, most=40)
@@ -104,7 +104,7 @@ def unit(size: tuple[int, int]) -> float:
 
 def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
     """How far the farthest pixel of a stroke may be from where it begins, in pixels of a picture of ``size``."""
-    return ceil(_WASH * brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
+    return ceil(brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
 
 
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
@@ -136,6 +136,8 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
             top += len(part)
     if top != height or not width or not height:
         raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
+    if small == size:
+        return total.astype(np.uint8)
     down = -(-np.arange(rows + 1) * height // rows)
     mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
     smaller = small[0] < columns or small[1] < rows
@@ -160,11 +162,10 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
     size = (small.shape[1], small.shape[0])
     canvas = ground = rgb_of(_blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING))
     layers = []
-    # The ground is covered with a wash of wide strokes, so that none of it is as smooth as a photo.
-    for layer, share in enumerate((_WASH * brush.largest, *brush.radii)):
+    for layer, share in enumerate(brush.radii):
         strokes, planned = _trace_layer(photo, ground, canvas, brush, share * stroke_size * WORKING, seed, layer)
         layers.append(strokes)
-        if layer < brush.layers:
+        if layer + 1 < brush.layers:
             # Colors that are off on purpose are not to be mended by smaller strokes.
             canvas = replace(strokes, colors=planned).over(canvas, size)
     points, radius, colors, seeds = (
@@ -197,20 +198,24 @@ class _Photo:
     Attributes:
         colors: L*a*b*, H x W x 3.
         gradient: see :func:`_gradient`.
+        strength: the gradient's length.
         contrast: what the brush's threshold is multiplied by: in fog a smaller difference matters than in sunlight.
         tint: how colored greys may become: none in a black and white photo.
     """
 
     colors: Floats
     gradient: Complexes
+    strength: Floats
     contrast: float
     tint: float
 
     @classmethod
     def of(cls, small: Pixels) -> _Photo:
         colors = lab(small)
-        contrast = float(np.clip(np.sqrt(colors.std((0, 1)).max() / _CONTRAST), 0.5, 1.1))
-        return cls(colors, _gradient(colors), contrast, min(6.0, float(_length(colors[..., 1:]).mean())))
+        contrast = float(np.clip(np.sqrt(cv2.meanStdDev(colors)[1].max() / _CONTRAST), 0.5, 1.1))
+        gradient = _gradient(colors)
+        tint = min(6.0, float(_length(colors[..., 1:]).mean()))
+        return cls(colors, gradient, np.abs(gradient), contrast, tint)
 
 
 def _trace_layer(
@@ -220,10 +225,12 @@ def _trace_layer(
     reference, field, painted = _blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius), lab(canvas)
     missing = _length(reference - painted)
     # Contours matter more than foliage and fur, where gradients have no direction in common.
-    order = np.abs(field) / (_blurred(np.abs(photo.gradient), radius) + 1)
+    order = np.abs(field) / (_blurred(photo.strength, radius) + 1)
     wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
-    threshold = brush.threshold * photo.contrast if layer > 1 else -1.0
-    start, seeds = _starts(wanted, max(brush.grid * radius, 1.0), threshold, seed, layer)
+    spacing, threshold = brush.grid * radius, brush.threshold * photo.contrast
+    if not layer:
+        spacing, threshold = spacing / _DENSE, -1.0
+    start, seeds = _starts(wanted, max(spacing, 1.0), threshold, seed, layer)
     random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
     here = _pixel(start, missing)
     color = reference[here]
@@ -304,7 +311,8 @@ def _gradient(photo: Floats) -> Complexes:
     """
     smooth = _blurred(photo, 1.0)
     dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    doubled = ((dx + 1j * dy) ** 2).sum(-1)
+    xx, xy, yy = (np.einsum("...i,...i", one, other) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
+    doubled = (xx - yy) + np.complex64(2j) * xy
     return np.asarray(doubled / np.sqrt(np.abs(doubled) + 1), np.complex64)
 
 
