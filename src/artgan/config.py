@@ -115,6 +115,17 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
         raise ConfigError(f"{where}: {error}") from None
 
 
+def check(config: Any, *, where: str) -> None:
+    """Check the values of a configuration that was built without :func:`parse`, for its ``__post_init__``.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of its range; the message names it.
+    """
+    known = field_types(type(config))
+    for field in dataclasses.fields(config):
+        _check(getattr(config, field.name), *known[field.name], field.metadata, f"{where}: {field.name}")
+
+
 def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], where: str) -> Any:
     if value is None and optional:
         return None

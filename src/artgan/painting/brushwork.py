@@ -1,0 +1,374 @@
+"""An under-painting in curved brush strokes, for a network to paint over; NumPy and OpenCV alone, no torch.
+
+After Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes" (SIGGRAPH 1998): in layers, from
+large brushes to small ones, strokes are laid where the canvas is still far from the photo, along the direction in which
+the photo changes least.
+
+Which strokes there are is decided on a small copy of the picture, whose shorter side has :data:`WORKING` pixels
+whatever the picture's size; all lengths are shares of that side. So a picture of 256 pixels and one of 12 megapixels
+become the same painting, and as the strokes are known before the first is drawn at full size, a tile or a strip is
+exactly that part of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from artgan import config
+from artgan.config import option
+from artgan.errors import ConfigError, PictureError
+from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window, mixed, uniform
+from artgan.painting.palette import lab, rgb_of
+
+Complexes: TypeAlias = "NDArray[np.complexfloating[Any, Any]]"
+"""Places and directions: x is the real part, y the imaginary one."""
+
+WORKING = 256
+"""Pixels that the shorter side has where strokes are decided; the smallest strokes are 3 to 4 pixels wide there."""
+
+STROKE_SIZES = (0.5, 3.0)
+"""The least and the greatest multiple of an artist's stroke sizes."""
+
+_LONG = 16  # a picture that is longer than so many times its height has strokes wider than its height would ask for
+_ROWS = 64  # added up at once
+_WIDEST = 1.25  # radius of the widest strokes of a brush, in its own; the narrowest are as much less
+_CONTRAST = 25.0  # of pictures for which a brush's threshold is meant: standard deviation of lightness
+_DARK = 35.0  # lightness from which on there are no shadows
+_DENSE = 1.4  # how much closer the first strokes lie than others: they cover the ground, which is as smooth as a photo
+_CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
+_NUMBERS = 14  # random numbers a stroke
+
+
+@dataclass(frozen=True)
+class Brush:
+    """How an artist lays strokes. Lengths are shares of the picture's shorter side, or multiples of a brush's radius.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range.
+    """
+
+    largest: float = option(0.032, "radius of the largest brush, a share of the shorter side", least=0.002, most=0.2)
+    smallest: float = option(0.0065, "radius of the smallest brush, a share of the shorter side", least=0.002, most=0.2)
+    layers: int = option(3, "number of brushes, each as much smaller than the one before", least=1, most=6)
+    grid: float = option(1.6, "distance of strokes from each other in a layer, in radii", least=0.5, most=6)
+    threshold: float = option(13.0, "how far the canvas must be from the photo for a stroke, CIE76", least=0, most=100)
+    shortest: float = option(2.5, "length of the shortest strokes, in radii", least=1, most=40)
+    longest: float = option(10.0, "length of the longest strokes, in radii", least=1, most=40)
+    curvature: float = option(0.7, "how strokes follow the form: 0 are straight, 1 turn at once", least=0, most=1)
+    opacity: float = option(0.9, "share of a stroke's color that is not what it picks up below", least=0, most=1)
+    taper: float = option(0.4, "share of a stroke's width that is gone at its end", least=0, most=1)
+    bristles: float = option(14.0, "lightness by which bristles differ, in 8-bit steps", least=0, most=64)
+    lightness: float = option(2.5, "standard deviation of strokes in lightness, of 100", least=0, most=30)
+    hue: float = option(12.0, "standard deviation of strokes in hue, in degrees", least=0, most=90)
+    saturation: float = option(0.15, "standard deviation of strokes in saturation, a share of it", least=0, most=1)
+    shadows: float = option(6.0, "how far black is lifted to a colored dark, of 100 in lightness", least=0, most=40)
+
+    def __post_init__(self) -> None:
+        config.check(self, where="brush")
+        for least, most in (("smallest", "largest"), ("shortest", "longest")):
+            if getattr(self, least) > getattr(self, most):
+                raise ConfigError(f"brush: {least} must be at most {most}, {getattr(self, most)}")
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """Of the brushes, from the largest to the smallest, shares of the shorter side."""
+        return tuple(float(radius) for radius in np.geomspace(self.largest, self.smallest, self.layers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All parameters as JSON types."""
+        return config.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "brush") -> Brush:
+        """A brush from its parameters by name, as JSON or YAML give them; what is left out has its default.
+
+        Raises:
+            ConfigError: as :func:`artgan.config.parse` says.
+        """
+        return config.parse(cls, values, where=where)
+
+
+def unit(size: tuple[int, int]) -> float:
+    """Pixels that all lengths are shares of: the shorter side, but for strips more than 16 times as long as wide."""
+    width, height = size
+    return max(float(min(width, height)), math.sqrt(width * height / _LONG))
+
+
+def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
+    """How far the farthest pixel of a stroke may be from where it begins, in pixels of a picture of ``size``."""
+    return ceil(brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
+
+
+def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
+    """A copy of a picture as small as strokes are decided on, exactly the same however the picture is divided.
+
+    Args:
+        strips: the picture's rows from top to bottom in any portions, each rows x width x 3, 8-bit RGB.
+        size: width and height of the whole.
+
+    Raises:
+        PictureError: these are not the rows of a picture of that size.
+    """
+    width, height = size
+    scale = WORKING / unit(size) if min(size) > 0 else 1.0
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Whole numbers of rows and columns are added up first, which is exact, to twice the size at least.
+    columns, rows = (min(length, 2 * least) for length, least in zip(size, small, strict=True))
+    total = np.zeros((rows, columns, 3), np.int32)
+    left = -(-np.arange(columns + 1) * width // columns)
+    top = 0
+    for strip in strips:
+        if strip.ndim != 3 or strip.shape[1:] != (width, 3) or strip.dtype != np.uint8 or top + len(strip) > height:
+            raise PictureError(f"a strip of 8-bit RGB, {width} pixels wide, is asked for; got {strip.shape}")
+        for part in np.split(strip, range(_ROWS, len(strip), _ROWS)) if len(strip) else ():
+            row = np.arange(top, top + len(part)) * rows // height
+            edges = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(part))
+            corners = cv2.integral(part, sdepth=cv2.CV_32S)[edges][:, left]
+            total[row[edges[:-1]]] += np.diff(np.diff(corners, axis=0), axis=1)
+            top += len(part)
+    if top != height or not width or not height:
+        raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
+    if small == size:
+        return total.astype(np.uint8)
+    down = -(-np.arange(rows + 1) * height // rows)
+    mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
+    smaller = small[0] < columns or small[1] < rows
+    return np.asarray(cv2.resize(mean, small, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8)
+
+
+def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) -> Strokes:
+    """Decide the strokes of an under-painting.
+
+    Args:
+        small: what :func:`reduced` returns, H x W x 3, 8-bit RGB; its colors are what is painted.
+        brush: the artist's.
+        seed: any whole number; every random number is a hash of it, the layer and the place in the picture.
+        stroke_size: multiple of the brush's radii, 0.5 to 3.
+
+    Raises:
+        ConfigError: ``stroke_size`` is out of its range.
+    """
+    if not STROKE_SIZES[0] <= stroke_size <= STROKE_SIZES[1]:
+        raise ConfigError(f"stroke_size: must be from {STROKE_SIZES[0]} to {STROKE_SIZES[1]}, not {stroke_size!r}")
+    photo = _Photo.of(small)
+    size = (small.shape[1], small.shape[0])
+    canvas = ground = rgb_of(_blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING))
+    layers = []
+    for layer, share in enumerate(brush.radii):
+        strokes, planned = _trace_layer(photo, ground, canvas, brush, share * stroke_size * WORKING, seed, layer)
+        layers.append(strokes)
+        if layer + 1 < brush.layers:
+            # Colors that are off on purpose are not to be mended by smaller strokes.
+            canvas = replace(strokes, colors=planned).over(canvas, size)
+    points, radius, colors, seeds = (
+        np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")
+    )
+    return Strokes(ground, points, radius, colors, seeds, brush.taper, brush.bristles)
+
+
+def underpaint(
+    picture: Pixels, brush: Brush, seed: int = 0, window: Window | None = None, *, stroke_size: float = 1.0
+) -> Pixels:
+    """An under-painting of a picture, H x W x 3, 8-bit RGB, or a window of it (left, top, right, bottom in pixels).
+
+    :func:`reduced`, :func:`trace` and :meth:`Strokes.draw` in one; several windows of a picture share the first two.
+
+    Raises:
+        ConfigError: ``stroke_size`` is out of its range.
+        PictureError: the picture is empty or not 8-bit RGB.
+    """
+    if picture.ndim != 3:
+        raise PictureError(f"8-bit RGB, rows x columns x 3, is asked for; got {picture.shape}")
+    size = (picture.shape[1], picture.shape[0])
+    return trace(reduced([picture], size), brush, seed, stroke_size).draw(size, window)
+
+
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """What strokes are decided by.
+
+    Attributes:
+        colors: L*a*b*, H x W x 3.
+        gradient: see :func:`_gradient`.
+        strength: the gradient's length.
+        contrast: what the brush's threshold is multiplied by: in fog a smaller difference matters than in sunlight.
+        tint: how colored greys may become: none in a black and white photo.
+    """
+
+    colors: Floats
+    gradient: Complexes
+    strength: Floats
+    contrast: float
+    tint: float
+
+    @classmethod
+    def of(cls, small: Pixels) -> _Photo:
+        colors = lab(small)
+        contrast = float(np.clip(np.sqrt(cv2.meanStdDev(colors)[1].max() / _CONTRAST), 0.5, 1.1))
+        gradient = _gradient(colors)
+        tint = min(6.0, float(_length(colors[..., 1:]).mean()))
+        return cls(colors, gradient, np.abs(gradient), contrast, tint)
+
+
+def _trace_layer(
+    photo: _Photo, ground: Pixels, canvas: Pixels, brush: Brush, radius: float, seed: int, layer: int
+) -> tuple[Strokes, Pixels]:
+    """The strokes of one layer over a canvas, and their colors before these are varied, N x 3."""
+    reference, field, painted = _blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius), lab(canvas)
+    missing = _length(reference - painted)
+    # Contours matter more than foliage and fur, where gradients have no direction in common.
+    order = np.abs(field) / (_blurred(photo.strength, radius) + 1)
+    wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
+    spacing, threshold = brush.grid * radius, brush.threshold * photo.contrast
+    if not layer:
+        spacing, threshold = spacing / _DENSE, -1.0
+    start, seeds = _starts(wanted, max(spacing, 1.0), threshold, seed, layer)
+    random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
+    here = _pixel(start, missing)
+    color = reference[here]
+    points = _follow(start, color, random, reference, missing, field, brush, radius)
+    color = painted[here] + brush.opacity * (color - painted[here])
+    widths = radius * (2 - _WIDEST + 2 * (_WIDEST - 1) * random[:, 1])
+    last = random[:, 0].argsort(kind="stable")
+    colors, planned = rgb_of(_varied(color, random, brush, photo.tint)), rgb_of(color)
+    strokes = Strokes(ground, points[last], widths[last], colors[last], mixed(seeds[last]), brush.taper, brush.bristles)
+    return strokes, planned[last]
+
+
+def _starts(
+    wanted: Floats, spacing: float, threshold: float, seed: int, layer: int
+) -> tuple[Complexes, NDArray[np.uint64]]:
+    """Where strokes begin, and seeds of them, N: in each grid cell, of some places, where one is wanted most."""
+    shape = wanted.shape
+    cells = np.indices([ceil(length / spacing) for length in shape]).reshape(2, -1)
+    seeds = np.full(cells.shape[1], seed % 2**64, np.uint64)
+    for part in (np.uint64(layer), *cells.astype(np.uint64)):
+        seeds = mixed(seeds + part + np.uint64(1))
+    places = uniform(seeds, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
+    y, x = (np.minimum((cells[n, :, None] + places[:, n]) * spacing, shape[n] - 0.01) for n in (0, 1))
+    start = (x + 1j * y).astype(np.complex64)
+    most = wanted[_pixel(start, wanted)]
+    best = most.argmax(1)
+    each = np.arange(len(best))
+    chosen = most[each, best] > threshold
+    return start[each, best][chosen], seeds[chosen]
+
+
+def _follow(
+    start: Complexes,
+    color: Floats,
+    random: Floats,
+    reference: Floats,
+    missing: Floats,
+    field: Complexes,
+    brush: Brush,
+    radius: float,
+) -> Floats:
+    """Control points of strokes, N x CONTROLS x 2: all go on at once, a radius a step, until the last has ended."""
+    height, width = missing.shape
+    longest = brush.shortest + (brush.longest - brush.shortest) * random[:, 2]
+    path = [start]
+    steps = np.zeros(len(start), np.float32)
+    going = np.ones(len(start), bool)
+    before = _along(field[_pixel(start, missing)]) * np.where(random[:, 3] < 0.5, np.float32(-1), np.float32(1))
+    for n in range(ceil(brush.longest)):
+        here = _pixel(path[-1], missing)
+        if n >= brush.shortest:  # on while the stroke's color serves better than what is there
+            going &= missing[here] > _length(reference[here] - color)
+        ahead = _along(field[here])
+        ahead *= np.where((ahead * before.conj()).real < 0, np.float32(-1), np.float32(1))
+        ahead = before + brush.curvature * (ahead - before)
+        before = ahead / np.maximum(np.abs(ahead), 1e-6)
+        step = np.clip(longest - n, 0, 1) * going
+        path.append(path[-1] + radius * step * before)
+        steps += step
+        going &= (np.abs(path[-1].real / width - 0.5) < 0.5) & (np.abs(path[-1].imag / height - 0.5) < 0.5)
+    return _resampled(np.stack(path, 1), steps)
+
+
+def _resampled(path: Complexes, steps: Floats) -> Floats:
+    """Control points at equal distances along paths of so many steps, N x CONTROLS x 2."""
+    at = steps[:, None] * np.linspace(0, 1, CONTROLS, dtype=np.float32)
+    low = np.minimum(at.astype(int), path.shape[1] - 2)
+    each = np.arange(len(path))[:, None]
+    points = path[each, low] + (at - low) * (path[each, low + 1] - path[each, low])
+    return np.stack([points.real, points.imag], -1).astype(np.float32)
+
+
+def _gradient(photo: Floats) -> Complexes:
+    """Gradients of the photo with their angle doubled, so that opposite ones add up, H x W (Knutsson 1989).
+
+    Of the structure tensor this is the part that has a direction. Its length is that of the gradient, not the square:
+    a cloud's faint edge is to count beside a roof's.
+    """
+    smooth = _blurred(photo, 1.0)
+    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+    xx, xy, yy = (np.einsum("...i,...i", one, other) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
+    doubled = (xx - yy) + np.complex64(2j) * xy
+    return np.asarray(doubled / np.sqrt(np.abs(doubled) + 1), np.complex64)
+
+
+def _field(gradient: Complexes, radius: float) -> Complexes:
+    """The smoothed field of doubled angles for a brush, H x W.
+
+    Flat places have the direction of what surrounds them: each level of a pyramid adds its own directions to a fraction
+    of the coarser ones, which so count where there is nothing else. Where there is nothing at all, strokes lie level.
+    """
+    levels = [_blurred(np.stack([gradient.real, gradient.imag], -1), max(1.5, 0.7 * radius))]
+    while min(levels[-1].shape[:2]) > 2:
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
+    field = levels[-1] - np.array([0.05, 0], np.float32)
+    for level in levels[-2::-1]:
+        field = 0.4 * np.asarray(cv2.resize(field, level.shape[1::-1], interpolation=cv2.INTER_LINEAR)) + level
+    return np.asarray(field[..., 0] + 1j * field[..., 1], np.complex64)
+
+
+def _along(doubled: Complexes) -> Complexes:
+    """Unit vectors across gradients whose angles are doubled."""
+    return np.asarray(1j * np.sqrt(doubled / np.maximum(np.abs(doubled), 1e-12)), np.complex64)
+
+
+def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
+    """Colors in Lab, N x 3, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
+    normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
+    chroma = np.hypot(color[:, 1], color[:, 2])
+    angle = np.deg2rad(brush.hue) * normal[:, 1] / (1 + chroma / 40)  # strong colors are as far from each other as pale
+    scale = 1 + brush.saturation * normal[:, 2]
+    a, b = color[:, 1], color[:, 2]
+    turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
+    warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool
+    dark = brush.shadows * np.clip(1 - color[:, 0] / _DARK, 0, 1)
+    cool = dark * tint / 8
+    lightness = color[:, 0] + dark + brush.lightness * normal[:, 1]
+    return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool], -1)
+
+
+def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of the pixels at places, or nearest to them."""
+    y, x = (
+        np.clip(part, 0, length - 1).astype(np.intp)
+        for part, length in zip((place.imag, place.real), of.shape, strict=True)
+    )
+    return y, x
+
+
+def _blurred(values: Floats, sigma: float) -> Floats:
+    """Gaussian blur; a wide one on a smaller copy."""
+    size = values.shape[1::-1]
+    share = max(1, int(sigma / 2))
+    small = (ceil(size[0] / share), ceil(size[1] / share))
+    less = cv2.resize(values, small, interpolation=cv2.INTER_AREA) if share > 1 else values
+    blurred = cv2.GaussianBlur(less, (0, 0), sigma / share, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(blurred, size) if share > 1 else blurred, np.float32)
+
+
+def _length(vectors: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.einsum("...i,...i", vectors, vectors)), np.float32)

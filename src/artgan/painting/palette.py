@@ -1,0 +1,166 @@
+"""An artist's palette: a photo's colors moved to those of a painting like it.
+
+A palette is a table of mean colors and covariances, a few kilobytes. Of its entries the one nearest to the photo is
+taken, and the colors of the photo are moved there by the optimal transport between Gaussians (Pitié and Kokaram, "The
+linear Monge-Kantorovitch linear colour mapping for example-based colour transfer", 2007). All is done in CIE L*a*b*,
+where distances are those that are seen. The photo's own statistics are taken from its small copy
+(:func:`artgan.painting.brushwork.reduced`), so that tiles and strips are moved as the whole is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from artgan.errors import ConfigError
+from artgan.painting.canvas import Floats, Pixels
+
+Doubles: TypeAlias = "NDArray[np.float64]"
+
+_LEAST_VARIANCE = 4.0  # added to all: grey photos have no colors that could be spread
+_GAINS = (0.6, 1.35)  # of contrasts: beyond, noise and pale colors turn neon
+_SHIFT = (12.0, 12.0)  # of lightness and of color: a photo all red does not turn green where it is grey
+_ROUNDS = 12  # of k-means
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """An affine map of L*a*b* colors: ``matrix`` (3 x 3) about ``center`` (3), then ``shift`` (3)."""
+
+    matrix: Doubles
+    center: Doubles
+    shift: Doubles
+
+    def __call__(self, rgb: Pixels) -> Pixels:
+        """A picture with its colors moved: H x W x 3, 8-bit RGB; each pixel by itself."""
+        moved = (lab(rgb) - self.center) @ self.matrix.T + self.center + self.shift
+        return rgb_of(moved.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Mean colors (K x 3) and covariances (K x 3 x 3) of an artist's paintings, in L*a*b*.
+
+    Raises:
+        ConfigError: they have other shapes or are not finite, or there are none.
+    """
+
+    means: Doubles
+    covariances: Doubles
+
+    def __post_init__(self) -> None:
+        count = len(self.means)
+        if not count or self.means.shape != (count, 3) or self.covariances.shape != (count, 3, 3):
+            raise ConfigError("palette: K x 3 means and K x 3 x 3 covariances are asked for, K at least 1")
+        if not (np.isfinite(self.means).all() and np.isfinite(self.covariances).all()):
+            raise ConfigError("palette: all numbers must be finite")
+
+    @classmethod
+    def of(cls, paintings: Iterable[Pixels], entries: int = 24) -> Palette:
+        """The palette of paintings, each H x W x 3, 8-bit RGB: like ones share one of at most ``entries`` (k-means).
+
+        Raises:
+            ConfigError: there are no paintings.
+        """
+        found = [statistics(painting) for painting in paintings]
+        if not found:
+            raise ConfigError("palette: there are no paintings")
+        means, covariances = (np.stack(part) for part in zip(*found, strict=True))
+        # The distance of means and roots is that of the Gaussians, as far as these have their axes in common.
+        points = np.concatenate([means, np.stack([_root(one) for one in covariances]).reshape(-1, 9)], 1)
+        by_lightness = means[:, 0].argsort(kind="stable")
+        centers = points[by_lightness[np.linspace(0, len(points) - 1, min(entries, len(points))).astype(int)]]
+        for _ in range(_ROUNDS):
+            nearest = ((points[:, None] - centers) ** 2).sum(-1).argmin(1)
+            centers = np.stack([points[nearest == n].mean(0) for n in np.unique(nearest)])
+        roots = centers[:, 3:].reshape(-1, 3, 3)
+        return cls(centers[:, :3], roots @ roots)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types, rounded to two digits: ``means`` and ``covariances``, lists of numbers."""
+        return {
+            "means": self.means.round(2).tolist(),
+            "covariances": self.covariances[(slice(None), *np.triu_indices(3))].round(2).tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "palette") -> Palette:
+        """A palette from what :meth:`to_dict` returns.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        try:
+            means = np.asarray(values["means"], np.float64)
+            upper = np.asarray(values["covariances"], np.float64)
+            covariances = np.zeros((len(upper), 3, 3))
+            rows, columns = np.triu_indices(3)
+            covariances[:, rows, columns] = covariances[:, columns, rows] = upper
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ConfigError(f"{where}: is no palette: {error}") from None
+        return cls(means, covariances)
+
+    def nearest(self, mean: Doubles, covariance: Doubles) -> int:
+        """The entry at the least Wasserstein distance from a picture's statistics."""
+        root = _root(covariance)
+        bures = [np.trace(covariance + one - 2 * _root(root @ one @ root)) for one in self.covariances]
+        return int((((self.means - mean) ** 2).sum(1) + bures).argmin())
+
+    def transfer(self, small: Pixels, strength: float = 1.0) -> Transfer:
+        """How the colors of a picture are moved.
+
+        Args:
+            small: the picture, or its small copy, H x W x 3, 8-bit RGB.
+            strength: 0 leaves them as they are, 1 moves them all the way.
+
+        Raises:
+            ConfigError: ``strength`` is out of its range.
+        """
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"palette: must be from 0 to 1, not {strength!r}")
+        mean, covariance = statistics(small)
+        entry = self.nearest(mean, covariance)
+        gains, axes = np.linalg.eigh(transport(covariance, self.covariances[entry]))
+        matrix = (axes * np.clip(gains, *_GAINS)) @ axes.T
+        shift = self.means[entry] - mean
+        shift[0] = np.clip(shift[0], -_SHIFT[0], _SHIFT[0])
+        shift[1:] *= min(1.0, _SHIFT[1] / max(float(np.hypot(*shift[1:])), 1e-6))
+        return Transfer(np.eye(3) + strength * (matrix - np.eye(3)), mean, strength * shift)
+
+
+def statistics(rgb: Pixels) -> tuple[Doubles, Doubles]:
+    """The mean color (3) and the covariance (3 x 3) of a picture in L*a*b*, H x W x 3, 8-bit RGB."""
+    colors = lab(rgb).reshape(-1, 3).astype(np.float64)
+    mean = colors.mean(0)
+    centered = colors - mean
+    return mean, centered.T @ centered / len(colors) + _LEAST_VARIANCE * np.eye(3)
+
+
+def transport(source: Doubles, target: Doubles) -> Doubles:
+    """The symmetric matrix that takes a Gaussian of covariance ``source`` to ``target`` by the least way (3 x 3)."""
+    root = _root(source)
+    inverse = np.linalg.inv(root)
+    return np.asarray(inverse @ _root(root @ target @ root) @ inverse)
+
+
+def lab(rgb: Pixels) -> Floats:
+    """CIE L*a*b* of 8-bit RGB, H x W x 3: lightness 0 to 100."""
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+
+
+def rgb_of(colors: Floats) -> Pixels:
+    """8-bit RGB of L*a*b*, ... x 3."""
+    if not colors.size:
+        return np.zeros(colors.shape, np.uint8)
+    rgb = cv2.cvtColor(np.ascontiguousarray(colors.reshape(-1, 1, 3), np.float32), cv2.COLOR_Lab2RGB)
+    return np.asarray(np.clip(rgb * 255, 0, 255).round(), np.uint8).reshape(colors.shape)
+
+
+def _root(matrix: Doubles) -> Doubles:
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
