@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from artgan.cli.paint import Format
+from artgan.cli.options import Format
 from artgan.errors import ConfigError
 
 app = typer.Typer(help="Fetch, check and look at pictures to train and measure on.", no_args_is_help=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from artgan.cli.paint import Device, Format
+from artgan.cli.options import Device, Format
 from artgan.cli.tables import print_table
 from artgan.errors import ConfigError, PluginError, printable
 from artgan.metrics import NETWORKS, weight_files

@@ -1,15 +1,37 @@
-"""Options of commands that are made from the fields of a dataclass: of training, and of a plugin's painting."""
+"""Options that several commands share, and options made from the fields of a dataclass."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from typing import Annotated, Any
 
 import typer
 
 from artgan.config import TEXTS, field_types, renamed_options
+
+
+class Format(str, Enum):
+    """How results are printed."""
+
+    text = "text"
+    json = "json"
+
+
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: cpu]", show_default=False)]
+
+
+def default_model() -> str:
+    """The model that is used where none is named."""
+    from artgan.errors import ConfigError
+    from artgan.models.registry import read_registry
+
+    default = read_registry().default
+    if not default:
+        raise ConfigError("no registry file says a default; name a model that artgan models lists")
+    return default
 
 
 def parameter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from enum import Enum
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from artgan.cli.options import command, parameters
-from artgan.errors import ArtganError, printable
+from artgan.cli.model_options import ModelOptionsCommand, without_model_options
+from artgan.cli.options import Device, Format, default_model
+from artgan.errors import printable
 
 
 class Statistics(str, Enum):
@@ -23,16 +22,7 @@ class Statistics(str, Enum):
     estimated = "estimated"
 
 
-class Format(str, Enum):
-    """How results are printed."""
-
-    text = "text"
-    json = "json"
-
-
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: cpu]", show_default=False)]
-
-
+@without_model_options
 def paint(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
     model: Annotated[
@@ -79,7 +69,7 @@ def paint(
     from artgan.painting import Tiling, paint_files, plan
     from artgan.progress import progress
 
-    model = model or _default_model()
+    model = model or default_model()
     loaded = load(model, device=device)
     chosen = loaded.options(options)
     generator = loaded.running_on(runtime)
@@ -117,52 +107,10 @@ def paint(
         raise typer.Exit(1)
 
 
-# Typer knows no **options: where the model's plugin has some, PaintCommand puts them there.
-_OWN = [p for p in inspect.signature(paint, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-paint.__signature__ = inspect.Signature(_OWN)  # type: ignore[attr-defined]  # functions may carry one
+class PaintCommand(ModelOptionsCommand):
+    """``artgan paint``, with the painting options of the plugin whose model is used."""
 
-
-class PaintCommand(TyperCommand):
-    """``artgan paint``, with the painting options of the plugin whose model it is to use."""
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As of any command, and if the plugin has options, of one that has them too."""
-        found = self._plugin_options(info_name, args, parent)
-        if found is None:
-            return super().make_context(info_name, args, parent, **extra)
-        plugin, cls = found
-        options = [*_OWN, *parameters(cls, plugin, taken={own.name for own in _OWN})]
-        return command(self.name or "paint", _paint_as_given, options, help=self.help).make_context(
-            info_name, args, parent, **extra
-        )
-
-    def _plugin_options(self, info_name: str | None, args: list[str], parent: Any) -> tuple[str, type] | None:
-        """The plugin and its options, if the command line asks for help with a model or has what is not our own.
-
-        Raises:
-            ArtganError: there is no such model, or its plugin is broken.
-        """
-        from artgan.discovery import resolve
-        from artgan.models.locating import plugin_of
-
-        read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
-        help = not set(args).isdisjoint(read.help_option_names)
-        foreign = any(str(path).startswith("-") for path in read.params["inputs"] or ())
-        source = read.get_parameter_source("model")
-        named = source is not None and source.name == "COMMANDLINE"
-        if not foreign and not (help and named):
-            return None
-        try:
-            plugin = plugin_of(read.params["model"] or _default_model())
-            return (plugin.name, resolve(plugin, "options")) if plugin.options else None
-        except ArtganError:
-            if help:  # there is some without it
-                return None
-            raise
-
-
-def _paint_as_given(**given: Any) -> None:
-    paint(**{name: value for name, value in given.items() if value is not None})
+    function = staticmethod(paint)
 
 
 def compare(
@@ -185,7 +133,7 @@ def compare(
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:
-        _compare_styles(inputs, out, models or _default_model(), device, size, overwrite)
+        _compare_styles(inputs, out, models or default_model(), device, size, overwrite)
 
 
 def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
@@ -221,17 +169,6 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
     _name_failures(failures, len(photos))
     if failures:
         raise typer.Exit(1)
-
-
-def _default_model() -> str:
-    """The model that is used where none is named."""
-    from artgan.errors import ConfigError
-    from artgan.models.registry import read_registry
-
-    default = read_registry().default
-    if not default:
-        raise ConfigError("no registry file says a default; name a model that artgan models lists")
-    return default
 
 
 def _tag(model: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from artgan.cli.paint import Device, Format
+from artgan.cli.options import Device, Format
 
 
 def sample(

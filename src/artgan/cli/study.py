@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from artgan.cli.options import command, parameter
-from artgan.cli.paint import Format
+from artgan.cli.options import Format, command, parameter
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artgan.cli.paint import Format
+from artgan.cli.options import Format
 from artgan.cli.tables import print_table
 
 if TYPE_CHECKING:

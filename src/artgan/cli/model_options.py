@@ -1,0 +1,75 @@
+"""A command that also takes the options of the model that it uses, which depend on the model's plugin.
+
+Typer reads a command's options from a signature before anything is parsed, and which model is meant is known only
+afterwards. So the command line is parsed twice: first leniently, for the model's name; then, if that model's plugin has
+options, by a command that has these too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from typer.core import TyperCommand
+
+from artgan.cli.options import command, default_model, parameters
+from artgan.errors import ArtganError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def without_model_options(function: F) -> F:
+    """Hide ``**options`` from typer, which knows no such parameter."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    own = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # functions may carry one
+    return function
+
+
+class ModelOptionsCommand(TyperCommand):
+    """A command whose options are those of ``function`` and those of the plugin of the model that ``--model`` names.
+
+    Attributes:
+        function: decorated with :func:`without_model_options`; it has the parameters ``inputs`` and ``model``.
+    """
+
+    function: ClassVar[Callable[..., None]]
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of this command, or of one that has the plugin's options too."""
+        found = self._plugin_options(info_name, args, parent)
+        if found is None:
+            return super().make_context(info_name, args, parent, **extra)
+        plugin, cls = found
+        own = [*inspect.signature(self.function).parameters.values()]
+        options = [*own, *parameters(cls, plugin, taken={parameter.name for parameter in own})]
+        whole = command(self.name or info_name or "", self._run, options, help=self.help)
+        return whole.make_context(info_name, args, parent, **extra)
+
+    def _run(self, **given: Any) -> None:
+        self.function(**{name: value for name, value in given.items() if value is not None})
+
+    def _plugin_options(self, info_name: str | None, args: list[str], parent: Any) -> tuple[str, type] | None:
+        """The plugin and its options, if help with a model is asked for, or the command line has foreign options.
+
+        Raises:
+            ArtganError: there is no such model, or its plugin is broken.
+        """
+        from artgan.discovery import resolve
+        from artgan.models.locating import plugin_of
+
+        read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
+        help = not set(args).isdisjoint(read.help_option_names)
+        foreign = any(str(path).startswith("-") for path in read.params["inputs"] or ())
+        source = read.get_parameter_source("model")
+        named = source is not None and source.name == "COMMANDLINE"
+        if not foreign and not (help and named):
+            return None
+        try:
+            plugin = plugin_of(read.params["model"] or default_model())
+            return (plugin.name, resolve(plugin, "options")) if plugin.options else None
+        except ArtganError:
+            if help:  # the command's own options can be shown without the model
+                return None
+            raise
