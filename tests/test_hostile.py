@@ -131,6 +131,7 @@ def hostile_pictures(folder: Path) -> Made:
     return {**made, **dict.fromkeys(map(os.fsencode, names))}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse some of these names")
 def test_a_folder_of_them_in_one_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., Path]

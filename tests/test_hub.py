@@ -269,6 +269,7 @@ def no_faults_left(world: World) -> Iterator[None]:
 # What loads
 
 
+@pytest.mark.slow
 def test_a_registered_model_is_fetched_once_and_then_needs_no_network(
     world: World, worker: Worker, start: Callable[..., Worker]
 ) -> None:
@@ -436,6 +437,7 @@ def test_a_fault_of_the_hub_passes(world: World, worker: Worker) -> None:
     assert worker.load("sketch.flaky")["bias"] == bias(3)
 
 
+@pytest.mark.slow
 def test_where_the_hub_has_a_lasting_fault_the_cache_will_do(world: World, worker: Worker) -> None:
     world.repository("someone/ill", 42)
     worker.load("hf-hub:someone/ill")

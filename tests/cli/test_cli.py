@@ -179,6 +179,7 @@ def listed(*options: str, cwd: Path, **environment: str) -> dict[str, str]:
     return {model["name"]: model["availability"] for model in found}
 
 
+@pytest.mark.slow
 def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, str]) -> None:
     states = listed(cwd=tmp_path, **mine)
     assert states["cyclegan.monet"] == "bundled"
@@ -246,6 +247,7 @@ def test_a_faulty_registry_file_is_told_on_one_line(tmp_path: Path) -> None:
     assert asked_for.stderr == f"artgan: ARTGAN_REGISTRY: {told}\n"
 
 
+@pytest.mark.slow
 def test_plugins_and_doctor(tmp_path: Path) -> None:
     done = run("plugins", cwd=tmp_path)
     assert done.returncode == 0

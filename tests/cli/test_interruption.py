@@ -106,6 +106,7 @@ def test_ctrl_c_keeps_what_is_painted_and_tells_it(folder: Path, model: str, mad
         assert decode(folder / "out" / "b.png").rgb.getpixel((4, 4)) == (128, 128, 128)
 
 
+@pytest.mark.slow
 def test_ctrl_c_without_json_and_after_a_failure(folder: Path) -> None:
     (folder / "a.png").write_text("no picture")
     out, err = interrupted("paint", "a.png", "b.png", "c.png", "--model", "slow.keeps", folder=folder)

@@ -557,6 +557,7 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hub")
 
 
+@pytest.mark.slow
 def test_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
     locations = {
         "hf-hub:org/one": range(5),

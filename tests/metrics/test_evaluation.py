@@ -417,6 +417,7 @@ def test_broken_pictures_of_any_set_are_counted_and_the_first_named(real: Path, 
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_plot_of_sets_of_one_name(real: Path, tmp_path: Path) -> None:
     for run in ("a", "b"):
         shutil.copytree(real, tmp_path / run / "out")
@@ -476,6 +477,7 @@ def test_the_scores_are_listed() -> None:
     assert {line.split()[0] for line in done.stdout.splitlines()[1:]} >= {"fid", "kid", "prdc", "style", "mifid"}
 
 
+@pytest.mark.slow
 @needs_data
 def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake: Path, tmp_path: Path) -> None:
     """Red pictures are taken for the red painter's; copies are found, and told from what was held out."""

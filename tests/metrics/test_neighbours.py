@@ -125,6 +125,7 @@ def test_neighbors_that_are_not_there_are_refused(
 # Precision, recall, density, coverage
 
 
+@pytest.mark.slow
 @given(data=st.data(), real=st.integers(7, 40), fake=st.integers(7, 40), width=st.integers(1, 30))
 @settings(max_examples=60)
 def test_prdc_is_that_of_its_package(data: st.DataObject, real: int, fake: int, width: int) -> None:
@@ -136,6 +137,7 @@ def test_prdc_is_that_of_its_package(data: st.DataObject, real: int, fake: int, 
     assert found == pytest.approx(compute_prdc(x, y, k), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(data=st.data(), real=st.integers(4, 25), fake=st.integers(4, 25), width=st.integers(1, 3))
 @settings(max_examples=60)
 def test_prdc_is_that_of_its_package_where_pictures_repeat_and_distances_tie(

@@ -102,6 +102,7 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", OTHERS)
 @pytest.mark.usefixtures("warm")
 @pytest.mark.numerical
@@ -224,6 +225,7 @@ def test_two_processes_at_once_do_not_harm_one_another(home: Path, tmp_path: Pat
 # ---- a loaded model
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_a_model_starts_a_runtime_once_and_can_be_copied_afterwards() -> None:
     model = artgan.load("monet")
@@ -288,6 +290,7 @@ def test_a_runtime_that_is_not_installed_is_told_with_the_extra_that_brings_it(
     assert f'pip install "artgan[{extra}]"' in done.stderr
 
 
+@pytest.mark.slow
 def test_openvino_tells_nobody_that_it_is_used(shared_home: Path, tmp_path: Path) -> None:
     """Its telemetry is never imported, no connection is tried, nothing is asked, no file is left in the home."""
     picture(30, 30).save(tmp_path / "photo.png")

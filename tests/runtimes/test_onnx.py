@@ -192,6 +192,7 @@ def _photos(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_integers_of_too_few_photos_or_of_too_poor_paintings_are_refused(exact: Path, tmp_path: Path) -> None:
     photos = _photos(tmp_path / "photos", 5)
     with pytest.raises(ExportError, match="has 5 photos, at least 6"):
@@ -240,6 +241,7 @@ def test_the_bundled_monet_keeps_38_db_in_integers(tmp_path: Path) -> None:
 # ---- the command
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_file_and_says_how_near_it_is(tmp_path: Path) -> None:
     out = tmp_path / "monet.onnx"
     done = run_artgan("export", "monet", "--onnx", out)

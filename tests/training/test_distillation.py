@@ -102,6 +102,7 @@ def test_a_student_learns_and_paints_by_itself(teacher: str, photos: Path, tmp_p
     assert apart[1] < 0.75 * apart[0]
 
 
+@pytest.mark.slow
 def test_a_distillation_goes_on_where_it_was_stopped(teacher: str, photos: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     same = ("--checkpoint-every", "3", "--decay-from", "1")

@@ -261,6 +261,7 @@ def _train_until_the_last_checkpoint(*arguments: Any) -> None:
     _train(*arguments)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_last_model_is_written_writes_it_when_resumed(
     pictures: dict[str, Path], tmp_path: Path
 ) -> None:

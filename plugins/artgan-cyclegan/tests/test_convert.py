@@ -505,6 +505,7 @@ def artgan_convert(*arguments: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_converts_and_says_what_it_saw(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = ResNet(4, 6, down="blurred", up="blurred").eval()
