@@ -284,7 +284,7 @@ def test_standard_error_is_the_spread_over_fresh_pictures(n: int, m: int) -> Non
         comparison = Comparison(Sample(real), Sample(fake))
         distances.append(comparison.distance)
         errors.append(comparison.standard_error)
-    assert 0.6 < np.mean(errors) / np.std(distances, ddof=1) < 1.7  # five standard errors of 60
+    assert 0.55 < np.mean(errors) / np.std(distances, ddof=1) < 1.8  # 0.72 to 1.24, by the seed
 
 
 def test_standard_error_is_the_bootstraps_where_ranks_are_full() -> None:

@@ -62,7 +62,7 @@ def test_the_interval_holds_the_distance_of_the_distributions(shift: float) -> N
     errors = np.array([style.kernel_distance_error(x, y) for x, y in draws])
     covered = np.mean(np.abs(values - values.mean()) < 1.96 * errors)
     # 0.88 to 0.96 of 300 draws, by the seed; with errors half as large 0.67.
-    assert covered > 0.82
+    assert covered > 0.78
     assert values.var() < 1.5 * np.mean(errors**2)
     assert np.mean(errors**2) < 3 * values.var()
 
