@@ -36,7 +36,7 @@ def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest
     assert {name: share.share for name, share in painted.shares.items()} == {"blue": 0.75, "red": 0.25, "gray": 0}
     assert painted.shares["blue"].interval == pytest.approx(wilson(6, 8))
     assert sum(share.probability for share in painted.shares.values()) == pytest.approx(1)
-    assert report.sets["one"].shares["red"].probability > 0.8
+    assert report.sets["one"].shares["red"].probability > 0.6  # 0.89 to 0.97, by the seed
 
 
 @pytest.mark.numerical

@@ -46,7 +46,7 @@ def test_interval_holds_the_mean_over_more_pictures() -> None:
         [score] = InceptionScore().evaluate(torch.empty(0, 30), logits(400, seed))
         assert score.interval is not None
         held += score.interval[0] < right < score.interval[1]
-    assert held >= 34
+    assert held >= 30  # of 40; 38 are to be expected
 
 
 def test_few_pictures_are_told_and_too_few_refused() -> None:

@@ -88,7 +88,7 @@ def test_where_a_subset_is_all_pictures_one_is_looked_at(monkeypatch: pytest.Mon
 
 def test_kid_of_one_distribution_is_0_on_average() -> None:
     values = [KID().evaluate(normal(20, 2 * i), normal(20, 2 * i + 1))[0].value for i in range(60)]
-    assert abs(np.mean(values)) < 3 * np.std(values, ddof=1) / np.sqrt(len(values))
+    assert abs(np.mean(values)) < 5 * np.std(values, ddof=1) / np.sqrt(len(values))
     assert min(values) < 0
 
 
@@ -100,7 +100,7 @@ def test_interval_is_of_the_spread_over_fresh_pictures(n: int, m: int) -> None:
         assert score.interval is not None
         values.append(score.value)
         errors.append((score.interval[1] - score.interval[0]) / (2 * 1.96))
-    assert 0.8 < np.mean(errors) / np.std(values, ddof=1) < 1.5
+    assert 0.6 < np.mean(errors) / np.std(values, ddof=1) < 1.7  # five standard errors of 60
 
 
 def test_kid_needs_two_pictures_and_three_for_an_interval() -> None:

@@ -56,9 +56,10 @@ def test_the_interval_holds_the_distance_of_the_distributions(shift: float) -> N
     values = np.array([style.kernel_distance(x, y) for x, y in draws])
     errors = np.array([style.kernel_distance_error(x, y) for x, y in draws])
     covered = np.mean(np.abs(values - values.mean()) < 1.96 * errors)
-    assert covered > 0.9
-    assert values.var() < 1.1 * np.mean(errors**2)
-    assert np.mean(errors**2) < 2.5 * values.var()
+    # 0.88 to 0.96 of 300 draws, by the seed; with errors half as large 0.67.
+    assert covered > 0.78
+    assert values.var() < 1.5 * np.mean(errors**2)
+    assert np.mean(errors**2) < 3 * values.var()
 
 
 def test_kernel_sums_are_the_same_in_batches() -> None:
@@ -252,8 +253,8 @@ def test_the_error_of_neighbouring_pairs_is_that_of_their_mean() -> None:
         noise = rng.normal(size=101)
         found.append(_mean_and_error((noise[1:] + noise[:-1]).tolist()))
     means, errors = np.array(found).T
-    assert errors.mean() == pytest.approx(means.std(), rel=0.1)
-    assert np.mean(np.abs(means) < 1.96 * errors) > 0.9
+    assert errors.mean() == pytest.approx(means.std(), rel=0.2)  # five standard errors of 400
+    assert np.mean(np.abs(means) < 1.96 * errors) > 0.86
 
 
 def test_content_is_compared_photo_by_painting_whatever_the_batches(network: VGG19) -> None:
