@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from enum import Enum
 from pathlib import Path
@@ -173,7 +174,8 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
 
 def _tag(model: str) -> str:
     """What a model adds to a file's name: "seurat" for "pointillism.seurat" and for "local-dir:runs/seurat"."""
-    return model.rstrip("/").replace(":", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1] or "painting"
+    last = re.split(r"[/\\:]", model.rstrip("/\\"))[-1]  # Windows' folders too
+    return last.rsplit(".", 1)[-1] or "painting"
 
 
 def _name_failures(failures: list[str], total: int) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from artgan.errors import WeightsError
@@ -25,6 +25,16 @@ LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
 """The most bytes that each may have."""
 
 HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
+
+
+def names_a_folder(source: str, paths: type[PurePath] = Path) -> bool:
+    """Whether a text without a prefix can only be meant as a folder: it is absolute, or begins with "." or "~".
+
+    Args:
+        source: the text.
+        paths: whose rules decide what is absolute; those of this machine by default.
+    """
+    return source.startswith((".", "~")) or paths(source).is_absolute()
 
 
 def model_file(folder: Path, name: str) -> Path:
@@ -99,10 +109,10 @@ def save_model(
     told = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
     metadata = {"artgan": json.dumps(told)}
     config_file = (json.dumps(document, indent=2) + "\n").encode()
-    _write_all(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
+    write_files(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder, which is made if need be; each appears complete or not at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

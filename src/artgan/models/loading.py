@@ -22,8 +22,9 @@ from artgan.interfaces import Generator
 from artgan.models.building import build
 from artgan.models.folder import (
     HUB_MODEL,
-    _write_all,
+    names_a_folder,
     save_model,
+    write_files,
 )
 from artgan.models.locating import locate
 from artgan.painting import Tiling, paint
@@ -168,7 +169,7 @@ class Model(nn.Module):
         files = card_files(self.card, self.generator.task, paint=self.paint if examples else None)
         kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
         save_model(folder, self.generator, plugin=self.card["plugin"], config=self.card["config"], extra=kept)
-        _write_all(folder, files)
+        write_files(folder, files)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> Model:
@@ -183,7 +184,7 @@ class Model(nn.Module):
         Raises:
             ArtganError: as :func:`load`; or it is neither.
         """
-        if isinstance(source, Path) or source.startswith((".", "~")) or Path(source).is_absolute():
+        if isinstance(source, Path) or names_a_folder(source):
             return load(f"local-dir:{source}", **options)
         if source.startswith(("local-dir:", "hf-hub:")):
             return load(source, **options)
