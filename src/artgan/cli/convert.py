@@ -23,7 +23,7 @@ def convert(
     license: Annotated[
         str | None,
         typer.Option(
-            "--license", metavar="TEXT", help="The weights' licence, for the model's card.", show_default=False
+            "--license", metavar="TEXT", help="The weights' license, for the model's card.", show_default=False
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,

@@ -27,13 +27,13 @@ def fetch(
 
     if list_:
         for entry in public.PUBLIC.values():
-            print(f"{entry.name}: {entry.summary}\n    licence: {entry.licence}\n    {entry.url}")
+            print(f"{entry.name}: {entry.summary}\n    license: {entry.licence}\n    {entry.url}")
         return
     if name is None:
         raise ConfigError(f"name a set to fetch: {', '.join(public.PUBLIC)}")
     path = public.fetch(name, out)
     print(path)
-    print(f"artgan: SHA-256 {sha256(path)}; licence: {public.PUBLIC[name].licence}", file=sys.stderr)
+    print(f"artgan: SHA-256 {sha256(path)}; license: {public.PUBLIC[name].licence}", file=sys.stderr)
 
 
 @app.command()
@@ -59,7 +59,7 @@ def explore(
     path: Annotated[str, typer.Argument(help="A folder, or another place of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="REPORT.html", help="The page to write.")],
 ) -> None:
-    """Draw what a set of pictures is like, on one page: sizes, colours, mean and variance, the odd ones."""
+    """Draw what a set of pictures is like, on one page: sizes, colors, mean and variance, the odd ones."""
     from artgan.data import open_pictures
     from artgan.data.explore import explore
     from artgan.reports.data import write_report

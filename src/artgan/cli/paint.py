@@ -178,7 +178,7 @@ def compare(
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
 ) -> None:
-    """Draw the same photos in several styles, labelled, on one sheet; or lay training runs side by side on a page."""
+    """Draw the same photos in several styles, labeled, on one sheet; or lay training runs side by side on a page."""
     from artgan.reports.run import is_run, write_comparison
 
     if any(is_run(path) for path in inputs):

@@ -49,7 +49,7 @@ def models(
             (e.name, e.alias or "", e.plugin, e.task, _size(e.weights), e.license.get("weights", ""), availability)
             for e, availability in listed
         ]
-        print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"), rows)
+        print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENSE", "WEIGHTS"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
 
@@ -58,7 +58,7 @@ def show(
     model: Annotated[str, typer.Argument(help="A model's name or alias.")],
     format: Output = Format.text,
 ) -> None:
-    """Show a model's card: how to use it, licence, data, training, measured figures."""
+    """Show a model's card: how to use it, license, data, training, measured figures."""
     from artgan.models.registry import read_registry
 
     entry = read_registry().entry(model)
@@ -76,7 +76,7 @@ def show(
         facts["sha256"] = entry.weights.sha256
     facts["registry"] = entry.source
     _section("", facts)
-    _section("licence", entry.license)
+    _section("license", entry.license)
     _section("config", entry.config)
     _section("training", entry.training)
     if entry.metrics:

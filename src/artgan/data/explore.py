@@ -1,4 +1,4 @@
-"""What a set of pictures is like: sizes, colours, the picture of its mean and variance, the odd ones."""
+"""What a set of pictures is like: sizes, colors, the picture of its mean and variance, the odd ones."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ _RIM = 70.0  # levels by which an oval does just within its rim: dark corners of
 def canvas(rgb: Image.Image) -> Canvas | None:
     """Whether a picture shows an oval (or round) canvas, or one with a border, before a plain ground.
 
-    The ground is what the four corners show, each plain in itself and all of nearly one colour; between them it
+    The ground is what the four corners show, each plain in itself and all of nearly one color; between them it
     is interpolated, because walls are seldom lit evenly. The canvas is what differs from the ground. It is oval
     where it fills the ellipse in its bounding box and leaves the corners of that free, bordered where it fills
     its bounding box and the edge of the picture is ground.

@@ -33,7 +33,7 @@ class HubPictures(PictureSet):
     """The pictures of one column of a data set, in the order of its files and rows.
 
     The files are fetched into the cache of huggingface_hub when the set is opened, and one row group at a time is held
-    in memory. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are honoured; what is in the cache is
+    in memory. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are honored; what is in the cache is
     used where the Hub cannot be reached. Data sets that are plain picture files or archives are not read.
 
     Args:

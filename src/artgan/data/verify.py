@@ -36,7 +36,7 @@ class Look:
         format: Pillow's name.
         mode: Pillow's name, as kept in the file.
         deep: whether a channel has more than 8 bits.
-        transparent: whether there is an alpha channel or a transparent colour.
+        transparent: whether there is an alpha channel or a transparent color.
         size: width and height in pixels, upright.
         turned: whether EXIF data turn or mirror it.
         file_hash: SHA-256 of the file.
@@ -207,18 +207,18 @@ def likeness(rgb: Image.Image) -> NDArray[np.bool_] | None:
 
     Half of them is a pHash (the signs of the 64 lowest frequencies of the cosine transform, without the
     constant ones, about their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-    Functions", 2010), half a dHash (which of two neighbours is brighter: Krawetz, "Kind of Like That", 2013).
+    Functions", 2010), half a dHash (which of two neighbors is brighter: Krawetz, "Kind of Like That", 2013).
     Mirrored, turned and much cropped pictures are not alike.
 
     Returns:
         128 booleans; None where the picture is plain, so that its bits would be those of its noise.
     """
-    grey = rgb.convert("L")
-    pixels = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
+    gray = rgb.convert("L")
+    pixels = np.asarray(gray.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
     if pixels.std() < _PLAIN:
         return None
     frequencies = (_COSINES @ pixels @ _COSINES.T).ravel()
-    small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
+    small = np.asarray(gray.resize((9, 8), Image.Resampling.BOX))
     return np.concatenate([frequencies > np.median(frequencies), (small[:, 1:] > small[:, :-1]).ravel()])
 
 
@@ -257,7 +257,7 @@ def _join(first: NDArray[np.intp], a: NDArray[np.intp], b: NDArray[np.intp]) -> 
             first[:] = first[first]
 
 
-# ---- judgement
+# ---- judgment
 
 
 def judge(location: str, looks: Sequence[Look]) -> Report:
@@ -371,10 +371,10 @@ def _modes(looks: Sequence[Look]) -> list[Finding]:
 
 _KIND_OF_MODE = {"1": "grey", "L": "grey", "CMYK": "cmyk", "P": "palette"}
 _MODES = {
-    "grey": "kept as grey",
+    "grey": "kept as gray",
     "cmyk": "kept as CMYK",
     "palette": "kept with a palette",
-    "transparent": "with an alpha channel or a transparent colour",
+    "transparent": "with an alpha channel or a transparent color",
     "deep": "with more than 8 bits a channel",
     "other-mode": "kept in another mode than RGB",
     "turned": "turned by EXIF data, which other programs may pass over",

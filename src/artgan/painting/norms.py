@@ -74,7 +74,7 @@ class HeldNorms:
             _holding.acquire()
             self._thread = get_ident()
         for norm in self._norms:
-            norm.forward = partial(self._normalise, norm)  # type: ignore[method-assign]  # until __exit__
+            norm.forward = partial(self._normalize, norm)  # type: ignore[method-assign]  # until __exit__
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -113,7 +113,7 @@ class HeldNorms:
         self._measured = None
         return True
 
-    def _normalise(self, norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+    def _normalize(self, norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
         """In place of the norm's forward: N x C x H x W to the same."""
         if get_ident() != self._thread:
             return type(norm).forward(norm, x)

@@ -35,7 +35,7 @@ _FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
 _TRANSPARENT = ("PNG", "TIFF")
 _JPEG_SIDE = 65_535
 _STRIP = 512  # rows that are turned at once
-_COLOURS = ("srgb", "rgb", "rgb16", "b-w", "grey16", "cmyk")  # libvips' interpretations that become sRGB by rule
+_COLORS = ("srgb", "rgb", "rgb16", "b-w", "grey16", "cmyk")  # libvips' interpretations that become sRGB by rule
 
 logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python writes to standard error what it logs
 
@@ -52,7 +52,7 @@ def paint_large(
     """Paint a file of up to :data:`MAX_PIXELS` pixels into another, in memory that does not grow with it.
 
     The pixels lie in a hidden folder beside the target while it works: 6 bytes a pixel, 8 with transparency.
-    The picture is turned upright; an RGB colour profile is kept, and transparency where the target's format has it.
+    The picture is turned upright; an RGB color profile is kept, and transparency where the target's format has it.
     Progressive JPEGs and interlaced PNGs cannot be read in strips and do take memory.
 
     Args:
@@ -227,7 +227,7 @@ def _decode(vips: Any, path: Path, format_: str, folder: Path) -> tuple[_RawPixe
     """The picture as a file of upright sRGB pixels, 8 bits each, and the RGB profile that they are in."""
     load = getattr(vips.Image, _FORMATS[format_][0])
     image = load(str(path), access="sequential", fail_on="error")
-    if image.interpretation not in _COLOURS or image.format not in ("uchar", "ushort"):
+    if image.interpretation not in _COLORS or image.format not in ("uchar", "ushort"):
         raise PictureError(f"{path}: a picture of {image.interpretation} in {image.format} of this size is not read")
     icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1

@@ -60,7 +60,7 @@ def export_onnx(
     Args:
         generator: in any precision, on any device; it is not changed.
         path: the file to write. It appears complete or not at all.
-        about: more for the metadata, JSON types: plugin, config, licence.
+        about: more for the metadata, JSON types: plugin, config, license.
         overwrite: whether an existing file may be replaced.
 
     Raises:

@@ -183,7 +183,7 @@ def _pictures(generator: Generator, noise: Tensor) -> list[Image.Image]:
 def write_grid(
     generator: Generator, seeds: Sequence[int], path: Path, *, noise: str | None = None, overwrite: bool = False
 ) -> list[dict[str, Any]]:
-    """Write pictures in a square grid, each row labelled with its first seed; returns what was made, as JSON types.
+    """Write pictures in a square grid, each row labeled with its first seed; returns what was made, as JSON types.
 
     Raises:
         PictureError: the file exists, or cannot be written.
