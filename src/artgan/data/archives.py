@@ -136,7 +136,9 @@ class _Archive(PictureSet):
         if count > MAX_MEMBERS:
             raise PictureError(f"{self.path}: has more than {MAX_MEMBERS:,} members; split it")
         if size > max(_ALWAYS, MAX_RATIO * self.path.stat().st_size):
-            raise PictureError(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; it is a bomb")
+            raise PictureError(
+                f"{self.path}: unpacks to more than {MAX_RATIO} times its size; it is a decompression bomb"
+            )
 
 
 class _Bounded(io.FileIO):

@@ -127,7 +127,7 @@ def _verify(entry: PublicSet, url: str, path: Path) -> None:
         problem = "it is not a zip archive"
     if problem:
         _forget(path)
-        raise PictureError(f"{url}: the file that came is not {entry.name}: {problem}")
+        raise PictureError(f"{url}: the downloaded file is not {entry.name}: {problem}")
 
 
 def _validator(path: Path) -> Path:
@@ -151,7 +151,7 @@ def _download(entry: PublicSet, url: str, path: Path) -> None:
         except _Cut as cut:
             failed = 0 if _size(path) > before else failed + 1
             if failed >= _TRIES:
-                got = f"; {_size(path) / _MB:,.1f} MB have come: run it again to go on" if _size(path) else ""
+                got = f"; {_size(path) / _MB:,.1f} MB received so far: run it again to resume" if _size(path) else ""
                 raise PictureError(f"{url}: cannot be fetched ({cut}){got}") from None
         time.sleep(_PAUSE * 2 ** max(0, failed - 1))
 
@@ -199,7 +199,7 @@ def _request(entry: PublicSet, url: str, path: Path) -> None:
                 _note_validator(response, note)
             _copy(response, file, advance, lambda size: _check_size(entry, url, size, path))
         if total is not None and _size(path) != total:
-            raise _Cut(f"broke off at {_size(path) / _MB:,.1f} of {total / _MB:,.1f} MB")
+            raise _Cut(f"interrupted at {_size(path) / _MB:,.1f} of {total / _MB:,.1f} MB")
 
 
 def _note_validator(response: Any, note: Path) -> None:

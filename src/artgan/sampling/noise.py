@@ -41,7 +41,7 @@ class Noise:
     def __post_init__(self) -> None:
         form = _FORMS.get(self.kind)
         if form is None:
-            raise ValueError(f"there is no noise {self.kind!r}; there are {', '.join(_FORMS.values())}")
+            raise ValueError(f"unknown noise {self.kind!r}; known: {', '.join(_FORMS.values())}")
         if len(self.numbers) != form.count(",") + 1:
             raise ValueError(f"noise {self}: write {form}")
         if any(not abs(number) <= _LIMIT for number in self.numbers):  # also rejects NaN
