@@ -120,7 +120,7 @@ def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
     if int(os.environ.get("RANK", "0")):  # only one of several processes prints
         return
     if model is None:
-        typer.echo(f"artgan: interrupted; go on with: artgan {called} -o {out} --resume", err=True)
+        typer.echo(f"artgan: interrupted; continue with: artgan {called} -o {out} --resume", err=True)
         raise typer.Exit(130)
     print(model)
 

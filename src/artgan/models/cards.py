@@ -58,7 +58,7 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         f"# {name}",
         str(card.get("summary") or ""),
         f"| photo | painting |\n|---|---|\n| ![photo]({EXAMPLE_INPUT}) | ![painting]({EXAMPLE_OUTPUT}) |\n\n"
-        "The photo is a made-up one."
+        "The photo is synthetic."
         if with_examples
         else "",
         f"A model for artgan with the plugin `{card['plugin']}`. Write this repository's name and commit:",

@@ -116,7 +116,7 @@ def _check_files(folder: Path) -> set[str]:
 def _check_license(folder: Path, model: Model) -> None:
     if weights_licence(model.card) is None:
         raise ArtganError(
-            f'{folder / CONFIG}: names no license; add "license": {{"weights": "apache-2.0"}}, or which you choose'
+            f'{folder / CONFIG}: names no license; add "license": {{"weights": "apache-2.0"}}, or another one'
         )
     path = folder / README
     if not path.exists():
@@ -144,11 +144,9 @@ def _check_output(folder: Path, model: Model) -> None:
         return
     given, shown = folder / EXAMPLE_INPUT, folder / EXAMPLE_OUTPUT
     if given.exists() != shown.exists():
-        raise ArtganError(f"{folder}: holds one of {EXAMPLE_INPUT} and {EXAMPLE_OUTPUT}; remove it and both are made")
+        raise ArtganError(f"{folder}: holds one of {EXAMPLE_INPUT} and {EXAMPLE_OUTPUT}; remove it to have both made")
     if not given.exists():
         return
     painted, claimed = (np.asarray(image, np.float32) for image in (model.paint(given), decode(shown).rgb))
     if painted.shape != claimed.shape or np.abs(painted - claimed).mean() > _TOLERANCE:
-        raise ArtganError(
-            f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both pictures and they are made anew"
-        )
+        raise ArtganError(f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both to have them made again")
