@@ -86,7 +86,7 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
     """Build ``cls`` from ``values``; fields that are left out get their defaults.
 
     Args:
-        cls: a frozen dataclass whose fields are bool, int, float, str or tuple[str, ...], or a union of one of these with None.
+        cls: a frozen dataclass whose fields are bool, int, float, str or tuple[str, ...], or one of these or None.
         values: by current or former field name, as read from YAML or JSON. An int is accepted for a float, a path for
             a string, and a single string or path, or a list of them, for a tuple of strings.
         where: the origin of the values, with which errors begin ("registry.yaml: cyclegan.monet: config").
