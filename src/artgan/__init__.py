@@ -1,6 +1,6 @@
 """artgan: a model zoo for art-generating networks. ``artgan.load("monet").paint("photo.jpg")``
 
-Importing this package loads neither torch nor any plugin: names arrive when they are first used.
+Importing this package loads neither torch nor any plugin: names are resolved when they are first used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def list_models(pattern: str = "*") -> list[str]:
     """The names of the registry's models that match an fnmatch pattern, sorted: ``["cyclegan.monet", ...]``.
 
     Raises:
-        RegistryError: the registry has a fault.
+        RegistryError: a registry file is invalid.
     """
     from artgan.models.registry import read_registry
 

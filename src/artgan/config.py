@@ -1,6 +1,6 @@
-"""Frozen dataclasses as configurations: built from mappings with strict checks, and described for a help text.
+"""Frozen dataclasses as configurations: built from mappings with strict validation, and described for help texts.
 
-A field is declared with :func:`option`, which keeps its help (and its choices or its range) in the field's
+A field is declared with :func:`option`, which keeps its help text (and its choices or its range) in the field's
 metadata; the same declaration then serves Python, YAML files, the registry and the command line.
 """
 
@@ -18,7 +18,7 @@ from artgan.errors import ConfigError, did_you_mean, warn_renamed
 C = TypeVar("C")
 
 TEXTS = tuple[str, ...]
-"""The type of a field that holds any number of texts."""
+"""The type of a field that holds any number of strings."""
 
 
 def option(
@@ -31,26 +31,25 @@ def option(
     most: float | None = None,
     renamed_from: tuple[str, str] | None = None,
 ) -> Any:
-    """A dataclass field with a help text and limits: ``least`` and ``most`` are allowed, ``above`` is not.
+    """A dataclass field with a help text and limits: ``least`` and ``most`` are inclusive, ``above`` is exclusive.
 
-    ``renamed_from`` is a name that it had before, which still works, and the version in which that goes:
-    ``("lambda_idt", "0.3")``.
+    ``renamed_from`` is a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
     """
     limits = {"choices": choices, "least": least, "above": above, "most": most}
     return dataclasses.field(default=default, metadata={"help": help, **limits, "renamed_from": renamed_from})
 
 
 def renamed_options(cls: type) -> dict[str, tuple[str, str]]:
-    """The old names of a dataclass's options that still work: what each is now, and the version in which it goes."""
+    """Former option names that still work: old name -> current name, and the version that removes the old one."""
     old = {field.name: field.metadata.get("renamed_from") for field in dataclasses.fields(cls)}
     return {renamed[0]: (name, renamed[1]) for name, renamed in old.items() if renamed}
 
 
 def with_new_names(cls: type, values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """``values`` with the old names of options replaced, with a :class:`artgan.errors.RenamedWarning` each.
+    """``values`` with old option names replaced, with a :class:`artgan.errors.RenamedWarning` for each.
 
     Raises:
-        ConfigError: an option is there under its old name and its new one.
+        ConfigError: an option is given under both its old and its new name.
     """
     renamed = renamed_options(cls)
     result: dict[str, Any] = {}
@@ -65,7 +64,7 @@ def with_new_names(cls: type, values: Mapping[str, Any], *, where: str) -> dict[
 
 
 def field_types(cls: type) -> dict[str, tuple[type, bool]]:
-    """For each field of a dataclass its plain type (bool, int, float, str or TEXTS), and whether None is allowed."""
+    """Each field of a dataclass with its plain type (bool, int, float, str or TEXTS) and whether None is allowed."""
     hints = typing.get_type_hints(cls)
     plain: dict[str, tuple[type, bool]] = {}
     for field in dataclasses.fields(cls):
@@ -84,17 +83,17 @@ def field_types(cls: type) -> dict[str, tuple[type, bool]]:
 
 
 def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
-    """Build ``cls`` from ``values``, with its defaults for what they leave out.
+    """Build ``cls`` from ``values``; fields that are left out get their defaults.
 
     Args:
         cls: a frozen dataclass whose fields are bool, int, float, str or tuple[str, ...], or one of these or None.
-        values: by field name, or one that it had before, as YAML or JSON gives them. An int does where a float is
-            asked for, a path where a text is, and a text, a path or a list of them where several texts are.
-        where: what the values are of, to begin an error with ("registry.yaml: cyclegan.monet: config").
+        values: by current or former field name, as read from YAML or JSON. An int is accepted for a float, a path for
+            a string, and a single string or path, or a list of them, for a tuple of strings.
+        where: the origin of the values, with which errors begin ("registry.yaml: cyclegan.monet: config").
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type or out of its range, an old name beside its new one;
-            the message names it.
+        ConfigError: an unknown key, a value of the wrong type or out of range, or an old name together with its new
+            one; the message names it.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: must be a mapping of options to values, not {type(values).__name__}")
@@ -134,7 +133,7 @@ def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], wh
         return tuple(_check(one, str, False, limits, where) for one in several)
     if kind is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if isinstance(value, int) and abs(value) >= 2**63:  # Python would not even print some of them
+    if isinstance(value, int) and abs(value) >= 2**63:  # Python refuses to print the largest ones
         raise ConfigError(f"{where}: is too large a number")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -160,6 +159,6 @@ def _article(kind: type) -> str:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """All fields and values of a configuration, in order, as JSON types; :func:`parse` takes them back."""
+    """All fields and values of a configuration, in order, as JSON types; the inverse of :func:`parse`."""
     values = dataclasses.asdict(config)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

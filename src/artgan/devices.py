@@ -8,7 +8,7 @@ from artgan.errors import ArtganError
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:
-    """The device of that name, the CPU for None; raises ArtganError if it cannot be used here."""
+    """The device with this name; the CPU for None. Raises ArtganError if it cannot be used here."""
     try:
         place = torch.device(device or "cpu")
         torch.empty(0, device=place)

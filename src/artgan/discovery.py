@@ -1,6 +1,6 @@
-"""Plugins: the manifest, and how installed ones are found. Imports no torch, and is quick to import.
+"""Plugins: the manifest, and the discovery of installed ones. Does not import torch and is quick to import.
 
-Authors import the manifest from :mod:`artgan.plugin`, the core imports it from here.
+Plugin authors import the manifest from :mod:`artgan.plugin`; the core imports it from here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from artgan.errors import PluginError, did_you_mean, one_line
 
 GROUP = "artgan.plugins"
 API = 1
-"""The version of the manifest that this artgan reads."""
+"""The manifest version that this artgan reads."""
 
 _DISABLED = "disabled by ARTGAN_DISABLE_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -26,41 +26,41 @@ _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a plugin brings. Heavy parts are import strings ("package.module:attribute"), imported when needed.
+    """A plugin's manifest. Heavy parts are import strings ("package.module:attribute"), imported when needed.
 
     Attributes:
-        name: the entry point's name too; lower-case letters, digits, "-" and "_".
-        summary: one line for people.
+        name: must equal the entry point's name; lower-case letters, digits, "-" and "_".
+        summary: a one-line description.
         config: a frozen dataclass whose fields are made with :func:`artgan.plugin.option`.
-        networks: config -> :class:`artgan.toolkit.Networks`; None for what is not trained.
-        generator: config -> :class:`artgan.toolkit.Generator`, all that a loaded model needs; None: the first
+        networks: config -> :class:`artgan.toolkit.Networks`; None if nothing is trained.
+        generator: config -> :class:`artgan.toolkit.Generator`, which is all that a loaded model needs; None: the first
             generator of ``networks``.
         trainer: (networks, config, run) -> :class:`artgan.toolkit.Trainer`.
-        domains: the sets of pictures that the trainer's batches hold, by name, with a help text; each is an
-            option of ``artgan train`` ("photos" is ``--photos DIR``).
-        target: the domain that the model's pictures belong to; None: the last one. ``artgan study`` compares them with
-            its pictures. A translator is given those of the first other domain.
-        convert: another project's state dict -> :class:`artgan.toolkit.Converted`, or None if it is no
-            layout that the plugin knows.
-        layouts: what ``convert`` recognises, by name, with a line about each.
-        options: a dataclass like the config's, of the plugin's own options for painting. They are keywords of
+        domains: the data sets that make up the trainer's batches: name -> help text. Each becomes an option of
+            ``artgan train`` ("photos" is ``--photos DIR``).
+        target: the domain that the model's output belongs to; None: the last one. ``artgan study`` compares the output
+            with the pictures of this domain. An image-to-image model gets its input from the first other domain.
+        convert: another project's state dict -> :class:`artgan.toolkit.Converted`, or None if the plugin does not know
+            its layout.
+        layouts: the layouts that ``convert`` recognizes: name -> one-line description.
+        options: a dataclass, declared like the config, with the plugin's own options for painting. They are keywords of
             ``Model.paint`` and of ``Generator.generate``, and options of ``artgan paint --model M``.
         metrics: import strings of :class:`artgan.toolkit.Metric` classes, by name.
         training: training options (:class:`artgan.training.options.TrainingOptions`) that suit the plugin better
             than the defaults.
-        presets: named sets of values of the config, and of training options.
-        student: the preset of the networks that ``artgan distill`` teaches, where its user names none.
-        studies: what ``artgan study NAME`` varies, by name: an option of the config or of training and its values, as
+        presets: named sets of values for config and training options.
+        student: the preset that ``artgan distill`` trains by default.
+        studies: what ``artgan study NAME`` varies: name -> a config or training option and its values, such as
             ``"lr=1e-4,2e-4"``.
-        remedies: what to try if training goes wrong, by kind of alarm, where the plugin's own options help more than
-            artgan's general advice. A kind is "non-finite", "discriminator-won", "collapse" or "copies-input"; a text
-            goes on after "Likely remedies:".
-        registry: "registry.yaml" if the plugin's top-level package holds a registry of models. It is read without
+        remedies: what to try if training goes wrong: kind of alarm -> advice, for kinds where the plugin's own options
+            help more than artgan's general advice. A kind is "non-finite", "discriminator-won", "collapse" or
+            "copies-input"; the text continues the phrase "Likely remedies:".
+        registry: "registry.yaml" if the plugin's top-level package contains a model registry. It is read without
             importing the plugin, so its name is fixed.
-        api: the version of this manifest.
+        api: the manifest version.
 
     Raises:
-        PluginError: a value is not what it should be.
+        PluginError: a value is invalid.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Plugin:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     registry: str | None = None
     api: int = API
-    # Fields that came later stand at the end: whoever gives the others by position is not disturbed.
+    # Later additions go at the end, so that code passing the others by position keeps working.
     target: str | None = None
     student: str | None = None
     studies: Mapping[str, str] = field(default_factory=dict)
@@ -115,13 +115,13 @@ class Plugin:
 
     @property
     def target_domain(self) -> str | None:
-        """The domain that the model's pictures belong to; None if there are no domains."""
+        """The domain that the model's output belongs to; None if there are no domains."""
         return self.target or next(reversed(tuple(self.domains)), None)
 
 
 @dataclass(frozen=True)
 class FoundPlugin:
-    """A plugin as its distribution announces it; nothing of it is imported yet.
+    """A plugin as its distribution announces it, before anything is imported.
 
     Attributes:
         problem: why it cannot be used (a duplicate, or disabled), or None.
@@ -148,7 +148,7 @@ class FoundPlugin:
             raise PluginError(f"plugin {self}: {self.problem}")
         try:
             plugin = self.entry_point.load()
-        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
             raise PluginError(f"plugin {self} cannot be imported: {one_line(error, kind=True)}") from error
         if not isinstance(plugin, Plugin):
             raise PluginError(f"plugin {self}: {self.entry_point.value} is {type(plugin).__name__}, not a Plugin")
@@ -165,7 +165,7 @@ class FoundPlugin:
 
 @dataclass(frozen=True)
 class PluginReport:
-    """What :func:`inspect_plugins` tells of one plugin; ``problem`` is None if it works."""
+    """What :func:`inspect_plugins` reports about one plugin; ``problem`` is None if it works."""
 
     name: str
     distribution: str
@@ -175,10 +175,10 @@ class PluginReport:
 
 
 def find_plugins() -> dict[str, FoundPlugin]:
-    """The installed plugins by name, sorted. Imports none.
+    """The installed plugins by name, sorted. Imports none of them.
 
-    ``ARTGAN_DISABLE_PLUGINS`` (names separated by commas, or ``*``) disables some; two distributions with a
-    plugin of one name disable each other. Both are told in ``problem``.
+    ``ARTGAN_DISABLE_PLUGINS`` (names separated by commas, or ``*``) disables plugins; two distributions that provide
+    plugins of the same name disable each other. In both cases ``problem`` says so.
     """
     by_name: dict[str, list[FoundPlugin]] = {}
     for entry_point in entry_points(group=GROUP):
@@ -190,7 +190,7 @@ def find_plugins() -> dict[str, FoundPlugin]:
             entry_point,
         )
         same = by_name.setdefault(found.name, [])
-        # One distribution can be seen twice, say as installed and on the path of its checkout.
+        # A distribution may be listed twice, say once as installed and once from its checkout.
         if not any((s.distribution, s.entry_point.value) == (found.distribution, entry_point.value) for s in same):
             same.append(found)
     disabled = {name.strip() for name in os.environ.get("ARTGAN_DISABLE_PLUGINS", "").split(",")}
@@ -207,7 +207,7 @@ def find_plugins() -> dict[str, FoundPlugin]:
 
 
 def load_plugin(name: str) -> Plugin:
-    """Import the plugin of that name, and no other.
+    """Import the plugin ``name``, and no other.
 
     Raises:
         PluginError: it is not installed, disabled, a duplicate, broken, or made for another artgan.
@@ -220,7 +220,7 @@ def load_plugin(name: str) -> Plugin:
 
 
 def resolve(plugin: Plugin, part: str) -> Any:
-    """Import a part that the manifest names: ``resolve(plugin, "networks")``.
+    """Import a part named in the manifest: ``resolve(plugin, "networks")``.
 
     Raises:
         PluginError: the plugin does not have it, or it cannot be imported.
@@ -242,7 +242,7 @@ def import_part(plugin: Plugin, part: str, string: str) -> Any:
 
 
 def inspect_plugins() -> list[PluginReport]:
-    """Import every plugin and tell what works. A broken one harms no other.
+    """Import every plugin and report which work. A broken one does not affect the others.
 
     Raises:
         PluginError: one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
@@ -254,7 +254,7 @@ def inspect_plugins() -> list[PluginReport]:
 
 
 def working_plugins() -> list[Plugin]:
-    """Import every plugin and return the manifests of those that work, by name.
+    """Import every plugin and return the manifests of those that work, sorted by name.
 
     Raises:
         PluginError: one is broken and ``ARTGAN_STRICT_PLUGINS=1``.
@@ -263,7 +263,7 @@ def working_plugins() -> list[Plugin]:
 
 
 def _load_all() -> Iterator[tuple[FoundPlugin, Plugin | None, str | None]]:
-    """Each plugin with its manifest, or with what is wrong."""
+    """Each plugin with its manifest, or with its problem."""
     for found in find_plugins().values():
         try:
             yield found, found.load(), None
@@ -274,5 +274,5 @@ def _load_all() -> Iterator[tuple[FoundPlugin, Plugin | None, str | None]]:
 
 
 def strict() -> bool:
-    """Whether ``ARTGAN_STRICT_PLUGINS=1`` asks for an error where a broken plugin would be reported."""
+    """Whether ``ARTGAN_STRICT_PLUGINS=1`` asks for an error instead of a report about a broken plugin."""
     return os.environ.get("ARTGAN_STRICT_PLUGINS") == "1"

@@ -1,4 +1,4 @@
-"""A check-up of the installation, and what each plugin brings."""
+"""Checks of the installation, and what each plugin provides."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LIBRARIES = {
     "pillow": "PIL.Image",
     "timm": "timm",
 }
-"""The distributions that artgan leans on, and what is imported to see whether they work."""
+"""The distributions that artgan depends on, and the modules imported to check that they work."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the check-up."""
+    """One line of the report."""
 
     check: str
     ok: bool
@@ -41,10 +41,10 @@ class Finding:
 
 
 def brings(plugin: Plugin, registry: Registry) -> dict[str, Any]:
-    """What a plugin has of "networks", "trainer", "metrics", "presets", "options" and "convert".
+    """Which of "networks", "trainer", "metrics", "presets", "options" and "convert" a plugin provides.
 
-    The value is a sorted list where a part has names (of "convert" the layouts that it knows), else True; "models" is
-    how many the registry has of it.
+    The value is a sorted list where a part has names (for "convert", the layouts it recognizes), else True; "models"
+    is the number of its models in the registry.
     """
     parts = {part: getattr(plugin, part) for part in ("networks", "trainer", "metrics", "presets", "options")}
     parts["convert"] = plugin.layouts or plugin.convert
@@ -53,9 +53,9 @@ def brings(plugin: Plugin, registry: Registry) -> dict[str, Any]:
 
 
 def examine() -> Iterator[Finding]:
-    """Versions, devices, the Hub and its cache, plugins, registry files, and whether each model at hand loads.
+    """Check versions, devices, the Hub and its cache, plugins, registry files, and that each local model loads.
 
-    A Hub that cannot be reached is no fault: bundled models and those in the cache work without.
+    An unreachable Hub is not a fault: bundled and cached models work without it.
     """
     yield Finding("artgan", True, version("artgan"))
     yield Finding("python", True, f"{platform.python_version()} ({platform.python_implementation()})")
@@ -87,7 +87,7 @@ def _library(distribution: str, module: str) -> Finding:
         importlib.import_module(module)
     except PackageNotFoundError:
         return Finding(distribution, False, f"not installed: pip install {distribution}")
-    except Exception as error:  # versions that do not fit together raise anything
+    except Exception as error:  # incompatible versions raise anything
         return Finding(
             distribution, False, f"{found} cannot be imported ({one_line(error, kind=True)}); install it again"
         )
@@ -101,7 +101,7 @@ def _devices() -> Iterator[Finding]:
     cores = f"{psutil.cpu_count(logical=False) or os.cpu_count()} cores, {os.cpu_count()} logical"
     try:
         import torch
-    except Exception:  # told already
+    except Exception:  # already reported
         yield Finding("cpu", True, cores)
     else:
         yield Finding("cpu", True, f"{cores}, {torch.get_num_threads()} threads of torch")
@@ -127,7 +127,7 @@ def _registry_files(registry: Registry) -> Iterator[Finding]:
 def _hub(registry: Registry) -> Iterator[Finding]:
     try:
         from huggingface_hub import constants, get_token
-    except Exception:  # told already
+    except Exception:  # already reported
         return
     endpoint = re.sub("//[^/]*@", "//", constants.ENDPOINT)  # without a password
     yield Finding("hub", True, f"{endpoint}: {_answer(constants.ENDPOINT)}")
@@ -140,7 +140,7 @@ def _hub(registry: Registry) -> Iterator[Finding]:
 
 
 def _answer(endpoint: str) -> str:
-    """Whether the Hub answers within some seconds. In a thread, as looking a name up knows no time limit."""
+    """Whether the Hub answers within a few seconds. Asked in a thread, because DNS look-ups have no timeout."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where it is in every version
 
@@ -151,7 +151,7 @@ def _answer(endpoint: str) -> str:
     def ask() -> None:
         try:
             answers.append(f"answers with status {get_session().head(endpoint, timeout=_TIMEOUT).status_code}")
-        except Exception as error:  # the transport's, which differ from version to version
+        except Exception as error:  # of the HTTP library, which differs between versions
             answers.append(hub.explain(error, failed="cannot be reached"))
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -161,12 +161,12 @@ def _answer(endpoint: str) -> str:
 
 
 def _disk_use(folder: Path) -> int:
-    """Bytes of the files in a folder of the Hub's cache, where links point at the files."""
+    """Bytes of the files in a folder of the Hub's cache, not counting the symbolic links to them."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _plugin(report: PluginReport, registry: Registry) -> Finding:
-    """A plugin's finding, once everything that it names has been imported."""
+    """The finding for a plugin, after importing everything that its manifest names."""
     check = f"plugin {report.name}"
     if report.problem:
         return Finding(check, False, report.problem)
@@ -183,20 +183,20 @@ def _plugin(report: PluginReport, registry: Registry) -> Finding:
 
 
 def in_words(brought: Mapping[str, Any]) -> str:
-    """What :func:`brings` gave, on one line: "networks, trainer, presets (compact, paper), 1 model"."""
+    """The result of :func:`brings` on one line: "networks, trainer, presets (compact, paper), 1 model"."""
     parts = {part: held for part, held in brought.items() if part != "models"}
     words = [part if held is True else f"{part} ({', '.join(held)})" for part, held in parts.items()]
     return ", ".join([*words, f"{brought['models']} model{'' if brought['models'] == 1 else 's'}"])
 
 
 def _model(entry: Entry) -> Finding:
-    """Whether a model loads, if all that it takes is on this machine."""
+    """Whether a model loads, if everything it needs is on this machine."""
     availability = entry.availability()
     if availability == "not installed":
         return Finding(entry.name, True, f"its plugin is not installed: {entry.install_command()}")
     if availability == "remote":
         return Finding(entry.name, True, "on the Hub, not in the cache")
-    if availability == "no weights":  # to build it may need the network
+    if availability == "no weights":  # building it may need the network
         return Finding(entry.name, True, "has no weights of its own")
     try:
         from artgan.models.loading import load
@@ -204,7 +204,7 @@ def _model(entry: Entry) -> Finding:
         model = load(entry.name, local_files_only=True)
     except ArtganError as error:
         return Finding(entry.name, False, str(error))
-    except ImportError as error:  # a broken library, told already
+    except ImportError as error:  # a broken library, already reported
         return Finding(entry.name, False, f"cannot be loaded ({one_line(error, kind=True)})")
     return Finding(
         entry.name, True, f"{availability}, loads, {sum(p.numel() for p in model.parameters()):,} parameters"

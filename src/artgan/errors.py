@@ -1,4 +1,4 @@
-"""The errors and warnings that artgan raises on purpose: each says what was wrong, where, and what to do."""
+"""The errors and warnings that artgan raises on purpose: each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 
 
 class ArtganError(Exception):
-    """Base of all errors that are meant for people: the command line prints the message, never a traceback."""
+    """Base class of all errors meant for users: the command line prints the message, never a traceback."""
 
 
 class ModelNotFoundError(ArtganError):
-    """No model of that name; the message lists the near ones."""
+    """No model has this name; the message lists similar names."""
 
 
 class PluginError(ArtganError):
@@ -22,11 +22,11 @@ class PluginError(ArtganError):
 
 
 class RegistryError(ArtganError):
-    """A registry file has a fault; the message names file, model and key."""
+    """A registry file is invalid; the message names file, model and key."""
 
 
 class WeightsError(ArtganError):
-    """Weights are missing, damaged, of another model, or not safetensors."""
+    """Weights are missing, damaged, another model's, or not safetensors."""
 
 
 class PictureError(ArtganError):
@@ -34,7 +34,7 @@ class PictureError(ArtganError):
 
 
 class TooLargeError(PictureError):
-    """A picture, or several at once, do not fit in memory while they are painted."""
+    """A picture, or a batch of them, does not fit in memory while it is painted."""
 
 
 class ConfigError(ArtganError):
@@ -42,53 +42,53 @@ class ConfigError(ArtganError):
 
 
 class TrainingError(ArtganError):
-    """A training run cannot start, go on or be resumed."""
+    """A training run cannot start, continue or be resumed."""
 
 
 class ExportError(ArtganError):
-    """A model cannot be exported for another runtime, or does not paint there as it does here."""
+    """A model cannot be exported for another runtime, or its output there differs from PyTorch's."""
 
 
-_LONGEST = 500  # of a line; some libraries explain themselves over pages
-_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_LONGEST = 500  # characters; some libraries write messages of several pages
+_COLORS = re.compile("\x1b\\[[0-9;]*m")
 
 
 def one_line(error: BaseException, *, kind: bool = False) -> str:
-    """What an error says on one line, shortened, for a message that names the file or the part itself.
+    """An error's message on one line, shortened, for use in a message that already names the file or the part.
 
     Args:
-        error: whatever was raised. Of an OSError the reason alone is given; of one without a message, its class.
-        kind: whether to begin with the class, and to give an OSError in full: for errors from the code of others.
+        error: any exception. An OSError gives only its reason; an exception without a message, its class name.
+        kind: whether to begin with the class name and give an OSError in full; for errors from third-party code.
     """
     reason = error.strerror if isinstance(error, OSError) and not kind else None
-    text = " ".join(_COLOURS.sub("", reason or str(error)).split())
+    text = " ".join(_COLORS.sub("", reason or str(error)).split())
     name = type(error).__name__
     line = (f"{name}: {text}" if kind else text) if text else name
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1, show: Callable[[str], str] = repr) -> str:
-    """Ask "did you mean ...?" with at most so many near names, each as ``show`` gives it; "" where none is near."""
+    """Ask "did you mean ...?" with up to ``most`` similar names, each formatted by ``show``; "" if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=most)
     return f"did you mean {' or '.join(map(show, near))}?" if near else ""
 
 
 def printable(text: str) -> str:
-    """``text`` in one line that any terminal takes: what a name can hold else is escaped."""
+    """``text`` as one line that is safe to print on a terminal: all other characters are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class RenamedWarning(FutureWarning):
-    """An old name was used; the message tells the new one, and the version in which the old one goes."""
+    """An old name was used; the message gives the new one, and the version that removes the old one."""
 
 
 def warn_renamed(what: str, new: str, removed_in: str) -> None:
-    """Warn of an old name, at the line outside artgan that used it.
+    """Warn about an old name, attributed to the line outside artgan that used it.
 
     Args:
-        what: the old name and what it is of: ``"the model 'cyclegan.claude'"``.
+        what: the kind of thing and its old name: ``"the model 'cyclegan.claude'"``.
         new: the name to use.
-        removed_in: the version, of the distribution that brings it, in which the old name goes.
+        removed_in: the version, of the distribution that provides it, that removes the old name.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "artgan":

@@ -1,4 +1,4 @@
-"""Frozen feature networks from timm, for metrics and for discriminators on projected features."""
+"""Frozen feature networks from timm, for metrics and for projected-feature discriminators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from artgan.errors import WeightsError
 from artgan.hub import explain
 
-# Convolutions of VGG-19 (Simonyan and Zisserman, 2015) and their index in timm's `features`; ReLU follows each.
+# Convolutions per block of VGG-19 (Simonyan and Zisserman, 2015), each followed by a ReLU; VGG19_LAYERS maps them to
+# their index in timm's `features`.
 _BLOCKS = (2, 2, 4, 4, 4)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,16 +37,16 @@ VGG19_LAYERS = _vgg19_indices()
 class VGG19(nn.Module):
     """VGG-19's features after the ReLU of chosen convolutions, frozen.
 
-    Its weights are not in its state dict: they come from their own file, not from a checkpoint.
+    Its weights are not part of its state dict: they come from their own file, not from a checkpoint.
 
     Args:
         state: weights and biases by timm's key below ``features`` ("0.weight", "0.bias", "2.weight" ...).
         layers: "conv1_1" ... "conv5_4"; the network ends after the last of them.
 
     Attributes:
-        layers: in the network's order.
-        channels: how many channels each has.
-        source: where the weights come from, in words, if known.
+        layers: in network order.
+        channels: number of channels of each layer.
+        source: a description of where the weights come from, if known.
     """
 
     source: str | None = None
@@ -67,11 +68,11 @@ class VGG19(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures N x 3 x H x W in [-1, 1], sides at least 16, to N x C x h x w features, one a layer."""
+        """Map N x 3 x H x W pictures in [-1, 1], sides at least 16, to N x C x h x w features, one tensor per layer."""
         x = ((pictures + 1) / 2 - self.mean) / self.std
         features = []
         for layer, index in self._run.items():
-            if index and layer.endswith("_1"):  # every block but the first begins with a pooling
+            if index and layer.endswith("_1"):  # every block but the first begins with pooling
                 x = F.max_pool2d(x, 2)
             x = F.relu(F.conv2d(x, getattr(self, f"weight{index}"), getattr(self, f"bias{index}"), padding=1))
             if layer in self.layers:
@@ -80,7 +81,7 @@ class VGG19(nn.Module):
 
 
 def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG19:
-    """VGG-19 cut after the last of ``layers``, with ImageNet weights.
+    """VGG-19 with ImageNet weights, truncated after the last of ``layers``.
 
     Args:
         layers: "conv1_1" ... "conv5_4"; the features after their ReLUs.
@@ -89,7 +90,7 @@ def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG1
 
     Raises:
         ValueError: a layer that VGG-19 does not have.
-        WeightsError: the file cannot be read, lacks a layer or is another network's; or no Hub can be reached.
+        WeightsError: the file cannot be read, lacks a layer or is another network's; or the Hub cannot be reached.
     """
     unknown = [layer for layer in layers if layer not in VGG19_LAYERS]
     if unknown or not layers:
@@ -109,13 +110,13 @@ def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG1
 
 
 def _vgg19_state(weights: str | Path | None) -> dict[str, Tensor]:
-    """Weights by their key below ``features``."""
+    """The weights by key, without the prefix ``features.``."""
     if weights is None:
         import timm
 
         try:
             state = timm.create_model("vgg19.tv_in1k", pretrained=True).state_dict()
-        except Exception as error:  # whatever the Hub client, its transport or the system raises
+        except Exception as error:  # of the Hub client, its HTTP library or the system
             raise WeightsError(
                 f"VGG-19's weights: {explain(error)}; or give the file model.safetensors of timm/vgg19.tv_in1k by hand"
             ) from error

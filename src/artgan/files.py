@@ -1,4 +1,4 @@
-"""Files: hashes, atomic writes, the user's cache. Free of torch."""
+"""Files: hashes, atomic writes, the user's cache. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artgan.errors import ArtganError
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal, read piece by piece."""
+    """The SHA-256 of a file, in hexadecimal, computed in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(2**20):
@@ -25,49 +25,49 @@ def sha256(path: Path) -> str:
 
 
 _PREFIX = f".artgan-{socket.gethostname()}-"
-"""Temporary files are named by the machine, the process, and a random number, so that the stale ones can be told."""
+"""Names of temporary files hold host name, process id and a random number, so that stale ones can be recognized."""
 
 _SUFFIX = ".part"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file that appears under its name complete or not at all.
+    """Atomic write: the file appears under its name complete or not at all.
 
-    The block gets the path of a new, empty file in the same folder and writes to it. When the block ends, that file
-    replaces ``path``; when it raises, that file is removed and ``path`` stays as it was. Processes that write the same
-    path at once do not disturb one another: the file of the last one stays. A symbolic link is itself replaced.
+    The block gets the path of a new, empty temporary file in the same folder and writes to it. When the block ends,
+    that file replaces ``path``; if it raises, the temporary file is removed and ``path`` is unchanged. Processes may
+    write the same path concurrently: the last one wins. A symbolic link is replaced, not followed.
 
     Raises:
         OSError: the file cannot be created, written to the disk or renamed.
     """
     part = path.with_name(f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     try:
-        part.open("xb").close()  # not tempfile: the permissions are to be those of any new file
+        part.open("xb").close()  # not tempfile: the file should have the default permissions
         yield part
         replace_durably(part, path)
     finally:
-        with suppress(OSError):  # it is gone after success, and was never there in a folder that is not writable
+        with suppress(OSError):  # already renamed on success; never created if the folder is not writable
             part.unlink()
 
 
 def replace_durably(part: Path, path: Path) -> None:
-    """Rename a file or a folder, after its content has reached the disk: a power failure leaves no empty file behind.
+    """Rename a file or a folder after syncing its content to disk: a power failure leaves no empty file behind.
 
     Raises:
-        OSError: the content cannot be written to the disk, or the name cannot be taken.
+        OSError: syncing or renaming failed.
     """
     for inside in part.rglob("*"):
         _sync(inside)
     _sync(part)
     os.replace(part, path)
-    with suppress(OSError):  # it is in place, and some file systems cannot sync a folder
+    with suppress(OSError):  # already in place; some file systems cannot sync a folder
         _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
     windows = os.name == "nt"
-    if windows and path.is_dir():  # which Windows does not open
+    if windows and path.is_dir():  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
@@ -77,12 +77,12 @@ def _sync(path: Path) -> None:
 
 
 def temporary_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
-    """A hidden folder that is removed at the end, or by :func:`remove_unfinished` if this process is killed."""
+    """A hidden temporary folder, removed on exit, or by :func:`remove_unfinished` if this process is killed."""
     return tempfile.TemporaryDirectory(_SUFFIX, f"{_PREFIX}{os.getpid()}-", parent)
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files and folders of killed processes of this machine."""
+    """Remove stale temporary files and folders, left by killed processes of this machine."""
     import shutil
 
     import psutil
@@ -98,12 +98,12 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
 
 
 def check_writable(path: Path, *, overwrite: bool, error: type[ArtganError]) -> None:
-    """Raise ``error`` if a file can certainly not be written: to be asked before the work.
+    """Raise ``error`` if a file certainly cannot be written; called before the work begins.
 
     Args:
-        path: of the file.
+        path: the file.
         overwrite: whether an existing file may be replaced.
-        error: the class that is raised.
+        error: the exception class to raise.
     """
     if path.is_dir():
         raise error(f"{path}: is a folder, where the name of a file is needed")
@@ -116,12 +116,12 @@ def check_writable(path: Path, *, overwrite: bool, error: type[ArtganError]) -> 
 
 
 def cache_folder(kind: str) -> Path:
-    """Where things of one kind are kept: ``$XDG_CACHE_HOME/artgan/KIND``, or ``~/.cache/artgan/KIND``."""
+    """The cache folder for one kind of data: ``$XDG_CACHE_HOME/artgan/KIND``, or ``~/.cache/artgan/KIND``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "artgan", kind)
 
 
 def make_room(folder: Path, pattern: str, most: float) -> None:
-    """Remove stale temporary files, and the files that were written longest ago until the rest fit in so many bytes."""
+    """Remove stale temporary files, then the oldest files until the rest fit into ``most`` bytes."""
     with suppress(OSError):
         remove_unfinished(folder)
         files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_mtime)

@@ -1,4 +1,4 @@
-"""The seam to the Hugging Face Hub: fetch files and check them, upload files. Free of torch."""
+"""Access to the Hugging Face Hub: download and verify files, upload files. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from artgan.errors import ArtganError, WeightsError, one_line
 from artgan.files import sha256
 
-if TYPE_CHECKING:  # imported where it is needed: it takes a while
+if TYPE_CHECKING:  # imported where needed, because it is slow
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.hf_api import ModelInfo
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*", re.ASCII)
-_TIMEOUT = 15  # seconds for the Hub to answer what files there are
+_TIMEOUT = 15  # seconds for the Hub to list the files
 _VERIFIED = "artgan-verified"
 
 
@@ -33,9 +33,9 @@ class RemoteFile:
 
     Attributes:
         path: in the repository.
-        limit: the most bytes that it may have.
-        size: how many it must have; None: any number up to the limit.
-        sha256: what it must have; None: what the Hub says of it when it is fetched.
+        limit: the largest allowed size, in bytes.
+        size: the required size, in bytes; None: any size up to the limit.
+        sha256: the required hash; None: the one that the Hub announces when the file is fetched.
     """
 
     path: str
@@ -52,22 +52,22 @@ def fetch(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The local folder, named by its commit, that holds ``files`` of a repository.
+    """Fetch ``files`` of a repository and return the local folder, named after its commit, that holds them.
 
-    A commit that is in the cache needs no network. Of a branch or tag the Hub is asked where it stands; if it cannot
-    be reached, the copy in the cache is used. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``, ``HF_HUB_CACHE`` and
-    ``HF_HUB_OFFLINE`` are honoured.
+    A cached commit needs no network. For a branch or tag the Hub is asked for the current commit; if it cannot be
+    reached, the cached copy is used. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``, ``HF_HUB_CACHE`` and
+    ``HF_HUB_OFFLINE`` are honored.
 
     Args:
         repo_id: "ORG/NAME".
-        revision: a commit (40 hex digits), branch or tag; None is the branch main.
+        revision: a commit (40 hex digits), branch or tag; None means the branch main.
         files: which files; others are not fetched.
         cache_dir: in place of the Hub client's own cache.
         local_files_only: never use the network.
 
     Raises:
-        WeightsError: there is no such repository, revision or file, no access or no connection; a file is too large
-            or not the promised one, and then it is no longer in the cache; the disk is full.
+        WeightsError: no such repository, revision or file; no access or no connection; a file is too large or does not
+            match its size or hash, in which case it has been removed from the cache; the disk is full.
     """
     from huggingface_hub import constants
 
@@ -81,7 +81,7 @@ def fetch(
             _verify(folder, file, where)
     except WeightsError:
         raise
-    except Exception as error:  # the client's, its transport's (every version has another) and the disk's
+    except Exception as error:  # of the client, of its HTTP library (which varies by version) and of the disk
         raise WeightsError(f"{where}: {explain(error, revision)}") from None
     return folder
 
@@ -109,7 +109,7 @@ def _is_commit(revision: str | None) -> bool:
 
 
 def _in_cache(repo_id: str, revision: str | None, files: Sequence[RemoteFile], cache: Path) -> Path | None:
-    """The folder in the cache that holds all files, as far as the cache knows where a branch stands."""
+    """The cached folder that holds all files, of the commit that the cache has on record for a branch or tag."""
     from huggingface_hub import try_to_load_from_cache
 
     folders = set()
@@ -130,7 +130,9 @@ def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], c
     info = _model_info(repo_id, revision)
     commit = info.sha
     if commit is None or not _is_commit(commit):
-        raise WeightsError(f"{repo_id}: the server does not tell the commit, as a Hub does; check HF_ENDPOINT")
+        raise WeightsError(
+            f"{repo_id}: the server returned no commit hash; is HF_ENDPOINT the address of a Hugging Face Hub?"
+        )
     where = f"{repo_id}@{commit}"
     files = [_announced(file, info, where) for file in files]
     if not _is_commit(revision):
@@ -138,7 +140,7 @@ def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], c
     for file in files:
         folder = _folder(Path(hf_hub_download(repo_id, file.path, revision=commit, cache_dir=cache)), file)
         _verify(folder, file, where)
-    if revision != commit:  # last: the cache is to say where a branch stands once all of it is there
+    if revision != commit:  # last, so that the cache records a branch's commit only once all files are there
         reference = folder.parents[1] / "refs" / (revision or "main")
         with suppress(OSError):
             reference.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +149,7 @@ def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], c
 
 
 def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
-    """The commit of a revision, and its files with sizes. Tries again where the Hub has a fault of its own."""
+    """The commit of a revision, and its files with sizes. Retries if the Hub reports a server error."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -162,13 +164,13 @@ def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
 
 
 def _announced(file: RemoteFile, info: ModelInfo, where: str) -> RemoteFile:
-    """The file with the hash that is expected of it, if what the Hub announces will do."""
+    """The file with its expected size and hash filled in, if what the Hub announces is acceptable."""
     listed = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     if file.path not in listed:
         raise WeightsError(f"{where}: holds no {file.path}; it has {_some(sorted(listed))}")
     size, large = listed[file.path].size, listed[file.path].lfs
     if size is None:
-        raise WeightsError(f"{where}: the Hub does not tell the size of {file.path}, so it is not fetched")
+        raise WeightsError(f"{where}: the Hub does not report the size of {file.path}, so it is not fetched")
     if size > file.limit:
         raise WeightsError(f"{where}: {file.path} has {size} bytes, over the limit of {file.limit}; it is not fetched")
     if file.size not in (None, size):
@@ -184,7 +186,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _verify(folder: Path, file: RemoteFile, where: str) -> None:
-    """Raises unless it is the promised file, and removes it from the cache. A hash that was right is remembered."""
+    """Raise, and remove the file from the cache, unless size and hash match. A verified hash is remembered."""
     path = folder / file.path
     status = path.stat()
     if file.size not in (None, status.st_size):
@@ -196,7 +198,7 @@ def _verify(folder: Path, file: RemoteFile, where: str) -> None:
             return
         hashed = sha256(path)
         if hashed == file.sha256:
-            with suppress(OSError):  # a cache that cannot be written to is hashed each time
+            with suppress(OSError):  # in a read-only cache the file is hashed every time
                 note.parent.mkdir(exist_ok=True)
                 note.write_text(json.dumps(seen))
             return
@@ -212,24 +214,24 @@ def _verify(folder: Path, file: RemoteFile, where: str) -> None:
 def _read_note(note: Path) -> Any:
     try:
         return json.loads(note.read_bytes())
-    except (OSError, ValueError):  # never written, or half of it
+    except (OSError, ValueError):  # missing or incomplete
         return None
 
 
 def upload(repo_id: str, operations: Sequence[CommitOperationAdd], *, private: bool, message: str) -> str:
-    """Put files into a repository, which is made if need be, in one commit.
+    """Upload files to a repository in one commit; the repository is created if necessary.
 
     Args:
         repo_id: "ORG/NAME".
         operations: the files.
-        private: only those with access may see it.
-        message: of the commit.
+        private: whether the repository must be private.
+        message: the commit message.
 
     Returns:
         The commit, 40 hex digits.
 
     Raises:
-        ArtganError: not logged in, no access, no connection; or it is to be private and the repository is public.
+        ArtganError: not logged in, no access, no connection; or ``private`` is set and the repository is public.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -254,13 +256,13 @@ def explain(
     what: str = "model",
     failed: str = "cannot be fetched from the Hub and is not in the cache",
 ) -> str:
-    """Why the Hub's client failed and what to do, on one line without a token.
+    """Why the Hub's client failed and what to do about it, on one line and without the token.
 
     Args:
         error: what the client raised.
-        revision: what was asked for.
-        what: a repository is of: "model" or "data set".
-        failed: what did not work out, where no better is known.
+        revision: the requested revision.
+        what: what the repository holds: "model" or "data set".
+        failed: a description of the failure, used if no better one is known.
     """
     from huggingface_hub import errors
 
@@ -281,7 +283,7 @@ def explain(
             return f"the Hub refuses access (status {status}); check HF_TOKEN, and what your token may do"
         later = f"in {wait} seconds" if wait and wait.isdigit() else "later"
         return f"the Hub answered with status {status}; try again {later}"
-    if isinstance(error, ValueError):  # the client's word on what it was given
+    if isinstance(error, ValueError):  # the client rejected an argument
         return f"{failed} ({_line(error)})"
     if _is_fault_of_files(error):
         return f"a file cannot be read or written here ({getattr(error, 'strerror', '')})"
@@ -289,7 +291,7 @@ def explain(
 
 
 def _cause(error: Exception) -> Exception:
-    """What lies under the client's own wrapping."""
+    """The error underneath the client's own wrappers."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     while type(error) in (LocalEntryNotFoundError, RuntimeError) and isinstance(error.__cause__, Exception):
@@ -298,12 +300,12 @@ def _cause(error: Exception) -> Exception:
 
 
 def _is_fault_of_files(error: Exception) -> bool:
-    """Whether it is the system's word on a file: a full disk, say. A connection's faults are the client's own."""
+    """Whether the operating system reported a file error, such as a full disk, rather than a connection error."""
     return isinstance(error, OSError) and error.strerror is not None and not isinstance(error, ConnectionError)
 
 
 def _unreachable(error: Exception) -> bool:
-    """Whether the Hub gave no answer, or that of a server with a fault: then what is in the cache will do."""
+    """Whether the Hub gave no answer or a server error, so that the cached copy may be used."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     error = _cause(error)
@@ -313,5 +315,5 @@ def _unreachable(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    """An error on one line, with anything like a token taken out."""
+    """An error on one line, with anything that looks like a token masked."""
     return re.sub(r"hf_\w+|Bearer\s+[^\s']+", "***", one_line(error))

@@ -1,8 +1,8 @@
-"""Pictures in and out: the one place that knows Pillow's traps.
+"""Reading and writing pictures: the one place that deals with Pillow's pitfalls.
 
-:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB,
-with transparency and colour profile set aside. :func:`assemble` puts them back, :func:`encode` writes a file.
-Nothing here imports torch before a tensor is needed.
+:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB, with
+transparency and color profile kept separately. :func:`assemble` puts them back, :func:`encode` writes a file.
+Torch is imported only when a tensor is needed.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PIXELS = 100_000_000
-"""The largest picture that :func:`decode` takes unless told otherwise, in pixels."""
+"""The largest picture that :func:`decode` accepts by default, in pixels."""
 
 Source: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
-"""What :func:`decode` takes."""
+"""What :func:`decode` accepts."""
 
 
 @dataclass(frozen=True)
 class _Format:
     name: str  # Pillow's
     suffixes: tuple[str, ...]
-    save: Mapping[str, Any] | None = None  # options for writing; None: only read
-    alpha: bool = False  # whether a file holds transparency that other programs see
-    codec: str = "PIL"  # the module without which Pillow does not have this format
+    save: Mapping[str, Any] | None = None  # options for writing; None: read-only
+    alpha: bool = False  # whether files can hold transparency that other programs support
+    codec: str = "PIL"  # the module that Pillow needs for this format
 
 
-# Ordinary picture formats. All others are refused even under these suffixes: Pillow would start Ghostscript
-# for an EPS file called .jpg.
+# Common picture formats. All others are rejected, even under these suffixes: Pillow would start Ghostscript for an EPS
+# file named .jpg.
 _FORMATS = tuple(
     row
     for row in (
@@ -67,7 +67,7 @@ _FORMATS = tuple(
 _FORMAT_NAMES = tuple(dict.fromkeys(row.name for row in _FORMATS))
 
 READABLE = frozenset(suffix for row in _FORMATS for suffix in row.suffixes)
-"""Lower-case suffixes of the files that artgan takes for pictures when it looks through a folder."""
+"""Lower-case suffixes of the files that artgan treats as pictures when it scans a folder."""
 
 WRITABLE = frozenset(suffix for row in _FORMATS if row.save is not None for suffix in row.suffixes)
 """Lower-case suffixes that :func:`encode` writes."""
@@ -78,10 +78,10 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        rgb: upright, mode RGB, without metadata; where the source is transparent, laid over white, so that
-            colours which nobody sees do not bleed into the painting.
-        alpha: mode L, of the same size, 0 transparent to 255 opaque; None where all of it is opaque.
-        icc: the ICC profile that ``rgb`` is in; None means sRGB.
+        rgb: upright, mode RGB, without metadata; transparent parts are composited onto white, so that invisible colors
+            do not bleed into the painting.
+        alpha: mode L, same size, 0 (transparent) to 255 (opaque); None if the picture is fully opaque.
+        icc: the ICC profile of ``rgb``; None means sRGB.
     """
 
     rgb: Image.Image
@@ -95,7 +95,7 @@ class Picture:
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends like a picture's that artgan reads; the file itself is not looked at."""
+    """Whether the name has the suffix of a picture format that artgan reads; the file itself is not opened."""
     return Path(path).suffix.lower() in READABLE
 
 
@@ -103,26 +103,26 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 
 
 def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture of any mode as 8-bit RGB, with transparency and RGB colour profile kept beside it.
+    """Read a picture of any mode as 8-bit RGB, with transparency and RGB color profile kept separately.
 
     Args:
         source: one of
 
-            - a path to a file: the first frame of an animation;
-            - a Pillow image: its current frame; it is loaded but not changed;
+            - a path to a file; of an animation, the first frame is read;
+            - a Pillow image: its current frame; the image is loaded but not modified;
             - an array H x W, H x W x 1, H x W x 3 (RGB) or H x W x 4 (RGBA): uint8, uint16 or float in
               [0, 1];
             - a tensor 3 x H x W or 1 x 3 x H x W: float in [-1, 1], RGB.
-        max_pixels: larger pictures are refused before memory is taken for their pixels.
+        max_pixels: larger pictures are rejected before memory for their pixels is allocated.
 
-    EXIF orientation is applied. CMYK, grey and Lab go through their own ICC profile to sRGB where there is
-    one, which is then dropped. 16-bit greys are scaled (65535 is white). 32-bit integers count as 16-bit
-    greys, floats as greys in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds them all; with
-    values outside of these, the least is black and the largest white.
+    EXIF orientation is applied. CMYK, grayscale and Lab pictures are converted to sRGB through their ICC profile if
+    they have one, which is then dropped. 16-bit grayscale is scaled (65535 is white). 32-bit integers are treated as
+    16-bit grayscale, floats as grayscale in the smallest of the ranges 0..1, 0..255 and 0..65535 that holds all
+    values; if none does, the smallest value becomes black and the largest white.
 
     Raises:
-        PictureError: the picture cannot be read; one line that starts with the path (or with "picture",
-            "array" or "tensor") and names the reason.
+        PictureError: the picture cannot be read; the one-line message starts with the path (or "picture", "array" or
+            "tensor") and gives the reason.
     """
     if isinstance(source, str | os.PathLike):
         return _decode_file(Path(source), max_pixels)
@@ -131,7 +131,7 @@ def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         return _decode_image(source, name, max_pixels)
     if isinstance(source, np.ndarray):
         return _decode_image(_from_array(source, max_pixels), "array", max_pixels)
-    torch = sys.modules.get("torch")  # without torch loaded nobody holds a tensor
+    torch = sys.modules.get("torch")  # if torch is not loaded, this is not a tensor
     if torch is not None and isinstance(source, torch.Tensor):
         return _decode_tensor(source, max_pixels)
     raise PictureError(
@@ -140,10 +140,10 @@ def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height that the header of a file tells, before the picture is turned upright.
+    """Width and height from a file's header, before EXIF orientation is applied.
 
     Raises:
-        PictureError: the file cannot be read as a picture, as :func:`decode` raises it.
+        PictureError: the file cannot be read as a picture; see :func:`decode`.
     """
     with _open_file(Path(path)) as image:
         return image.size
@@ -156,12 +156,12 @@ def _decode_file(path: Path, max_pixels: int) -> Picture:
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[Image.Image]:
-    """Read the header of a picture file; what goes wrong with it, then too, becomes a :class:`PictureError`."""
+    """Open a picture file and read its header; any error here or in the block becomes a :class:`PictureError`."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise PictureError(f"{path}: is a folder, not a picture")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block forever
             raise PictureError(f"{path}: is a device, pipe or socket, not a picture file")
         if status.st_size == 0:
             raise PictureError(f"{path}: is empty (0 bytes); fetch or export it again")
@@ -176,12 +176,12 @@ def _open_file(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         known = ", ".join(_FORMAT_NAMES)
         raise PictureError(f"{path}: not a picture in a format that artgan reads ({known})") from None
-    except Exception as error:  # on broken files Pillow raises nearly everything
+    except Exception as error:  # Pillow raises almost anything for broken files
         raise PictureError(f"{path}: cannot be read as a picture ({_reason(error)})") from error
 
 
 def decode_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture from the bytes of its file, as :func:`decode` does; ``name`` is for the errors."""
+    """Decode a picture from the bytes of its file, like :func:`decode`; ``name`` is used in errors."""
     if not data:
         raise PictureError(f"{name}: is empty (0 bytes); fetch or export it again")
     try:
@@ -192,17 +192,17 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pic
     except UnidentifiedImageError:
         known = ", ".join(_FORMAT_NAMES)
         raise PictureError(f"{name}: not a picture in a format that artgan reads ({known})") from None
-    except Exception as error:  # on broken files Pillow raises nearly everything
+    except Exception as error:  # Pillow raises almost anything for broken files
         raise PictureError(f"{name}: cannot be read as a picture ({_reason(error)})") from error
 
 
 _HUNGRY = ("GIF", "WEBP")
-"""Formats for whose pixels Pillow takes memory when it reads the header, as much as Pillow's own limit lets it."""
+"""Formats for which Pillow allocates the pixels as soon as it reads the header, up to Pillow's own limit."""
 
 _FRUGAL = tuple(name for name in _FORMAT_NAMES if name not in _HUNGRY)
 
-# What matters is whether the pixels can be read. All for good: warnings.catch_warnings() is for one thread.
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python writes to standard error what it logs
+# What matters is whether the pixels can be read. Set permanently: warnings.catch_warnings() is not thread-safe.
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints its log to standard error
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.\w+ImagePlugin")  # broken metadata
 warnings.filterwarnings("ignore", rf".* limit of {MAX_PIXELS} pixels", Image.DecompressionBombWarning)  # see below
 
@@ -211,18 +211,18 @@ _opening = threading.Lock()
 
 @contextmanager
 def open_image(file: io.BufferedReader | io.BytesIO) -> Iterator[Image.Image]:
-    """Read the header of a file that is a picture; the pixels come with ``load()``, the caller limits their number.
+    """Read the header of a picture file. ``load()`` reads the pixels; limiting their number is up to the caller.
 
     Raises:
-        Exception: nearly any, as Pillow does on broken files.
+        Exception: almost anything, as Pillow does for broken files.
     """
     with _opening:
         limit = Image.MAX_IMAGE_PIXELS
         try:
-            Image.MAX_IMAGE_PIXELS = None  # the limit on the size is ours: Pillow's does not name the size
+            Image.MAX_IMAGE_PIXELS = None  # we check the size ourselves: Pillow's error does not state it
             image = Image.open(file, formats=_FRUGAL)
         except UnidentifiedImageError:
-            Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # from which Pillow warns, and refuses from twice as many
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow warns above this, and raises above twice as many
             image = Image.open(file, formats=_HUNGRY)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
@@ -235,8 +235,8 @@ def _decode_image(image: Image.Image, name: str, max_pixels: int) -> Picture:
     try:
         image.load()
         icc = _profile(image)
-        colour, alpha = _split_alpha(image)
-        rgb = _convert_to_rgb(colour, icc)
+        color, alpha = _split_alpha(image)
+        rgb = _convert_to_rgb(color, icc)
         rgb, alpha = _upright(image, rgb, alpha)
         if alpha is not None:
             rgb = _over_white(rgb, alpha)
@@ -244,13 +244,13 @@ def _decode_image(image: Image.Image, name: str, max_pixels: int) -> Picture:
         raise PictureError(f"{name}: {error}") from None
     except MemoryError:
         raise PictureError(f"{name}: {_describe(image.size)} do not fit in memory; make it smaller") from None
-    except Exception as error:  # on broken files Pillow raises nearly everything
+    except Exception as error:  # Pillow raises almost anything for broken files
         kind = getattr(image, "format", None) or "picture"
         raise PictureError(
             f"{name}: damaged or incomplete {kind} ({_reason(error)}); fetch or export it again"
         ) from error
     rgb.info.clear()
-    return Picture(rgb, alpha, icc if icc and _colour_space(icc) == b"RGB " else None)
+    return Picture(rgb, alpha, icc if icc and _color_space(icc) == b"RGB " else None)
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
@@ -276,24 +276,24 @@ _DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """An 8-bit image without transparency, in the colour space of the file, and its alpha unless opaque."""
+    """An 8-bit image without transparency, in the file's color space, and its alpha channel unless opaque."""
     if image.mode in _DEEP_MODES:
-        colour, alpha = _eight_bit(image)
+        color, alpha = _eight_bit(image)
     elif image.has_transparency_data:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        grey = image.mode in ("1", "L", "LA", "La")
-        colour, alpha = rgba.getchannel("R") if grey else rgba.convert("RGB"), rgba.getchannel("A")
+        gray = image.mode in ("1", "L", "LA", "La")
+        color, alpha = rgba.getchannel("R") if gray else rgba.convert("RGB"), rgba.getchannel("A")
     elif image.mode in ("1", "P"):
-        colour, alpha = image.convert("L" if image.mode == "1" else "RGB"), None
+        color, alpha = image.convert("L" if image.mode == "1" else "RGB"), None
     else:
-        colour, alpha = image, None
+        color, alpha = image, None
     if alpha is not None and alpha.getextrema() == (255, 255):
         alpha = None
-    return colour, alpha
+    return color, alpha
 
 
 def _eight_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A grey picture of more than 8 bits as mode L; Pillow's own conversion clips at 255."""
+    """Convert grayscale of more than 8 bits to mode L; Pillow's own conversion clips at 255."""
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
@@ -302,12 +302,12 @@ def _eight_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     fitting = [ceiling for ceiling in ceilings if low >= 0 and high <= ceiling]
     black, white = (0.0, fitting[0]) if fitting else (low, high)
     scale = 255 / ((white - black) or 1)
-    grey = np.rint((values.astype(np.float32) - np.float32(black)) * np.float32(scale)).clip(0, 255)
+    gray = np.rint((values.astype(np.float32) - np.float32(black)) * np.float32(scale)).clip(0, 255)
     alpha = None
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-    return Image.fromarray(grey.astype(np.uint8)), alpha
+    return Image.fromarray(gray.astype(np.uint8)), alpha
 
 
 def _profile(image: Image.Image) -> bytes | None:
@@ -317,7 +317,7 @@ def _profile(image: Image.Image) -> bytes | None:
     return icc
 
 
-def _colour_space(icc: bytes) -> bytes:
+def _color_space(icc: bytes) -> bytes:
     return icc[16:20]
 
 
@@ -325,8 +325,8 @@ _SPACE_OF_MODE = {"CMYK": b"CMYK", "L": b"GRAY", "LAB": b"Lab "}
 
 
 def _convert_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """A new RGB image: through the picture's own profile where RGB cannot keep that, else by formula."""
-    if icc and _colour_space(icc) == _SPACE_OF_MODE.get(image.mode):
+    """A new RGB image: converted through the picture's profile if that is not an RGB profile, else by formula."""
+    if icc and _color_space(icc) == _SPACE_OF_MODE.get(image.mode):
         with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):  # a damaged profile
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, io.BytesIO(icc), srgb, outputMode="RGB")
@@ -345,14 +345,14 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by the value of its EXIF orientation; 1 needs nothing."""
+"""The transposition that turns a picture upright, by EXIF orientation; orientation 1 needs none."""
 
 
 def _upright(image: Image.Image, rgb: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
-    """Turn both as the EXIF data of the image say."""
+    """Rotate and flip both as the image's EXIF orientation says."""
     try:
         turn = UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken EXIF data raise nearly everything, and say nothing of the pixels
+    except Exception:  # broken EXIF data raise almost anything, and do not affect the pixels
         turn = None
     if turn is None:
         return rgb, alpha
@@ -420,12 +420,12 @@ def to_rgb(tensor: Tensor) -> Image.Image:
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise PictureError(f"tensor: expected shape 3 x H x W, got {tuple(tensor.shape)}")
     values = tensor.detach().float()
-    if not bool(torch.stack(values.aminmax()).isfinite().all()):  # those of NaN are NaN
+    if not bool(torch.stack(values.aminmax()).isfinite().all()):  # with a NaN, both extremes are NaN
         half = tensor.dtype in (torch.float16, torch.bfloat16)
         hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
         raise PictureError(f"tensor: holds values that are not finite{hint}")
     bytes_ = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # quicker than a permutation
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # faster than permuting
 
 
 # ---- out
@@ -436,7 +436,7 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
     Args:
         picture: what was painted.
-        painted: mode RGB, of the same size; it is not changed, and returned where there is nothing to put back.
+        painted: mode RGB, same size; not modified, and returned as it is if there is nothing to put back.
 
     Raises:
         PictureError: the sizes differ.
@@ -454,7 +454,7 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise the :class:`PictureError` that :func:`encode` would, as far as it is known before painting."""
+    """Raise the :class:`PictureError` that :func:`encode` would raise, as far as that is known before painting."""
     _format_for_writing(Path(path))
     files.check_writable(Path(path), overwrite=overwrite, error=PictureError)
 
@@ -462,13 +462,13 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
 def encode(
     image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False, quality: int | None = None
 ) -> None:
-    """Write an image, in the format that the suffix says, with the ICC profile in its ``info``.
+    """Write an image in the format given by the suffix, with the ICC profile in its ``info``.
 
-    The file appears complete or not at all. Where the format has no transparency, the image is laid over
-    white. JPEG is written without chroma subsampling, at quality 95 unless ``quality`` (1 to 100) says otherwise.
+    The write is atomic. If the format has no transparency, the image is composited onto white. JPEG is written without
+    chroma subsampling, at quality 95 unless ``quality`` (1 to 100) is given.
 
     Raises:
-        PictureError: unknown suffix, the file exists (and may not be overwritten), or it cannot be written.
+        PictureError: the suffix is unknown, the file exists (and ``overwrite`` is False), or it cannot be written.
     """
     path = Path(path)
     check_writable(path, overwrite=overwrite)
@@ -480,10 +480,10 @@ def encode(
         with files.atomic_write(path) as part:
             with part.open("wb") as file:
                 _fit(image, format_).save(file, format_.name, **options)
-            check_writable(path, overwrite=overwrite)  # another program may have been quicker
+            check_writable(path, overwrite=overwrite)  # another program may have created it meanwhile
     except PictureError:
         raise
-    except Exception as error:  # Pillow's encoders raise nearly everything
+    except Exception as error:  # Pillow's encoders raise almost anything
         raise PictureError(
             f"{path}: cannot be written as {format_.name}, {_describe(image.size)} ({_reason(error)})"
         ) from error
@@ -499,7 +499,7 @@ def _format_for_writing(path: Path) -> _Format:
 
 
 def _fit(image: Image.Image, format_: _Format) -> Image.Image:
-    """The image as RGB, or as RGBA where it and the format have transparency."""
+    """The image as RGB, or as RGBA if both the image and the format have transparency."""
     if image.mode not in ("RGB", "RGBA"):
         picture = decode(image)
         image = assemble(picture, picture.rgb)

@@ -1,7 +1,7 @@
-"""The four ideas that every plugin shares: Generator, Discriminator, Trainer and Metric.
+"""The four interfaces that all plugins share: Generator, Discriminator, Trainer and Metric.
 
-This module knows no other part of artgan. Pictures are float tensors of shape N x 3 x H x W (RGB) with values
-in [-1, 1] wherever a tensor is called a picture.
+This module depends on no other part of artgan. Wherever a tensor is called a picture, it is a float tensor of shape
+N x 3 x H x W (RGB) with values in [-1, 1].
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Task = Literal["image-to-image", "noise-to-image"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user has pressed Ctrl-C, and a model that makes its pictures step by step has something to show by then.
+    """The user pressed Ctrl-C while a model that works step by step already had results.
 
     Attributes:
-        made: of the pictures that it came to, the first ones of a batch, what would have been returned: from
+        made: the results obtained before the interruption, in batch order, as the call would have returned them: from
             :meth:`Generator.generate` N x 3 x H x W pictures in [-1, 1], from :func:`artgan.painting.paint_batch`
             finished paintings.
     """
@@ -35,19 +35,19 @@ class Generator(nn.Module, ABC):
     """A network that makes pictures, from pictures or from noise.
 
     Attributes:
-        task: what goes in: ``"image-to-image"`` (pictures) or ``"noise-to-image"`` (N x Z noise vectors).
-        stride: height and width of an input picture must be multiples of this many pixels; callers pad.
-            Meaningless for noise.
-        minimum_size: the least height and width, in pixels, that the network accepts.
-        noise_size: length Z of a noise vector; 0 where pictures go in.
-        one_at_a_time: whether it gains nothing from several pictures in one call; then callers give it one.
-        memory_per_pixel: bytes of working memory that a pixel takes in float32, roughly; 0 if not known. Callers
-            refuse a picture that would not fit, where the system would kill the process.
-        reach: how far from a painted pixel, in pixels, the input matters to it, but for the means and variances over
-            the whole picture that :class:`torch.nn.InstanceNorm2d` takes; None if there is no such bound. A picture
-            can be painted in tiles that overlap by it.
-        thread_safe: whether threads may run it at the same time, each on pictures of its own: in evaluation its forward
-            changes nothing that it keeps. Small pictures are then painted several at once, which on a CPU is faster.
+        task: the kind of input: ``"image-to-image"`` (pictures) or ``"noise-to-image"`` (N x Z noise vectors).
+        stride: height and width of an input picture must be multiples of this many pixels; callers pad. Not used for
+            noise.
+        minimum_size: the smallest height and width, in pixels, that the network accepts.
+        noise_size: length Z of a noise vector; 0 if the input is pictures.
+        one_at_a_time: whether batching has no benefit; callers then pass one picture at a time.
+        memory_per_pixel: approximate working memory per pixel in float32, in bytes; 0 if unknown. Callers reject a
+            picture that would not fit, rather than let the system kill the process.
+        reach: radius of the receptive field, in pixels, not counting the whole-picture means and variances that
+            :class:`torch.nn.InstanceNorm2d` computes; None if unbounded. A picture can be painted in tiles that
+            overlap by this much.
+        thread_safe: whether several threads may run it concurrently on different pictures: in evaluation mode, its
+            forward modifies no state. Small pictures are then painted in parallel, which is faster on a CPU.
     """
 
     task: ClassVar[Task] = "image-to-image"
@@ -60,26 +60,26 @@ class Generator(nn.Module, ABC):
     thread_safe: bool = False
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """``count`` x Z noise vectors for :meth:`forward`, drawn on the CPU: standard normal, unless overridden."""
+        """Draw ``count`` x Z noise vectors for :meth:`forward` on the CPU: standard normal unless overridden."""
         return torch.randn(count, self.noise_size, generator=generator)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Map N x 3 x H x W pictures (or N x Z noise) to N x 3 x H x W pictures in [-1, 1].
 
-        The output has the dtype and device of the input, and for pictures its height and width.
-        Row ``i`` of the output depends on row ``i`` of the input alone.
+        The output has the dtype and device of the input and, for pictures, its height and width. Row ``i`` of the
+        output depends only on row ``i`` of the input.
         """
 
     def generate(self, x: Tensor, **options: Any) -> Tensor:
-        """Run the network for use rather than for training; shapes and ranges as in :meth:`forward`.
+        """Run the network for inference; shapes and ranges as in :meth:`forward`.
 
-        ``options`` are the plugin's own, already checked. The default takes none and runs :meth:`forward`
-        without recording gradients; a model that optimises the picture itself overrides this.
+        ``options`` are the plugin's own, already validated. The default implementation takes none and runs
+        :meth:`forward` without recording gradients; a model that optimizes the picture itself overrides this.
 
         Raises:
             TypeError: an option that the model does not have.
-            Interrupted: the user pressed Ctrl-C, and there are pictures by then.
+            Interrupted: the user pressed Ctrl-C, and some pictures were already finished.
         """
         if options:
             raise TypeError(f"this model takes no options, got {', '.join(sorted(options))}")
@@ -88,46 +88,46 @@ class Generator(nn.Module, ABC):
 
 
 class Discriminator(nn.Module, ABC):
-    """A network that tells real pictures from generated ones.
+    """A network that distinguishes real pictures from generated ones.
 
-    It works in two parts, so that a costly frozen part (features of a pretrained network, say) need not run
-    twice on the same pictures: :meth:`observe` makes features, :meth:`judge` makes logits of them.
+    It has two stages, so that an expensive frozen part (such as a pretrained feature network) need not run twice on
+    the same pictures: :meth:`observe` computes features, :meth:`judge` maps them to logits.
 
     Attributes:
-        minimum_size: the least height and width of a picture, in pixels.
+        minimum_size: the smallest height and width of a picture, in pixels.
     """
 
     minimum_size: int = 1
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
-        """N x 3 x H x W pictures in [-1, 1] to the tensors that :meth:`judge` takes.
+        """Map N x 3 x H x W pictures in [-1, 1] to the tensors that :meth:`judge` takes.
 
-        Holds no trainable parameter; gradients flow to the pictures. The default is the pictures themselves.
+        Has no trainable parameters; gradients flow to the pictures. The default returns the pictures themselves.
         """
         return (pictures,)
 
     @abstractmethod
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Observed features to logits: one N x ... tensor a head, unbounded, higher for more real.
+        """Map observed features to logits: one N x ... tensor per head, unbounded, higher meaning more real.
 
         A loss averages over each head's entries and sums over the heads.
         """
 
     def forward(self, pictures: Tensor) -> Sequence[Tensor]:
-        """N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
+        """Map N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
         return self.judge(self.observe(pictures))
 
 
 @dataclass(frozen=True)
 class Networks:
-    """All networks of one model while it is trained, by name.
+    """All networks of one model during training, by name.
 
     Attributes:
-        generators: at least one; the first is the model that a run ends with, the others serve it
-            (CycleGAN's way back) and are saved beside it. A name says what the generator makes.
-        discriminators: any number, none included.
-        built_by: the plugin's name and the config, as JSON types, that build the generators again, where these are not
-            those of the run (a distilled student's).
+        generators: at least one. The first is the model that the run produces; the others support its training (such
+            as CycleGAN's inverse mapping) and are saved with it. A name says what the generator makes.
+        discriminators: any number, including none.
+        built_by: the plugin name and config (JSON types) that rebuild the generators, if they differ from those of the
+            run (as for a distilled student).
     """
 
     generators: Mapping[str, Generator]
@@ -136,12 +136,12 @@ class Networks:
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None) -> None:
-    """One update of the optimiser's parameters, and of no others, down the gradient of a scalar loss.
+    """Take one gradient step on a scalar loss, updating the optimizer's parameters and no others.
 
     Args:
-        loss: of this batch; the gradient flows to the optimiser's parameters alone.
+        loss: the loss of this batch; only the optimizer's parameters receive a gradient.
         optimizer: one of the trainer's.
-        gate: a figure and a bound: the update is left out where the figure is under the bound.
+        gate: a value and a bound: the update is skipped if the value is below the bound.
     """
     if gate is not None and float(gate[0]) < gate[1]:
         return
@@ -152,22 +152,22 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tens
 
 
 class Minimise(Protocol):
-    """What :func:`minimise` does, with the scaling, accumulation and averaging that a run needs."""
+    """Like :func:`minimise`, with the gradient scaling, accumulation and averaging that a run needs."""
 
     def __call__(
         self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
     ) -> None:
-        """See :func:`minimise`; the gate's figure is averaged over what makes one update."""
+        """See :func:`minimise`; the gate's value is averaged over all batches and processes of one update."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a :class:`Trainer` may know of the run that it is part of.
+    """What a :class:`Trainer` may know about the run that it is part of.
 
     Attributes:
-        steps: how many optimisation steps the run has in all.
-        minimise: makes an update; call it in place of ``zero_grad``, ``backward`` and ``optimizer.step``. Where
-            gradients are accumulated over several batches or averaged over processes, it knows when and how.
+        steps: the total number of optimization steps.
+        minimise: makes an update; call it instead of ``zero_grad``, ``backward`` and ``optimizer.step``. It also
+            handles gradient accumulation over several batches and averaging over processes.
     """
 
     steps: int
@@ -175,12 +175,12 @@ class Run:
 
 
 class Trainer(ABC):
-    """What one optimisation step of a model does. It knows no device, file, schedule or progress bar.
+    """One optimization step of a model. It does not deal with devices, files, schedules or progress bars.
 
     Attributes:
-        optimizers: by name. The loop scales their learning rates as the run's schedule says.
-        rounds: how many times :meth:`step` is called, each time with a fresh batch, for one step of the run: more
-            than one where the discriminators learn several times for each time that the generators do.
+        optimizers: by name. The training loop scales their learning rates according to the run's schedule.
+        rounds: how many times :meth:`step` is called per step of the run, each time with a new batch: more than one if
+            the discriminators are updated several times per generator update.
     """
 
     optimizers: dict[str, torch.optim.Optimizer]
@@ -194,19 +194,19 @@ class Trainer(ABC):
 
     @abstractmethod
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
-        """Learn from one batch and return figures to log by name, as scalar tensors without gradient.
+        """Learn from one batch and return values to log, by name, as scalar tensors without gradient.
 
-        Names have a kind and what it is of: ``discriminator/paintings``. The run's health is judged by them:
-        ``accuracy/NAME`` is how often (0 to 1) a discriminator is right, the other kinds are losses.
+        Names have the form ``KIND/NETWORK``, such as ``discriminator/paintings``. The run's health checks use them:
+        ``accuracy/NAME`` is a discriminator's accuracy (0 to 1), the other kinds are losses.
 
         Args:
-            batch: for each domain of the plugin's manifest (``photos``, say) B x 3 x S x S pictures in [-1, 1].
-            index: how many rounds came before; with one round a step, the number of the step from 0.
+            batch: for each domain of the plugin's manifest (such as ``photos``) B x 3 x S x S pictures in [-1, 1].
+            index: the number of rounds before this one; with one round per step, the step number, from 0.
         """
 
     @abstractmethod
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
-        """Labelled rows for a sample sheet: each a N x 3 x S x S picture tensor in [-1, 1].
+        """Make labeled rows for a sample sheet: each an N x 3 x S x S picture tensor in [-1, 1].
 
         Args:
             batch: fixed pictures of each domain.
@@ -216,19 +216,19 @@ class Trainer(ABC):
     def outputs(
         self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
     ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
-        """What the generators make of a batch, to be watched for collapse and for copying, and to be scored.
+        """The generators' outputs for a batch, used for scores and for detecting collapse and copying of the input.
 
-        By generator: the pictures that went in (None for noise) and those that came out, N x 3 x S x S each, as many
-        as the batch has. Arguments as in :meth:`sample`. The default gives none, and nothing is watched.
+        For each generator: its input pictures (None for noise) and its outputs, N x 3 x S x S each, as many as the
+        batch has. Arguments as in :meth:`sample`. The default returns none, which disables these checks.
         """
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What the trainer holds beyond networks and optimisers (an image pool, say): JSON types and tensors."""
+        """The trainer's state apart from networks and optimizers (such as an image pool): JSON types and tensors."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Restore the state that :meth:`state_dict` returned."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, got {', '.join(state)}")
 
@@ -238,12 +238,12 @@ class Score:
     """One result of a metric.
 
     Attributes:
-        name: carries the feature network where it matters, for example ``fd-vgg19``.
+        name: includes the feature network if it matters, for example ``fd-vgg19``.
         value: the score.
-        n: how many pictures it was computed from: real ones (0 if the metric has no reference), generated.
-        details: with what it was computed, as JSON types.
-        interval: of 95 % confidence, where the metric knows one.
-        notes: what to beware of, in words: too few pictures, say.
+        n: the numbers of real pictures (0 if the metric has no reference) and of generated pictures used.
+        details: how it was computed, as JSON types.
+        interval: the 95 % confidence interval, if the metric provides one.
+        notes: caveats in words, such as too few pictures.
     """
 
     name: str
@@ -255,15 +255,15 @@ class Score:
 
 
 class Metric(ABC):
-    """A score of generated pictures, alone or against real ones. It knows no model and no file.
+    """A score of generated pictures, alone or compared with real ones. It does not deal with models or files.
 
-    Feed pictures in batches of any size with :meth:`update`, then call :meth:`compute`; memory must not grow
-    with the size of a picture times their number.
+    Feed pictures in batches of any size with :meth:`update`, then call :meth:`compute`; memory must not grow with
+    picture size times number of pictures.
 
     Attributes:
-        name: by which it is asked for.
-        against: what the ``real`` pictures are: ``"real"`` ones of the kind that is generated; ``"inputs"``, those that
-            the generated ones were made from, in the same order; ``"nothing"`` where it looks at generated ones alone.
+        name: the name by which users request it.
+        against: what the ``real`` pictures are: ``"real"``: examples of the kind that is generated; ``"inputs"``: the
+            pictures that the generated ones were made from, in the same order; ``"nothing"``: there are none.
     """
 
     name: ClassVar[str]
@@ -271,16 +271,16 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, pictures: Tensor, *, real: bool) -> None:
-        """Take in N x 3 x H x W pictures in [-1, 1] of the real or the generated set."""
+        """Add N x 3 x H x W pictures in [-1, 1] of the real or the generated set."""
 
     @abstractmethod
     def compute(self) -> Score:
-        """The score of all that was taken in.
+        """Compute the score of all pictures added so far.
 
         Raises:
             ValueError: too few pictures for the score to be defined.
         """
 
     def scores(self) -> Sequence[Score]:
-        """All that it has to say, where that is more than one score; the first is that of :meth:`compute`."""
+        """All scores, for a metric with several; the first is that of :meth:`compute`."""
         return [self.compute()]

@@ -1,13 +1,13 @@
-"""What a plugin declares. This is one of the two homes of the plugin author's API; it imports no torch.
+"""What a plugin declares: one of the two modules of the plugin author's API. It does not import torch.
 
-The other one is :mod:`artgan.toolkit`, with what a plugin's networks and trainers are built from. A plugin imports
-these two, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention: it may change in
-any version.
+The other is :mod:`artgan.toolkit`, the building blocks for a plugin's networks and trainers. A plugin imports these
+two modules, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention and may change
+in any version.
 
 - The manifest: :class:`Plugin`.
 - Options of a config and of painting: :func:`option`, :class:`AdversarialOptions`, :class:`NoiseOptions`.
-- Errors that reach the user as one line: :class:`ConfigError` for an option that cannot be followed,
-  :class:`PictureError` for a picture, :class:`WeightsError` for a file of weights.
+- Errors shown to the user as one line: :class:`ConfigError` for an unusable option, :class:`PictureError` for a
+  picture, :class:`WeightsError` for a weights file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes longer than a second."""
+"""The progress bar for everything that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rich.text import Text
 
 
 class _Pace(ProgressColumn):
-    """Seconds of one step."""
+    """Seconds per step."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{1 / task.speed:.2f} s each" if task.speed else "")
 
 
 class Advance(Protocol):
-    """What moves a bar on by one."""
+    """Advances a bar by one step."""
 
     def __call__(self, note: str = "") -> None:
-        """``note`` is shown at the end of the bar, until the next one."""
+        """``note`` is shown at the end of the bar until the next note."""
 
 
 _bars: Progress | None = None
@@ -40,9 +40,9 @@ _bars: Progress | None = None
 
 @contextmanager
 def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
-    """A bar with pace and time left on standard error, advanced by calling what it gives; none if no terminal.
+    """A bar on standard error with pace and time left; call the yielded function to advance it. None off a terminal.
 
-    While another bar is there, it is drawn below that one, and goes away when it is done.
+    While another bar is active, this one is drawn below it and removed when done.
     """
     if total < 2 or not sys.stderr.isatty():
         yield lambda note="": None
@@ -65,7 +65,7 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
 
 @contextmanager
 def _screen() -> Iterator[Progress]:
-    """All bars of the moment: rich draws one ``Progress`` at a time."""
+    """All active bars: rich draws only one ``Progress`` at a time."""
     global _bars
     if _bars is not None:
         yield _bars

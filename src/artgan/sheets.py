@@ -1,4 +1,4 @@
-"""Sheets of pictures in labelled rows: a training run's samples, or one photo in many styles."""
+"""Contact sheets with labeled rows: a training run's samples, or one photo in many styles."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PAPER = "white"
 
 
 def sheet(rows: Mapping[str, Sequence[Image.Image]], *, cell: int, columns: Sequence[str] = ()) -> Image.Image:
-    """Pictures in rows, each row labelled at its left.
+    """Draw pictures in rows, each with a label on its left.
 
     Args:
-        rows: by label; rows may differ in length.
-        cell: the longer side that a picture is fitted into, in pixels; it is never enlarged.
+        rows: label -> pictures; rows may differ in length.
+        cell: side of the square that each picture is fitted into, in pixels; pictures are never enlarged.
         columns: labels above the columns.
     """
     font = ImageFont.load_default(size=max(12, cell // 12))
@@ -59,7 +59,7 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 
 def write_rows(rows: Mapping[str, Tensor], path: Path) -> None:
-    """Write N x 3 x H x W picture tensors in [-1, 1] as a sheet with a row for each."""
+    """Write a sheet with one row for each N x 3 x H x W picture tensor, with values in [-1, 1]."""
     pictures = {label: [images.to_rgb(picture) for picture in row.float().cpu()] for label, row in rows.items()}
     cell = max(max(picture.size) for row in pictures.values() for picture in row)
     path.parent.mkdir(parents=True, exist_ok=True)

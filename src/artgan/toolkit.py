@@ -1,22 +1,22 @@
-"""What a plugin's networks and trainers are built from. This is one of the two homes of the plugin author's API.
+"""Building blocks for a plugin's networks and trainers: one of the two modules of the plugin author's API.
 
-The other one is :mod:`artgan.plugin`, with what a plugin declares, which imports no torch. A plugin imports these
-two, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention: it may change in any
-version.
+The other is :mod:`artgan.plugin`, which holds what a plugin declares and does not import torch. A plugin imports these
+two modules, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention and may change
+in any version.
 
-- Networks: :class:`Generator`, :class:`Discriminator`, and :class:`Networks`, all those of one model.
-- Training: :class:`Trainer`, and :class:`Run`, what a trainer knows of its run.
+- Networks: :class:`Generator`, :class:`Discriminator`, and :class:`Networks`, which groups those of one model.
+- Training: :class:`Trainer`, and :class:`Run`, what a trainer knows about its run.
 - Adversarial training: :class:`Adversary`, :func:`adam`; for a trainer without an adversary
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
 - Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns; :func:`explain`, why a download failed.
-- Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; sets of them:
+- Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; data sets:
   :func:`open_pictures`.
-- Work that takes long: :func:`progress`, :class:`Interrupted`, :func:`free_memory`.
+- Long-running work: :func:`progress`, :class:`Interrupted`, :func:`free_memory`.
 - Files: :func:`atomic_write`; the user's cache: :func:`cache_folder`, :func:`make_room`.
-- Messages: :func:`one_line`, an error on one line.
+- Messages: :func:`one_line`, an error as a single line.
 """
 
 from __future__ import annotations

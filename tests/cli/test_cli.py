@@ -187,7 +187,7 @@ def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, 
     assert states["cyclegan.far"] == "remote"
     assert states["ink.noise"] == "not installed"
     rows = run("models", cwd=tmp_path, **mine).stdout.splitlines()
-    assert rows[0].split() == ["MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"]
+    assert rows[0].split() == ["MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENSE", "WEIGHTS"]
     assert [row.split()[0] for row in rows[1:]] == list(states)
     assert all(row.endswith(state) for row, state in zip(rows[1:], states.values(), strict=True))
     [far] = [row.split() for row in rows if row.startswith("cyclegan.far")]

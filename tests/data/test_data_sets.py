@@ -261,8 +261,8 @@ def test_bombs_are_refused_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(archives, "MAX_MEMBER", 1 << 30)
     monkeypatch.setattr(archives, "_ALWAYS", 1 << 20)
     blank = {f"{i}.png": bytes(1 << 20) for i in range(4)}
-    assert "it is a bomb" in refusal(make_zip(tmp_path / "s.zip", blank))
-    assert "it is a bomb" in refusal(make_tar(tmp_path / "s.tgz", blank, "w:gz"))
+    assert "it is a decompression bomb" in refusal(make_zip(tmp_path / "s.zip", blank))
+    assert "it is a decompression bomb" in refusal(make_tar(tmp_path / "s.tgz", blank, "w:gz"))
     monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
     assert "more than 3 members" in refusal(make_zip(tmp_path / "s.zip", PICTURES))
     assert "more than 3 members" in refusal(make_tar(tmp_path / "s.tar", PICTURES))

@@ -120,8 +120,8 @@ def test_a_cut_is_resumed_where_it_was(server: SimpleNamespace, tmp_path: Path) 
 
 def test_a_later_run_goes_on(server: SimpleNamespace, tmp_path: Path) -> None:
     server.cuts = [1_000_000, 0, 0, 0, 0]
-    assert "broke off at 1.0 of" in (message := refusal(tmp_path))
-    assert "1.0 MB have come: run it again to go on" in message
+    assert "interrupted at 1.0 of" in (message := refusal(tmp_path))
+    assert "1.0 MB received so far: run it again to resume" in message
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
     server.requests.clear()
     assert public.fetch("monet2photo", tmp_path).read_bytes() == ZIP

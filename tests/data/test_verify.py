@@ -254,7 +254,7 @@ def test_exit_status_and_output(tmp_path: Path) -> None:
     assert (clean.returncode, clean.stderr) == (0, "")
     assert clean.stdout.splitlines() == [
         f"{folder}: 7 pictures, 7 distinct",
-        "note (grey): 1 picture kept as grey",
+        "note (grey): 1 picture kept as gray",
         r"    grey\n.png",
     ]
     (folder / "broken.jpg").write_bytes(b"no picture")

@@ -158,7 +158,7 @@ def test_the_card_of_a_model_that_takes_noise_has_no_photo() -> None:
 def test_what_a_training_run_leaves_is_completed(tmp_path: Path) -> None:
     model = artgan.load("monet")
     save_model(tmp_path, model.generator, plugin="cyclegan", config=model.card["config"], extra={"step": 3})
-    with pytest.raises(ArtganError, match=r'config.json: names no licence; add "license": {"weights": "apache-2.0"}'):
+    with pytest.raises(ArtganError, match=r'config.json: names no license; add "license": {"weights": "apache-2.0"}'):
         prepare(tmp_path, "someone/monet")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "license": {"weights": "mit"}}))
@@ -235,9 +235,9 @@ def spoil_large(folder: Path) -> None:
         (spoil_size, "example-output.png: not what the model paints of example-input.png"),
         (spoil_half, "holds one of example-input.png and example-output.png"),
         (spoil_png, "example-input.png"),
-        (spoil_readme, "README.md: names no licence in YAML"),
-        (spoil_yaml, "README.md: names no licence in YAML"),
-        (spoil_text, "README.md: names no licence in YAML"),
+        (spoil_readme, "README.md: names no license in YAML"),
+        (spoil_yaml, "README.md: names no license in YAML"),
+        (spoil_text, "README.md: names no license in YAML"),
         (spoil_large, "LICENSE: larger than"),
     ],
 )

@@ -691,7 +691,7 @@ def test_a_fault_of_the_users_file_is_told_and_harms_nothing_else(
     found = read_registry()
     assert found.names("ink.*") == [MODEL]
     assert found.problems[0].startswith(f"{path}: ink.bad: alias: ")
-    with pytest.raises(ModelNotFoundError, match="a registry file has a fault, artgan doctor tells it"):
+    with pytest.raises(ModelNotFoundError, match="a registry file is invalid, artgan doctor shows why"):
         found.entry("mine")
     monkeypatch.setenv("ARTGAN_STRICT_PLUGINS", "1")
     read_registry.cache_clear()

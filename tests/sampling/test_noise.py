@@ -73,7 +73,7 @@ def test_draws_depend_on_the_seed_alone(text: str) -> None:
         ("uniform(1,1)", "LOW must be less than HIGH"),
         ("gamma(0,1)", "SHAPE and SCALE must be greater than 0"),
         ("gamma(2,-1)", "SHAPE and SCALE must be greater than 0"),
-        ("cauchy(0,1)", "there is no noise 'cauchy'; there are normal(MEAN,VARIANCE), truncated("),
+        ("cauchy(0,1)", "unknown noise 'cauchy'; known: normal(MEAN,VARIANCE), truncated("),
         ("__import__('os')", "write normal"),
     ],
 )

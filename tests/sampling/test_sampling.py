@@ -156,7 +156,7 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["monet"], "use paint()"),
-        (["local-dir:MODEL", "--noise", "pink(1)"], "there is no noise 'pink'"),
+        (["local-dir:MODEL", "--noise", "pink(1)"], "unknown noise 'pink'"),
         (["local-dir:MODEL", "--nearest", "nowhere"], "nowhere: no such folder or file"),
         (["local-dir:MODEL", "--to", "1", "-n", "1"], "at least 2 pictures"),
         (["local-dir:MODEL", "--to", "1", "--nearest", "."], "do not go together"),

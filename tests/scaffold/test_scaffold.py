@@ -136,7 +136,7 @@ def test_it_says_what_to_do_next_on_standard_error() -> None:
     [
         *((name, "use lower-case letters and digits") for name in ("", "Dots", "1dot", "dots-", "a--b", "a.b", "a b")),
         *((name, "use lower-case letters and digits") for name in ("../dots", "dots\n", "pünktchen", LONGEST + "s")),
-        ("class", "is a word of Python's own"),
+        ("class", "is a Python keyword"),
         ("cyclegan", "cyclegan (artgan-cyclegan"),
     ],
 )

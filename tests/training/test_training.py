@@ -216,7 +216,7 @@ def test_a_run_is_interrupted_between_steps_and_says_how_to_go_on(folders: list[
         running.send_signal(number)
         _, told = running.communicate(timeout=60)
         assert running.returncode == 130
-        assert told.strip().endswith(f"interrupted; go on with: artgan train cyclegan -o {out} --resume")
+        assert told.strip().endswith(f"interrupted; continue with: artgan train cyclegan -o {out} --resume")
         newest = checkpoint.newest(out / "checkpoints")
         logged = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
         assert checkpoint.step_of(newest) == logged[-1]

@@ -1,4 +1,4 @@
-"""The command line: one file a group of commands, with no logic of its own."""
+"""The command line: one file per group of commands, without logic of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from artgan.errors import ArtganError, RenamedWarning, printable
 
 
 def main() -> None:
-    """The program ``artgan``.
+    """Entry point of the program ``artgan``.
 
-    Exit status: 0 all done, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
+    Exit status: 0 success, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
     """
     _print_renamed_warnings()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show is no reason to stop
+    if isinstance(sys.stdout, io.TextIOWrapper):  # do not fail on a name that it cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from artgan.cli.app import app
@@ -28,13 +28,13 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:  # while the commands are being imported
         sys.exit(interrupted())
-    except BrokenPipeError:  # whoever read our output (head, say) has had enough
+    except BrokenPipeError:  # the reader of our output (such as head) has closed the pipe
         sys.stderr.close()
         sys.exit(141)
 
 
 def _print_renamed_warnings() -> None:
-    """Print each :class:`RenamedWarning` of this process once, on one line."""
+    """Print each :class:`RenamedWarning` once per process, on one line."""
     show = warnings.showwarning
 
     def show_once(

@@ -1,4 +1,4 @@
-"""The commands put together. What a command needs is imported when it runs, so that --help stays quick."""
+"""Assembles the commands. Each imports what it needs only when it runs, so that --help stays fast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from artgan.cli.status import interrupted
 
 
 class _Commands(TyperGroup):
-    """All commands, which Ctrl-C ends as main() says: left to itself, each version of typer does another thing."""
+    """All commands. Ctrl-C ends them as documented in main(), whereas typer's own behavior varies by version."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

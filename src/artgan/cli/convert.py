@@ -1,4 +1,4 @@
-"""``artgan convert``: other projects' checkpoints to models that artgan loads."""
+"""``artgan convert``: convert other projects' checkpoints to models that artgan can load."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def convert(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The model's folder; local-dir:DIR loads it.")],
     plugin: Annotated[
         str | None,
-        typer.Option(help="Whose layouts to look for. [default: all that are installed]", show_default=False),
+        typer.Option(help="The plugin whose layouts to try. [default: all plugins]", show_default=False),
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(metavar="PREFIX", help="Which generator, where the file holds several.", show_default=False),
+        typer.Option(metavar="PREFIX", help="Which generator to convert, if there are several.", show_default=False),
     ] = None,
     license: Annotated[
         str | None,
         typer.Option(
-            "--license", metavar="TEXT", help="The weights' licence, for the model's card.", show_default=False
+            "--license", metavar="TEXT", help="The weights' license, for the model's card.", show_default=False
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,
 ) -> None:
-    """Convert another project's checkpoint. No code in it is run; what artgan does not know is refused."""
+    """Convert another project's checkpoint. No code in it is run; unknown layouts are rejected."""
     from artgan.models.converting import convert
 
     done = convert(file, to, plugin=plugin, key=key, license=license, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""``artgan data``: fetch, check and look at pictures to train and measure on."""
+"""``artgan data``: download, verify and explore pictures for training and evaluation."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import typer
 from artgan.cli.options import Format
 from artgan.errors import ConfigError
 
-app = typer.Typer(help="Fetch, check and look at pictures to train and measure on.", no_args_is_help=True)
+app = typer.Typer(help="Download, verify and explore pictures for training and evaluation.", no_args_is_help=True)
 
 
 @app.command()
 def fetch(
-    name: Annotated[str | None, typer.Argument(help="A public set of pictures; --list shows them.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to put it in.")] = Path("."),
-    list_: Annotated[bool, typer.Option("--list", help="List the sets there are.")] = False,
+    name: Annotated[str | None, typer.Argument(help="A public data set; --list shows them.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to download to.")] = Path("."),
+    list_: Annotated[bool, typer.Option("--list", help="List the public data sets.")] = False,
 ) -> None:
-    """Download a public set of pictures; goes on where a broken download stopped."""
+    """Download a public data set, or resume an interrupted download."""
     from artgan.data import public
     from artgan.files import sha256
 
     if list_:
         for entry in public.PUBLIC.values():
-            print(f"{entry.name}: {entry.summary}\n    licence: {entry.licence}\n    {entry.url}")
+            print(f"{entry.name}: {entry.summary}\n    license: {entry.licence}\n    {entry.url}")
         return
     if name is None:
         raise ConfigError(f"name a set to fetch: {', '.join(public.PUBLIC)}")
     path = public.fetch(name, out)
     print(path)
-    print(f"artgan: SHA-256 {sha256(path)}; licence: {public.PUBLIC[name].licence}", file=sys.stderr)
+    print(f"artgan: SHA-256 {sha256(path)}; license: {public.PUBLIC[name].licence}", file=sys.stderr)
 
 
 @app.command()
 def verify(
-    path: Annotated[str, typer.Argument(help="A folder, or another place of pictures.")],
+    path: Annotated[str, typer.Argument(help="A folder, archive or other set of pictures.")],
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
 ) -> None:
-    """Look for broken files, copies, padding and odd pictures; exit status 1 if the set is doubtful."""
+    """Look for broken files, duplicates, padding and outliers; exit status 1 if there are problems."""
     from artgan.data import open_pictures
     from artgan.data.verify import verify
 
@@ -56,10 +56,10 @@ def verify(
 
 @app.command()
 def explore(
-    path: Annotated[str, typer.Argument(help="A folder, or another place of pictures.")],
+    path: Annotated[str, typer.Argument(help="A folder, archive or other set of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="REPORT.html", help="The page to write.")],
 ) -> None:
-    """Draw what a set of pictures is like, on one page: sizes, colours, mean and variance, the odd ones."""
+    """Write a page about a set of pictures: sizes, colors, mean and variance, outliers."""
     from artgan.data import open_pictures
     from artgan.data.explore import explore
     from artgan.reports.data import write_report

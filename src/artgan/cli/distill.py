@@ -1,4 +1,4 @@
-"""``artgan distill``: a small generator taught by a large one."""
+"""``artgan distill``: train a small generator to imitate a large one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from artgan.cli.train import training_command
 
 
 class DistillCommand(TyperCommand):
-    """``artgan distill``, whose options are made from its configuration's fields when it is called."""
+    """``artgan distill``, whose options are generated from its configuration's fields when it is called."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As of any command."""
+        """See the base class."""
         from artgan.training.distillation import plugin
 
         kind = Annotated[str | None, typer.Argument(metavar="TEACHER", help="The model to learn from.")]
@@ -25,8 +25,8 @@ class DistillCommand(TyperCommand):
 
 
 def distill() -> None:
-    """Teach a small generator to paint as a large one does, on photos alone.
+    """Train a small generator to imitate a large one, using photos only.
 
-    The student is a preset of a plugin, the teacher's if none is named, with changes if need be: --student
-    PRESET,OPTION=VALUE. It ends in RUN/model: artgan paint --model local-dir:RUN/model.
+    The student is a preset of a plugin (by default the teacher's), optionally with changes: --student
+    PRESET,OPTION=VALUE. It is written to RUN/model: artgan paint --model local-dir:RUN/model.
     """

@@ -1,4 +1,4 @@
-"""``artgan evaluate``: scores of sets of generated pictures."""
+"""``artgan evaluate``: score sets of generated pictures."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from artgan.metrics import NETWORKS, weight_files
 if TYPE_CHECKING:
     from artgan.metrics.evaluation import Report
 
-_LISTED = 10  # broken pictures of a set that are named
+_LISTED = 10  # maximum number of broken pictures listed per set
 
 
 def evaluate(
-    fake: Annotated[list[str], typer.Option(metavar="DIR", help="Generated pictures; several times to compare.")],
+    fake: Annotated[list[str], typer.Option(metavar="DIR", help="Generated pictures; repeat to compare sets.")],
     real: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Real pictures of the kind that was to be generated.", show_default=False),
+        typer.Option(
+            metavar="DIR", help="Real pictures of the kind that the generated ones imitate.", show_default=False
+        ),
     ] = None,
     photos: Annotated[
         str | None,
         typer.Option(
             metavar="DIR",
-            help="What the generated ones were made from, under the same names.",
+            help="The pictures that the generated ones were made from, under the same names.",
             show_default=False,
         ),
     ] = None,
     metrics: Annotated[
-        str, typer.Option(help="Scores, by name, with commas between them; --list shows them.")
+        str, typer.Option(help="Names of scores, separated by commas; --list shows them.")
     ] = "fid,kid,style",
     list_: Annotated[
         bool, typer.Option("--list", is_eager=True, callback=lambda wanted: _list(wanted), help="List the scores.")
@@ -61,33 +63,35 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="SHEET.png",
-            help="Draw generated pictures beside the real ones that are nearest.",
+            help="Draw generated pictures next to the nearest real ones.",
             show_default=False,
         ),
     ] = None,
     profile: Annotated[
         Path | None,
-        typer.Option(metavar="PLOT.png", help="Draw palette, contrast and strokes of all sets.", show_default=False),
+        typer.Option(metavar="PLOT.png", help="Plot palette, contrast and strokes of all sets.", show_default=False),
     ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NETWORK=FILE", help=f"Weights of {', '.join(NETWORKS)} as a file; else they are downloaded."
+            metavar="NETWORK=FILE", help=f"A file of weights for {', '.join(NETWORKS)}; otherwise they are downloaded."
         ),
     ] = None,
     size: Annotated[
         int,
-        typer.Option(min=32, max=1024, help="Side at which pictures are compared, where a score does not fix it."),
+        typer.Option(
+            min=32, max=1024, help="Side at which pictures are compared, for scores that do not prescribe it."
+        ),
     ] = 256,
     limit: Annotated[
-        int | None, typer.Option(min=2, help="Use only so many pictures of each set.", show_default=False)
+        int | None, typer.Option(min=2, help="Use at most this many pictures of each set.", show_default=False)
     ] = None,
     device: Device = None,
-    cache: Annotated[bool, typer.Option(help="Keep features for the next time.")] = True,
+    cache: Annotated[bool, typer.Option(help="Cache features for later runs.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sheet or plot that exists.")] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
 ) -> None:
-    """Compare generated pictures with real ones: how near they are, how varied, and whether they repeat them."""
+    """Compare generated pictures with real ones: how similar and varied they are, and whether they copy them."""
     from artgan.metrics.evaluation import Evaluator
 
     artists = _assignments("--artist", artist)
@@ -148,7 +152,7 @@ def _number(value: float) -> str:
 
 
 def _warn(report: Report) -> None:
-    """Print warnings and failures on standard error, each on one line whatever names are in it."""
+    """Print warnings and failures on standard error, each on one line whatever names it contains."""
     lines = list(dict.fromkeys(warning for evaluation in report.evaluations for warning in evaluation.warnings))
     lines += report.artist_notes
     for name, problems in report.skipped.items():
@@ -164,7 +168,7 @@ def _assignments(option: str, given: Sequence[str] | None) -> dict[str, str]:
     """Parse NAME=DIR options.
 
     Raises:
-        ConfigError: one has another form, or a name is repeated.
+        ConfigError: an option does not have this form, or a name is repeated.
     """
     found: dict[str, str] = {}
     for text in given or ():

@@ -1,4 +1,4 @@
-"""``artgan export``: models to ONNX files, for other programs to run."""
+"""``artgan export``: export models to ONNX files, for use in other programs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import typer
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="In 8-bit integers: smaller, faster; with --photos.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to 8-bit integers: smaller and faster; needs --photos.")
+    ] = False,
     photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos to find the integers' scales with.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="Photos for calibrating the quantization.", show_default=False)
     ] = None,
     least_psnr: Annotated[
-        float, typer.Option(metavar="DB", help="Keep no file in integers whose paintings are further from the model's.")
+        float, typer.Option(metavar="DB", help="With --int8, the minimum PSNR to the original model's paintings.")
     ] = 38.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
 ) -> None:
-    """Write a model as an ONNX file that takes pictures of any size, after comparing it with PyTorch."""
+    """Export a model to an ONNX file that accepts pictures of any size, after comparing it with PyTorch."""
     from artgan.errors import ConfigError
     from artgan.models.loading import load
     from artgan.runtimes.int8 import export_int8
@@ -34,11 +36,11 @@ def export(
         small = export_int8(
             loaded.generator, onnx, photos, about=loaded.origin, least_psnr=least_psnr, overwrite=overwrite
         )
-        told = f"PSNR {small.psnr:.1f} dB on {small.photos[1]} photos, {small.convolutions[0]} of "
-        told += f"{small.convolutions[1]} convolutions in 8-bit integers"
+        summary = f"PSNR {small.psnr:.1f} dB on {small.photos[1]} photos, {small.convolutions[0]} of "
+        summary += f"{small.convolutions[1]} convolutions in 8-bit integers"
     else:
         exact = export_onnx(loaded.generator, onnx, about=loaded.origin, overwrite=overwrite)
         sizes = ", ".join(" x ".join(map(str, shape)) for shape in exact.shapes)
-        told = f"at most {exact.difference:.1e} from PyTorch, in numbers of [-1, 1], at {sizes}"
-    print(f"artgan: {told}", file=sys.stderr)
+        summary = f"at most {exact.difference:.1e} from PyTorch, for values in [-1, 1], at {sizes}"
+    print(f"artgan: {summary}", file=sys.stderr)
     print(onnx)

@@ -1,4 +1,4 @@
-"""``artgan new-plugin``: a working plugin to begin with."""
+"""``artgan new-plugin``: write a working plugin as a starting point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def new_plugin(
         typer.Option("--out", "-o", help="A new folder. [default: artgan-NAME]", show_default=False),
     ] = None,
 ) -> None:
-    """Write a plugin of your own to begin with: small networks that learn to paint, with their tests."""
+    """Write a working plugin as a starting point: small networks that learn to paint, with tests."""
     from artgan.scaffold import write_plugin
 
     folder = write_plugin(name, out)
@@ -29,6 +29,6 @@ What next:
   pytest
   artgan train {name} --photos PHOTOS --paintings PAINTINGS -o RUN
   artgan paint photo.jpg --model local-dir:RUN/model
-README.md tells what each file holds.""",
+README.md describes each file.""",
         err=True,
     )

@@ -24,13 +24,13 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: c
 
 
 def default_model() -> str:
-    """The model that is used where none is named."""
+    """The model to use if none is given."""
     from artgan.errors import ConfigError
     from artgan.models.registry import read_registry
 
     default = read_registry().default
     if not default:
-        raise ConfigError("no registry file says a default; name a model that artgan models lists")
+        raise ConfigError("no registry file sets a default; name a model that artgan models lists")
     return default
 
 
@@ -44,7 +44,7 @@ def parameter(
     panel: str | None = None,
     hidden: bool = False,
 ) -> inspect.Parameter:
-    """An option of a command, as typer reads it from a signature."""
+    """An option of a command, in the form that typer reads from a signature."""
     option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
@@ -52,15 +52,15 @@ def parameter(
 def parameters(
     cls: type, panel: str, *, defaults: Mapping[str, Any] | None = None, taken: Collection[str] = ()
 ) -> list[inspect.Parameter]:
-    """An option for each field of a dataclass, and hidden ones for the names that they had before.
+    """An option for each field of a dataclass, and hidden options for former names.
 
-    Every one is None unless it is given, so that what was given can be told from what was not.
+    Options that are not given are None, to distinguish them from options given with their default value.
 
     Args:
-        cls: its fields are made with :func:`artgan.config.option`.
+        cls: a dataclass whose fields are declared with :func:`artgan.config.option`.
         panel: the heading in the help text.
-        defaults: to be shown in place of the dataclass's own.
-        taken: names of fields to leave out.
+        defaults: shown instead of the dataclass's own defaults.
+        taken: names of fields to omit.
     """
     kinds = {name: list[str] if kind == TEXTS else kind for name, (kind, _) in field_types(cls).items()}
     options = [
@@ -76,7 +76,7 @@ def parameters(
 
 
 def command(name: str, run: Callable[..., None], options: Sequence[inspect.Parameter], *, help: str | None) -> Any:
-    """A command that calls ``run`` with the values of these options."""
+    """A command that calls ``run`` with the values of ``options``."""
 
     def call(**given: Any) -> None:
         run(**given)
@@ -89,7 +89,7 @@ def command(name: str, run: Callable[..., None], options: Sequence[inspect.Param
 
 
 def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:
-    """A field's help with its default."""
+    """A field's help text with its default."""
     help = str(field.metadata.get("help", ""))
     default = defaults.get(field.name, field.default)
     if default not in (None, "", ()):

@@ -1,4 +1,4 @@
-"""``artgan paint`` and ``artgan compare``: photos to paintings."""
+"""``artgan paint`` and ``artgan compare``: turn photos into paintings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from artgan.errors import printable
 
 
 class Statistics(str, Enum):
-    """How a picture in tiles gets the statistics of the whole."""
+    """How the statistics of the whole picture are computed when painting in tiles."""
 
     exact = "exact"
     estimated = "estimated"
@@ -35,36 +35,36 @@ def paint(
         typer.Option(
             "--out",
             "-o",
-            help="The painting's name, or a folder for several. [default: beside the photo, PHOTO-MODEL.jpg]",
+            help="The painting's name, or a folder for several. [default: next to the photo, PHOTO-MODEL.jpg]",
             show_default=False,
         ),
     ] = None,
     device: Device = None,
-    batch: Annotated[int, typer.Option(min=1, help="Photos of one size painted at once.")] = 1,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into sub-folders.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Number of photos of equal size to paint at once.")] = 1,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include sub-folders.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace paintings that exist.")] = False,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave photos alone whose paintings exist: go on where it stopped.")
+        bool, typer.Option("--skip-existing", help="Skip photos whose paintings exist, to continue an interrupted run.")
     ] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
     tile: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Side of the tiles that a picture is painted in. [default: whole; tiles if it is too large for that]",
+            help="Side of the tiles to paint in, in pixels. [default: paint whole; in tiles if too large for that]",
             show_default=False,
         ),
     ] = None,
     statistics: Annotated[
-        Statistics, typer.Option(help="Of the whole picture, where it is painted in tiles; estimated ones are faster.")
+        Statistics, typer.Option(help="How whole-picture statistics are computed with tiles; estimated is faster.")
     ] = Statistics.exact,
     runtime: Annotated[str, typer.Option(help="What runs the model: torch, onnxruntime or openvino.")] = "torch",
     **options: Any,
 ) -> None:
     """Turn photos into paintings of the same size.
 
-    A painting is written beside its photo, those of a folder into a new folder beside it, or all under --out.
-    A model may have options of its own: --model MODEL --help shows them.
+    A painting is written next to its photo, those of a folder to a new folder next to it, or all of them to --out.
+    A model may have additional options: --model MODEL --help shows them.
     """
     from artgan.models.loading import load
     from artgan.painting import Tiling, paint_files, plan
@@ -98,7 +98,7 @@ def paint(
                     )
                 elif result.output is not None and not result.skipped:
                     print(printable(str(result.output)))
-    finally:  # what is done is told, after Ctrl-C too
+    finally:  # report finished work, even after Ctrl-C
         if format is Format.json:
             print(json.dumps(results, indent=2))
         if skipped:
@@ -127,7 +127,7 @@ def compare(
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
 ) -> None:
-    """Draw the same photos in several styles, labelled, on one sheet; or lay training runs side by side on a page."""
+    """Draw the same photos in several styles on one labeled sheet, or compare training runs on a page."""
     from artgan.reports.run import is_run, write_comparison
 
     if any(is_run(path) for path in inputs):
@@ -161,7 +161,7 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
                 failures.append(str(error))
             else:
                 for name, image in column.items():
-                    image.thumbnail((size, size))  # all that the sheet needs; the rest is memory
+                    image.thumbnail((size, size))  # the sheet needs no more; saves memory
                     rows[name].append(image)
             advance()
     if rows["photo"]:
@@ -173,13 +173,13 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
 
 
 def _tag(model: str) -> str:
-    """What a model adds to a file's name: "seurat" for "pointillism.seurat" and for "local-dir:runs/seurat"."""
+    """The tag that a model adds to file names: "seurat" for "pointillism.seurat" and or "local-dir:runs/seurat"."""
     last = re.split(r"[/\\:]", model.rstrip("/\\"))[-1]  # Windows' folders too
     return last.rsplit(".", 1)[-1] or "painting"
 
 
 def _name_failures(failures: list[str], total: int) -> None:
-    """On standard error, with their number where there are several inputs."""
+    """Print failures on standard error, with their number if there are several inputs."""
     for failure in failures:
         print(f"artgan: {printable(failure)}", file=sys.stderr)
     if failures and total > 1:

@@ -1,4 +1,4 @@
-"""``artgan publish``: a model's folder to the Hugging Face Hub."""
+"""``artgan publish``: upload a model's folder to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, RUN/model for example.")],
-    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; it is made if need be.")],
-    private: Annotated[bool, typer.Option("--private", help="Only those with access may see it.")] = False,
-    push: Annotated[bool, typer.Option("--push", help="Upload; without it, only say what would be.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, for example RUN/model.")],
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; created if necessary.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Upload; without it, only show what would be uploaded.")] = False,
 ) -> None:
     """Check a model's folder and show what would be uploaded to the Hub; upload it with --push.
 

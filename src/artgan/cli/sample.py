@@ -1,4 +1,4 @@
-"""``artgan sample``: pictures from noise."""
+"""``artgan sample``: generate pictures from noise."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from artgan.cli.options import Device, Format
 
 def sample(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
-    number: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="How many pictures.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first picture; the next has the next.")] = 0,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="Number of pictures.")] = 16,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**62, help="Seed of the first picture; it increases by one for each further one.")
+    ] = 0,
     noise: Annotated[
         str | None,
-        typer.Option(help='Another noise than the model was made for, as "uniform(-1,1)".', show_default=False),
+        typer.Option(help='A noise other than the model\'s own, such as "uniform(-1,1)".', show_default=False),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A picture for all in a grid, or a folder for one file each.")
+        Path, typer.Option("--out", "-o", help="A picture file for a grid of all, or a folder for one file each.")
     ] = Path("samples.png"),
     to: Annotated[
         int | None,
-        typer.Option(min=0, max=2**62, help="Draw the way from --seed to this seed.", show_default=False),
+        typer.Option(min=0, max=2**62, help="Interpolate from --seed to this seed.", show_default=False),
     ] = None,
     nearest: Annotated[
         str | None,
-        typer.Option(metavar="PICTURES", help="Draw beside each the real pictures most like it.", show_default=False),
+        typer.Option(metavar="PICTURES", help="Show the most similar real pictures next to each.", show_default=False),
     ] = None,
-    neighbours: Annotated[int, typer.Option(min=1, max=20, help="With --nearest, how many.")] = 4,
+    neighbours: Annotated[int, typer.Option(min=1, max=20, help="With --nearest, how many to show.")] = 4,
     device: Device = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
 ) -> None:
-    """Draw pictures from noise: a grid, single files, the way between two, or each beside the nearest real ones."""
+    """Generate pictures from noise: a grid, single files, an interpolation, or each next to its nearest real ones."""
     from artgan.errors import ConfigError
     from artgan.models.loading import load
     from artgan.sampling.sampling import write_files, write_grid, write_neighbours, write_way

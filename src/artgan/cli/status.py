@@ -1,4 +1,4 @@
-"""Exit statuses that several places share."""
+"""Exit statuses used in several places."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import sys
 
 
 def interrupted() -> int:
-    """Say that Ctrl-C was pressed; returns the exit status."""
+    """Report that Ctrl-C was pressed; returns the exit status."""
     print("artgan: interrupted", file=sys.stderr)
     return 130

@@ -1,4 +1,4 @@
-"""``artgan study``: one training option varied."""
+"""``artgan study``: vary one training option."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ if TYPE_CHECKING:
 
 def study(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A study by name.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The name of a study.", show_default=False)] = None,
     vary: Annotated[
         str | None,
-        typer.Option(
-            metavar="KEY=A,B,C", help="What is studied instead: an option and its values.", show_default=False
-        ),
+        typer.Option(metavar="KEY=A,B,C", help="Study this instead: an option and its values.", show_default=False),
     ] = None,
     plugin: Annotated[
         str | None,
-        typer.Option(help="What is trained. \\[default: the plugin that has the named study]", show_default=False),
+        typer.Option(help="The plugin to train. \\[default: the one that defines the named study]", show_default=False),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="A preset of the plugin.", show_default=False)] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each run.")] = 400,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another option of the training; several times if need be."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Another training option; may be repeated."),
     ] = None,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
     **folders: str | None,
 ) -> None:
-    """Train again and again with one option varied, seed, data and steps equal; compare what came of it on a page.
+    """Train once per value of one option, with seed, data and steps equal, and compare the results on a page.
 
-    Stopped and called again, it goes on.
+    An interrupted study continues when called again.
     """
     from artgan.discovery import load_plugin, working_plugins
     from artgan.errors import ConfigError
@@ -75,13 +73,13 @@ def _study(
 ) -> None:
     from artgan.training.study import Outcome, study
 
-    def tell(outcome: Outcome) -> None:
+    def show(outcome: Outcome) -> None:
         if outcome.error is not None:
             print(f"artgan: {outcome.value}: {outcome.error}", file=sys.stderr)
         elif format is Format.text:
             print("  ".join([outcome.value, *(f"{key} {value:.4f}" for key, value in outcome.figures.items())]))
 
-    outcomes = study(plugin, vary, values, folders, out, advance=tell)
+    outcomes = study(plugin, vary, values, folders, out, advance=show)
     if format is Format.json:
         print(json.dumps([{**vars(o), "run": str(o.run)} for o in outcomes], indent=2))
     else:
@@ -94,7 +92,7 @@ def _flags(plugin: Plugin) -> str:
     return ", ".join(f"--{domain}" for domain in plugin.domains) or "no pictures to be trained on"
 
 
-# Typer knows no **folders: StudyCommand puts an option in its place for each domain of the installed plugins.
+# Typer does not support **folders: StudyCommand replaces them by an option for each domain of the installed plugins.
 _OWN = [p for p in inspect.signature(study, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
 study.__signature__ = inspect.Signature(_OWN)  # type: ignore[attr-defined]  # functions may carry one
 
@@ -103,7 +101,7 @@ class StudyCommand(TyperCommand):
     """``artgan study``, with the domains and the named studies of the installed plugins."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As of any command."""
+        """See the base class."""
         from artgan.discovery import working_plugins
 
         plugins = [plugin for plugin in working_plugins() if plugin.trainer is not None]
@@ -117,7 +115,7 @@ class StudyCommand(TyperCommand):
                 domain, str | None, f"{own[0].domains[domain]} ({', '.join(p.name for p in own)})", panel="Pictures"
             )
             for domain, own in having.items()
-            if domain.isidentifier() and domain not in taken  # else its plugin is at fault, and harms no other
+            if domain.isidentifier() and domain not in taken  # else its plugin is at fault, and must not affect others
         ]
         named = [f"{study} ({plugin.name})" for plugin in plugins for study in plugin.studies]
         help = f"{self.help}\n\nStudies by name: {', '.join(named) or 'none'}."

@@ -1,4 +1,4 @@
-"""Tables of text."""
+"""Plain-text tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
-    """Columns as wide as they need: plain text that a pipe can take."""
+    """Print columns as wide as their content, as plain text suitable for pipes."""
     rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:

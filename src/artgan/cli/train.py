@@ -1,4 +1,4 @@
-"""``artgan train PLUGIN``: one sub-command a plugin, with options made from its configuration's fields."""
+"""``artgan train PLUGIN``: one sub-command per plugin, with options generated from its configuration's fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _PluginGroup(TyperGroup):
-    """Sub-commands that are made when they are asked for: another plugin's fault cannot get in the way."""
+    """Sub-commands that are created on demand, so that one broken plugin does not affect the others."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         from artgan.discovery import find_plugins
@@ -33,7 +33,7 @@ class _PluginGroup(TyperGroup):
             return None
         try:
             return _command(cmd_name)
-        except ArtganError as error:  # told when it is called; until then it must not spoil the list
+        except ArtganError as error:  # reported when called; until then, it must not break the list
             return _broken(cmd_name, str(error))
 
 
@@ -46,12 +46,12 @@ def _train() -> None:
 
 
 def _broken(name: str, problem: str) -> Any:
-    def tell() -> None:
+    def fail() -> None:
         raise ArtganError(problem)
 
     single = typer.Typer(add_completion=False)
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    single.command(name, help=f"(broken) {problem}", context_settings=anything)(tell)
+    single.command(name, help=f"(broken) {problem}", context_settings=anything)(fail)
     return typer.main.get_command(single)
 
 
@@ -67,7 +67,7 @@ def _command(name: str) -> Any:
 def training_command(
     plugin: Plugin, called: str, *, help: str | None, arguments: Sequence[inspect.Parameter] = ()
 ) -> Any:
-    """A command that trains a plugin's networks: ``called`` after ``artgan``, with ``arguments`` of its own first."""
+    """A command that trains a plugin's networks, invoked as ``artgan CALLED``, with extra ``arguments`` first."""
     from artgan.discovery import resolve
     from artgan.training.options import TrainingOptions
 
@@ -76,15 +76,17 @@ def training_command(
     options = [
         *arguments,
         parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
-        parameter("resume", bool, "go on from the newest checkpoint of the run's folder", default=False),
-        parameter("config", Path | None, "YAML file with options, as a run's config.yaml has them"),
+        parameter("resume", bool, "continue from the newest checkpoint in the run's folder", default=False),
+        parameter("config", Path | None, "YAML file with options, in the format of a run's config.yaml"),
     ]
     options += [parameter(domain, str | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
     if plugin.presets:
         presets = ", ".join(plugin.presets)
-        options.append(parameter("preset", str | None, f"a set of values for what follows: {presets}", panel=name))
+        options.append(
+            parameter("preset", str | None, f"a set of values for the following options: {presets}", panel=name)
+        )
     for cls, panel, defaults in ((config_class, name, {}), (TrainingOptions, "Training", plugin.training)):
-        known = {option.name for option in options}  # an option of both is one
+        known = {option.name for option in options}  # options in both are listed once
         options += parameters(cls, panel, defaults=defaults, taken=known)
 
     def run(**given: Any) -> None:
@@ -94,7 +96,7 @@ def training_command(
 
 
 def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
-    """Train, from the beginning or from where a stored run stands."""
+    """Train, from the beginning or from a stored run's checkpoint."""
     from artgan.training.loop import train
     from artgan.training.run_folder import read_run_config
     from artgan.training.settings import configure
@@ -115,16 +117,16 @@ def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
             raise ConfigError(f"give the {help}: --{domain} DIR")
         folders[domain] = folder
     model = train(plugin, config, options, folders, out, resume=resume)
-    if int(os.environ.get("RANK", "0")):  # one of several processes speaks
+    if int(os.environ.get("RANK", "0")):  # only one of several processes prints
         return
     if model is None:
-        typer.echo(f"artgan: interrupted; go on with: artgan {called} -o {out} --resume", err=True)
+        typer.echo(f"artgan: interrupted; continue with: artgan {called} -o {out} --resume", err=True)
         raise typer.Exit(130)
     print(model)
 
 
 def _read_config(path: Path, plugin: str) -> dict[str, Any]:
-    """A file with any of the sections of a run's ``config.yaml``."""
+    """Read a file with any of the sections of a run's ``config.yaml``."""
     import yaml
 
     try:

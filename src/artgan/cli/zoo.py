@@ -1,4 +1,4 @@
-"""``artgan models``, ``show``, ``plugins`` and ``doctor``: what there is, where it comes from, what is broken."""
+"""``artgan models``, ``show``, ``plugins`` and ``doctor``: what is available, where it is from, what is broken."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Output = Annotated[Format, typer.Option("--format", help="How results are printe
 
 
 class Task(str, Enum):
-    """What goes into a model."""
+    """The kind of model, named by input and output."""
 
     image_to_image = "image-to-image"
     noise_to_image = "noise-to-image"
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Names to list; * stands for any text.")] = "*",
-    plugin: Annotated[str | None, typer.Option(help="Only those of a plugin.", show_default=False)] = None,
-    task: Annotated[Task | None, typer.Option(help="Only those that take this.", show_default=False)] = None,
-    cached: Annotated[bool, typer.Option("--cached", help="Only those that work offline: bundled or cached.")] = False,
+    pattern: Annotated[str, typer.Argument(help="Names to list; * matches any text.")] = "*",
+    plugin: Annotated[str | None, typer.Option(help="Only models of this plugin.", show_default=False)] = None,
+    task: Annotated[Task | None, typer.Option(help="Only models for this task.", show_default=False)] = None,
+    cached: Annotated[bool, typer.Option("--cached", help="Only models that work offline: bundled or cached.")] = False,
     format: Output = Format.text,
 ) -> None:
-    """List the models there are."""
+    """List the available models."""
     from artgan.models.registry import read_registry
 
     registry = read_registry()
@@ -49,7 +49,7 @@ def models(
             (e.name, e.alias or "", e.plugin, e.task, _size(e.weights), e.license.get("weights", ""), availability)
             for e, availability in listed
         ]
-        print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENCE", "WEIGHTS"), rows)
+        print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENSE", "WEIGHTS"), rows)
     for problem in registry.problems:
         print(f"artgan: {problem}", file=sys.stderr)
 
@@ -58,7 +58,7 @@ def show(
     model: Annotated[str, typer.Argument(help="A model's name or alias.")],
     format: Output = Format.text,
 ) -> None:
-    """Show a model's card: how to use it, licence, data, training, measured figures."""
+    """Show a model's card: how to use it, license, data, training, measured figures."""
     from artgan.models.registry import read_registry
 
     entry = read_registry().entry(model)
@@ -76,7 +76,7 @@ def show(
         facts["sha256"] = entry.weights.sha256
     facts["registry"] = entry.source
     _section("", facts)
-    _section("licence", entry.license)
+    _section("license", entry.license)
     _section("config", entry.config)
     _section("training", entry.training)
     if entry.metrics:
@@ -88,9 +88,9 @@ def show(
 
 
 def plugins(format: Output = Format.text) -> None:
-    """List the plugins that are installed and what they bring; exit status 1 if one is broken.
+    """List the installed plugins and what they provide; exit status 1 if one is broken.
 
-    Only their manifests are imported: artgan doctor imports all of them.
+    Imports only their manifests; artgan doctor imports everything.
     """
     from dataclasses import asdict
 
@@ -107,7 +107,7 @@ def plugins(format: Output = Format.text) -> None:
             (r.name, r.distribution, r.version, r.problem or in_words(brought[r.name]), r.summary or "")
             for r in reports
         ]
-        print_table(("PLUGIN", "DISTRIBUTION", "VERSION", "BRINGS, OR WHAT IS BROKEN", "WHAT IT IS"), rows)
+        print_table(("PLUGIN", "DISTRIBUTION", "VERSION", "PROVIDES, OR WHAT IS BROKEN", "WHAT IT IS"), rows)
     if any(report.problem for report in reports):
         raise typer.Exit(1)
 
@@ -121,7 +121,7 @@ def doctor(format: Output = Format.text) -> None:
     findings = []
     for finding in examine():
         findings.append(finding)
-        if format is Format.text:  # as they come: some take seconds
+        if format is Format.text:  # immediately: some checks take seconds
             print(f"{finding.check:<18}  {'ok' if finding.ok else 'FAULT':<5}  {finding.found}", flush=True)
     if format is Format.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -138,7 +138,7 @@ def _size(weights: Weights | None) -> str:
 
 
 def _places(entry: Entry) -> str:
-    """Where the weights come from, the place that is used first."""
+    """Where the weights come from, in order of preference."""
     weights, places = entry.weights, []
     if weights is None:
         return "none of its own"
@@ -151,7 +151,7 @@ def _places(entry: Entry) -> str:
 
 
 def _section(title: str, facts: Mapping[str, Any]) -> None:
-    """A heading and its facts, in two columns, wrapped."""
+    """Print a heading and its facts, in two wrapped columns."""
     import textwrap
 
     if not facts:
@@ -159,7 +159,7 @@ def _section(title: str, facts: Mapping[str, Any]) -> None:
     print(f"\n{title}" if title else "")
     width = max(map(len, facts)) + 4
     for key, value in facts.items():
-        # Paths, hashes and commands stay whole: they are there to be copied.
+        # Paths, hashes and commands are not broken, so that they can be copied.
         lines = textwrap.wrap(_text(value), 100 - width, break_long_words=False, break_on_hyphens=False)
         print(f"  {key.ljust(width - 4)}  " + f"\n{' ' * width}".join(lines))
 

@@ -1,4 +1,4 @@
-"""Pictures to train and measure on. Free of torch, but for the random crops in :mod:`artgan.data.crops`."""
+"""Data sets for training and evaluation. Only :mod:`artgan.data.crops` imports torch."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _ARCHIVE = re.compile(r"(?P<path>.+?\.(?P<kind>zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2
 
 
 def open_pictures(location: str | Path) -> PictureSet:
-    """The pictures of a location, whatever it is.
+    """Open a set of pictures, whatever its format.
 
     Args:
         location: one of
 
-            - a folder of pictures, or of TFRecord files;
+            - a folder of pictures or of TFRecord files;
             - a zip or tar archive, plain or compressed: ``FILE.zip``, or ``FILE.zip:FOLDER`` for a folder in it;
             - a TFRecord file: ``FILE.tfrec`` or ``FILE.tfrecord``;
             - a data set of the Hugging Face Hub: ``hf-hub:ORG/NAME[@REVISION][:SPLIT[/COLUMN]]``.
 
     Raises:
-        PictureError: there is nothing of that name, nothing in it, or it is damaged.
+        PictureError: the location does not exist, is empty or damaged, or is not a set of pictures.
     """
     text, path = str(location), Path(location)
     if text.startswith(PREFIX):

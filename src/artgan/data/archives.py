@@ -1,7 +1,7 @@
 """Zip and tar archives of pictures, read in place.
 
-Nothing is ever written under a member's name. An archive whose members have names that would lead out of a folder is
-refused all the same: nobody makes one by accident.
+Nothing is ever written under a member's name. Archives with member names that lead out of the archive's folder are
+rejected all the same: nobody creates one by accident.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from artgan.data.pictures import PictureSet
 from artgan.errors import PictureError, one_line
 
 MAX_MEMBER = 256 << 20
-"""The largest picture file in an archive, in bytes, packed or unpacked."""
+"""The maximum size of a picture file in an archive, in bytes, compressed or uncompressed."""
 
 MAX_MEMBERS = 2_000_000
-"""The most members of an archive."""
+"""The maximum number of members in an archive."""
 
 MAX_RATIO = 200
-"""How many times an archive's size its members may have together; pictures hardly shrink when they are packed."""
+"""The maximum ratio of the members' total size to the archive's size; pictures hardly compress."""
 
-_UNIX = 3  # in a zip, the system that a member comes from
-_ALWAYS = 1 << 30  # bytes that small archives may unpack to whatever the ratio
+_UNIX = 3  # in a zip file, a code for the system that wrote a member
+_ALWAYS = 1 << 30  # bytes that an archive may always unpack to, whatever the ratio
 
 
 class Member(NamedTuple):
-    """A picture in an archive: where its bytes are, and how to tell that they are sound."""
+    """A picture in an archive: the position of its bytes, and how to verify them."""
 
     name: str
-    offset: int  # of the bytes, or of the local header in a zip
+    offset: int  # of the bytes, or of the local header in a zip file
     size: int
-    packed: int = 0  # size in the archive
+    packed: int = 0  # compressed size
     method: int = zipfile.ZIP_STORED
     crc: int | None = None
 
 
 def read_span(path: str | Path, offset: int, size: int) -> bytes:
-    """``size`` bytes of a file from ``offset``: fewer at its end.
+    """Read ``size`` bytes of a file from ``offset``, or fewer at its end.
 
-    The file is opened anew: no handle is shared with another process or thread, and opening costs next to nothing.
+    The file is opened anew, so that no handle is shared between processes or threads; opening costs next to nothing.
 
     Raises:
         PictureError: it cannot be read.
@@ -69,20 +69,20 @@ def read_span(path: str | Path, offset: int, size: int) -> bytes:
                 pieces.append(piece)
                 size -= len(piece)
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    except (OSError, OverflowError) as error:  # a hostile offset may not even be one
+    except (OSError, OverflowError) as error:  # a hostile offset may be out of range
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"{path}: cannot be read at byte {offset} ({reason})") from None
 
 
 class _Archive(PictureSet):
-    """The pictures of an archive in the order of their names; hidden files are passed over.
+    """The pictures in an archive, sorted by name; hidden files are skipped.
 
     Args:
         path: the archive.
-        folder: take only what is in this folder of the archive, and name it relative to that.
+        folder: use only this folder of the archive, with names relative to it.
 
     Raises:
-        PictureError: no such file, damaged, hostile, too large, or no picture in it.
+        PictureError: the file does not exist, is damaged, hostile or too large, or holds no pictures.
     """
 
     def __init__(self, path: str | Path, folder: str = "") -> None:
@@ -92,11 +92,11 @@ class _Archive(PictureSet):
             raise PictureError(f"{path}: no such file" + (" (it is a folder)" if self.path.is_dir() else ""))
         found: dict[str, Member] = {}
         try:
-            for member in self._members():  # of two with the same name the later one replaces the other
+            for member in self._members():  # of two with the same name, the later one wins
                 found[member.name] = member
         except PictureError:
             raise
-        except Exception as error:  # on damaged archives the standard library raises nearly everything
+        except Exception as error:  # the standard library raises almost anything for damaged archives
             raise PictureError(
                 f"{path}: damaged, incomplete or no archive ({one_line(error)}); fetch it again"
             ) from None
@@ -110,17 +110,17 @@ class _Archive(PictureSet):
 
     @abstractmethod
     def _members(self) -> Iterator[Member]:
-        """The pictures, as the archive lists them; raises anything if it is damaged."""
+        """The pictures in archive order; may raise anything if the archive is damaged."""
 
     def size_in_bytes(self, index: int) -> int:
-        """The unpacked size, as the archive tells it; :meth:`read` raises if that is wrong."""
+        """The uncompressed size according to the archive; :meth:`read` raises if it is wrong."""
         return self.members[index].size
 
     def _fault(self, name: str, what: str) -> PictureError:
         return PictureError(f"{self.path}: {name!r} {what}")
 
     def _picture_name(self, name: str) -> str | None:
-        """The plain name of a member that is a picture, None for other members."""
+        """The normalized name of a member that is a picture; None for other members."""
         parts = name.split("/")
         if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or re.match("[A-Za-z]:", name):
             raise self._fault(name, "leads out of the archive; it is hostile or damaged: do not use it")
@@ -136,11 +136,13 @@ class _Archive(PictureSet):
         if count > MAX_MEMBERS:
             raise PictureError(f"{self.path}: has more than {MAX_MEMBERS:,} members; split it")
         if size > max(_ALWAYS, MAX_RATIO * self.path.stat().st_size):
-            raise PictureError(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; it is a bomb")
+            raise PictureError(
+                f"{self.path}: unpacks to more than {MAX_RATIO} times its size; it is a decompression bomb"
+            )
 
 
 class _Bounded(io.FileIO):
-    """A file that refuses to be read in huge pieces: zipfile and tarfile read as much as a header tells them to."""
+    """A file that rejects huge reads: zipfile and tarfile read as many bytes as a header says."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_MEMBER:
@@ -149,7 +151,7 @@ class _Bounded(io.FileIO):
 
 
 class ZipPictures(_Archive):
-    """The pictures of a zip archive: stored or deflated, checked against their CRC-32; see :class:`_Archive`."""
+    """The pictures in a zip archive, stored or deflated, verified against their CRC-32; see :class:`_Archive`."""
 
     def _members(self) -> Iterator[Member]:
         with _Bounded(self.path) as file, zipfile.ZipFile(file) as archive:
@@ -176,7 +178,7 @@ class ZipPictures(_Archive):
                 yield Member(name, info.header_offset, info.file_size, info.compress_size, info.compress_type, info.CRC)
 
     def read(self, index: int) -> bytes:
-        """The unpacked bytes; see :meth:`PictureSet.read`."""
+        """Read the uncompressed bytes; see :meth:`PictureSet.read`."""
         member = self.members[index]
         header = read_span(self.path, member.offset, 30)
         if len(header) < 30 or header[:4] != b"PK\3\4":
@@ -185,7 +187,7 @@ class ZipPictures(_Archive):
         data = read_span(self.path, member.offset + 30 + name_length + extra_length, member.packed)
         if member.method == zipfile.ZIP_DEFLATED:
             try:
-                data = zlib.decompressobj(-15).decompress(data, member.size + 1)  # one more shows a lie
+                data = zlib.decompressobj(-15).decompress(data, member.size + 1)  # one more byte reveals a wrong size
             except zlib.error:
                 data = b""
         if len(data) != member.size or zlib.crc32(data) != member.crc:
@@ -198,10 +200,10 @@ _PACKERS: dict[bytes, _Opener] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\x
 
 
 class TarPictures(_Archive):
-    """The pictures of a tar archive: plain, gzip, bzip2 or xz; see :class:`_Archive`.
+    """The pictures in a tar archive: plain, gzip, bzip2 or xz; see :class:`_Archive`.
 
-    A compressed one is unpacked, as one plain tar, into a temporary file that goes when the set does: nothing in it
-    could be found otherwise without unpacking all that is before it.
+    A compressed archive is decompressed to a temporary plain tar file, which is removed with the set: compressed
+    archives have no random access.
     """
 
     def _members(self) -> Iterator[Member]:
@@ -210,11 +212,11 @@ class TarPictures(_Archive):
         with _Bounded(self.tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             count = 0
             while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all it has seen
+                archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all members
                 count += 1
                 self._check_total(count, 0)
                 name = self._picture_name(info.name)
-                if info.size < 0:  # tarfile would go back, and round for ever
+                if info.size < 0:  # tarfile would seek backward and loop forever
                     raise self._fault(info.name, "has a size below zero; the archive is hostile or damaged")
                 if not info.isreg() and not info.isdir():
                     raise self._fault(info.name, "is a link or device; make the archive without")
@@ -226,12 +228,12 @@ class TarPictures(_Archive):
                 if info.offset_data + info.size > end:
                     raise self._fault(info.name, "is cut off: the archive is incomplete; fetch it again")
                 yield Member(name, info.offset_data, info.size)
-            # tarfile takes any damage for the end, which is a block of zeros.
+            # tarfile treats any damage as the end of the archive; the real end is a block of zeros.
             if read_span(self.tar, archive.offset, 512) != bytes(512):
                 raise PictureError(f"{self.path}: damaged or incomplete tar archive; fetch it again")
 
     def _plain_tar(self) -> Path:
-        """The archive itself or, if it is compressed, a temporary file."""
+        """The archive itself or, if it is compressed, a decompressed temporary file."""
         head = read_span(self.path, 0, 6)
         opener = next((opener for magic, opener in _PACKERS.items() if head.startswith(magic)), None)
         if opener is None:
@@ -252,7 +254,7 @@ class TarPictures(_Archive):
         return Path(name)
 
     def read(self, index: int) -> bytes:
-        """The bytes; see :meth:`PictureSet.read`. Tar keeps no checksum of them."""
+        """Read the bytes; see :meth:`PictureSet.read`. The tar format has no checksum for them."""
         member = self.members[index]
         data = read_span(self.tar, member.offset, member.size)
         if len(data) != member.size:
@@ -261,7 +263,7 @@ class TarPictures(_Archive):
 
 
 def _remove(path: str, owner: int) -> None:
-    """Only the process that made the file removes it, not one forked from it."""
+    """Remove the temporary file, but only in the process that created it, not in a forked one."""
     if os.getpid() == owner:
         with suppress(OSError):
             os.unlink(path)

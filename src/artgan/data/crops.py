@@ -1,4 +1,4 @@
-"""Random crops for training, drawn afresh at every step."""
+"""Random crops for training, drawn anew at every step, and center crops."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from artgan.data.pictures import evenly
 
 
 class Draws(Dataset[dict[str, Tensor]]):
-    """The batches of a training run by number: each domain drawn on its own, never zipped to the shorter.
+    """The batches of a training run by number. Each domain is sampled independently, whatever the others' sizes.
 
-    A batch depends on seed, process and number alone, so that a resumed run sees what it would have seen.
+    A batch depends only on seed, process and number, so that a resumed run sees the same batches.
 
     Args:
-        domains: pictures by domain.
+        domains: the pictures of each domain.
         size: side of the square crops, in pixels. A picture with a shorter side is enlarged to fit.
-        batch: pictures of each domain in a batch.
-        seed: of all draws.
-        batches: how many there are in all.
-        process: of several that train together, each with draws of its own.
-        zoom: the short side is first resized to between ``size`` and this many times ``size`` (at random, but
-            never enlarged beyond what fits); None crops at the picture's own scale.
+        batch: number of pictures per domain and batch.
+        seed: the random seed.
+        batches: the total number of batches.
+        process: the index of this process in distributed training; each has its own random draws.
+        zoom: the short side is first resized to a random length between ``size`` and this many times ``size``, but
+            never enlarged further than needed; None crops at the picture's own scale.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         return self.batches
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """For each domain a B x 3 x S x S uint8 tensor."""
+        """A batch: a B x 3 x S x S uint8 tensor for each domain."""
         rng = np.random.default_rng((self.seed, self.process, number))
         return {
             name: torch.stack([self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)])
@@ -75,34 +75,34 @@ class Draws(Dataset[dict[str, Tensor]]):
 
 
 def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
-    """``picture`` with its shorter side ``pixels`` long and its aspect kept."""
+    """Resize ``picture`` so that its shorter side has ``pixels`` pixels, keeping its aspect ratio."""
     scale = pixels / min(picture.size)
     size = (max(pixels, round(picture.width * scale)), max(pixels, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
 def centre_square(picture: Image.Image, size: int) -> Image.Image:
-    """The middle of ``picture``, its short side resized to ``size``."""
+    """The center square of ``picture``, resized to ``size``."""
     picture = resize_short_side(picture, size)
     left, top = (picture.width - size) // 2, (picture.height - size) // 2
     return picture.crop((left, top, left + size, top + size))
 
 
 def centre_crop(picture: Image.Image, size: int) -> Tensor:
-    """The same as a 3 x S x S uint8 tensor."""
+    """The center square of ``picture`` as a 3 x S x S uint8 tensor."""
     return torch.from_numpy(np.array(centre_square(picture, size)).transpose(2, 0, 1))
 
 
 def centre_crops(
     pictures: Sequence[Image.Image], count: int, size: int, *, numbers: Sequence[int] | None = None
 ) -> Tensor:
-    """The middles of ``count`` pictures, evenly over a set: N x 3 x S x S uint8.
+    """Center squares of ``count`` pictures, evenly spread over a set: N x 3 x S x S uint8.
 
     Args:
         pictures: the set.
-        count: how many, at most as many as there are.
+        count: the number of pictures, at most the size of the set.
         size: S.
-        numbers: which of them (0 to ``count`` - 1), where not all at once.
+        numbers: which of them to return (0 to ``count`` - 1); None returns all.
     """
     places = evenly(len(pictures), count)
     chosen = range(count) if numbers is None else numbers
@@ -110,5 +110,5 @@ def centre_crops(
 
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """uint8 batches to float pictures in [-1, 1] on ``device``."""
+    """Convert uint8 batches to float pictures in [-1, 1] on ``device``."""
     return {name: pixels.to(device, non_blocking=True).float().div_(127.5).sub_(1.0) for name, pixels in batch.items()}

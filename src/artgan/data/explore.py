@@ -1,4 +1,4 @@
-"""What a set of pictures is like: sizes, colours, the picture of its mean and variance, the odd ones."""
+"""Statistics of a set of pictures: sizes, colors, mean and variance images, outliers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Canvas = Literal["oval", "bordered"]
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture of a picture, and its name."""
+    """A thumbnail of a picture, and its name."""
 
     name: str
     image: Image.Image
@@ -29,14 +29,14 @@ class Thumbnail:
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Pixel by pixel over all pictures of a set, each cut to one square; S x S x 3 in 0..255 (variance: squared).
+    """Per-pixel statistics over a set, each picture cropped to a square: S x S x 3 in 0..255 (variance: squared).
 
     Attributes:
-        count: pictures.
+        count: number of pictures.
         minimum: uint8.
         maximum: uint8.
         mean: float64.
-        variance: float64, of the population: divided by ``count``.
+        variance: float64, the population variance (divided by ``count``).
     """
 
     count: int
@@ -52,7 +52,7 @@ class Statistics:
 
 
 class Sums:
-    """Statistics of a stream of squares. The sums are integers: exact, whatever the order."""
+    """Running statistics of square pictures. The sums are integers: exact, and independent of the order."""
 
     def __init__(self, size: int) -> None:
         shape = (size, size, 3)
@@ -63,7 +63,7 @@ class Sums:
         self._squares = np.zeros(shape, np.int64)
 
     def add(self, square: NDArray[np.uint8]) -> None:
-        """Take in an S x S x 3 picture."""
+        """Add an S x S x 3 picture."""
         self.count += 1
         np.minimum(self._minimum, square, out=self._minimum)
         np.maximum(self._maximum, square, out=self._maximum)
@@ -71,28 +71,28 @@ class Sums:
         self._squares += np.square(square, dtype=np.uint16)  # 255 x 255 fits
 
     def statistics(self) -> Statistics:
-        """Of all that was added; at least one picture."""
+        """The statistics of all added pictures, of which there must be at least one."""
         n = self.count
-        variance = (n * self._squares - self._sum**2) / n**2  # no cancellation: integers up to the division
+        variance = (n * self._squares - self._sum**2) / n**2  # integers up to the division, so there is no cancellation
         return Statistics(n, self._minimum, self._maximum, self._sum / n, variance)
 
 
 @dataclass(frozen=True, eq=False)
 class Exploration:
-    """All that the report shows.
+    """Everything shown in the report.
 
     Attributes:
-        report: what :func:`~artgan.data.verify.verify` finds.
-        looks: of every picture, in order.
-        statistics: of the squares.
-        brightness: 256 numbers: pixels of the squares by luma.
-        colours: 3 x 256 numbers: pixels of the squares by red, green and blue.
-        near: the first two of some groups of near copies.
+        report: the result of :func:`~artgan.data.verify.verify`.
+        looks: the properties of every picture, in order.
+        statistics: of the square pictures.
+        brightness: 256 counts: histogram of the squares' luma.
+        colours: 3 x 256 counts: histograms of the squares' red, green and blue.
+        near: the first two pictures of some groups of near copies.
         sheet: pictures evenly spread over the set.
-        darkest, brightest, unlike: the extreme pictures by mean luma and by distance from the mean picture,
-            the most extreme first.
-        ovals: how many there are, and the first.
-        bordered: how many there are, and the first.
+        darkest, brightest, unlike: the extreme pictures by mean luma and by distance from the mean picture, the most
+            extreme first.
+        ovals: the number of oval canvases, and the first ones.
+        bordered: the number of canvases with a border, and the first ones.
     """
 
     report: Report
@@ -114,7 +114,7 @@ _SMALL = 16
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What is taken from one picture, in a thread of its own."""
+    """What is computed from one picture, in a worker thread."""
 
     look: Look
     square: NDArray[np.uint8] | None = None  # S x S x 3
@@ -132,14 +132,14 @@ def explore(
     odd: int = 12,
     workers: int | None = None,
 ) -> Exploration:
-    """Go through a set once, a few pictures in memory at a time.
+    """Compute the statistics in one pass over a set, with a few pictures in memory at a time.
 
     Args:
         pictures: the set.
-        size: side of the square that the middle of each picture is brought to, in pixels.
+        size: side to which the center square of each picture is resized, in pixels.
         thumbnail: longer side of thumbnails, in pixels.
         sheet: pictures on the contact sheet.
-        odd: pictures of each sort of odd ones.
+        odd: number of pictures of each kind of outlier.
         workers: threads; None: as many as there are processors.
 
     Raises:
@@ -219,17 +219,17 @@ def _thumbnail(pictures: PictureSet, index: int, size: int) -> Thumbnail:
 
 _SIDE = 64
 _CORNER = 3
-_SEEN = 20.0  # levels by which the canvas differs from what is behind it
-_RIM = 70.0  # levels by which an oval does just within its rim: dark corners of photographs fade, and reach 50
+_SEEN = 20.0  # levels by which a canvas differs from the background
+_RIM = 70.0  # levels by which an oval differs just inside its rim; vignetted photographs, which fade out, reach 50
 
 
 def canvas(rgb: Image.Image) -> Canvas | None:
-    """Whether a picture shows an oval (or round) canvas, or one with a border, before a plain ground.
+    """Whether a picture shows an oval (or round) canvas, or one with a border, on a plain background.
 
-    The ground is what the four corners show, each plain in itself and all of nearly one colour; between them it
-    is interpolated, because walls are seldom lit evenly. The canvas is what differs from the ground. It is oval
-    where it fills the ellipse in its bounding box and leaves the corners of that free, bordered where it fills
-    its bounding box and the edge of the picture is ground.
+    The background is defined by the four corners, each plain and all of nearly the same color; between them it is
+    interpolated, because walls are seldom lit evenly. The canvas is everything that differs from the background. It is
+    oval if it fills the ellipse in its bounding box but not the box's corners, and bordered if it fills its bounding
+    box and the edge of the picture is background.
     """
     pixels = np.asarray(rgb.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
     ends = (slice(None, _CORNER), slice(-_CORNER, None))
@@ -252,7 +252,7 @@ def canvas(rgb: Image.Image) -> Canvas | None:
         rim = float(np.median(difference[box][(radius > 0.7) & (radius < 0.95)]))
         if inside > 0.9 and outside < 0.25 and rim > _RIM:
             return "oval"
-    box = _box(shown, 0.5)  # passes over a caption below
+    box = _box(shown, 0.5)  # ignores a caption below
     edge = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
     if box is not None and edge.mean() < 0.05 and spread < 40:
         inner = shown[box]
@@ -263,7 +263,7 @@ def canvas(rgb: Image.Image) -> Canvas | None:
 
 
 def _box(shown: NDArray[np.bool_], share: float) -> tuple[slice, slice] | None:
-    """Rows and columns of which more than a share is shown; None if they are under a quarter of the picture."""
+    """The box of rows and columns with more than ``share`` of canvas; None if under a quarter of the picture."""
     rows, columns = (np.flatnonzero(shown.mean(axis=axis) > share) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return None

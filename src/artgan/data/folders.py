@@ -10,7 +10,7 @@ from artgan.errors import PictureError
 
 
 class PictureFolder(PictureSet):
-    """The pictures of a folder and its sub-folders, in the order of their paths.
+    """The pictures in a folder and its sub-folders, sorted by path.
 
     Raises:
         PictureError: no such folder, or no picture in it.

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub whose pictures are in Parquet files."""
+"""Data sets on the Hugging Face Hub with pictures in Parquet files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from artgan.errors import PictureError, one_line
 from artgan.hub import explain
 
 PREFIX = "hf-hub:"
-"""How the locations begin."""
+"""The prefix of locations."""
 
 MAX_GROUP = 2 << 30
-"""The largest row group of the column of pictures that is taken into memory, in bytes."""
+"""The maximum size of a row group of the picture column, in bytes; it is read into memory."""
 
-_TIMEOUT = 15  # seconds for the Hub to answer what files there are
+_TIMEOUT = 15  # seconds for the Hub to list the files
 _LOCATION = re.compile(
     PREFIX + r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^:@\s]+))?(:(?P<split>[^:/\s]+)(/(?P<column>.+))?)?"
 )
@@ -30,18 +30,19 @@ _SHARD = re.compile(r"(?P<split>.+?)-\d+-of-(?P<count>\d+)")
 
 
 class HubPictures(PictureSet):
-    """The pictures of one column of a data set, in the order of its files and rows.
+    """The pictures in one column of a data set, in file and row order.
 
-    The files are fetched into the cache of huggingface_hub when the set is opened, and one row group at a time is held
-    in memory. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are honoured; what is in the cache is
-    used where the Hub cannot be reached. Data sets that are plain picture files or archives are not read.
+    The files are downloaded to huggingface_hub's cache when the set is opened, and one row group at a time is held in
+    memory. ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are honored; cached files are used if the
+    Hub cannot be reached. Data sets that consist of plain picture files or archives are not supported.
 
     Args:
-        location: ``hf-hub:ORG/NAME[@REVISION][:SPLIT[/COLUMN]]``. The split may be left out if there is one only, or
-            one named train; the column if only one can hold pictures.
+        location: ``hf-hub:ORG/NAME[@REVISION][:SPLIT[/COLUMN]]``. The split may be omitted if there is only one, or
+            one named train; the column, if only one can hold pictures.
 
     Raises:
-        PictureError: no such data set, revision, split or column; no access or connection; pyarrow is missing; damaged.
+        PictureError: no such data set, revision, split or column; no access or connection; pyarrow is missing; a file
+            is damaged.
     """
 
     def __init__(self, location: str) -> None:
@@ -61,7 +62,7 @@ class HubPictures(PictureSet):
             for group in range(footer.metadata.num_row_groups):
                 self.groups.append((number, group))
                 rows.append(footer.metadata.row_group(group).num_rows)
-        self.ends = list(accumulate(rows))  # of the row groups, as indices of pictures
+        self.ends = list(accumulate(rows))  # of the row groups, as picture indices
         total = self.ends[-1] if self.ends else 0
         if not total:
             raise PictureError(f"{location}: no rows in it")
@@ -72,19 +73,19 @@ class HubPictures(PictureSet):
         return {**self.__dict__, "_held": None}
 
     def read(self, index: int) -> bytes:
-        """The bytes of the picture in a row; see :meth:`PictureSet.read`."""
+        """Read the bytes of the picture in a row; see :meth:`PictureSet.read`."""
         value = self._value(index).as_py()
         if not value:
             raise PictureError(f"{self.location}: {self.names[index]} has no picture's bytes in {self.column!r}")
         return bytes(value)
 
     def size_in_bytes(self, index: int) -> int:
-        """The size of the picture. Parquet does not tell it apart from the picture, so its row group is read."""
+        """The size of the picture. Parquet does not store it separately, so the picture's row group is read."""
         value = self._value(index)
         return value.as_buffer().size if value.is_valid else 0
 
     def fingerprint(self) -> str:
-        """A short hash of column and footers, which tell sizes and statistics; see :meth:`PictureSet.fingerprint`."""
+        """A short hash of column and footers, which hold sizes and statistics; see :meth:`PictureSet.fingerprint`."""
         digest = hashlib.sha256(self.column.encode())
         for file in self.files:
             with file.open("rb") as stream:
@@ -103,7 +104,7 @@ class HubPictures(PictureSet):
         place = bisect_right(self.ends, index)
         held = self._held
         if held is None or held[0] != place:
-            self._held = None  # let the old one go first
+            self._held = None  # free the old one first
             held = self._held = (place, self._read_group(place))
         return held[1][index - (self.ends[place - 1] if place else 0)]
 
@@ -122,13 +123,13 @@ class HubPictures(PictureSet):
                 f"{self.location}: {path.name} has a row group of {size / 1e6:,.0f} MB, over the limit of "
                 f"{MAX_GROUP / 1e6:,.0f} MB"
             )
-        try:  # pyarrow's threads do not live on in a forked process
+        try:  # without threads: pyarrow's do not survive in a forked process
             column = file.read_row_group(group, columns=[self.column], use_threads=False).column(0)
             if column.type.num_fields:  # a struct
                 import pyarrow.compute
 
                 column = pyarrow.compute.struct_field(column, "bytes")
-        except Exception as error:  # pyarrow's own, and those of damaged memory
+        except Exception as error:  # of pyarrow, or anything due to damaged data
             raise PictureError(f"{path}: damaged row group {group} ({one_line(error)}); fetch it again") from None
         if len(column) != described.num_rows:
             raise PictureError(f"{path}: row group {group} has {len(column)} rows, not {described.num_rows}")
@@ -136,7 +137,7 @@ class HubPictures(PictureSet):
 
 
 class _Names(Sequence[str]):
-    """``SPLIT/ROW``, made when asked for."""
+    """Names of the form ``SPLIT/ROW``, made on access."""
 
     def __init__(self, split: str, total: int) -> None:
         self.split, self.total = split, total
@@ -159,7 +160,7 @@ def _pyarrow() -> Any:
 
 
 def _parquet(path: Path) -> Any:
-    """The opened file: its footer is read, and no thread is started."""
+    """Open a Parquet file: reads its footer and starts no threads."""
     try:
         return _pyarrow().parquet.ParquetFile(path, pre_buffer=False)
     except PictureError:
@@ -169,7 +170,7 @@ def _parquet(path: Path) -> Any:
 
 
 def _choose_column(location: str, schema: Any, wanted: str | None) -> str:
-    """The column of pictures: bytes, or a struct that has ``bytes``."""
+    """The picture column: one of bytes, or of structs with a field ``bytes``."""
     types = _pyarrow().types
 
     def holds_bytes(kind: Any) -> bool:
@@ -192,26 +193,26 @@ def _choose_column(location: str, schema: Any, wanted: str | None) -> str:
 
 
 def _fetch(location: str, repo: str, revision: str | None, split: str | None) -> tuple[str, list[Path]]:
-    """The split's name and its files, in the cache."""
+    """Download a split, and return its name and its cached files."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     kind: dict[str, Any] = {"repo_type": "dataset", "revision": revision}
     try:
         try:
-            # Unlike list_repo_files, this does not try for half a minute if there is no connection.
+            # Unlike list_repo_files, this does not retry for half a minute if there is no connection.
             info = HfApi().dataset_info(repo, revision=revision, timeout=_TIMEOUT)
             listed = [file.rfilename for file in info.siblings or ()]
             locate = partial(hf_hub_download, repo, **kind)
         except (HfHubHTTPError, HFValidationError):
             raise
-        except Exception as error:  # offline, or no connection, of which every version raises its own
+        except Exception as error:  # offline or no connection; the exception varies by version
             try:
                 folder = Path(snapshot_download(repo, local_files_only=True, allow_patterns=["*.parquet"], **kind))
             except Exception:
                 raise error from None
             listed = [path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")]
-            locate = folder.joinpath  # type: ignore[assignment]  # from a name to a path too
+            locate = folder.joinpath  # type: ignore[assignment]  # also maps a name to a path
         split, shards = _choose_split(location, listed, split)
         return split, [Path(locate(shard)) for shard in shards]
     except PictureError:
@@ -254,5 +255,5 @@ def _choose_split(location: str, files: Sequence[str], wanted: str | None) -> tu
 
 
 def _stem_or_folder(path: PurePosixPath) -> str:
-    """``data/train.parquet`` is of train, and so is ``train/0000.parquet``."""
+    """The split is train both for ``data/train.parquet`` and for ``train/0000.parquet``."""
     return path.parent.name or path.stem if re.match(r"(part\W?)?\d", path.stem) else path.stem

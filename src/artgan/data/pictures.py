@@ -1,4 +1,4 @@
-"""What every set of pictures is, wherever it is kept."""
+"""The interface of all sets of pictures, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from artgan import images
 
 
 def evenly(total: int, count: int) -> list[int]:
-    """``count`` places of ``total``, in order and evenly over them; some stand there twice if it is more."""
+    """``count`` evenly spaced indices into ``total`` items, in order; with repetitions if ``count`` is larger."""
     return [number * total // count for number in range(count)]
 
 
 class PictureSet(Sequence[Image.Image], ABC):
-    """Pictures in a fixed order, decoded to RGB when asked for.
+    """Pictures in a fixed order, decoded to RGB on access.
 
-    A set may be used in another process than the one that made it (forked or pickled), and in both at once.
+    A set may be used in a process other than the one that created it (forked or pickled), and in both concurrently.
 
     Attributes:
-        location: where it is, as its user wrote it.
-        names: one a picture, relative to the location, with ``/`` between folders.
+        location: where the set is, as the user wrote it.
+        names: one per picture, relative to the location, with ``/`` between folders.
     """
 
     location: str
@@ -34,10 +34,10 @@ class PictureSet(Sequence[Image.Image], ABC):
 
     @abstractmethod
     def read(self, index: int) -> bytes:
-        """The encoded bytes of a picture, as they are kept.
+        """Read the encoded bytes of a picture, as stored.
 
         Raises:
-            PictureError: they cannot be read, or are not what was written (a checksum differs).
+            PictureError: they cannot be read, or a checksum differs.
         """
 
     @abstractmethod
@@ -45,7 +45,7 @@ class PictureSet(Sequence[Image.Image], ABC):
         """How many bytes :meth:`read` will return, without reading them."""
 
     def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]  # no slices
-        """The picture, upright, mode RGB.
+        """Decode a picture: upright, mode RGB.
 
         Raises:
             PictureError: it cannot be read.
@@ -53,7 +53,7 @@ class PictureSet(Sequence[Image.Image], ABC):
         return images.decode_bytes(self.read(index), f"{self.location}: {self.names[index]}").rgb
 
     def fingerprint(self) -> str:
-        """A short hash of the names and sizes in bytes: another set of pictures gives another."""
+        """A short hash of names and sizes in bytes, which identifies the set."""
         digest = hashlib.sha256()
         for index, name in enumerate(self.names):
             digest.update(f"{name}\0{self.size_in_bytes(index)}\n".encode("utf-8", "surrogateescape"))

@@ -15,18 +15,18 @@ Made = TypeVar("Made")
 
 
 class Prefetcher(Iterator[Made], Generic[Item, Made]):
-    """What is made of each item, in order, while whoever takes it is busy with the one before.
+    """Prepares the next items in background threads, and yields the results in order.
 
-    No item is begun that would bring the weight of all that is not yet :meth:`release`-d over ``weight``, or their
-    number over ``count``, unless the next one is waited for: whatever is too heavy is alone. What iterating, beginning
-    or making raises is raised in its turn.
+    An item is not started if the results not yet :meth:`release`-d would exceed ``weight`` in total weight or ``count``
+    in number, unless the consumer is waiting for it: an item that is too heavy is processed alone. Exceptions raised
+    while iterating, beginning or making are raised in the item's turn.
 
     Args:
-        items: iterated in the threads, by one at a time.
-        begin: tells the weight of what an item becomes, and gives a function that makes it.
-        weight: the most, of all together.
-        count: the most at once.
-        threads: how many make items at once.
+        items: iterated in the threads, by one thread at a time.
+        begin: returns the weight of an item's result, and a function that makes the result.
+        weight: the maximum total weight.
+        count: the maximum number of results.
+        threads: the number of threads that make results.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Prefetcher(Iterator[Made], Generic[Item, Made]):
         threads: int = 1,
     ) -> None:
         self._begun = _begin_each(items, begin)
-        self._weight, self._count = weight, count  # what is left of them
+        self._weight, self._count = weight, count  # remaining budget
         self._results: deque[Future[Made]] = deque()
         self._wanted = self._closed = self._ended = False
         self._changed = threading.Condition()
@@ -63,18 +63,18 @@ class Prefetcher(Iterator[Made], Generic[Item, Made]):
 
     @property
     def ready(self) -> bool:
-        """Whether the next one is there already."""
+        """Whether the next result is available without waiting."""
         return bool(self._results) and self._results[0].done()
 
     def release(self, weight: int) -> None:
-        """Tell that something of this weight is done with, and no longer in memory."""
+        """Report that a result of this weight is no longer in memory."""
         with self._changed:
             self._weight += weight
             self._count += 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Begin no more, and wait for those that are being made."""
+        """Start no more items, and wait for those in progress."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -89,28 +89,28 @@ class Prefetcher(Iterator[Made], Generic[Item, Made]):
             self._changed.notify_all()
 
     def _make_next(self) -> bool:
-        """Make one item, and hold nothing of it afterwards; False if there is none, or none is wanted any more."""
+        """Make one result without keeping references to it; False if there are no more items, or after closing."""
         result: Future[Made] = Future()
-        with self._turn:  # until the item is admitted: the results are in the order of the items
+        with self._turn:  # held until the item is admitted, so that results stay in item order
             begun = next(self._begun, None)
             if begun is None or not self._admit(begun[0], result):
                 return False
         try:
             result.set_result(begun[1]())
-        except BaseException as error:  # for whoever takes from it
+        except BaseException as error:  # raised to the consumer
             result.set_exception(error)
         with self._changed:
             self._changed.notify_all()
         return True
 
     def _admit(self, weight: int, result: Future[Made]) -> bool:
-        """Wait until there is room; False if none is wanted any more."""
+        """Wait until there is room in the budget; False after closing."""
         with self._changed:
             self._changed.wait_for(
                 lambda: (
                     self._closed
                     or (self._count > 0 and weight <= self._weight)
-                    or (self._wanted and not self._results)  # whoever waits holds what takes the room
+                    or (self._wanted and not self._results)  # the waiting consumer holds the budget
                 )
             )
             if self._closed:
@@ -130,18 +130,18 @@ def prefetch(
     weights: Sequence[int] | None = None,
     weight: int = 0,
 ) -> Iterator[Made]:
-    """What ``work`` makes of each item, in order; each counts as in memory until the next one is asked for.
+    """Yield the result of ``work`` for each item, in order; a result counts as in memory until the next is requested.
 
-    Threads, for Pillow decodes and hashlib hashes without the interpreter's lock. Processes would be up to twice as
-    fast once they run, but forked ones may hang on locks of libraries, and fresh ones take seconds to start.
+    Uses threads, as Pillow's decoders and hashlib release the interpreter lock. Processes would be up to twice as fast
+    once they run, but forked ones may hang on locks of libraries, and new ones take seconds to start.
 
     Args:
-        work: is called by several threads.
-        items: what it is called with.
-        threads: how many.
-        count: the most results at once.
-        weights: of the items; None: all are 0.
-        weight: the most, of all results at once.
+        work: called from several threads.
+        items: its arguments.
+        threads: the number of threads.
+        count: the maximum number of results in memory.
+        weights: the items' weights; None: all are 0.
+        weight: the maximum total weight of results in memory.
     """
     heavy = weights or [0] * len(items)
 
@@ -150,14 +150,14 @@ def prefetch(
 
     with closing(Prefetcher(range(len(items)), begin, weight=weight, count=count, threads=threads)) as made:
         for one in heavy:
-            yield next(made)  # held by no name here: it is out of memory when it is released
+            yield next(made)  # no reference is kept here, so the result is freed before release()
             made.release(one)
 
 
 def _begin_each(
     items: Iterable[Item], begin: Callable[[Item], tuple[int, Callable[[], Made]]]
 ) -> Iterator[tuple[int, Callable[[], Made]]]:
-    """What ``begin`` gives for each item; an error of either becomes a last item that raises it."""
+    """Yield ``begin(item)`` for each item; an exception becomes a final item that raises it."""
     try:
         for item in items:
             yield begin(item)

@@ -1,4 +1,4 @@
-"""Public sets of pictures that can be downloaded by name."""
+"""Public data sets that can be downloaded by name."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from artgan.files import replace_durably, sha256
 from artgan.progress import progress
 
 MIRROR = "ARTGAN_DATA_MIRROR"
-"""The environment variable with another address to fetch the files from; their names stay."""
+"""The environment variable for another base URL to download from; file names stay the same."""
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A file that holds a set of pictures.
+    """A file that contains a public data set.
 
     Attributes:
-        name: what it is called here.
-        url: where it is.
-        summary: what is in it, in a line.
-        licence: what is known of the rights to it.
-        sha256: of the file, in hexadecimal; None where its authors publish none.
-        max_bytes: a larger file is refused.
+        name: its name in artgan.
+        url: its address.
+        summary: a one-line description.
+        licence: what is known about its license.
+        sha256: of the file, in hexadecimal; None if its authors publish none.
+        max_bytes: a larger file is rejected.
     """
 
     name: str
@@ -72,29 +72,29 @@ PUBLIC: Mapping[str, PublicSet] = MappingProxyType(
 """The sets by name."""
 
 _MB = 1_000_000
-_TIMEOUT = 30  # seconds without a byte
-_TRIES = 4  # in a row that bring nothing
-_PAUSE = 1.0  # seconds before another try, and twice as many before the next
+_TIMEOUT = 30  # seconds without data
+_TRIES = 4  # consecutive attempts without progress
+_PAUSE = 1.0  # seconds before a retry, doubled for each further one
 
 
 class _Cut(Exception):
-    """The transfer broke off, or the server is out of order: worth another try."""
+    """The transfer was interrupted, or the server had an error: worth a retry."""
 
 
 def fetch(name: str, folder: str | Path) -> Path:
-    """Download a public set, or go on with a download that broke off.
+    """Download a public data set, or resume an interrupted download.
 
-    The file is left as it is: artgan reads archives in place. One that is already there is not fetched again.
+    The file is not unpacked: artgan reads archives in place. An existing file is not downloaded again.
 
     Args:
         name: a key of :data:`PUBLIC`.
-        folder: where to put the file; it is made if need be.
+        folder: where to put the file; created if necessary.
 
     Returns:
-        The file. It appears there complete or not at all; what has come so far is kept beside it, hidden.
+        The file. It appears complete or not at all; until then, the data is in a hidden partial file next to it.
 
     Raises:
-        PictureError: no such set, no connection, refused by the server, too large, damaged, or no room.
+        PictureError: no such data set, no connection, rejected by the server, too large, damaged, or the disk is full.
     """
     if name not in PUBLIC:
         hint = did_you_mean(name, PUBLIC, show=str) or f"there are {', '.join(PUBLIC)}"
@@ -105,21 +105,21 @@ def fetch(name: str, folder: str | Path) -> Path:
     if not re.match("https?://", url):
         raise PictureError(f"{MIRROR}: must begin with http:// or https://, not {mirror!r}")
     target = Path(folder) / entry.file
-    beside = target.with_name(f".{entry.file}.part")
+    partial = target.with_name(f".{entry.file}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            _download(entry, url, beside)
-            _verify(entry, url, beside)
-            replace_durably(beside, target)
-            _validator(beside).unlink(missing_ok=True)
-    except OSError as error:  # those of the network do not come here
+            _download(entry, url, partial)
+            _verify(entry, url, partial)
+            replace_durably(partial, target)
+            _validator(partial).unlink(missing_ok=True)
+    except OSError as error:  # network errors are handled earlier
         raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
 
 
 def _verify(entry: PublicSet, url: str, path: Path) -> None:
-    """Raises unless it is the right file; then what has come is of no use and is removed."""
+    """Remove the downloaded file and raise, unless it is the right one."""
     problem = None
     if entry.sha256 is not None and (found := sha256(path)) != entry.sha256:
         problem = f"its SHA-256 is {found}, not {entry.sha256}"
@@ -127,11 +127,11 @@ def _verify(entry: PublicSet, url: str, path: Path) -> None:
         problem = "it is not a zip archive"
     if problem:
         _forget(path)
-        raise PictureError(f"{url}: the file that came is not {entry.name}: {problem}")
+        raise PictureError(f"{url}: the downloaded file is not {entry.name}: {problem}")
 
 
 def _validator(path: Path) -> Path:
-    """The file that has the ETag or date of what ``path`` is the beginning of."""
+    """The file that stores the ETag or date of the remote file that ``path`` is a part of."""
     return path.with_name(path.name + ".etag")
 
 
@@ -141,7 +141,7 @@ def _forget(path: Path) -> None:
 
 
 def _download(entry: PublicSet, url: str, path: Path) -> None:
-    """Complete ``path``, in as many requests as it takes while each of them brings something."""
+    """Complete ``path``, with as many requests as necessary, as long as they make progress."""
     failed = 0
     while True:
         before = _size(path)
@@ -151,7 +151,7 @@ def _download(entry: PublicSet, url: str, path: Path) -> None:
         except _Cut as cut:
             failed = 0 if _size(path) > before else failed + 1
             if failed >= _TRIES:
-                got = f"; {_size(path) / _MB:,.1f} MB have come: run it again to go on" if _size(path) else ""
+                got = f"; {_size(path) / _MB:,.1f} MB received so far: run it again to resume" if _size(path) else ""
                 raise PictureError(f"{url}: cannot be fetched ({cut}){got}") from None
         time.sleep(_PAUSE * 2 ** max(0, failed - 1))
 
@@ -161,17 +161,17 @@ def _size(path: Path) -> int:
 
 
 def _request(entry: PublicSet, url: str, path: Path) -> None:
-    """One request for what is missing; raises :class:`_Cut` if it did not bring all of that."""
+    """Request the missing part; raises :class:`_Cut` if it did not arrive completely."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "artgan"}
     note = _validator(path)
     start = _size(path) if note.exists() else 0
-    if start:  # If-Range: the server sends the whole file if it is not the same any more
+    if start:  # If-Range: the server sends the whole file if it has changed
         headers |= {"Range": f"bytes={start}-", "If-Range": note.read_text("latin-1")}
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # what has come is as long as the file or longer: start again
+        if error.code == 416:  # the partial file is at least as long as the remote file: start again
             _forget(path)
         if error.code in (408, 416, 429) or error.code >= 500:
             raise _Cut(f"status {error.code}") from None
@@ -195,11 +195,11 @@ def _request(entry: PublicSet, url: str, path: Path) -> None:
         ):
             if start:
                 file.seek(start)
-            else:  # not before the file is empty: it may have been the beginning of another
+            else:  # only once the file is empty: it may have held a part of another version
                 _note_validator(response, note)
             _copy(response, file, advance, lambda size: _check_size(entry, url, size, path))
         if total is not None and _size(path) != total:
-            raise _Cut(f"broke off at {_size(path) / _MB:,.1f} of {total / _MB:,.1f} MB")
+            raise _Cut(f"interrupted at {_size(path) / _MB:,.1f} of {total / _MB:,.1f} MB")
 
 
 def _note_validator(response: Any, note: Path) -> None:
@@ -207,7 +207,7 @@ def _note_validator(response: Any, note: Path) -> None:
     validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
     if validator:
         note.write_text(validator, "latin-1")
-    else:  # nothing tells whether the rest will belong to the same file
+    else:  # without it, there is no way to know whether the rest belongs to the same version
         note.unlink(missing_ok=True)
 
 

@@ -1,13 +1,13 @@
-"""Pictures in TFRecord files, as Kaggle hands them out, read without TensorFlow.
+"""Pictures in TFRecord files, as distributed by Kaggle, read without TensorFlow.
 
-A file is a row of records, each of them
+A file is a sequence of records, each consisting of
 
     length      8 bytes, little-endian
     CRC-32C     4 bytes, of the length, masked
     data        ``length`` bytes: a ``tf.train.Example`` message
     CRC-32C     4 bytes, of the data, masked
 
-An Example maps names to lists of byte strings, floats or integers; pictures are in the byte strings.
+An Example maps names to lists of byte strings, floats or integers; pictures are byte strings.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
 """Lower-case suffixes of TFRecord files."""
 
 MAX_RECORD = 64 << 20
-"""The largest record, in bytes."""
+"""The maximum size of a record, in bytes."""
 
-_MAX_FEATURES = 1000  # of a record; a picture has a handful
+_MAX_FEATURES = 1000  # per record; typical records have a handful
 _Words = NDArray[np.uint32]
 
 # ---- CRC-32C
 #
-# A CRC register is a vector over GF(2), and to run a zero byte through it is a linear map. So the CRC of two halves
-# is that of the first, advanced by the length of the second, plus (xor) that of the second. Halves are joined
+# A CRC register is a vector over GF(2), and feeding it a zero byte is a linear map. So the CRC of two concatenated
+# halves is that of the first, advanced by the length of the second, plus (xor) that of the second. Halves are joined
 # pairwise, all pairs at once.
 
 _CASTAGNOLI = np.uint32(0x82F63B78)  # the polynomial, bits reflected
-_BLOCK = 1 << 20  # bytes joined at once: bounds the memory
+_BLOCK = 1 << 20  # bytes joined at once, which bounds the memory
 
 
 @cache
 def _zeros(power: int) -> _Words:
-    """The map that runs 2 ** ``power`` zero bytes through a register: 4 x 256, a row for each byte of it."""
+    """The linear map that feeds 2 ** ``power`` zero bytes: a 4 x 256 table, one row per byte of the register."""
     if power:
         half = _zeros(power - 1)
         return _advance(half, power - 1)
@@ -73,7 +73,7 @@ def crc32c(data: bytes) -> int:
             if len(block) >> power & 1:
                 register = _advance(register, power)
         levels = ((len(block) - 1) // 4).bit_length()
-        words = np.frombuffer(block.rjust(4 << levels, b"\0"), "<u4").astype(np.uint32)  # zeros in front count nothing
+        words = np.frombuffer(block.rjust(4 << levels, b"\0"), "<u4").astype(np.uint32)  # leading zeros have no effect
         for level in range(levels):
             words = _advance(words[0::2], level + 2) ^ words[1::2]
         register ^= _advance(words, 2)
@@ -81,7 +81,7 @@ def crc32c(data: bytes) -> int:
 
 
 def _masked(data: bytes) -> int:
-    """The CRC as it is stored: turned and shifted, lest the CRC of data that hold CRCs go wrong."""
+    """The CRC as stored: rotated, plus a constant, because a CRC over data that contain CRCs would be weak."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -90,7 +90,7 @@ def _masked(data: bytes) -> int:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number of up to 64 bits, and where it ends."""
+    """Parse a number of up to 64 bits; returns it and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -104,7 +104,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of those fields of a message that are messages or strings; numbers are passed over."""
+    """Number and bytes of the fields of a message that are messages or strings; numeric fields are skipped."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -126,10 +126,10 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def parse_example(data: bytes) -> dict[str, memoryview]:
-    """The byte strings of a ``tf.train.Example`` by name: the first of each list.
+    """The byte strings in a ``tf.train.Example``, by name: the first of each list.
 
     Raises:
-        ValueError: this is not such a message.
+        ValueError: ``data`` is not such a message.
     """
     found = {}
     for features in _only(memoryview(data), 1):
@@ -160,14 +160,14 @@ class _Record(NamedTuple):
 
 
 class TFRecordPictures(PictureSet):
-    """The pictures of a TFRecord file, or of those in a folder, in the order of files and records.
+    """The pictures in a TFRecord file, or in those of a folder, in file and record order.
 
     Args:
         location: the file or folder.
-        feature: the name under which an Example has the picture's bytes.
+        feature: the name of the feature that holds the picture's bytes.
 
     Raises:
-        PictureError: nothing there, a file is damaged or no TFRecord file, or a record has no picture.
+        PictureError: nothing was found, a file is damaged or not a TFRecord file, or a record has no picture.
     """
 
     def __init__(self, location: str | Path, feature: str = "image") -> None:
@@ -207,7 +207,7 @@ class TFRecordPictures(PictureSet):
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from None
 
     def _picture(self, stored: bytes, path: Path, number: int, *, check: bool) -> memoryview:
-        """The picture in a record's data and checksum; that is looked at if ``check``, or if anything is wrong."""
+        """The picture in a record (data and checksum). The checksum is verified if ``check``, or on any error."""
         data, crc = stored[:-4], int.from_bytes(stored[-4:], "little")
         example, problem = {}, None
         try:
@@ -224,7 +224,7 @@ class TFRecordPictures(PictureSet):
         return example[self.feature]
 
     def read(self, index: int) -> bytes:
-        """The picture's bytes; see :meth:`PictureSet.read`."""
+        """Read the picture's bytes; see :meth:`PictureSet.read`."""
         record = self.records[index]
         stored = read_span(record.path, record.offset, record.length + 4)
         return bytes(self._picture(stored, record.path, record.number, check=True))
@@ -235,6 +235,6 @@ class TFRecordPictures(PictureSet):
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The TFRecord files of a folder, by name; hidden ones are passed over."""
+    """The TFRecord files in a folder, sorted by name; hidden ones are skipped."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(path for path in found if not path.name.startswith("."))

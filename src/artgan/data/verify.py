@@ -1,4 +1,4 @@
-"""What is wrong with a set of pictures: broken files, copies, padding, and pictures unlike the others."""
+"""Finds problems in a set of pictures: broken files, duplicates, padding, and outliers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What one picture tells of itself.
+    """The properties of one picture.
 
     Attributes:
-        name: in its set.
+        name: its name in the set.
         file_size: in bytes; 0 if unknown.
-        error: why it cannot be read; None if it can, and only then the rest is known.
+        error: why it cannot be read; None if it can, and only then the remaining attributes are known.
         format: Pillow's name.
-        mode: Pillow's name, as kept in the file.
+        mode: Pillow's name for the mode stored in the file.
         deep: whether a channel has more than 8 bits.
-        transparent: whether there is an alpha channel or a transparent colour.
+        transparent: whether there is an alpha channel or a transparent color.
         size: width and height in pixels, upright.
-        turned: whether EXIF data turn or mirror it.
+        turned: whether its EXIF orientation rotates or mirrors it.
         file_hash: SHA-256 of the file.
-        pixel_hash: BLAKE2b of size and decoded RGB pixels: where most of the time beside decoding would go.
+        pixel_hash: BLAKE2b of size and decoded RGB pixels: a fast hash, as it is the main cost apart from decoding.
         likeness: 128 bits, see :func:`likeness`; None for a plain picture.
     """
 
@@ -60,15 +60,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found.
+    """A problem, or something worth noting.
 
     Attributes:
         kind: "unreadable", "repeated", "copies", "same-pixels" and "near-copies" are problems; "grey", "cmyk",
             "palette", "transparent", "deep", "other-mode", "turned", "odd-size" and "odd-aspect" are notes.
-        level: whether it makes the set doubtful or is only good to know.
-        text: a sentence.
-        names: the pictures it is about.
-        groups: the same names by what belongs together; empty where nothing does.
+        level: whether it makes the set questionable or is only informative.
+        text: a description.
+        names: the pictures concerned.
+        groups: the same names, grouped by what belongs together; empty if nothing does.
     """
 
     kind: str
@@ -78,7 +78,7 @@ class Finding:
     groups: tuple[tuple[str, ...], ...] = ()
 
     def rows(self) -> list[str]:
-        """The names for people: a picture or a group each, of large groups the beginning."""
+        """The names for display: one picture or group per row; large groups are shortened."""
         if not self.groups:
             return list(self.names)
         sign = " ~ " if self.kind == "near-copies" else " = "
@@ -87,12 +87,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found in a set.
+    """All findings about a set.
 
     Attributes:
-        location: of the set.
-        pictures: how many there are, readable or not.
-        distinct: how many differ in their pixels; each unreadable one counts.
+        location: the set's location.
+        pictures: the number of pictures, readable or not.
+        distinct: the number of pictures with distinct pixels; each unreadable one counts as distinct.
         findings: problems first.
     """
 
@@ -103,15 +103,15 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there are no problems; notes may be."""
+        """Whether there are no problems; there may be notes."""
         return all(finding.level != "problem" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The report as JSON types."""
         return {**asdict(self), "ok": self.ok}
 
     def lines(self, most: int = 10) -> Iterator[str]:
-        """All of it for people, with the names of at most that many pictures or groups a finding."""
+        """The report for display, with at most ``most`` pictures or groups per finding."""
         yield printable(f"{self.location}: {_count(range(self.pictures))}, {self.distinct:,} distinct")
         for finding in self.findings:
             yield printable(f"{finding.level} ({finding.kind}): {finding.text}")
@@ -124,7 +124,7 @@ class Report:
 
 
 def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:
-    """Decode every picture of a set and judge the set; a broken picture stops nothing.
+    """Decode every picture of a set and report problems; broken pictures do not stop the check.
 
     Args:
         pictures: the set.
@@ -140,7 +140,7 @@ def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:
 
 
 def each(function: Callable[[int], T], total: int, workers: int | None = None) -> Iterator[T]:
-    """``function`` of 0, 1 ... ``total - 1`` in that order, computed in threads, only a few of them ahead."""
+    """Yield ``function`` of 0, 1 ... ``total - 1`` in order, computed in threads with a limited prefetch."""
     if workers is None:
         affinity = getattr(os, "sched_getaffinity", None)
         workers = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -148,14 +148,14 @@ def each(function: Callable[[int], T], total: int, workers: int | None = None) -
 
 
 class Reader:
-    """Reads a set from several threads at once, which the set itself need not bear."""
+    """Reads a set from several threads; the set itself need not be thread-safe."""
 
     def __init__(self, pictures: PictureSet) -> None:
         self.pictures = pictures
         self._reading = Lock()
 
     def inspect(self, index: int) -> tuple[Look, Image.Image | None]:
-        """A picture's look, and the picture upright in RGB; None if it cannot be read."""
+        """A picture's properties, and the picture itself, upright in RGB; None if it cannot be read."""
         name = self.pictures.names[index]
         data = b""
         try:
@@ -169,11 +169,11 @@ class Reader:
 
 
 def _look(name: str, data: bytes, rgb: Image.Image) -> Look:
-    with images.open_image(io.BytesIO(data)) as kept:  # its header: what decoding does not keep
+    with images.open_image(io.BytesIO(data)) as kept:  # its header, which decoding discards
         deep = kept.mode.startswith(("I", "F")) or any(";16" in str(tile[3]) for tile in getattr(kept, "tile", ()))
-        try:  # of a PNG file this decodes the pixels, after which there are no more tiles
+        try:  # for a PNG file this decodes the pixels, after which the tiles are gone
             turned = kept.getexif().get(0x0112, 1) in range(2, 9)
-        except Exception:  # broken EXIF data raise nearly everything, and turn nothing
+        except Exception:  # broken EXIF data raise almost anything, and have no effect
             turned = False
         return Look(
             name,
@@ -195,44 +195,44 @@ def _look(name: str, data: bytes, rgb: Image.Image) -> Look:
 _SIDE = 32
 _COSINES = np.cos(np.pi / _SIDE * np.outer(np.arange(1, 9), np.arange(_SIDE) + 0.5))
 LIKE = 16
-"""Near copies differ in at most this many of the 128 bits. Measured on photographs and on paintings of Monet, van
-Gogh and Bob Ross: saved again at quality 30, halved, a tenth brighter or cropped by 2 pixels in 256 gives at most 13.
-Below 17 are photographs of one painting, and the likest of a painter's series; two photographs of landscapes
-differ in at least 23."""
+"""Near copies differ in at most this many of the 128 bits. Measured on photographs and on paintings by Monet, van
+Gogh and Bob Ross: saving at quality 30, halving the size, brightening by a tenth or cropping 2 pixels in 256 changes
+at most 13 bits. Different photographs of one painting, and the most similar paintings of a series, differ in at most
+16; two photographs of landscapes differ in at least 23."""
 _PLAIN = 2.0
 
 
 def likeness(rgb: Image.Image) -> NDArray[np.bool_] | None:
-    """128 bits that change little with compression, size and brightness, and much with the motif.
+    """A perceptual hash of 128 bits, robust to compression, scaling and brightness.
 
-    Half of them is a pHash (the signs of the 64 lowest frequencies of the cosine transform, without the
-    constant ones, about their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-    Functions", 2010), half a dHash (which of two neighbours is brighter: Krawetz, "Kind of Like That", 2013).
-    Mirrored, turned and much cropped pictures are not alike.
+    Half of the bits are a pHash (the 64 lowest frequencies of the cosine transform, without the constant ones, compared
+    with their median: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), half a dHash
+    (which of two neighbors is brighter: Krawetz, "Kind of Like That", 2013). Mirrored, rotated and heavily cropped
+    pictures do not match.
 
     Returns:
-        128 booleans; None where the picture is plain, so that its bits would be those of its noise.
+        128 booleans; None for a plain picture, whose bits would depend only on noise.
     """
-    grey = rgb.convert("L")
-    pixels = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
+    gray = rgb.convert("L")
+    pixels = np.asarray(gray.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
     if pixels.std() < _PLAIN:
         return None
     frequencies = (_COSINES @ pixels @ _COSINES.T).ravel()
-    small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
+    small = np.asarray(gray.resize((9, 8), Image.Resampling.BOX))
     return np.concatenate([frequencies > np.median(frequencies), (small[:, 1:] > small[:, :-1]).ravel()])
 
 
 def near(bits: NDArray[np.bool_], distance: int = LIKE) -> NDArray[np.intp]:
-    """Group rows that are linked by steps of at most ``distance`` differing bits.
+    """Group rows that are connected by steps of at most ``distance`` differing bits.
 
-    Distances of all pairs come from matrix products, some rows at a time: memory grows with N, not N^2.
+    All pairwise distances are computed by matrix products, a block of rows at a time: memory grows with N, not N^2.
 
     Args:
         bits: N x B.
         distance: in bits.
 
     Returns:
-        For each row the first row of its group.
+        For each row, the index of the first row in its group.
     """
     count, width = bits.shape
     signs = np.where(bits, np.float32(1), np.float32(-1))
@@ -248,7 +248,7 @@ def near(bits: NDArray[np.bool_], distance: int = LIKE) -> NDArray[np.intp]:
 
 
 def _join(first: NDArray[np.intp], a: NDArray[np.intp], b: NDArray[np.intp]) -> None:
-    """Merge the groups of each ``a`` and ``b``: hook roots to the lower one, then shorten the paths."""
+    """Merge the groups of each ``a`` and ``b``: attach roots to the lower one, then compress the paths."""
     while (first[a] != first[b]).any():
         low = np.minimum(first[a], first[b])
         np.minimum.at(first, first[a], low)
@@ -257,11 +257,11 @@ def _join(first: NDArray[np.intp], a: NDArray[np.intp], b: NDArray[np.intp]) -> 
             first[:] = first[first]
 
 
-# ---- judgement
+# ---- findings
 
 
 def judge(location: str, looks: Sequence[Look]) -> Report:
-    """The findings in a set from the looks of its pictures, in their order."""
+    """Derive the findings about a set from the properties of its pictures, in order."""
     problems: list[Finding] = []
     broken = [look for look in looks if look.error is not None]
     good = [look for look in looks if look.error is None]
@@ -300,7 +300,7 @@ def _grouped(kind: str, text: str, groups: Sequence[Sequence[Look]]) -> Finding:
 
 
 def _group(looks: Sequence[Look], keys: Sequence[Any]) -> list[list[Look]]:
-    """The looks that share a key with another one, by key."""
+    """The pictures that share a key with another one, grouped by key."""
     by_key: dict[Any, list[Look]] = {}
     for look, key in zip(looks, keys, strict=True):
         by_key.setdefault(key, []).append(look)
@@ -314,7 +314,7 @@ def _copies(looks: Sequence[Look], identities: Sequence[bytes]) -> list[Finding]
     period = _period(identities)
     if period:
         return [_grouped("repeated", f"{repeated}: they repeat in order with period {period:,}", alike)]
-    if count - distinct >= max(10, count // 10):  # more than anybody overlooks
+    if count - distinct >= max(10, count // 10):  # more than an oversight
         most = max(map(len, alike))
         text = f"{repeated}: repeated up to {most} times, not in order, as if drawn with repetition"
         return [_grouped("repeated", text, alike)]
@@ -333,7 +333,7 @@ def _copies(looks: Sequence[Look], identities: Sequence[bytes]) -> list[Finding]
 
 
 def _period(identities: Sequence[bytes]) -> int | None:
-    """The least P with item i equal to item i + P throughout; None if there is none, or too little to tell."""
+    """The smallest P such that item i equals item i + P for all i; None if there is none, or too little data."""
     numbers = {identity: number for number, identity in enumerate(dict.fromkeys(identities))}
     items = np.array([numbers[identity] for identity in identities])
     for start in np.flatnonzero(items[1:] == items[:1]) + 1:
@@ -355,7 +355,7 @@ def _near_copies(looks: Sequence[Look]) -> list[Finding]:
 
 
 def _modes(looks: Sequence[Look]) -> list[Finding]:
-    """Each picture that is not upright 8-bit RGB in its file."""
+    """Notes about pictures that are not stored as upright 8-bit RGB."""
     by_kind: dict[str, list[Look]] = {kind: [] for kind in _MODES}
     for look in looks:
         if look.deep:
@@ -371,10 +371,10 @@ def _modes(looks: Sequence[Look]) -> list[Finding]:
 
 _KIND_OF_MODE = {"1": "grey", "L": "grey", "CMYK": "cmyk", "P": "palette"}
 _MODES = {
-    "grey": "kept as grey",
+    "grey": "kept as gray",
     "cmyk": "kept as CMYK",
     "palette": "kept with a palette",
-    "transparent": "with an alpha channel or a transparent colour",
+    "transparent": "with an alpha channel or a transparent color",
     "deep": "with more than 8 bits a channel",
     "other-mode": "kept in another mode than RGB",
     "turned": "turned by EXIF data, which other programs may pass over",
@@ -390,7 +390,7 @@ def _have(looks: Sequence[Look]) -> str:
 
 
 def _odd_sizes(looks: Sequence[Look]) -> list[Finding]:
-    """Against the usual size where most pictures have one, else the medians of short side and aspect."""
+    """Outliers relative to the most common size if most pictures have it, else to the medians of side and aspect."""
     if not looks:
         return []
     findings = []

@@ -1,1 +1,1 @@
-"""Models: from a name to a model, and from a model to a folder or the Hub. Importing this loads no torch."""
+"""Models: loading by name, and saving to a folder or the Hub. Importing this does not load torch."""

@@ -1,4 +1,4 @@
-"""From a plugin and a config to a generator, with or without weights."""
+"""Builds a generator from a plugin and a config, with or without weights."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from artgan.models.locating import WeightsFile
 
 
 def build(plugin: Plugin, config: Mapping[str, Any], weights: WeightsFile | None, *, where: str) -> Generator:
-    """A generator of the plugin.
+    """Build a generator of the plugin.
 
     Args:
         plugin: its manifest.
-        config: what the plugin's config class is made from.
-        weights: read and checked here; None for a model that has none to learn.
-        where: what the config is of, to begin an error with.
+        config: the values for the plugin's config class.
+        weights: read and verified here; None for a model without learned weights.
+        where: the origin of the config, with which errors begin.
 
     Raises:
-        ConfigError: an option that the plugin does not have, or a value that it cannot have.
-        WeightsError: the file is damaged, not the promised one, or another network's.
+        ConfigError: an unknown option or an invalid value.
+        WeightsError: the file is damaged, does not match its size or hash, or is another network's.
         PluginError: the plugin is broken.
     """
     parsed = configs.parse(resolve(plugin, "config"), config, where=where)
@@ -44,23 +44,23 @@ def build(plugin: Plugin, config: Mapping[str, Any], weights: WeightsFile | None
 
 
 def assemble(plugin: Plugin, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:
-    """A generator built by a checked config of the plugin, with the weights of ``state``, which came from ``file``.
+    """Build a generator from a validated config and load the weights ``state``, read from ``file``.
 
     Raises:
-        WeightsError: these are not the weights of that network.
+        WeightsError: the weights do not fit the network.
     """
-    with torch.device("meta"), _NoDraws():  # no time or memory for weights that are replaced at once
+    with torch.device("meta"), _NoDraws():  # spend no time or memory on weights that are replaced at once
         generator = new_generator(plugin, parsed)
     _check_state(generator, state, file)
     generator.load_state_dict(state, assign=True)
-    if any(t.is_meta for t in (*generator.parameters(), *generator.buffers())):  # buffers that no file holds
+    if any(t.is_meta for t in (*generator.parameters(), *generator.buffers())):  # non-persistent buffers
         generator = new_generator(plugin, parsed)
         generator.load_state_dict(state)
     return generator.requires_grad_(False)
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves meta tensors as they are made: torch would take 2 seconds to find out how to fill them with nothing."""
+    """Skips the initialization of meta tensors, which would have no effect but cost torch 2 seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -72,7 +72,7 @@ class _NoDraws(TorchFunctionMode):
 
 
 def new_generator(plugin: Plugin, config: Any) -> Generator:
-    """The plugin's generator for a checked config, freshly initialised; the first, where it has several.
+    """The plugin's generator for a validated config, freshly initialized; the first if it has several.
 
     Raises:
         PluginError: the plugin is broken, or builds something else.
@@ -87,7 +87,7 @@ def new_generator(plugin: Plugin, config: Any) -> Generator:
 
 
 def _check_state(generator: Generator, state: Mapping[str, Tensor], file: str) -> None:
-    """Refuse weights of another network before any is assigned."""
+    """Reject weights of another network before any are assigned."""
     wanted = generator.state_dict()
     missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
     both = wanted.keys() & state.keys()
@@ -97,10 +97,10 @@ def _check_state(generator: Generator, state: Mapping[str, Tensor], file: str) -
         "has another shape of": [k for k in both if wanted[k].shape != state[k].shape],
         "has another type of": [k for k in both if wanted[k].is_floating_point() != state[k].is_floating_point()],
     }
-    told = [
+    parts = [
         f"{what} {', '.join(sorted(keys)[:3])}{' ...' if len(keys) > 3 else ''}"
         for what, keys in faults.items()
         if keys
     ]
-    if told:
-        raise WeightsError(f"{file}: these are another network's weights: the file {'; '.join(told)}")
+    if parts:
+        raise WeightsError(f"{file}: these are another network's weights: the file {'; '.join(parts)}")

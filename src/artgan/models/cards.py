@@ -1,4 +1,4 @@
-"""Model cards: the README.md and the example pictures that a model's folder carries to the Hub."""
+"""Model cards: the README.md and the example pictures that are published with a model's folder."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from PIL import Image
 
 README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "example-output.png"
 
-# What the Hub calls the tasks, and the licences that artgan's authors are likely to choose: it refuses other words.
+# The Hub's names for the tasks, and for the licenses that authors are likely to choose: it rejects unknown names.
 # https://huggingface.co/docs/hub/repositories-licenses
 _PIPELINES = {"image-to-image": "image-to-image", "noise-to-image": "unconditional-image-generation"}
-_LICENCES = {
+_LICENSES = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "unlicense", "openrail"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
 }
 
 
 def weights_licence(card: Mapping[str, Any]) -> str | None:
-    """The licence of a model's weights as its card names it (``license: {weights: ...}``, or plainly), or None."""
-    licence = card.get("license")
-    if isinstance(licence, Mapping):
-        licence = licence.get("weights")
-    return licence.strip() or None if isinstance(licence, str) else None
+    """The license of a model's weights according to its card (``license: {weights: ...}`` or a string), or None."""
+    license_ = card.get("license")
+    if isinstance(license_, Mapping):
+        license_ = license_.get("weights")
+    return license_.strip() or None if isinstance(license_, str) else None
 
 
 def card_files(
     card: Mapping[str, Any], task: str, *, paint: Callable[[Image.Image], Image.Image] | None
 ) -> dict[str, bytes]:
-    """The README.md of a model and, where it paints, a made-up picture and its painting, by file name.
+    """Make a model's README.md and, if the model paints, a synthetic example picture and its painting, by file name.
 
     Args:
-        card: the model's.
-        task: of its generator.
-        paint: paints the example; None leaves the two pictures out.
+        card: the model's card.
+        task: the generator's task.
+        paint: paints the example; None omits the two pictures.
 
     Raises:
         PictureError: the example cannot be painted.
@@ -50,7 +50,7 @@ def card_files(
 
 
 def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
-    """The text of a model's README.md: front matter for the Hub's search, then what a reader wants to know."""
+    """The text of a model's README.md: front matter for the Hub's search, then the information for readers."""
     name = str(card.get("name", f"A {card['plugin']} model"))
     call = "sample(1)[0]" if task == "noise-to-image" else 'paint("photo.jpg")'
     parts = [
@@ -58,12 +58,12 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         f"# {name}",
         str(card.get("summary") or ""),
         f"| photo | painting |\n|---|---|\n| ![photo]({EXAMPLE_INPUT}) | ![painting]({EXAMPLE_OUTPUT}) |\n\n"
-        "The photo is a made-up one."
+        "The photo is synthetic."
         if with_examples
         else "",
         f"A model for artgan with the plugin `{card['plugin']}`. Write this repository's name and commit:",
         f'```python\nimport artgan\n\nmodel = artgan.load("hf-hub:ORG/NAME@COMMIT")\nmodel.{call}.save("out.png")\n```',
-        _section("Licence", card.get("license")),
+        _section("License", card.get("license")),
         _section("Configuration", card.get("config")),
         _section("Training", card.get("training")),
         _metrics(card.get("metrics")),
@@ -72,17 +72,17 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
 
 
 def _front_matter(card: Mapping[str, Any], task: str) -> dict[str, Any]:
-    licence = weights_licence(card)
+    license_ = weights_licence(card)
     named: dict[str, Any] = {}
-    if licence is not None and licence.lower() in _LICENCES:
-        named = {"license": licence.lower()}
-    elif licence is not None:
-        named = {"license": "other", "license_name": licence}
+    if license_ is not None and license_.lower() in _LICENSES:
+        named = {"license": license_.lower()}
+    elif license_ is not None:
+        named = {"license": "other", "license_name": license_}
     return {**named, "library_name": "artgan", "pipeline_tag": _PIPELINES[task], "tags": ["art", str(card["plugin"])]}
 
 
 def _section(title: str, values: Any) -> str:
-    """A heading over a list of a mapping's keys and values; nothing if there are none."""
+    """A heading and a list of a mapping's keys and values; empty if there are none."""
     if not values:
         return ""
     rows = values.items() if isinstance(values, Mapping) else [("weights", values)]
@@ -99,29 +99,29 @@ def _metrics(metrics: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value on one line that does not end a cell of a table."""
+    """A value on one line, escaped for use in a table cell."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def example_picture(size: int = 256) -> Image.Image:
-    """A landscape that nobody photographed: sky, sun, two ranges of hills, and water that mirrors them."""
+    """A synthetic landscape: sky, sun, two ranges of hills, and water that reflects them."""
     y, x = np.mgrid[0:size, 0:size] / size
     horizon = 0.62
-    height = np.where(y < horizon, y, 2 * horizon - y)  # water mirrors what is above it
+    height = np.where(y < horizon, y, 2 * horizon - y)  # water reflects what is above it
     picture = _blend((126, 170, 214), (244, 214, 178), np.clip(height / horizon, 0, 1))
     picture[np.hypot(x - 0.7, height - 0.3) < 0.06] = (255, 238, 190)
-    for base, swing, colour in ((0.5, 0.06, (120, 134, 150)), (0.56, 0.04, (74, 104, 72))):
+    for base, swing, color in ((0.5, 0.06, (120, 134, 150)), (0.56, 0.04, (74, 104, 72))):
         ridge = base + swing * (np.sin(7 * x / swing**0.2) + 0.5 * np.sin(23 * x + 40 * swing))
-        picture[height > ridge] = colour
+        picture[height > ridge] = color
     ripples = 0.72 + 0.08 * np.sin(140 * y + 6 * np.sin(9 * x))
     picture[y >= horizon] *= ripples[y >= horizon, None]
     return Image.fromarray(picture.round().astype(np.uint8))
 
 
 def _blend(first: tuple[int, ...], second: tuple[int, ...], share: Any) -> Any:
-    """H x W x 3: the first colour where ``share`` is 0, the second where it is 1."""
+    """H x W x 3: the first color where ``share`` is 0, the second where it is 1."""
     return (1 - share[..., None]) * np.array(first) + share[..., None] * np.array(second)
 
 

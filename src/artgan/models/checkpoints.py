@@ -1,4 +1,4 @@
-"""Other projects' checkpoint files, read without trust: tensors by name, and no code."""
+"""Reads other projects' checkpoint files, which are not trusted: tensors by name, and no code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from artgan.errors import WeightsError, one_line
 
-_MAX_BYTES = 4 * 2**30  # of a file, of what an archive declares, and of all weights in float32
+_MAX_BYTES = 4 * 2**30  # for the file, for the sizes that an archive declares, and for all weights in float32
 
 
-_MAX_PICKLE_BYTES = 64 * 2**20  # of the structure in an archive of PyTorch, without the weights
+_MAX_PICKLE_BYTES = 64 * 2**20  # for the pickled structure in a PyTorch archive, without the weights
 
 
 MAX_DEPTH = 8
@@ -32,13 +32,13 @@ _MAX_NAME = 256
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """All dense tensors of a checkpoint by name, in its order, nested names joined by "."; runs nothing in the file.
+    """Read all dense tensors of a checkpoint by name, in file order, nested names joined by "."; runs no code.
 
-    What the file is, is told by its content: an archive or a pickle of PyTorch (read with ``weights_only``), an .npz
-    archive of plain arrays, or safetensors. Memory is taken for what is really there, within 4 GiB.
+    The format is recognized by content: a PyTorch archive or pickle (read with ``weights_only``), an .npz archive of
+    plain arrays, or safetensors. Memory is allocated only for data that is actually present, up to 4 GiB.
 
     Raises:
-        WeightsError: there is no such file, it is something else, damaged, too large, or asks for code to be run.
+        WeightsError: the file does not exist, has another format, is damaged or too large, or asks to run code.
     """
     try:
         if file.is_dir():
@@ -63,13 +63,13 @@ def read_state(file: Path) -> dict[str, Tensor]:
     state = dict(_flatten(tree, file))
     if not state:
         raise WeightsError(f"{file}: holds no weights by name")
-    if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # a view may repeat what is stored once
+    if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # views may share storage
         raise WeightsError(f"{file}: its weights take more than {_MAX_BYTES} bytes, more than artgan reads")
     return state
 
 
 def _what_else(head: bytes) -> str:
-    """What a file is that holds no weights, by how it begins, and what to do."""
+    """What kind of file this is instead of weights, judging by its first bytes, and what to do about it."""
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself; fetch that with git lfs pull"
     if head.startswith(b"\x89HDF\r\n"):
@@ -79,13 +79,13 @@ def _what_else(head: bytes) -> str:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else the text was cut within a letter
+        if error.start < len(head) - 4:  # else the text was cut within a character
             return "is neither PyTorch's, safetensors nor .npz; artgan converts these"
     return "is a text, not weights"
 
 
 def _read_zip(file: Path) -> Any:
-    """What a zip archive holds, if it is PyTorch's or NumPy's; what it declares is checked before it is read."""
+    """Read a zip archive, if it is PyTorch's or NumPy's; the declared sizes are checked before reading."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -104,18 +104,18 @@ def _read_zip(file: Path) -> Any:
                 raise WeightsError(f"{file}: is compressed, which PyTorch's files are not; save it again by torch.save")
     except WeightsError:
         raise
-    except Exception as error:  # whatever a damaged archive makes its readers stumble over
+    except Exception as error:  # a damaged archive may raise anything
         raise _damaged(file, error) from None
-    # Mapped, no more memory can be had than the file has bytes, whatever its tensors declare.
+    # Memory-mapped, tensors cannot take more memory than the file has bytes, whatever size they declare.
     return _read_torch(file, mapped=True)
 
 
 def _read_torch(file: Path, *, mapped: bool) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice to programmers
+            warnings.simplefilter("ignore")  # meant for programmers
             return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # whatever a damaged file makes the unpickler stumble over
+    except Exception as error:  # a damaged file may raise anything
         asked = re.search(r"GLOBAL (\S+)", str(error))
         name = asked[1] if asked else next(_unusual_globals(file), None)
         if name is not None:
@@ -127,7 +127,7 @@ def _read_torch(file: Path, *, mapped: bool) -> Any:
 
 
 def _unusual_globals(file: Path) -> Iterator[str]:
-    """What a refused pickle asks to import, other than PyTorch's own; nothing of it is run."""
+    """What a rejected pickle asks to import, other than PyTorch's own names; nothing is run."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
@@ -137,9 +137,9 @@ def _unusual_globals(file: Path) -> Iterator[str]:
                             yield from _globals(stream)
         else:
             with file.open("rb") as stream:
-                for _ in range(4):  # PyTorch's older files begin with four pickles
+                for _ in range(4):  # PyTorch's legacy files begin with four pickles
                     yield from _globals(stream)
-    except Exception:  # where it is damaged: it was refused already, only a name was to be found
+    except Exception:  # the file is damaged; it was rejected already, and only the name is missing
         return
 
 
@@ -183,7 +183,7 @@ def _read_npz(archive: zipfile.ZipFile, file: Path) -> dict[str, Tensor]:
                 raise WeightsError(f"{file}: {name} is an array of {dtype}, not of numbers")
             member.seek(0)
             array = np.lib.format.read_array(member, allow_pickle=False)
-        with np.errstate(over="ignore"):  # what is too large is found later, as not finite
+        with np.errstate(over="ignore"):  # values too large become infinite, which is detected later
             state[name] = torch.from_numpy(array.astype(np.float32 if dtype.kind == "f" else np.int64))
     return state
 
@@ -193,8 +193,8 @@ def _damaged(file: Path, error: Exception) -> WeightsError:
 
 
 def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
-    """The dense tensors in nested mappings; lists, and what else a checkpoint keeps, are passed over."""
-    seen: set[int] = set()  # a pickle may put a mapping into itself
+    """The dense tensors in nested mappings; lists and everything else in a checkpoint are ignored."""
+    seen: set[int] = set()  # a mapping in a pickle may contain itself
 
     def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
         if isinstance(node, Tensor):

@@ -1,4 +1,4 @@
-"""Other projects' checkpoints to model folders: read without trust, recognised by a plugin, checked, written."""
+"""Converts other projects' checkpoints, which are not trusted, to model folders: read, recognize, validate, write."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from artgan.models.folder import save_model
 
 @dataclass(frozen=True)
 class Converted:
-    """What a plugin's ``convert`` makes of another project's weights.
+    """The result of a plugin's ``convert`` for another project's weights.
 
-    ``convert`` takes tensors by name, in the file's order, on the CPU, and returns None for what is no layout of its
-    own. It raises :class:`artgan.WeightsError` for what it knows but cannot use, saying why. It is called for parts of
-    a checkpoint too, so it must be quick to say no.
+    ``convert`` takes tensors by name, in file order, on the CPU, and returns None for a layout that it does not know.
+    It raises :class:`artgan.WeightsError`, with the reason, for a layout that it knows but cannot use. It is also
+    called for parts of a checkpoint, so it must reject quickly.
 
     Attributes:
         layout: the layout's name, a key of the manifest's ``layouts``.
-        config: values that build the plugin's generator.
-        state: the generator's state dict, of any floating dtype.
+        config: the config that builds the plugin's generator.
+        state: the generator's state dict, in any floating dtype.
     """
 
     layout: str
@@ -43,11 +43,11 @@ class Conversion:
 
     Attributes:
         folder: the model's folder.
-        plugin: the name of the plugin that recognised the file.
+        plugin: the name of the plugin that recognized the file.
         layout: the layout's name.
-        about: the plugin's line about the layout.
-        config: what builds the generator.
-        parameters: how many numbers the generator has learned.
+        about: the plugin's description of the layout.
+        config: the config that builds the generator.
+        parameters: the generator's number of parameters.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Found:
-    """A generator in a checkpoint: under which names, and who knows it."""
+    """A generator found in a checkpoint: the prefix of its names, and the plugin that recognized it."""
 
     key: str
     plugin: Plugin
@@ -79,22 +79,22 @@ def convert(
     """Write a model folder, loadable as ``local-dir:FOLDER``, from another project's checkpoint.
 
     Args:
-        file: of PyTorch (no pickled code is run), safetensors, or NumPy (.npz).
-        folder: to write; it must not exist or be empty.
-        plugin: whose layouts to look for; None asks all that are installed.
-        key: which generator, where the checkpoint holds several: what the names of its weights begin with.
-        license: of the weights, for the model's card.
+        file: a PyTorch checkpoint (no pickled code is run), safetensors, or NumPy (.npz).
+        folder: the folder to write; it must be empty or not exist.
+        plugin: the plugin whose layouts to try; None tries all installed plugins.
+        key: which generator to convert, if the checkpoint holds several: the prefix of its weights' names.
+        license: the license of the weights, for the model card.
         overwrite: whether a model in the folder may be replaced.
 
     Raises:
-        WeightsError: the file cannot be read, is of no known layout, or does not fit its layout; the folder is not
-            empty. Nothing is written then.
+        WeightsError: the file cannot be read, has an unknown layout, or does not match its layout; or the folder is
+            not empty. Nothing is written in these cases.
         PluginError: the plugin is missing or converts nothing.
     """
     file, folder = Path(file), Path(folder)
     _check_folder(folder, overwrite)
     converters = _converters(plugin)
-    found = _choose(_recognise(read_state(file), converters, file), key, file)
+    found = _choose(_recognize(read_state(file), converters, file), key, file)
     parsed = configs.parse(
         resolve(found.plugin, "config"), found.converted.config, where=f"{file}: as {found.converted.layout}"
     )
@@ -104,7 +104,7 @@ def convert(
     }
     for name, value in weights.items():
         if not value.isfinite().all():
-            raise WeightsError(f"{file}: {name} holds values that are not finite; these weights are spoilt")
+            raise WeightsError(f"{file}: {name} holds values that are not finite; these weights are unusable")
     generator = assemble(found.plugin, parsed, weights, str(file))
     origin = {"converted_from": file.name, "layout": found.converted.layout, "sha256": sha256(file)}
     save_model(
@@ -134,14 +134,14 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
         raise WeightsError(f"{folder}: the model cannot be written here ({error.strerror})") from None
 
 
-# ---- who knows the layout
+# ---- recognizing the layout
 
 
 _Converter = tuple[Plugin, Callable[[Mapping[str, Tensor]], Any]]
 
 
 def _converters(name: str | None) -> list[_Converter]:
-    """The plugin of that name, or all that work, with what converts."""
+    """The ``convert`` function of the named plugin, or of every working plugin that has one."""
     if name is not None:
         plugin = load_plugin(name)
         if plugin.convert is None:
@@ -153,7 +153,7 @@ def _converters(name: str | None) -> list[_Converter]:
             plugin = load_plugin(found)
             if plugin.convert is not None:
                 converters.append((plugin, resolve(plugin, "convert")))
-        except PluginError:  # artgan plugins tells of it
+        except PluginError:  # reported by artgan plugins
             if strict():
                 raise
     if not converters:
@@ -161,8 +161,8 @@ def _converters(name: str | None) -> list[_Converter]:
     return converters
 
 
-def _recognise(state: Mapping[str, Tensor], converters: list[_Converter], file: Path) -> list[_Found]:
-    """Every generator in the checkpoint that a plugin knows, at whatever depth of names; at least one."""
+def _recognize(state: Mapping[str, Tensor], converters: list[_Converter], file: Path) -> list[_Found]:
+    """Every generator in the checkpoint that a plugin recognizes, at any nesting depth; at least one."""
     refusals: list[str] = []
     found: list[_Found] = []
 
@@ -201,7 +201,7 @@ def _recognise(state: Mapping[str, Tensor], converters: list[_Converter], file: 
 
 
 def _partition(name: str) -> tuple[str, str, str]:
-    """A name's first part, its separator ("." as in PyTorch or "/" as in TensorFlow, "" if none) and the rest."""
+    """A name's first part, its separator ("." in PyTorch, "/" in TensorFlow, "" if none) and the rest."""
     head, separator, rest = name.partition(".")
     return name.partition("/") if "/" in head else (head, separator, rest)
 
@@ -211,7 +211,7 @@ def _call(plugin: Plugin, converter: Callable[[Mapping[str, Tensor]], Any], part
         converted = converter(part)
     except ArtganError:
         raise
-    except Exception as error:  # a stranger's module may raise anything
+    except Exception as error:  # third-party code may raise anything
         raise PluginError(f"plugin {plugin.name}: its convert failed: {one_line(error, kind=True)}") from error
     if converted is not None and not isinstance(converted, Converted):
         raise PluginError(f"plugin {plugin.name}: its convert returned a {type(converted).__name__}, not a Converted")
@@ -219,7 +219,7 @@ def _call(plugin: Plugin, converter: Callable[[Mapping[str, Tensor]], Any], part
 
 
 def _choose(found: list[_Found], key: str | None, file: Path) -> _Found:
-    """The one generator there is, or that ``key`` names."""
+    """The only generator found, or the one that ``key`` selects."""
     wanted = found
     if key is not None:
         prefix = key.replace("/", ".").strip(".")

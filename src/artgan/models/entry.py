@@ -1,4 +1,4 @@
-"""Entries of the registry: what is known of a model before it is loaded. Free of torch."""
+"""Registry entries: what is known about a model before it is loaded. Does not import torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a model's weights are: bundled (a path that starts with a package's name), on the Hub, or both."""
+    """Where a model's weights are: bundled (a path that starts with a package name), on the Hub, or both."""
 
     sha256: str
     size: int
@@ -37,11 +37,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the registry. The mappings are its card, as the file has them.
+    """A model in the registry. The mappings form its card, as written in the file.
 
     Attributes:
-        weights: None where there are none: the plugin builds the model of its config alone.
-        source: the registry file that it comes from. No part of the card, which travels with the weights.
+        weights: None for a model without learned weights, which the plugin builds from its config alone.
+        source: the registry file that it comes from. Not part of the card, which is distributed with the weights.
     """
 
     name: str
@@ -65,37 +65,37 @@ class Entry:
         return card
 
     def install_command(self) -> str:
-        """What installs the model's plugin."""
+        """The command that installs the model's plugin."""
         if self.distribution == f"artgan-{self.plugin}":
             return f'pip install "artgan[{self.plugin}]"'
         return f"pip install {self.distribution}"
 
     def usage(self) -> str:
-        """A command that makes a picture with it."""
+        """A command that makes a picture with the model."""
         name = self.alias or self.name
         if self.task == "noise-to-image":
             return f"artgan sample {name} -o grid.png"
         return f"artgan paint photo.jpg --model {name}"
 
     def availability(self) -> Availability:
-        """Where its weights are now; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is not."""
+        """Where its weights are; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is missing."""
         if self.plugin not in find_plugins():
             return "not installed"
         if self.weights is None:
             return "no weights"
         if self.weights.bundled is not None:
             return "bundled"
-        from huggingface_hub import try_to_load_from_cache  # a third of a second: only where it is needed
+        from huggingface_hub import try_to_load_from_cache  # takes a third of a second: only if needed
 
         remote = self.weights.hub
-        assert remote is not None  # the schema asks for one of the two
+        assert remote is not None  # the schema requires one of the two
         cached = try_to_load_from_cache(remote.repo_id, remote.file, revision=remote.revision)
         return "cached" if isinstance(cached, str) else "remote"
 
 
 @dataclass(frozen=True)
 class Deprecation:
-    """A name that a model had before: what to use, and the version in which the old name goes."""
+    """A former name of a model: the name to use instead, and the version that removes the old one."""
 
     use: str
     removed_in: str
@@ -109,10 +109,10 @@ class Registry:
     Attributes:
         entries: by full name.
         deprecated: by old name.
-        files: those that were read, the weakest first.
-        problems: faults of plugins' files and of the user's, whose models are left out.
-        default: the name or alias of the model that is used where none is named; "" if no file says one.
-        default_source: the file that says so.
+        files: the files read, in increasing precedence.
+        problems: errors in the plugins' and the user's files; the models in these files are left out.
+        default: the name or alias of the model used if none is given; "" if no file sets one.
+        default_source: the file that sets it.
     """
 
     entries: Mapping[str, Entry]
@@ -124,7 +124,7 @@ class Registry:
 
     @property
     def aliases(self) -> dict[str, str]:
-        """The full names by alias."""
+        """Alias -> full name."""
         return {entry.alias: full for full, entry in self.entries.items() if entry.alias}
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -132,10 +132,10 @@ class Registry:
         return sorted(name for name in self.entries if fnmatchcase(name, pattern))
 
     def entry(self, name: str) -> Entry:
-        """The model of that full name or alias; one of an old name with a :class:`RenamedWarning`.
+        """Look a model up by full name or alias; an old name works too, with a :class:`RenamedWarning`.
 
         Raises:
-            ModelNotFoundError: there is none; the message lists the near ones.
+            ModelNotFoundError: no such model; the message lists similar names.
         """
         if name in self.deprecated:
             old = self.deprecated[name]
@@ -153,5 +153,5 @@ class Registry:
         hint = did_you_mean(name, [*aliases, *self.entries], most=3, show=str)
         hint = hint or f"known: {', '.join(self.names()) or 'none'}"
         if self.problems:
-            hint += "; a registry file has a fault, artgan doctor tells it"
+            hint += "; a registry file is invalid, artgan doctor shows why"
         raise ModelNotFoundError(f"no model named {name!r}; {hint}")

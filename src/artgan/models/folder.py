@@ -1,4 +1,4 @@
-"""A model's folder: what it holds, how it is read and written. Importing this module loads no torch."""
+"""A model's folder: its contents, and reading and writing it. Importing this module does not load torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from artgan.interfaces import Generator
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""The files of a model's folder, and of its repository on the Hub."""
+"""The files in a model's folder and in its repository on the Hub."""
 
 LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
-"""The most bytes that each may have."""
+"""The maximum size of each, in bytes."""
 
 HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
 
@@ -38,12 +38,12 @@ def names_a_folder(source: str, paths: type[PurePath] = Path) -> bool:
 
 
 def model_file(folder: Path, name: str) -> Path:
-    """One of the two files of a model's folder.
+    """The path of one of the two files in a model's folder.
 
     Raises:
-        WeightsError: there is no such folder, it holds no such file, or the file is too large.
+        WeightsError: the folder or the file does not exist, or the file is too large.
     """
-    with suppress(RuntimeError):  # no such user: then there is no such folder
+    with suppress(RuntimeError):  # unknown user: the folder then does not exist
         folder = folder.expanduser()
     path = folder / name
     if not folder.is_dir():
@@ -56,10 +56,10 @@ def model_file(folder: Path, name: str) -> Path:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What ``config.json`` of a model's folder says: "plugin" (a text), "config" (a mapping), and more.
+    """Read ``config.json`` of a model's folder: "plugin" (a string), "config" (a mapping), and more.
 
     Raises:
-        WeightsError: it is missing, too large, or does not say these.
+        WeightsError: the file is missing, too large or not valid JSON, or lacks one of these two.
     """
     path = model_file(folder, CONFIG)
     try:
@@ -80,15 +80,15 @@ def save_model(
     extra: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a generator as ``model.safetensors`` and ``config.json``; each appears complete or not at all.
+    """Write a generator as ``model.safetensors`` and ``config.json``; each file is written atomically.
 
     Args:
         folder: created if needed.
-        generator: whose state is written.
+        generator: the generator whose state is written.
         plugin: the name of its plugin.
-        config: what builds it again.
-        extra: more keys for ``config.json``, JSON types.
-        dtype: of the floating tensors in the file; None keeps them.
+        config: the config that rebuilds it.
+        extra: more keys for ``config.json``, as JSON types.
+        dtype: dtype of the floating-point tensors in the file; None keeps theirs.
 
     Raises:
         WeightsError: the folder cannot be written.
@@ -105,15 +105,15 @@ def save_model(
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
     }
-    # One key: safetensors writes several in an order that changes from file to file, and hashes with it.
-    told = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
-    metadata = {"artgan": json.dumps(told)}
+    # A single key: safetensors writes several in an order that varies between files, and so would their hashes.
+    about = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
+    metadata = {"artgan": json.dumps(about)}
     config_file = (json.dumps(document, indent=2) + "\n").encode()
     write_files(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be; each appears complete or not at all."""
+    """Write files atomically into a folder, which is created if necessary."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():

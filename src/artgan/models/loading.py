@@ -1,4 +1,4 @@
-"""From a name to a model that paints: registry entry, plugin, verified weights, generator."""
+"""Loads a model by name: registry entry, plugin, verified weights, generator."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from artgan.models.locating import locate
 from artgan.painting import Tiling, paint
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
-"""What a saved model keeps of its card, besides what builds it."""
+"""The keys of the card that a saved model keeps, apart from plugin and config."""
 
 
 class Model(nn.Module):
     """A generator with its weights, ready for use.
 
     Attributes:
-        name: the registry's full name, or what was asked for.
+        name: the full name in the registry, or the requested name.
         generator: the network.
-        card: the registry entry (licence, data, training, metrics, hash), or the config.json of a local folder. It
+        card: the registry entry (license, data, training, metrics, hash), or the config.json of a local folder. It
             names the plugin.
     """
 
@@ -51,7 +51,7 @@ class Model(nn.Module):
         self._runtimes: dict[tuple[str, int], Generator] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x 3 x H x W pictures in [-1, 1] to the same; see :meth:`artgan.interfaces.Generator.forward`."""
+        """Map N x 3 x H x W pictures in [-1, 1] to the same; see :meth:`artgan.interfaces.Generator.forward`."""
         return self.generator(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
     def paint(
@@ -63,24 +63,23 @@ class Model(nn.Module):
         runtime: str = "torch",
         **options: Any,
     ) -> Image.Image:
-        """A painting of exactly the picture's size; see :func:`artgan.painting.paint`.
+        """Paint a picture, at exactly its size; see :func:`artgan.painting.paint`.
 
         Args:
             image: a path, a Pillow image, an array (uint8, uint16, or float in [0, 1]) H x W x 3, or a tensor
                 3 x H x W in [-1, 1].
-            tile: the side of the tiles that it is painted in, in pixels, without their overlap; by default the picture
-                is painted whole, or in tiles where it is too large for that.
-            statistics: of the whole picture, where the network needs some and there are tiles;
-                see :class:`artgan.painting.Tiling`.
-            runtime: what runs the network, see :meth:`running_on`.
-            options: the model's own, as :meth:`options` takes them.
+            tile: tile side in pixels, without overlap; by default the picture is painted whole, or in tiles if it is
+                too large for that.
+            statistics: how whole-picture statistics are computed, if the network uses them and paints in tiles; see
+                :class:`artgan.painting.Tiling`.
+            runtime: what runs the network; see :meth:`running_on`.
+            options: the model's own options; see :meth:`options`.
 
         Raises:
             PictureError: the picture cannot be read or painted.
-            ConfigError: an option that the model does not have, or a value that it cannot have; a runtime that cannot
-                be used.
-            ExportError: the runtime cannot paint as PyTorch does.
-            Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
+            ConfigError: an unknown option, an invalid value, or an unusable runtime.
+            ExportError: the runtime's output differs from PyTorch's.
+            Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
         """
         tiling = Tiling(tile, statistics)
         return paint(self.running_on(runtime), image, tiling=tiling, **self.options(options))
@@ -88,12 +87,11 @@ class Model(nn.Module):
     def running_on(self, runtime: str) -> Generator:
         """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate.accelerate`.
 
-        What it takes to start a runtime is done once for each, and for each number of threads: weights that change
-        later are seen by torch alone.
+        Each runtime is started once per number of threads; only torch picks up weights that change later.
 
         Raises:
-            ConfigError: there is no such runtime, it is not installed, or the model is not on the CPU in float32.
-            ExportError: the runtime cannot paint as PyTorch does.
+            ConfigError: the runtime is unknown or not installed, or the model is not on the CPU in float32.
+            ExportError: the runtime's output differs from PyTorch's.
         """
         if runtime == "torch":
             return self.generator
@@ -106,21 +104,21 @@ class Model(nn.Module):
         return self._runtimes[chosen]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the runtimes, which cannot be copied: they start again."""
+        """The state without the runtimes, which cannot be copied; they are started again."""
         return {**self.__dict__, "_runtimes": {}}
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What an exported file says of the model: its plugin, its config, its licence."""
+        """What an exported file records about the model: its plugin, config and license."""
         return {key: self.card[key] for key in ("plugin", "config", "license") if key in self.card}
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options of painting that the model's plugin has, checked: what is given, and defaults for the rest.
+        """Validate painting options: the given values, and defaults for the plugin's other options.
 
-        They are what the generator's ``generate`` takes.
+        The result holds the keyword arguments of the generator's ``generate``.
 
         Raises:
-            ConfigError: an option that the model does not have, or a value that it cannot have.
+            ConfigError: an unknown option or an invalid value.
         """
         if self._options is not None:
             return asdict(configs.parse(self._options, given, where=self.name))
@@ -130,20 +128,20 @@ class Model(nn.Module):
 
     @cached_property
     def _options(self) -> Any:
-        """The dataclass of the plugin's painting options, or None; kept, as finding a plugin takes milliseconds."""
+        """The plugin's dataclass of painting options, or None; cached, as finding a plugin takes milliseconds."""
         plugin = load_plugin(self.card["plugin"])
         return None if plugin.options is None else resolve(plugin, "options")
 
     def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
-        """Pictures from noise, each with a seed of its own; see :func:`artgan.sampling.sampling.sample`.
+        """Generate pictures from noise, each with its own seed; see :func:`artgan.sampling.sampling.sample`.
 
         Args:
-            count: how many.
-            seed: of the first; the next has the next.
-            noise: a distribution in place of the model's own, like "uniform(-1,1)".
+            count: the number of pictures.
+            seed: the seed of the first picture; it increases by one for each further one.
+            noise: a distribution to use instead of the model's own, such as "uniform(-1,1)".
 
         Raises:
-            ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.
+            ArtganError: the model does not generate from noise, or ``noise`` is invalid.
         """
         from artgan.sampling.sampling import sample
 
@@ -153,9 +151,9 @@ class Model(nn.Module):
         """Write a folder in the Hub's layout, loadable as ``local-dir:PATH`` and ready for ``artgan publish``.
 
         Args:
-            path: the folder: ``model.safetensors``, ``config.json``, a model card ``README.md``, and of a model that
-                paints ``example-input.png`` and ``example-output.png``.
-            examples: False leaves the two pictures out, where painting takes long.
+            path: the folder. It gets ``model.safetensors``, ``config.json``, a model card ``README.md`` and, if the
+                model paints, ``example-input.png`` and ``example-output.png``.
+            examples: False omits the two pictures, if painting takes long.
 
         Raises:
             WeightsError: the model has no weights of its own, or the folder cannot be written.
@@ -176,13 +174,13 @@ class Model(nn.Module):
         """Load what :meth:`save_pretrained` wrote: a folder, or a repository of the Hub.
 
         Args:
-            source: a folder as a ``Path``, or as a text that is absolute or begins with "." or "~"; or "ORG/NAME" or
-                "ORG/NAME@REVISION" on the Hub, whatever folders there are; or either with the prefix that
-                :func:`load` knows.
+            source: a folder, as a ``Path`` or as a string that is absolute or begins with "." or "~"; or "ORG/NAME" or
+                "ORG/NAME@REVISION" on the Hub, even if a folder with this name exists; or either with the prefix that
+                :func:`load` accepts.
             options: those of :func:`load`.
 
         Raises:
-            ArtganError: as :func:`load`; or it is neither.
+            ArtganError: as for :func:`load`; or ``source`` is neither.
         """
         if isinstance(source, Path) or names_a_folder(source):
             return load(f"local-dir:{source}", **options)
@@ -209,18 +207,18 @@ def load(
 
     Args:
         name: a registry name or alias ("monet"), "local-dir:PATH", or "hf-hub:ORG/REPO@REVISION".
-        revision: commit, branch or tag of a model on the Hub, in place of the registry's; the registry then promises
-            neither hash nor figures, and weights that are bundled too are not used.
-        device: where to put it; the CPU by default.
-        dtype: of its parameters: float32 (the default), float16 or bfloat16, as a name or a torch.dtype.
-        cache_dir: where files from the Hub are kept.
+        revision: commit, branch or tag of a model on the Hub, instead of the registry's; the registry's hash and
+            metrics then do not apply, and bundled weights are not used.
+        device: the model's device; the CPU by default.
+        dtype: the parameters' dtype: float32 (the default), float16 or bfloat16, as a name or a torch.dtype.
+        cache_dir: where files from the Hub are cached.
         local_files_only: never use the network.
 
     Raises:
         ModelNotFoundError: no such model.
         PluginError: its plugin is missing or broken.
         WeightsError: the weights are missing, damaged or another model's.
-        ArtganError: a device or dtype that there is not.
+        ArtganError: the device or dtype is unknown or unusable.
     """
     place, precision = usable_device(device), _dtype(dtype)
     found = locate(name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)

@@ -1,4 +1,4 @@
-"""From a name to a model's card, plugin and file of weights: in a package, a folder or the Hub. Free of torch."""
+"""Finds a model's card, plugin and weights by name: in a package, a folder or the Hub. Does not import torch."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from artgan.models.registry import read_registry
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights, not read yet.
+    """A weights file that has not been read yet.
 
     Attributes:
         path: where it is.
-        promised: the registry's entry, whose size and SHA-256 it must have; None where nobody promises any, or they
-            were checked when it was fetched.
+        promised: the registry entry whose size and SHA-256 it must match; None if neither is known, or if both were
+            verified when it was fetched.
     """
 
     path: Path
     promised: Entry | None = None
 
     def read(self) -> bytes:
-        """The file's bytes.
+        """Read the file.
 
         Raises:
-            WeightsError: it cannot be read, or is not the promised file.
+            WeightsError: the file cannot be read, or does not match the promised size or hash.
         """
         try:
             data = self.path.read_bytes()
@@ -53,14 +53,14 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Located:
-    """All that is known of a model before it is built.
+    """Everything known about a model before it is built.
 
     Attributes:
         name: the registry's full name, "local-dir:PATH", or "hf-hub:ORG/NAME@COMMIT".
-        plugin: the manifest of its plugin.
-        card: the registry entry or the folder's ``config.json``, as JSON types; "plugin" and "config" are there.
-        source: what the card was read from, to begin an error with.
-        weights: None where its plugin and its config are all there is of it.
+        plugin: its plugin's manifest.
+        card: the registry entry or the folder's ``config.json``, as JSON types; has at least "plugin" and "config".
+        source: where the card was read from, with which errors begin.
+        weights: None for a model without learned weights.
     """
 
     name: str
@@ -77,7 +77,7 @@ def locate(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Located:
-    """Find a model; what is on the Hub is fetched. Arguments and errors as of :func:`artgan.load`."""
+    """Find a model, fetching it from the Hub if necessary. Arguments and errors as for :func:`artgan.load`."""
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
         if revision is not None:
@@ -103,13 +103,13 @@ def locate(
 
 
 def plugin_of(name: str) -> Plugin:
-    """The plugin that a model needs; of a model on the Hub only its ``config.json`` is fetched.
+    """The plugin that a model needs; for a model on the Hub, only its ``config.json`` is fetched.
 
     Args:
         name: a registry name or alias, "local-dir:PATH" or "hf-hub:ORG/REPO@REVISION".
 
     Raises:
-        ArtganError: there is no such model, or its plugin is missing or broken.
+        ArtganError: the model does not exist, or its plugin is missing or broken.
     """
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
@@ -121,7 +121,7 @@ def plugin_of(name: str) -> Plugin:
 
 
 def _repository(name: str) -> tuple[str, str | None]:
-    """Repository and revision of "hf-hub:ORG/NAME@REVISION"; without a revision None."""
+    """Repository and revision of "hf-hub:ORG/NAME@REVISION"; the revision is None if not given."""
     match = HUB_MODEL.fullmatch(name.removeprefix("hf-hub:"))
     if match is None:
         raise WeightsError(f"{name}: write hf-hub:ORG/NAME or hf-hub:ORG/NAME@REVISION")
@@ -146,12 +146,12 @@ def _plugin_of_entry(entry: Entry) -> Plugin:
 def _check_needs_no_weights(entry: Entry, plugin: Plugin, revision: str | None) -> None:
     if revision is not None:
         raise WeightsError(f"{entry.name}: has no weights of its own, so it has no revisions; leave revision out")
-    if plugin.trainer is not None:  # it would paint, with the weights that a training begins with
+    if plugin.trainer is not None:  # it would paint, but with randomly initialized weights
         raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
 
 
 def _bundled(entry: Entry, bundled: str) -> Path:
-    """Where an installed package holds a model's weights."""
+    """The path of a model's weights in an installed package."""
     package, _, inside = bundled.partition("/")
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -169,7 +169,7 @@ def _bundled(entry: Entry, bundled: str) -> Path:
 def _fetched(
     entry: Entry, weights: Weights, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
 ) -> tuple[Entry, WeightsFile]:
-    """A model's file from the Hub, with its entry; of another revision the entry promises less."""
+    """A model's file, fetched from the Hub, and its entry, without hash and metrics if ``revision`` differs."""
     remote = weights.hub
     if remote is None:
         raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")

@@ -1,4 +1,4 @@
-"""From a model's folder to a repository of the Hub: everything is checked before anything is uploaded."""
+"""Publishes a model's folder on the Hub: everything is validated before anything is uploaded."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_file
 from artgan.models.folder import CONFIG, WEIGHTS
 from artgan.models.loading import Model, load
 
-if TYPE_CHECKING:  # imported where it is needed: it takes a while
+if TYPE_CHECKING:  # imported where needed, because it is slow
     from huggingface_hub import CommitOperationAdd
 
 _PUBLISHED = (WEIGHTS, CONFIG, README, EXAMPLE_INPUT, EXAMPLE_OUTPUT, "LICENSE")
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[a-zA-Z0-9][\w.-]*/[a-zA-Z0-9][\w.-]*(?<![-.])", re.ASCII)
-_MAX_SMALL_BYTES = 16 * 2**20  # of a file beside the weights
-_TOLERANCE = 2.0  # of 255, on average: two machines do not round alike
+_MAX_SMALL_BYTES = 16 * 2**20  # of each file other than the weights
+_TOLERANCE = 2.0  # mean difference, of 255: rounding differs between machines
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Files that are fit to be published, and where."""
+    """Validated files, and the repository to publish them in."""
 
     repo_id: str
     operations: Sequence[CommitOperationAdd]
 
     def lines(self) -> list[str]:
-        """The files, one a line: SHA-256, size, name."""
+        """The files, one per line: SHA-256, size, name."""
         return [
             f"{operation.upload_info.sha256.hex()}  {operation.upload_info.size:>12,}  {operation.path_in_repo}"
             for operation in self.operations
         ]
 
     def upload(self, *, private: bool = False) -> str:
-        """Upload in one commit to the repository, which is made if need be, and return what registry.yaml is to say.
+        """Upload in one commit and return the lines for registry.yaml; the repository is created if necessary.
 
         Args:
-            private: only those with access may see it.
+            private: whether the repository must be private.
 
         Raises:
-            ArtganError: not logged in, no access, no connection; or it is to be private and the repository is public.
+            ArtganError: not logged in, no access, no connection; or ``private`` is set and the repository is public.
         """
         commit = hub.upload(self.repo_id, self.operations, private=private, message="Publish a model of artgan")
         weights = next(operation.upload_info for operation in self.operations if operation.path_in_repo == WEIGHTS)
@@ -62,15 +62,15 @@ class Publication:
 
 
 def prepare(folder: Path, repo_id: str) -> Publication:
-    """Check a model's folder, and make the README.md and the example pictures that it lacks. Uploads nothing.
+    """Validate a model's folder, and make the README.md and example pictures if they are missing. Uploads nothing.
 
     Args:
-        folder: what :meth:`artgan.Model.save_pretrained` or a training run wrote.
+        folder: a folder written by :meth:`artgan.Model.save_pretrained` or by a training run.
         repo_id: "ORG/NAME" on the Hub.
 
     Raises:
-        ArtganError: the folder does not load, holds other files too, names no licence, or its example is not what the
-            model paints; or that is no name on the Hub.
+        ArtganError: the folder does not load, holds other files, names no license, or its example does not match the
+            model's output; or ``repo_id`` is not a valid repository name.
     """
     from huggingface_hub import CommitOperationAdd
 
@@ -78,7 +78,7 @@ def prepare(folder: Path, repo_id: str) -> Publication:
         raise ArtganError(f"{repo_id!r} is not a name that a repository of the Hub can have: write ORG/NAME")
     model = load(f"local-dir:{folder}")
     names = _check_files(folder)
-    _check_licence(folder, model)
+    _check_license(folder, model)
     _check_output(folder, model)
     made = (
         {}
@@ -96,7 +96,7 @@ def prepare(folder: Path, repo_id: str) -> Publication:
 
 
 def _check_files(folder: Path) -> set[str]:
-    """The names of the files that are published; hidden ones stay behind, others are refused."""
+    """The names of the files to publish; hidden files are ignored, all others are rejected."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     foreign = sorted(names - set(_PUBLISHED))
     if foreign:
@@ -113,10 +113,10 @@ def _check_files(folder: Path) -> set[str]:
     return names
 
 
-def _check_licence(folder: Path, model: Model) -> None:
+def _check_license(folder: Path, model: Model) -> None:
     if weights_licence(model.card) is None:
         raise ArtganError(
-            f'{folder / CONFIG}: names no licence; add "license": {{"weights": "apache-2.0"}}, or which you choose'
+            f'{folder / CONFIG}: names no license; add "license": {{"weights": "apache-2.0"}}, or another one'
         )
     path = folder / README
     if not path.exists():
@@ -128,12 +128,12 @@ def _check_licence(folder: Path, model: Model) -> None:
         start, metadata = "", None
     if start or not isinstance(metadata, dict) or not isinstance(metadata.get("license"), str):
         raise ArtganError(
-            f"{path}: names no licence in YAML between two lines of ---; add it, or remove the file and one is made"
+            f"{path}: names no license in YAML between two lines of ---; add it, or remove the file to have one made"
         )
 
 
 def _check_output(folder: Path, model: Model) -> None:
-    """The model is in order, and its example is what it makes."""
+    """Check that weights and output are finite, and that the example matches the model's output."""
     tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
     if not all(tensor.isfinite().all() for tensor in tensors):
         raise ArtganError(f"{folder / WEIGHTS}: holds weights that are not finite")
@@ -144,11 +144,9 @@ def _check_output(folder: Path, model: Model) -> None:
         return
     given, shown = folder / EXAMPLE_INPUT, folder / EXAMPLE_OUTPUT
     if given.exists() != shown.exists():
-        raise ArtganError(f"{folder}: holds one of {EXAMPLE_INPUT} and {EXAMPLE_OUTPUT}; remove it and both are made")
+        raise ArtganError(f"{folder}: holds one of {EXAMPLE_INPUT} and {EXAMPLE_OUTPUT}; remove it to have both made")
     if not given.exists():
         return
     painted, claimed = (np.asarray(image, np.float32) for image in (model.paint(given), decode(shown).rgb))
     if painted.shape != claimed.shape or np.abs(painted - claimed).mean() > _TOLERANCE:
-        raise ArtganError(
-            f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both pictures and they are made anew"
-        )
+        raise ArtganError(f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both to have them made again")

@@ -1,6 +1,6 @@
-"""The registry of models: ``registry.yaml`` files, validated and merged. Free of torch; imports no plugin.
+"""The model registry: ``registry.yaml`` files, validated and merged. Imports neither torch nor any plugin.
 
-``registry.schema.json`` says what a file may hold; the format and the files are told in ``docs/registry.md``.
+``registry.schema.json`` defines the format; ``docs/registry.md`` describes the format and the files.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from artgan.models.registry_file import read_file, shown
 
 @cache
 def read_registry() -> Registry:
-    """The models of all registry files, read once a process.
+    """The models of all registry files, read once per process.
 
-    They are artgan's own and those of the installed plugins; then the user's file, and the files that
-    ``ARTGAN_REGISTRY`` names, which may each replace a model or take over an alias of the ones before.
+    The files are artgan's own and those of the installed plugins; then the user's file, then the files named in
+    ``ARTGAN_REGISTRY``. Each of the latter two levels may override models and aliases of the levels before.
 
     Raises:
-        RegistryError: artgan's own file or one of ``ARTGAN_REGISTRY`` has a fault; any other has one and
+        RegistryError: artgan's own file or one in ``ARTGAN_REGISTRY`` is invalid; or any other file is, and
             ``ARTGAN_STRICT_PLUGINS=1``.
     """
     registry = _merge(Registry({}), [_own_file()])
-    registry = _merge(registry, _plugin_files(), beside=registry.files, forgiving=True)
+    registry = _merge(registry, _plugin_files(), peers=registry.files, forgiving=True)
     registry = _merge(registry, filter(os.path.exists, [user_file()]), forgiving=True)
     try:
         return _merge(registry, _asked_for())
@@ -40,7 +40,7 @@ def read_registry() -> Registry:
 
 
 def _own_file() -> Path:
-    """In the wheel the registry lies in the package; in a checkout at the root, where people look for it."""
+    """The registry is inside the package in a wheel, and at the root, where people look for it, in a checkout."""
     package = Path(__file__).parents[1]
     for path in (package / "registry.yaml", package.parent.parent / "registry.yaml"):
         if path.is_file():
@@ -54,7 +54,7 @@ def _plugin_files() -> Iterator[Path]:
         try:
             spec = None if found.problem else find_spec(found.package)
         except (ImportError, ValueError):
-            continue  # a broken plugin is reported where plugins are listed
+            continue  # broken plugins are reported where plugins are listed
         for folder in (spec.submodule_search_locations or []) if spec else []:
             path = Path(folder, "registry.yaml")
             if path.is_file():
@@ -62,7 +62,7 @@ def _plugin_files() -> Iterator[Path]:
 
 
 def user_file() -> Path:
-    """Where the user's own registry is, if there is one: ``artgan/registry.yaml`` in the folder for settings."""
+    """The path of the user's own registry: ``artgan/registry.yaml`` in the configuration folder."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(folder):  # as the XDG specification asks
         folder = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
@@ -72,43 +72,41 @@ def user_file() -> Path:
 
 
 def _asked_for() -> list[Path]:
-    """The files that ``ARTGAN_REGISTRY`` names, each once."""
+    """The files named in ``ARTGAN_REGISTRY``, without duplicates."""
     named = os.environ.get("ARTGAN_REGISTRY", "").split(os.pathsep)
     return [Path(os.path.expanduser(path)) for path in dict.fromkeys(named) if path]
 
 
-def _merge(
-    below: Registry, paths: Iterable[Path], *, beside: tuple[str, ...] = (), forgiving: bool = False
-) -> Registry:
-    """The registry with the files of one level more.
+def _merge(below: Registry, paths: Iterable[Path], *, peers: tuple[str, ...] = (), forgiving: bool = False) -> Registry:
+    """Add the files of one more level to the registry.
 
     Args:
-        below: the levels before, whose models may be replaced.
-        paths: the files; a name or alias in two of them is an error that names both.
-        beside: files of ``below`` that are on this level too.
-        forgiving: whether a file with a fault is left out and told in ``problems``.
+        below: the previous levels, whose models may be replaced.
+        paths: the files; a name or alias that occurs in two of them is an error that names both.
+        peers: files of ``below`` that belong to this level as well.
+        forgiving: whether an invalid file is left out and listed in ``problems``.
     """
     for path in paths:
         try:
-            below = _join(below, read_file(path), path, beside)
+            below = _join(below, read_file(path), path, peers)
         except RegistryError as error:
             if not forgiving or strict():
                 raise
             below = replace(below, problems=(*below.problems, str(error)))
         else:
-            beside = (*beside, str(path))
+            peers = (*peers, str(path))
     return below
 
 
-def _join(below: Registry, above: Registry, path: Path, beside: tuple[str, ...]) -> Registry:
-    """``below`` with the models of a file, which replace those of other files than ``beside``."""
+def _join(below: Registry, above: Registry, path: Path, peers: tuple[str, ...]) -> Registry:
+    """``below`` with the models of a file added; they replace models from files that are not in ``peers``."""
     taken = above.aliases
     entries = dict(below.entries)
     for name, entry in below.entries.items():
-        if name in above.entries and entry.source in beside:
+        if name in above.entries and entry.source in peers:
             raise RegistryError(f"{path}: {name}: is in {entry.source} already")
         if entry.alias in taken:
-            if entry.source in beside:
+            if entry.source in peers:
                 raise RegistryError(
                     f"{path}: {taken[entry.alias]}: alias {entry.alias!r} is {name}'s in {entry.source} already"
                 )
@@ -117,7 +115,7 @@ def _join(below: Registry, above: Registry, path: Path, beside: tuple[str, ...])
     current = {*known.entries, *known.aliases}
     deprecated = {old: rename for old, rename in below.deprecated.items() if old not in current}
     for old, rename in above.deprecated.items():
-        if old in deprecated and deprecated[old].source in beside:
+        if old in deprecated and deprecated[old].source in peers:
             raise RegistryError(f"{path}: deprecated: {old}: is in {deprecated[old].source} already")
         if old in current:
             raise RegistryError(f"{path}: deprecated: {old}: is the name of a model")
@@ -127,7 +125,7 @@ def _join(below: Registry, above: Registry, path: Path, beside: tuple[str, ...])
     joined = replace(below, entries=known.entries, deprecated=deprecated, files=(*below.files, str(path)))
     if not above.default:
         return joined
-    if below.default and below.default_source in beside:
+    if below.default and below.default_source in peers:
         raise RegistryError(f"{path}: default: is in {below.default_source} already")
     if above.default not in current:
         raise RegistryError(f"{path}: default: no model is named {shown(above.default, quoted=True)}")

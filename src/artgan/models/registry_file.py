@@ -1,4 +1,4 @@
-"""A registry file, read without trust and validated. Free of torch."""
+"""Reads and validates one registry file, which is not trusted. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MAX_BYTES = 4 * 2**20
 
 
 def read_file(path: Path) -> Registry:
-    """The models of one registry file.
+    """Read the models of one registry file.
 
     Raises:
-        RegistryError: the first fault found; the message names file, model and key.
+        RegistryError: the file is invalid; the message reports the first error with file, model and key.
     """
     try:
         with path.open("rb") as file:
@@ -39,14 +39,14 @@ def read_file(path: Path) -> Registry:
         raise
     except OSError as error:
         raise RegistryError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # on hostile files PyYAML raises nearly everything
+    except Exception as error:  # PyYAML raises almost anything for hostile files
         raise RegistryError(f"{path}: not valid YAML: {one_line(error)}") from None
     try:
         fault = next(_validator().iter_errors(document), None)
     except RecursionError:
         raise RegistryError(f"{path}: is nested too deeply") from None
     if fault is not None:
-        raise RegistryError(f"{path}: {_told(fault)}")
+        raise RegistryError(f"{path}: {_message(fault)}")
     entries: dict[str, Entry] = {}
     aliases: dict[str, str] = {}
     for name, fields in document["models"].items():
@@ -84,11 +84,11 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 
 @cache
 def _validator() -> Validator:
-    """Of ``registry.schema.json``, and strict where the library or Python's ``re`` are lenient."""
+    """The validator for ``registry.schema.json``, strict where the library or Python's ``re`` are lenient."""
     from jsonschema import Draft202012Validator, TypeChecker, ValidationError, validators
 
     def pattern(_: Any, regex: str, value: Any, __: Any) -> Iterator[ValidationError]:
-        if isinstance(value, str) and not re.fullmatch(regex, value):  # "$" would let the end of a line pass
+        if isinstance(value, str) and not re.fullmatch(regex, value):  # "$" would also match before a final newline
             yield ValidationError("does not match")
 
     def additional(validator: Any, allowed: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -100,7 +100,7 @@ def _validator() -> Validator:
             else:
                 yield from validator.descend(value[key], allowed, path=key)
 
-    # By exact type: True is no whole number, and neither is 1.0.
+    # By exact type: neither True nor 1.0 is an integer.
     checks = {name: lambda _, value, kinds=kinds: type(value) in kinds for name, (kinds, _) in _TYPES.items()}
     keywords = {"pattern": pattern, "additionalProperties": additional}
     strictly = validators.extend(Draft202012Validator, keywords, type_checker=TypeChecker(checks))
@@ -108,29 +108,29 @@ def _validator() -> Validator:
     return validator
 
 
-def _told(fault: ValidationError) -> str:
-    """A fault as a person would say it: "cyclegan.monet: weights: size: is missing"."""
+def _message(fault: ValidationError) -> str:
+    """A readable error message: "cyclegan.monet: weights: size: is missing"."""
     value, expected, schema = fault.instance, fault.validator_value, fault.schema
     where = "".join(f"[{key}]" if isinstance(key, int) else f": {shown(key)}" for key in fault.absolute_path)
     if "propertyNames" in fault.absolute_schema_path:
         where += f": {shown(value)}"
-        told = schema["description"]
+        message = schema["description"]
     elif fault.validator == "type":
         words = _TYPES[expected][1] if isinstance(expected, str) else schema["description"]
-        told = f"must be {words}, not {_kind(value)}"
+        message = f"must be {words}, not {_kind(value)}"
     elif fault.validator == "required":
         where += f": {next(key for key in expected if key not in value)}"
-        told = "is missing"
+        message = "is missing"
     elif fault.validator == "additionalProperties":
-        told = fault.message
+        message = fault.message
     elif fault.validator == "anyOf":
-        told = "needs " + " or ".join(choice["required"][0] for choice in expected)
+        message = "needs " + " or ".join(choice["required"][0] for choice in expected)
     elif fault.validator == "const":
-        told = f"this artgan reads schema {expected}; upgrade artgan"
+        message = f"this artgan reads schema {expected}; upgrade artgan"
     else:
-        told = f"must be {schema['description']}, not {shown(value, quoted=True)}"
+        message = f"must be {schema['description']}, not {shown(value, quoted=True)}"
     where = re.sub("^: models(?=: )", "", where)
-    return f"{where}: {told}".removeprefix(": ")
+    return f"{where}: {message}".removeprefix(": ")
 
 
 def _kind(value: Any) -> str:
@@ -138,7 +138,7 @@ def _kind(value: Any) -> str:
 
 
 def shown(value: Any, *, quoted: bool = False) -> str:
-    """A key or value for a message: on one line, and not endless."""
+    """A key or value for use in a message: on one line and shortened."""
     text = str(value)
     if quoted or not text.isprintable():
         text = repr(value)
@@ -146,10 +146,10 @@ def shown(value: Any, *, quoted: bool = False) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses what would surprise later: a key that is there twice, aliases, and numbers that JSON cannot hold.
+    """Rejects what would cause surprises later: duplicate keys, aliases, and numbers that JSON cannot represent.
 
-    YAML keeps the last of two keys. With aliases a small file can hold a huge document, or an endless one.
-    In Python on purpose: the loader written in C crashes on a deeply nested file, this one raises RecursionError.
+    YAML silently keeps the last of two equal keys. With aliases a small file can describe a huge or infinite document.
+    Based on the Python loader on purpose: the C loader crashes on deeply nested files, this one raises RecursionError.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -171,7 +171,7 @@ class _StrictLoader(yaml.SafeLoader):
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be plain", key_node.start_mark)
             if key in seen:
-                told = f"key {shown(key, quoted=True)} is there twice"
-                raise yaml.constructor.ConstructorError(None, None, told, key_node.start_mark)
+                problem = f"key {shown(key, quoted=True)} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -1,4 +1,4 @@
-"""From a picture to a painting: one, a batch of one size, or files and folders of them."""
+"""Paints pictures: a single one, a batch of equal size, or files and folders."""
 
 from artgan.painting.files import Result, paint_files
 from artgan.painting.painter import paint, paint_batch

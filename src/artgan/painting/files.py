@@ -1,4 +1,4 @@
-"""Files and folders of pictures to files of paintings: where each one goes, and the work itself."""
+"""Paints files and folders of pictures: reads, paints and writes concurrently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from artgan import images
-from artgan.data.prefetch import Prefetcher as Ahead
+from artgan.data.prefetch import Prefetcher
 from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError
 from artgan.files import remove_unfinished
 from artgan.images import Picture
@@ -35,11 +35,11 @@ class Result:
 
     Attributes:
         input: the picture.
-        output: the painting that was written (or was there already, and skipped), or None.
-        error: what went wrong, in one line that names the file, or None.
-        seconds: time spent on it: its share where it was painted in a batch.
-        size: width and height in pixels, or None if it was not read.
-        skipped: whether the painting was there already, and was left alone.
+        output: the painting that was written (or already existed and was skipped), or None.
+        error: what went wrong, on one line that names the file, or None.
+        seconds: time spent on it; its share of the time if it was painted in a batch.
+        size: width and height in pixels, or None if the picture was not read.
+        skipped: whether the painting already existed and was left unchanged.
     """
 
     input: Path
@@ -51,22 +51,22 @@ class Result:
 
 
 _PIXELS_AT_ONCE = 16_000_000
-"""Pictures are read ahead while all that are not yet written have at most so many pixels together."""
+"""Prefetch limit: total number of pixels of the pictures that have been read but not yet written."""
 
-_WRITERS = 4  # PNG of a photo takes longer to write than a small network to paint
+_WRITERS = 4  # writing a photo as PNG takes longer than painting it with a small network
 
 _SMALL = 500_000
-"""Pixels of a picture that is painted sooner by one thread than its share of what all threads do together."""
+"""Number of pixels up to which painting one picture per thread is faster than using all threads for each picture."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture that waits to be painted."""
+    """A picture waiting to be painted."""
 
     job: Job
     output: Path
     picture: Picture
-    pixels: int  # as its header told them
+    pixels: int  # according to its header
     seconds: float
 
 
@@ -87,34 +87,34 @@ def paint_files(
     tiling: Tiling = WHERE_NEEDED,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
-    """Paint one job after another and yield what became of each, in order.
+    """Paint the jobs and yield the result of each, in order.
 
-    A job that fails never stops the others. Up to ``batch`` consecutive pictures of one size are painted in one run of
-    the generator: fewer from where they did not fit in memory, one by one where they fail for another reason. The next
-    pictures are read and the last ones written meanwhile, so that what became of a picture may be told while the next
-    one is painted; at once where the generator takes one at a time. On a CPU, small pictures are painted by a
-    generator that is ``thread_safe`` one by each thread, whatever ``batch`` says. Memory does not grow with the number
-    of jobs.
+    A failing job does not stop the others. Up to ``batch`` consecutive pictures of equal size are painted in one call
+    of the generator; the number is reduced when they do not fit in memory, and a batch that fails for another reason
+    is painted one by one. Pictures are prefetched and paintings written in the background, so a result may be yielded
+    while the next picture is painted; if the generator takes one picture at a time, each result is yielded at once.
+    On a CPU, a ``thread_safe`` generator paints small pictures in parallel, one per thread, whatever ``batch`` is.
+    Memory does not grow with the number of jobs.
 
     Args:
         generator: an image-to-image model.
         jobs: from :func:`plan`; iterated in a thread.
-        batch: the most pictures to paint at once.
+        batch: the maximum number of pictures to paint at once.
         overwrite: whether existing files may be replaced.
-        tiling: how pictures are divided, as in :func:`artgan.painting.paint`.
-        options: the model's own, already checked, passed to its ``generate``.
+        tiling: how pictures are divided; see :func:`artgan.painting.paint`.
+        options: the model's own, already validated, passed to its ``generate``.
 
     Raises:
-        ConfigError: the options cannot be followed, whatever the picture.
-        WeightsError: the weights that the model paints by cannot be had.
-        KeyboardInterrupt: the user pressed Ctrl-C; what the model had by then is written and told before.
+        ConfigError: the options are unusable for any picture.
+        WeightsError: weights that the model needs are unavailable.
+        KeyboardInterrupt: the user pressed Ctrl-C; pictures finished before that are written and yielded first.
     """
     work = _Work(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, options=options or {})
     return work.run()
 
 
 class _Work:
-    """Pictures that are read, painted and written at the same time; arguments as of :func:`paint_files`."""
+    """Reads, paints and writes pictures concurrently; arguments as for :func:`paint_files`."""
 
     def __init__(
         self,
@@ -136,11 +136,11 @@ class _Work:
         self._results: deque[Result | Future[Result]] = deque()
 
     def run(self) -> Iterator[Result]:
-        """What became of each job, in order."""
+        """Yield the result of each job, in order."""
         begin = partial(_begin, prepare=cache(_prepare))
         count = 2 * max(self._batch, self._threads) + _WRITERS
         with (
-            closing(Ahead(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count)) as self._ahead,
+            closing(Prefetcher(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count)) as self._ahead,
             ThreadPoolExecutor(_WRITERS, "artgan-write") as self._writers,
             _single_threaded(self._threads) as self._painters,
         ):
@@ -154,9 +154,9 @@ class _Work:
             yield from self._finished(keep=0)
 
     def _take_next(self) -> bool:
-        """Take in the next picture, and paint what is complete; False if there is none.
+        """Fetch the next picture and paint complete groups; False if there are no more.
 
-        The picture is not referenced from here while the one after it is waited for.
+        No reference to the picture is kept while waiting for the next one.
         """
         read = next(self._ahead, None)
         if read is None:
@@ -164,7 +164,7 @@ class _Work:
         if self._painters and isinstance(read, _Read) and read.pixels <= _SMALL:
             self._results.append(self._painters.submit(self._paint_one, read))
             return True
-        if self._painters and not isinstance(read, Result):  # all threads are for this one
+        if self._painters and not isinstance(read, Result):  # this one uses all threads
             wait([result for result in self._results if isinstance(result, Future)])
         if self._group and not (isinstance(read, _Read) and read.picture.size == self._group[0].picture.size):
             self._paint_group()
@@ -179,7 +179,7 @@ class _Work:
         return True
 
     def _paint_group(self) -> None:
-        """Paint the pictures that were gathered, and have the paintings written."""
+        """Paint the current group of pictures, and submit the paintings for writing."""
         self._results.extend(self._writers.submit(self._write, *painted) for painted in self._paint(self._group))
         self._group.clear()
 
@@ -194,14 +194,14 @@ class _Work:
             self._ahead.release(read.pixels)
 
     def _unfinished_allowed(self) -> int:
-        """How many results may stay unfinished while the next picture is painted."""
+        """How many results may remain unfinished while the next picture is painted."""
         if self._painters:
             return 2 * self._threads
-        # With nothing to paint there is time to wait for the writers, who make room.
+        # If no picture is ready to paint, wait for the writers, which free prefetch capacity.
         return 0 if self._at_once or not self._ahead.ready else len(self._results)
 
     def _finished(self, *, keep: int) -> Iterator[Result]:
-        """The results at the front; waits until no more than ``keep`` are unfinished."""
+        """Yield finished results from the front of the queue; wait until at most ``keep`` are unfinished."""
         while self._results:
             first = self._results[0]
             if isinstance(first, Future):
@@ -213,7 +213,7 @@ class _Work:
 
 
 def _painting_threads(generator: Generator, jobs: Iterable[Job]) -> int:
-    """How many threads paint a picture each; 0 where all paint the same one."""
+    """How many threads paint one picture each; 0 if all threads share one picture."""
     threads = torch.get_num_threads()
     several = isinstance(jobs, Sequence) and len(jobs) >= threads > 1
     return threads if several and generator.thread_safe and reference(generator).device.type == "cpu" else 0
@@ -221,7 +221,7 @@ def _painting_threads(generator: Generator, jobs: Iterable[Job]) -> int:
 
 @contextmanager
 def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
-    """So many threads, in each of which torch uses no others; None for none."""
+    """A pool of ``number`` threads, each running torch single-threaded; None for 0."""
     if not number:
         yield None
         return
@@ -230,11 +230,11 @@ def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
         with ThreadPoolExecutor(number, "artgan-paint", initializer=partial(torch.set_num_threads, 1)) as pool:
             yield pool
     finally:
-        torch.set_num_threads(before)  # torch remembers the number for threads that begin later
+        torch.set_num_threads(before)  # torch would use the changed number for threads started later
 
 
 def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[], _Read | _Large | Result]]:
-    """The pixels of a job's picture, and what reads it."""
+    """The number of pixels of a job's picture, and a function that reads it."""
     start = perf_counter()
 
     def refused(why: str) -> tuple[int, Callable[[], Result]]:
@@ -246,7 +246,7 @@ def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[],
         return refused(job.error or f"{job.input}: has no place for its painting")
     try:
         width, height = images.measure(job.input)
-        prepare(job.output.parent)  # before the painting: there may be no point in it
+        prepare(job.output.parent)  # before painting, which would be wasted if this fails
     except ArtganError as error:
         return refused(str(error))
     if width * height > images.MAX_PIXELS:
@@ -263,7 +263,7 @@ def _paint_large(large: _Large, paint: _Painter, overwrite: bool) -> Result:
         raise
     except PictureError as error:
         return Result(path, None, str(error), perf_counter() - start)
-    except Exception as error:  # whatever a plugin raises
+    except Exception as error:  # a plugin may raise anything
         return Result(path, None, _unpainted(path, error), perf_counter() - start)
     return Result(path, large.output, None, perf_counter() - start, size)
 
@@ -275,7 +275,7 @@ def _unpainted(path: Path, error: Exception) -> str:
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder of a painting, and remove what was left unfinished there."""
+    """Create a painting's folder, and remove stale temporary files from it."""
     make_folder(folder)
     remove_unfinished(folder)
 
@@ -290,7 +290,7 @@ def _read(job: Job, output: Path, pixels: int) -> _Read | Result:
 
 
 class _Painter:
-    """Paints groups of pictures, and learns how many pixels fit in memory at once."""
+    """Paints groups of pictures, and remembers how many pixels fit in memory at once."""
 
     def __init__(self, generator: Generator, tiling: Tiling, options: Mapping[str, Any]) -> None:
         self._paint: Callable[..., list[Image.Image]] = partial(paint_batch, generator, tiling=tiling, **options)
@@ -298,12 +298,12 @@ class _Painter:
         self._most = sys.maxsize  # pixels at once
 
     def __call__(self, group: Sequence[_Read]) -> Iterator[tuple[_Read, Image.Image | str, float]]:
-        """A painting, or what went wrong, for each picture of the group, and the seconds that it took.
+        """Yield, for each picture of the group, the painting or an error message, and the seconds that it took.
 
         Raises:
-            KeyboardInterrupt: the user pressed Ctrl-C; what there was by then came before.
-            ConfigError: the options cannot be followed, whatever the picture.
-            WeightsError: the weights that the model paints by cannot be had.
+            KeyboardInterrupt: the user pressed Ctrl-C; finished paintings are yielded first.
+            ConfigError: the options are unusable for any picture.
+            WeightsError: weights that the model needs are unavailable.
         """
         rest = [*group]
         while rest:
@@ -318,13 +318,13 @@ class _Painter:
                 paintings, interrupted = stop.made, True
             except (ConfigError, WeightsError):
                 raise
-            except Exception as error:  # whatever a plugin raises on one picture, the others are to be painted
+            except Exception as error:  # a plugin may raise anything; the other pictures must still be painted
                 if len(part) == 1:
                     paintings = [_unpainted(part[0].job.input, error)]
                 elif isinstance(error, TooLargeError):
                     self._most = len(part) // 2 * width * height
                     continue
-            if paintings is None:  # after the except block, whose traceback holds the memory of the failed batch
+            if paintings is None:  # outside the except block, whose traceback keeps the failed batch in memory
                 for read in part:
                     yield from self([read])
             else:

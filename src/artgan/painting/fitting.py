@@ -1,4 +1,4 @@
-"""How a picture is fitted to a generator: its size, and the memory that it takes."""
+"""Fits pictures to a generator: size and memory."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from artgan.errors import PictureError
 from artgan.interfaces import Generator
 
 WORKING_MEMORY = 128_000_000
-"""Bytes that a tile takes while it is painted, unless its overlap would be most of it."""
+"""Target memory for painting one tile, in bytes; exceeded if the overlap would otherwise dominate the tile."""
 
 
-_ASSUMED_PER_PIXEL = 2000  # bytes, where the generator does not say: about what the paper's CycleGAN takes
+_ASSUMED_PER_PIXEL = 2000  # bytes, if the generator does not say: about what the paper's CycleGAN needs
 
 
 def memory_per_pixel(generator: Generator) -> int:
-    """Bytes of working memory that a pixel takes in float32; a guess on the safe side if the generator does not say."""
+    """Working memory per pixel in float32, in bytes; a conservative estimate if the generator does not say."""
     return generator.memory_per_pixel or _ASSUMED_PER_PIXEL
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes; infinite where it is not known."""
+    """Free memory of a device, in bytes; infinite if unknown."""
     if device.type == "cpu":
         return float(psutil.virtual_memory().available)
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for such a purpose
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # cached by torch's allocator
         return float(torch.cuda.mem_get_info(device)[0] + held)
     return float("inf")
 
 
 def round_up(length: int, step: int) -> int:
-    """The least multiple of ``step`` that is not below ``length``."""
+    """The smallest multiple of ``step`` that is at least ``length``."""
     return -(-length // step) * step
 
 
 def extended(length: int, stride: int, minimum_size: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The rows (or columns) of a picture that make it as long as a generator needs it, by their numbers.
+    """Indices of the rows (or columns) that extend a picture to the length that a generator needs.
 
-    That is a multiple of ``stride``, at least ``minimum_size``. The picture is mirrored at its edge; where it is too
-    small for that, its last row is repeated.
+    The length is a multiple of ``stride`` and at least ``minimum_size``. The picture is mirrored at its edge; if it is
+    too small for that, its last row is repeated.
     """
     extra = round_up(max(length, minimum_size), stride) - length
     return np.pad(np.arange(length), (0, extra), mode="reflect" if extra < length else "edge")
 
 
 def take(x: Tensor, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Tensor:
-    """Rows and columns of N x C x H x W by their numbers; ``x`` itself if that is all of them."""
+    """Select rows and columns of N x C x H x W by index; returns ``x`` itself if all are selected in order."""
     for axis, numbers in ((2, rows), (3, columns)):
         if not np.array_equal(numbers, np.arange(x.shape[axis])):
             x = x.index_select(axis, torch.from_numpy(numbers).to(x.device))
@@ -59,10 +59,10 @@ def take(x: Tensor, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -
 
 
 def checked_output(y: Any, x: Tensor) -> Tensor:
-    """What a generator made of the pictures ``x``, if pictures of their shape are what it is.
+    """Check that a generator's output for the pictures ``x`` is a tensor of the same shape, and return it.
 
     Raises:
-        PictureError: it is something else.
+        PictureError: it is not.
     """
     if not isinstance(y, Tensor) or y.shape != x.shape:
         got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
@@ -71,12 +71,12 @@ def checked_output(y: Any, x: Tensor) -> Tensor:
 
 
 def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:
-    """Extend N x C x H x W at the right and bottom, as :func:`artgan.painting.fitting.extended` says."""
+    """Extend N x C x H x W at the right and bottom; see :func:`artgan.painting.fitting.extended`."""
     rows, columns = (extended(length, stride, minimum_size) for length in x.shape[2:])
     return take(x, rows, columns)
 
 
 def reference(generator: Generator) -> Tensor:
-    """A tensor with the generator's device and dtype: its first floating parameter or buffer."""
+    """A tensor with the generator's device and dtype: its first floating-point parameter or buffer."""
     tensors = chain(generator.parameters(), generator.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))

@@ -1,4 +1,4 @@
-"""Instance norms that take the means and variances of a whole picture while they see a part of it."""
+"""Instance norms that use the means and variances of the whole picture while processing a part of it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from artgan.errors import PictureError
 from artgan.interfaces import Generator
 
 _Made = TypeVar("_Made")
-_Kept: TypeAlias = "tuple[int, int, int]"  # along an axis, in pixels: where the kept part begins, ends; the length
+_Kept: TypeAlias = "tuple[int, int, int]"  # along an axis, in pixels: start and end of the kept part; total length
 
 
 def whole_picture_norms(generator: Generator) -> list[nn.InstanceNorm2d]:
-    """The norms that look at the whole picture; a generator without any paints tiles in one pass.
+    """The norms whose statistics span the whole picture; a generator without any paints tiles in one pass.
 
-    A norm that is in ``eval`` and has running statistics does not.
+    A norm in ``eval`` mode with running statistics is not one of them.
     """
     return [
         module
@@ -35,25 +35,26 @@ _holding = Lock()
 
 
 class _Measured(BaseException):
-    """Ends a forward whose norm has been measured; no handler of errors is to stop it on its way."""
+    """Aborts a forward pass after a norm has been measured. A BaseException, so that no error handler catches it."""
 
 
 class HeldNorms:
-    """The norms of a generator; within ``with`` their statistics are those that were found.
+    """A generator's norms with fixed statistics: within ``with``, they use the statistics that have been measured.
 
-    That is so in the thread that entered; in others the norms are what they always are. One thread enters at a time.
+    This applies to the entering thread only; in other threads the norms behave as usual. Only one thread can be inside
+    at a time.
 
-    Statistics belong to calls, in the order in which the forward makes them, so that a norm may be used twice.
+    Statistics are stored per call, in the order of the calls in the forward pass, so a norm may be used twice.
 
-    They are found by passes over all parts of the picture: :meth:`run` for each part, then :meth:`settle`, until there
-    is nothing to settle. The last of these passes is the one that paints.
+    They are measured in passes over all parts of the picture: :meth:`run` for each part, then :meth:`settle`, until
+    there is nothing left to settle. The last pass is the one that paints.
 
     Args:
-        norms: of the generator, in any order; none is fine.
-        stride: the generator's; parts begin and end at multiples of it.
+        norms: the generator's norms, in any order; may be empty.
+        stride: the generator's stride; parts begin and end at multiples of it.
 
     Attributes:
-        all_at_once: whether the next part is all there is, so that no forward need end at a norm.
+        all_at_once: whether the next part is the only one, so that no forward pass has to stop at a norm.
     """
 
     def __init__(self, norms: Sequence[nn.InstanceNorm2d], stride: int) -> None:
@@ -61,7 +62,7 @@ class HeldNorms:
         self._norms = norms
         self._stride = stride
         self._found: list[tuple[Tensor, Tensor]] = []  # mean and variance of each call, C each, float64
-        self._measured: tuple[int, Tensor, Tensor] | None = None  # of the next call so far: count, mean, variance
+        self._measured: tuple[int, Tensor, Tensor] | None = None  # for the next call, so far: count, mean, variance
         self._call = 0
         self._kept: Sequence[_Kept] = ()
         self._thread = 0
@@ -74,28 +75,28 @@ class HeldNorms:
             _holding.acquire()
             self._thread = get_ident()
         for norm in self._norms:
-            norm.forward = partial(self._normalise, norm)  # type: ignore[method-assign]  # until __exit__
+            norm.forward = partial(self._normalize, norm)  # type: ignore[method-assign]  # until __exit__
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for norm in self._norms:
-            vars(norm).pop("forward", None)  # the class's own is there again
+            vars(norm).pop("forward", None)  # restores the class's method
         if self._norms:
             _holding.release()
 
     def run(self, kept: Sequence[_Kept], forward: Callable[[], _Made]) -> _Made | None:
-        """Run the generator on a part of the picture, as far as the first norm without statistics.
+        """Run the generator on a part of the picture, up to the first norm without statistics.
 
         Args:
-            kept: what counts of the part's rows and columns, in pixels.
-            forward: runs it.
+            kept: which of the part's rows and columns count, in pixels.
+            forward: runs the generator.
 
         Returns:
-            What it made; None if there was such a norm, which has been measured now.
+            The generator's output; None if there was such a norm, which has now been measured.
 
         Raises:
-            PictureError: a feature map does not have a whole number of values for each stride.
+            PictureError: a feature map's size is not a whole number of values per stride.
         """
         self._call = 0
         self._kept = kept
@@ -105,7 +106,7 @@ class HeldNorms:
             return None
 
     def settle(self) -> bool:
-        """Make statistics of what was measured of a norm in all parts; False if nothing was."""
+        """Turn the measurements of a norm over all parts into its statistics; False if nothing was measured."""
         if self._measured is None:
             return False
         _, mean, variance = self._measured
@@ -113,8 +114,8 @@ class HeldNorms:
         self._measured = None
         return True
 
-    def _normalise(self, norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
-        """In place of the norm's forward: N x C x H x W to the same."""
+    def _normalize(self, norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+        """Replaces the norm's forward: N x C x H x W to the same shape."""
         if get_ident() != self._thread:
             return type(norm).forward(norm, x)
         if self._call == len(self._found):
@@ -138,9 +139,9 @@ class HeldNorms:
         self.settle()
 
     def _merge(self, count: int, mean: Tensor, variance: Tensor) -> None:
-        """Add what was measured of a part (Chan et al., 1979).
+        """Merge the measurements of a part (Chan et al., 1979).
 
-        At once: small tensors that stay, one for each part, would keep the allocator from using memory again.
+        Immediately: keeping a small tensor for each part would prevent the allocator from reusing memory.
         """
         if self._measured is not None:
             before, mean_before, variance_before = self._measured
@@ -152,7 +153,7 @@ class HeldNorms:
         self._measured = count, mean, variance
 
     def _scaled(self, kept: _Kept, length: int) -> slice:
-        """The kept part in a feature map of that length."""
+        """The kept part, scaled to a feature map of this length."""
         start, stop, painted = kept
         if length * self._stride % painted:
             raise PictureError(

@@ -1,4 +1,4 @@
-"""One picture, or a batch of one size, through a generator: whole, or in tiles."""
+"""Paints one picture, or a batch of equal size, whole or in tiles."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from artgan.painting.norms import whole_picture_norms
 from artgan.painting.tiles import Tiling, paint_tiles
 
 WHERE_NEEDED = Tiling()
-"""Whole where that fits, else in tiles."""
+"""Whole if the picture fits in memory, else in tiles."""
 
-_HEADROOM = 0.8  # of the memory that is free, what a picture may take where it could be painted in tiles
-_FEW = 1  # instance norms; with so many, tiles take at most one pass more
+_HEADROOM = 0.8  # share of the free memory that a picture may take if it could be painted in tiles instead
+_FEW = 1  # instance norms; with at most this many, tiles take at most one extra pass
 
 
 def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED, **options: Any) -> Image.Image:
@@ -37,20 +37,20 @@ def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED,
 
     Args:
         generator: an image-to-image model.
-        image: a path, a Pillow image, an array or a tensor, as :func:`artgan.images.decode` takes them.
-        tiling: how to divide it; unless told otherwise, a picture is divided where it would take too much memory.
+        image: a path, a Pillow image, an array or a tensor; see :func:`artgan.images.decode`.
+        tiling: how to divide it; by default, a picture is divided if it would take too much memory whole.
         options: the model's own, passed to its ``generate``.
 
     Returns:
-        A painting of exactly the (upright) picture's size: mode RGB, or RGBA where the picture is
-        transparent, with the picture's ICC profile in ``info["icc_profile"]``.
+        A painting of exactly the (upright) picture's size: mode RGB, or RGBA if the picture has transparency, with the
+        picture's ICC profile in ``info["icc_profile"]``.
 
     Raises:
         PictureError: the picture cannot be read or painted.
-        ConfigError: tiles are asked for of a model that cannot paint in tiles.
+        ConfigError: tiles were requested, but the model cannot paint in tiles.
         ArtganError: the model does not paint pictures.
         TypeError: an option that the model does not have.
-        Interrupted: the user pressed Ctrl-C, and the model had a picture by then; ``made`` is a list of it.
+        Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
     """
     [painting] = paint_batch(generator, [images.decode(image)], tiling=tiling, **options)
     return painting
@@ -59,14 +59,14 @@ def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED,
 def paint_batch(
     generator: Generator, pictures: Sequence[Picture], *, tiling: Tiling = WHERE_NEEDED, **options: Any
 ) -> list[Image.Image]:
-    """Paint decoded pictures of one size, in one run of the generator or one by one in tiles; else as :func:`paint`.
+    """Paint decoded pictures of equal size, in one call of the generator or one by one in tiles; see :func:`paint`.
 
-    A painting is as good in tiles as without (see :class:`Tiling`), and memory does not grow with the picture but for
-    its own 8-bit pixels. A model with one instance norm at most paints in tiles all that takes more than
-    :data:`WORKING_MEMORY`, as that costs little; one with several what does not fit in memory otherwise.
+    Tiles do not degrade a painting (see :class:`Tiling`), and memory then grows only with the picture's own 8-bit
+    pixels. A model with at most one instance norm uses tiles for everything that takes more than
+    :data:`WORKING_MEMORY`, as that costs little; a model with several, only for what does not fit in memory otherwise.
 
     Raises:
-        TooLargeError: they do not fit in memory.
+        TooLargeError: the pictures do not fit in memory.
     """
     if generator.task != "image-to-image":
         raise ArtganError(f"this model does not paint pictures, its task is {generator.task}; use sample()")
@@ -108,7 +108,7 @@ def _one_by_one(
 def _paint_whole(
     generator: Generator, like: Tensor, pictures: Sequence[Picture], options: dict[str, Any]
 ) -> tuple[list[Image.Image], bool]:
-    """Paintings of the pictures, and whether these are all that there were when the user pressed Ctrl-C."""
+    """The paintings, and whether the user pressed Ctrl-C, in which case some may be missing."""
     width, height = pictures[0].size
     interrupted = False
     x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
@@ -117,7 +117,7 @@ def _paint_whole(
         y = generator.generate(x, **options)
     except Interrupted as stop:
         y, interrupted = stop.made, True
-        x = x[: len(y)]  # those that it came to
+        x = x[: len(y)]  # those finished before the interruption
     y = checked_output(y, x)
     return [images.to_rgb(row) for row in y[:, :, :height, :width]], interrupted
 
@@ -131,12 +131,12 @@ def _paint_tiles(
 
 
 def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, tiling: Tiling) -> bool:
-    """Whether pictures of so many pixels each are to be painted one by one, in tiles where one is too large.
+    """Whether to paint ``count`` pictures of ``pixels`` each one by one, in tiles if necessary.
 
     Raises:
-        ConfigError: tiles are asked for of a model that cannot paint in tiles.
-        TooLargeError: they do not fit in memory, and cannot be divided. Many systems kill a process that asks for too
-            much rather than refuse it.
+        ConfigError: tiles were requested, but the model cannot paint in tiles.
+        TooLargeError: the pictures do not fit in memory and cannot be divided. Checked in advance, because many
+            systems kill a process that allocates too much rather than reject the allocation.
     """
     free = free_memory(like.device)
     if generator.reach is None:
@@ -159,7 +159,7 @@ def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, 
 
 @contextmanager
 def telling_what_did_not_fit(count: int, size: tuple[int, int], device: torch.device) -> Iterator[None]:
-    """Make a :class:`TooLargeError` of what torch raises when memory has run out for so many pictures of that size."""
+    """Turn torch's out-of-memory errors into a :class:`TooLargeError` that names number and size of the pictures."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

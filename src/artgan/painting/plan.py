@@ -1,4 +1,4 @@
-"""Which pictures are painted, and where each painting goes. Free of torch."""
+"""Plans which pictures are painted and where each painting is written. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Job:
     """One picture to paint.
 
     Attributes:
-        input: the picture (or what was given in its place: a missing file, an empty folder).
-        output: where the painting goes; None if it is known that there will be none.
-        error: why there will be none, in one line that names the file.
-        skipped: whether ``output`` is there already and is to be left alone.
+        input: the picture (or what was given instead: a missing file, an empty folder).
+        output: where the painting is written; None if it is known that there will be none.
+        error: why there will be none, on one line that names the file.
+        skipped: whether ``output`` already exists and is left unchanged.
     """
 
     input: Path
@@ -37,31 +37,30 @@ def plan(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> list[Job]:
-    """Find the pictures and say where their paintings go; nothing is painted yet.
+    """Find the pictures and decide where their paintings are written; nothing is painted yet.
 
-    Without ``out`` the painting of ``photo.jpg`` is ``photo-TAG.jpg`` beside it, and those of the folder
-    ``photos`` go to ``photos-TAG`` under their own names: a second run finds no paintings among the photos.
-    With ``out`` they go into that folder, under their own names; for a single file, ``out`` with a picture's
-    suffix is the painting itself. A suffix that artgan does not write becomes ``.png``.
+    Without ``out``, the painting of ``photo.jpg`` is ``photo-TAG.jpg`` in the same folder, and paintings of the folder
+    ``photos`` go to ``photos-TAG`` under their original names, so that a second run finds no paintings among the
+    photos. With ``out``, they go into that folder under their original names; for a single file, ``out`` with a
+    picture suffix is the painting itself. A suffix that artgan cannot write becomes ``.png``.
 
-    In folders, hidden names are skipped, links followed, and sub-folders read if ``recursive`` (and kept in
-    the output). Names come in sorted order.
+    In folders, hidden names are skipped, links are followed, and sub-folders are read if ``recursive`` (and recreated
+    in the output). Names are sorted.
 
     Args:
         inputs: picture files and folders of pictures.
         out: a folder, created if needed, or the name of a single painting.
-        tag: what to add to names, without path separators.
-        recursive: whether to go into sub-folders.
+        tag: added to names; must not contain path separators.
+        recursive: whether to descend into sub-folders.
         overwrite: whether existing files may be replaced; an input never is.
-        skip_existing: whether a painting that exists is taken for done: so work that was stopped goes on.
+        skip_existing: whether to treat an existing painting as done, in order to continue interrupted work.
 
     Returns:
-        One job a picture, in order. An input that is missing or holds no picture, and a picture whose
-        painting has nowhere to go (the name exists, belongs to an input, or is that of another painting), is
-        a job with an error.
+        One job per picture, in order. An input that is missing or holds no picture, or whose painting cannot be
+        written (its name exists, belongs to an input, or is that of another painting), is a job with an error.
 
     Raises:
-        ArtganError: ``out`` cannot be what it is asked to be.
+        ArtganError: ``out`` cannot be used as requested.
     """
     if overwrite and skip_existing:
         raise ArtganError("existing paintings can be replaced or skipped, not both")
@@ -100,7 +99,7 @@ def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool)
 
 def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job]:
     if out is None:
-        named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to add to
+        named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to extend
         out = named.with_name(f"{named.name}-{tag}") if named.name else named / tag
     found = False
     for job in _walk(folder, recursive, skip=_identity(out)):
@@ -112,9 +111,9 @@ def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -
 
 
 def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterator[Job]:
-    """The pictures in a folder, and the folders that cannot be read, as jobs without output."""
+    """The pictures in a folder, and unreadable folders, as jobs without output."""
     unread: list[OSError] = []
-    seen = {skip} - {_identity(folder)}  # also ends loops of links
+    seen = {skip} - {_identity(folder)}  # also breaks link cycles
     for parent, folders, names in os.walk(folder, onerror=unread.append, followlinks=True):
         identity = _identity(parent)
         if identity in seen:
@@ -130,7 +129,7 @@ def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterat
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
-    """What tells files apart whatever their names; None if there is no such file."""
+    """Identifies a file regardless of its name; None if it does not exist."""
     try:
         status = os.stat(path)
     except OSError:

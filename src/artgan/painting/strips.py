@@ -1,4 +1,4 @@
-"""Pictures too large to hold in memory: read and written by strips with libvips, painted in tiles between two files."""
+"""Pictures too large for memory: read and written in strips with libvips, painted in tiles from file to file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from artgan.painting.painter import WHERE_NEEDED, telling_what_did_not_fit
 from artgan.painting.tiles import Tiling, paint_tiles
 
 MAX_PIXELS = 1_000_000_000
-"""The largest picture that :func:`paint_large` takes."""
+"""The largest picture that :func:`paint_large` accepts, in pixels."""
 
-# Formats that can be read or written in strips: the loader and the saver of libvips, and the saver's options. It
-# knows many more loaders; none of them is ever asked.
+# Formats that can be read and written in strips: libvips' loader and saver, and the saver's options. libvips has many
+# more loaders; none of them is ever used.
 _FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "JPEG": ("jpegload", "jpegsave", {"Q": 95, "subsample_mode": "off"}),
     "PNG": ("pngload", "pngsave", {}),
@@ -34,10 +34,10 @@ _FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 _TRANSPARENT = ("PNG", "TIFF")
 _JPEG_SIDE = 65_535
-_STRIP = 512  # rows that are turned at once
-_COLOURS = ("srgb", "rgb", "rgb16", "b-w", "grey16", "cmyk")  # libvips' interpretations that become sRGB by rule
+_STRIP = 512  # rows that are transposed at once
+_COLORS = ("srgb", "rgb", "rgb16", "b-w", "grey16", "cmyk")  # libvips' interpretations that it can convert to sRGB
 
-logging.getLogger("pyvips").addHandler(logging.NullHandler())  # or Python writes to standard error what it logs
+logging.getLogger("pyvips").addHandler(logging.NullHandler())  # else Python prints its log to standard error
 
 
 def paint_large(
@@ -49,17 +49,17 @@ def paint_large(
     overwrite: bool = False,
     **options: Any,
 ) -> tuple[int, int]:
-    """Paint a file of up to :data:`MAX_PIXELS` pixels into another, in memory that does not grow with it.
+    """Paint a file of up to :data:`MAX_PIXELS` pixels into another file, using a constant amount of memory.
 
-    The pixels lie in a hidden folder beside the target while it works: 6 bytes a pixel, 8 with transparency.
-    The picture is turned upright; an RGB colour profile is kept, and transparency where the target's format has it.
-    Progressive JPEGs and interlaced PNGs cannot be read in strips and do take memory.
+    Meanwhile, the pixels are stored in a hidden folder next to the target: 6 bytes per pixel, 8 with transparency. The
+    picture is turned upright; an RGB color profile is kept, as is transparency if the target format supports it.
+    Progressive JPEGs and interlaced PNGs cannot be read in strips and are held in memory.
 
     Args:
         generator: an image-to-image model with a ``reach``.
-        source: JPEG, PNG or TIFF (the first page), of 8 or 16 bits.
-        target: a name whose suffix says one of these formats; complete or not there at all.
-        tiling: how to divide it.
+        source: JPEG, PNG or TIFF (the first page), with 8 or 16 bits per channel.
+        target: a name with the suffix of one of these formats; written atomically.
+        tiling: how to divide the picture.
         overwrite: whether an existing file may be replaced.
         options: the model's own, passed to its ``generate``.
 
@@ -107,23 +107,23 @@ def paint_large(
 
             with telling_what_did_not_fit(1, photo.size, like.device):
                 paint_tiles(generator, like, photo, lay, tiling, options)
-            beside = Path(folder, f"written{target.suffix}")
-            _encode(vips, painting, icc, beside, writer)
+            finished = Path(folder, f"written{target.suffix}")
+            _encode(vips, painting, icc, finished, writer)
             images.check_writable(target, overwrite=overwrite)
-            replace_durably(beside, target)
+            replace_durably(finished, target)
     except (vips.Error, OSError) as error:
         raise PictureError(f"{target}: cannot be written ({one_line(error)})") from None
     return photo.size
 
 
 class _RawPixels:
-    """A file of bare 8-bit pixels, RGB or RGBA, row by row.
+    """A file of raw 8-bit pixels, RGB or RGBA, row by row.
 
     Args:
-        path: of the file.
+        path: the file.
         size: width and height.
         bands: 3, or 4 with transparency.
-        header: what stands before the pixels.
+        header: bytes before the pixels.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], bands: int, header: bytes = b"") -> None:
@@ -133,20 +133,20 @@ class _RawPixels:
         self._header = header
 
     def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
-        """What lies in the box (left, top, right, bottom), over white."""
+        """The pixels in the box (left, top, right, bottom), composited onto white."""
         return images.decode(self.read(box)).rgb
 
     def read(self, box: tuple[int, int, int, int]) -> Image.Image:
-        """What lies in the box, as it is: RGB or RGBA."""
+        """The pixels in the box, unchanged: RGB or RGBA."""
         left, top, right, bottom = box
         width = self.size[0]
-        # Mapped anew each time: pages that were looked at count as memory of the process until it is unmapped.
+        # Mapped anew each time: accessed pages count as memory of the process until they are unmapped.
         shape = (bottom - top, width, self.bands)
         rows = np.memmap(self.path, np.uint8, "r", offset=self._offset(0, top), shape=shape)
         return Image.fromarray(np.array(rows[:, left:right]))
 
     def paste(self, part: Image.Image, place: tuple[int, int]) -> None:
-        """Write a part of the mode that the file has at (left, top)."""
+        """Write a part, which must have the file's mode, at (left, top)."""
         left, top = place
         # Written, not mapped: on a full disk that is an error, where a mapping would kill the process.
         new = not self.path.exists()
@@ -162,25 +162,25 @@ class _RawPixels:
 
 
 def _tiff_header(size: tuple[int, int], bands: int) -> bytes:
-    """What makes bare pixels that follow an uncompressed TIFF (revision 6.0, section 4), which is read in strips.
+    """The header that turns the raw pixels following it into an uncompressed TIFF (revision 6.0, section 4).
 
-    Bare pixels libvips would map into memory, all of them.
+    libvips reads a TIFF in strips, whereas it would map a raw file into memory as a whole.
     """
     short, long = 3, 4
     width, height = size
     entries = [
         (256, long, 1, width),
         (257, long, 1, height),
-        (258, short, bands, 0),  # bits of each sample; they stand behind the entries
+        (258, short, bands, 0),  # bits per sample; stored after the entries
         (259, short, 1, 1),  # no compression
         (262, short, 1, 2),  # RGB
-        (273, long, 1, 0),  # where the pixels begin
+        (273, long, 1, 0),  # offset of the pixels
         (277, short, 1, bands),
         (278, long, 1, height),  # all rows are one strip
         (279, long, 1, width * height * bands),
     ]
     if bands == 4:
-        entries.append((338, short, 1, 2))  # the fourth sample is an alpha that the others are not multiplied by
+        entries.append((338, short, 1, 2))  # the fourth sample is unassociated (not premultiplied) alpha
     behind = 8 + 2 + 12 * len(entries) + 4
     places = {258: behind, 273: behind + 2 * bands}
     packed = [struct.pack("<HHII", tag, kind, count, places.get(tag, value)) for tag, kind, count, value in entries]
@@ -192,7 +192,7 @@ def _tiff_header(size: tuple[int, int], bands: int) -> bytes:
 def _import_vips(source: Path, size: tuple[int, int]) -> Any:
     try:
         return import_module("pyvips")
-    except (ImportError, OSError):  # the module, or the library that it looks for
+    except (ImportError, OSError):  # the module, or the shared library that it loads
         raise PictureError(
             f"{source}: {size[0]} x {size[1]} pixels are over the limit of {images.MAX_PIXELS / 1e6:g} megapixels; "
             'make it smaller, or install what reads it by strips: pip install "artgan[large]"'
@@ -224,14 +224,14 @@ def _check_disk(folder: Path, needed: int) -> None:
 
 
 def _decode(vips: Any, path: Path, format_: str, folder: Path) -> tuple[_RawPixels, bytes | None]:
-    """The picture as a file of upright sRGB pixels, 8 bits each, and the RGB profile that they are in."""
+    """Decode to a file of upright 8-bit RGB pixels; returns it with its RGB profile (None means sRGB)."""
     load = getattr(vips.Image, _FORMATS[format_][0])
     image = load(str(path), access="sequential", fail_on="error")
-    if image.interpretation not in _COLOURS or image.format not in ("uchar", "ushort"):
+    if image.interpretation not in _COLORS or image.format not in ("uchar", "ushort"):
         raise PictureError(f"{path}: a picture of {image.interpretation} in {image.format} of this size is not read")
     icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    if icc is not None and image.interpretation in ("b-w", "grey16", "cmyk"):  # no profile of RGB
+    if icc is not None and image.interpretation in ("b-w", "grey16", "cmyk"):  # not an RGB profile
         image, icc = image.icc_transform("srgb", embedded=True), None
     image = image.colourspace("srgb")
     pixels = _RawPixels(folder / "photo", (image.width, image.height), image.bands)
@@ -240,7 +240,7 @@ def _decode(vips: Any, path: Path, format_: str, folder: Path) -> tuple[_RawPixe
 
 
 def _turn(pixels: _RawPixels, orientation: int) -> _RawPixels:
-    """The same upright; the file that it was in is removed."""
+    """Turn the pixels upright into a new file; the old file is removed."""
     width, height = pixels.size
     turned = _RawPixels(
         pixels.path.with_name("upright"), (height, width) if orientation > 4 else (width, height), pixels.bands
@@ -248,19 +248,19 @@ def _turn(pixels: _RawPixels, orientation: int) -> _RawPixels:
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
         strip = pixels.read((0, top, width, bottom)).transpose(images.UPRIGHT[orientation])
-        along = height - bottom if orientation in (3, 4, 6, 7) else top  # the strip's place among the others
+        along = height - bottom if orientation in (3, 4, 6, 7) else top  # position of the strip
         turned.paste(strip, (along, 0) if orientation > 4 else (0, along))
     pixels.path.unlink()
     return turned
 
 
 def _encode(vips: Any, painting: _RawPixels, icc: bytes | None, path: Path, format_: str) -> None:
-    """Write the painting with the profile of the photo."""
+    """Write the painting with the photo's profile."""
     image = vips.Image.tiffload(str(painting.path), access="sequential")
     if painting.bands == 4 and format_ not in _TRANSPARENT:
         image = image.flatten(background=255)
     if icc is not None:
-        image = image.copy()  # metadata of another's image are not to be changed
+        image = image.copy()  # metadata of a shared image must not be modified
         image.set_type(vips.GValue.blob_type, "icc-profile-data", icc)
     _, save, options = _FORMATS[format_]
     getattr(image, save)(str(path), keep="icc", **options)

@@ -1,7 +1,7 @@
-"""A picture painted tile by tile, as if it had been painted whole, in memory that does not grow with it.
+"""Paints a picture tile by tile, with the same result as painting it whole, in a constant amount of memory.
 
-Tiles overlap by the generator's ``reach``, so that what a tile cannot see never matters to the part of it that is
-kept. Instance norm alone looks at the whole picture: its means and variances are found first and then held fixed.
+Tiles overlap by the generator's ``reach``, so that pixels outside a tile do not affect the part of it that is kept.
+Only instance norm depends on the whole picture: its means and variances are measured first and then held fixed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from artgan.painting.fitting import (
 )
 from artgan.painting.norms import HeldNorms, whole_picture_norms
 
-_SAMPLES = 16  # windows along each side of a picture that statistics are estimated from
-_MARGIN = 8  # pixels at the edge of such a window that do not count
+_SAMPLES = 16  # windows along each side of a picture, for estimating statistics
+_MARGIN = 8  # pixels ignored at the edge of such a window
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Tiling:
     """How pictures are divided.
 
     Attributes:
-        side: of a tile without its overlap, in pixels; rounded up to the generator's stride. None: tiles are used
-            where the whole picture would take too much memory, as large as the memory for one allows.
-        statistics: of instance norms over the whole picture. ``"exact"``: the painting is that of the whole picture.
-            ``"estimated"``: from windows spread over the picture, many times faster. Without such norms there is no
-            difference.
+        side: tile side without overlap, in pixels; rounded up to the generator's stride. None: tiles are used only if
+            the whole picture would take too much memory, and are as large as the memory for one tile allows.
+        statistics: the instance norms' statistics over the whole picture. ``"exact"``: the result equals painting the
+            picture whole. ``"estimated"``: measured on windows spread over the picture, many times faster. Without
+            instance norms there is no difference.
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of range.
     """
 
     side: int | None = None
@@ -60,24 +60,24 @@ class Tiling:
 
 
 class Pixels(Protocol):
-    """An upright 8-bit RGB picture, wherever it is; a Pillow image is one."""
+    """An upright 8-bit RGB picture, in memory or in a file; a Pillow image is one."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height."""
 
     def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
-        """What lies in the box (left, top, right, bottom), mode RGB."""
+        """The pixels in the box (left, top, right, bottom), mode RGB."""
 
 
-# ---- how to divide
+# ---- dividing a picture
 
 
 def best_side(generator: Generator, free: float = math.inf) -> int:
-    """The side of tiles, without their overlap, that take about :data:`WORKING_MEMORY` bytes in float32.
+    """The side, without overlap, of tiles that take about :data:`WORKING_MEMORY` bytes in float32.
 
-    Half of what is ``free``, if that is less. The side is at least four times the overlap, whatever memory that takes:
-    in smaller tiles, too much is painted in vain.
+    Or half of the ``free`` memory, if that is less. The side is at least four times the overlap, whatever memory that
+    takes: smaller tiles would waste too much work on the overlap.
     """
     overlap = round_up(generator.reach or 0, generator.stride)
     painted = int((min(WORKING_MEMORY, free / 2) / memory_per_pixel(generator)) ** 0.5)
@@ -85,7 +85,7 @@ def best_side(generator: Generator, free: float = math.inf) -> int:
 
 
 class _Span(NamedTuple):
-    """Of a tile, along one axis of the extended picture: what is painted, and what of that is kept."""
+    """A tile along one axis of the extended picture: ``first`` to ``last`` is painted, ``start`` to ``stop`` kept."""
 
     first: int
     last: int
@@ -94,7 +94,7 @@ class _Span(NamedTuple):
 
     @property
     def kept(self) -> tuple[int, int, int]:
-        """Where the kept part begins and ends in what is painted, and how much is painted."""
+        """Start and end of the kept part, relative to the painted part, and the length of the painted part."""
         return self.start - self.first, self.stop - self.first, self.last - self.first
 
 
@@ -102,16 +102,16 @@ _Tile: TypeAlias = "tuple[_Span, _Span]"  # rows, columns
 
 
 def _cover(length: int, side: int, overlap: int, least: int, stride: int) -> list[_Span]:
-    """Spans that keep all of a length, a multiple of ``stride``.
+    """Spans whose kept parts cover a length, which is a multiple of ``stride``.
 
-    All paint as much, so that memory is used again rather than anew: about ``side`` and an overlap on both sides. Those
-    at the ends overlap on one side only, and keep more.
+    All have the same painted length, so that memory is reused: about ``side`` plus an overlap on both sides. Those at
+    the ends overlap on one side only, and keep more.
     """
     step = max(round_up(side, stride), least - 2 * overlap)
     inner = length - 2 * overlap
     if inner <= step:
         return [_Span(0, length, 0, length)]
-    step = max(round_up(-(-inner // -(-inner // step)), stride), least - 2 * overlap)  # as few steps, of one size
+    step = max(round_up(-(-inner // -(-inner // step)), stride), least - 2 * overlap)  # as many steps, of equal size
     firsts = [min(first, inner - step) for first in range(0, inner, step)]
     starts = [0, *(first + overlap for first in firsts[1:]), length]
     return [
@@ -121,7 +121,7 @@ def _cover(length: int, side: int, overlap: int, least: int, stride: int) -> lis
 
 
 def _spread(length: int, least: int, stride: int) -> list[_Span]:
-    """Spans of one size, evenly spread over a length, of which all but a margin is kept."""
+    """Spans of equal size, evenly spread over a length; all but a margin of each is kept."""
     margin = round_up(_MARGIN, stride)
     side = max(8 * margin, least)
     if length <= side:
@@ -131,7 +131,7 @@ def _spread(length: int, least: int, stride: int) -> list[_Span]:
     return [_Span(first, first + side, first + margin, first + side - margin) for first in firsts]
 
 
-# ---- the work
+# ---- painting
 
 
 def paint_tiles(
@@ -144,22 +144,22 @@ def paint_tiles(
 ) -> None:
     """Paint a picture in tiles.
 
-    Without instance norm each tile is painted once. Exact statistics take a pass over all tiles for each norm, which
-    goes no further than that norm: about half as many full passes as there are norms, and then one that paints.
-    (Keeping what went into the last norm would save most of them, in memory that grows with the picture.) Estimated
-    ones take the same passes over small windows, or a single run where these fit in memory at once.
+    Without instance norm, each tile is painted once. Exact statistics take one pass over all tiles per norm, which
+    stops at that norm (together about half as many full passes as there are norms), followed by the pass that paints.
+    (Keeping the inputs of the last norm would save most of this, but take memory that grows with the picture.)
+    Estimated statistics take the same passes over small windows, or a single one if these fit in memory together.
 
     Args:
         generator: an image-to-image model with a ``reach``.
         like: a tensor with its device and dtype.
-        source: the picture; each tile is cut from it once a pass.
-        lay: is given each part of the painting, 3 x h x w floats, and where its upper left corner lies: (left, top).
-            The parts are the whole painting and do not overlap.
-        tiling: ``side`` None stands for :func:`best_side`.
+        source: the picture; each tile is cropped from it once per pass.
+        lay: called with each part of the painting, 3 x h x w floats, and the position of its upper left corner: (left,
+            top). The parts cover the painting and do not overlap.
+        tiling: ``side`` None means :func:`best_side`.
         options: the model's own, passed to its ``generate``.
 
     Raises:
-        PictureError: the model returned something else than a picture, or its feature maps cannot be divided.
+        PictureError: the model returned something other than a picture, or its feature maps cannot be divided.
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     stride = generator.stride
@@ -177,7 +177,7 @@ def paint_tiles(
             return norms.run(
                 [span.kept for span in together[0]], lambda: checked_output(generator.generate(x, **options), x)
             )
-        except Interrupted:  # a part of a painting is none
+        except Interrupted:  # a partial painting is of no use
             raise KeyboardInterrupt from None
 
     with norms:
@@ -198,7 +198,7 @@ def paint_tiles(
 
 
 def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_Tile]]:
-    """Windows of one size, as many together as the working memory has room for."""
+    """Windows of equal size, in batches as large as the working memory allows."""
     rows, columns = windows[0]
     pixels = (rows.last - rows.first) * (columns.last - columns.first)
     number = max(1, WORKING_MEMORY // (pixels * bytes_per_pixel))
@@ -206,7 +206,7 @@ def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_T
 
 
 class _Extended:
-    """A picture, extended to the size that a generator needs."""
+    """A picture extended to the size that a generator needs."""
 
     def __init__(self, pixels: Pixels, stride: int, minimum_size: int) -> None:
         self._pixels = pixels
@@ -216,14 +216,14 @@ class _Extended:
         self.shape = len(self._rows), len(self._columns)
 
     def read(self, rows: _Span, columns: _Span) -> Tensor:
-        """What of a tile is painted: 1 x 3 x h x w in [-1, 1]."""
+        """The input for a tile: 1 x 3 x h x w in [-1, 1]."""
         down, across = self._rows[rows.first : rows.last], self._columns[columns.first : columns.last]
         top, left = int(down.min()), int(across.min())
         part = images.to_tensor(self._pixels.crop((left, top, int(across.max()) + 1, int(down.max()) + 1)))
         return take(part[None], down - top, across - left)
 
     def kept(self, painted: Tensor, tile: _Tile) -> tuple[Tensor, tuple[int, int]]:
-        """What is kept of a painted tile, 3 x h x w, as far as it belongs to the picture, and where that begins."""
+        """The kept part of a painted tile, 3 x h x w, cropped to the picture, and its position (left, top)."""
         width, height = self._pixels.size
         rows, columns = tile
         down = slice(rows.start - rows.first, min(rows.stop, height) - rows.first)

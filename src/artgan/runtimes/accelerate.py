@@ -1,4 +1,4 @@
-"""Generators run by other runtimes than PyTorch: exported once into the user's cache, and checked at each start."""
+"""Runs generators with runtimes other than PyTorch: exported once to the user's cache, and checked at each start."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from artgan.runtimes.onnx import (
 )
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
-"""The names that :func:`accelerate` takes."""
+"""The names that :func:`accelerate` accepts."""
 
 _log = logging.getLogger(__name__)
 
 _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""By runtime, which is a package's name too, the extra that brings it."""
+"""Runtime, which is also the package's name -> the extra that installs it."""
 
 _CACHE_BYTES = 2e9
 
 
 def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generator:
-    """A generator that paints what ``generator`` paints, run by another runtime on the CPU in float32.
+    """Wrap a generator so that another runtime runs it, on the CPU in float32, with the same results.
 
-    It is exported into the user's cache, once: under a hash of its weights, ``key``, and the versions of artgan and
-    PyTorch. A file of the cache that cannot be used, or does not agree with the network on a small picture, is made
-    anew. Weights that change later are not seen, nor is a later ``torch.set_num_threads``.
+    The generator is exported once to the user's cache, under a hash of its weights, ``key``, and the versions of artgan
+    and PyTorch. A cached file that is unusable, or whose output for a small picture differs from the network's, is
+    exported again. Later changes to the weights or by ``torch.set_num_threads`` have no effect.
 
     Args:
         generator: an image-to-image model on the CPU, in float32.
-        runtime: "onnxruntime", "openvino", or "torch", which gives ``generator`` back.
-        key: whatever makes the network what it is besides its weights: plugin and config.
+        runtime: "onnxruntime", "openvino", or "torch", which returns ``generator`` itself.
+        key: what identifies the network apart from its weights: plugin and config.
 
     Raises:
-        ConfigError: there is no such runtime, it is not installed, or does not run on that device or in that precision.
-        ExportError: the generator is more than a network, or the runtime does not paint as PyTorch does.
+        ConfigError: the runtime is unknown or not installed, or does not support the device or the precision.
+        ExportError: the generator is more than a network, or the runtime's output differs from PyTorch's.
         ArtganError: the model does not paint pictures.
     """
     if runtime not in RUNTIMES:
@@ -77,11 +77,11 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generato
 
 
 class Accelerated(Generator):
-    """A generator that another runtime runs; no gradients go through it.
+    """A generator run by another runtime; it passes no gradients.
 
     Args:
         run: the network.
-        original: the generator in PyTorch, whose attributes it takes over.
+        original: the PyTorch generator, whose attributes are copied.
     """
 
     def __init__(self, run: Run, original: Generator) -> None:
@@ -91,31 +91,31 @@ class Accelerated(Generator):
         self.minimum_size = original.minimum_size
         self.one_at_a_time = original.one_at_a_time
         self.memory_per_pixel = original.memory_per_pixel
-        # The statistics of an instance norm cannot be set from outside here, as painting in tiles would need.
+        # Painting in tiles sets the statistics of instance norms, which is not possible here.
         whole = any(isinstance(module, nn.InstanceNorm2d) for module in original.modules())
         self.reach = None if whole else original.reach
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x 3 x H x W in [-1, 1] to the same."""
+        """Map N x 3 x H x W in [-1, 1] to the same."""
         return self.run(x.detach().to("cpu", torch.float32).contiguous()).to(x)
 
 
 def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
-    """The network, of the cache's file if that will do, else of a new one."""
+    """Open the network from the cached file if that is usable, else export it."""
     shape = check_shapes(generator)[0]
     path = cache_folder("onnx") / f"{_digest(generator, key)}.onnx"
     if path.is_file():
         try:
             run = open_(path)
             difference(run, generator, shape)
-            os.utime(path)  # used just now
+            os.utime(path)  # mark as recently used
             return run
-        except Exception as error:  # a damaged file: a runtime may say anything
+        except Exception as error:  # a runtime may raise anything for a damaged file
             _log.info("%s: is made anew (%s)", path, one_line(error))
     with _workplace(path.parent) as folder:
         made = export_onnx(generator, folder / path.name).path
-        with suppress(OSError):  # a cache that cannot be written to
-            made = made.replace(path)  # export_onnx has written it to the disk
+        with suppress(OSError):  # the cache is not writable
+            made = made.replace(path)  # export_onnx has already synced it to disk
             make_room(path.parent, "*.onnx", _CACHE_BYTES)
         try:
             run = open_(made)
@@ -127,7 +127,7 @@ def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
 
 @contextmanager
 def _workplace(cache: Path) -> Iterator[Path]:
-    """A temporary folder in the cache, or elsewhere if the cache cannot be written to."""
+    """A temporary folder in the cache, or elsewhere if the cache is not writable."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder = temporary_folder(cache)
@@ -146,7 +146,7 @@ def _digest(generator: Generator, key: str) -> str:
 
 
 def _open_openvino(path: Path) -> Run:
-    """An ONNX file as OpenVINO runs it, on the CPU, with as many threads as PyTorch uses now."""
+    """Open an ONNX file with OpenVINO, on the CPU, with as many threads as PyTorch uses now."""
     import openvino
 
     core = openvino.Core()
@@ -154,10 +154,10 @@ def _open_openvino(path: Path) -> Run:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",  # on some processors it would take bfloat16
+        "INFERENCE_PRECISION_HINT": "f32",  # on some processors the default is bfloat16
     }
     request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
-    busy = Lock()  # a request does one thing at a time, a caller's threads may paint several
+    busy = Lock()  # a request is not thread-safe, and callers may paint from several threads
 
     def run(x: Tensor) -> Tensor:
         with busy:
@@ -169,11 +169,11 @@ def _open_openvino(path: Path) -> Run:
 
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """OpenVINO reports to its makers when it is imported, unless this package is missing."""
+    """Prevent OpenVINO from sending telemetry when it is imported, by hiding its telemetry package."""
     package = "openvino_telemetry"
     hidden = package not in sys.modules
     if hidden:
-        sys.modules[package] = None  # type: ignore[assignment]  # the import system's word for "there is none"
+        sys.modules[package] = None  # type: ignore[assignment]  # makes the import fail
     try:
         yield
     finally:

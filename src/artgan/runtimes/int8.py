@@ -1,4 +1,4 @@
-"""Exported generators in 8-bit integers, where that keeps the paintings: measured on photos."""
+"""Quantizes exported generators to 8-bit integers, if that preserves the paintings, as measured on photos."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from artgan.runtimes.onnx import (
 )
 
 LEAST_PSNR = 38.0
-"""In dB: what differs by less is not seen."""
+"""The minimum PSNR, in dB: above it, differences are not visible."""
 
-_PHOTOS = 36  # of which two in three calibrate, and one in three measures
+_PHOTOS = 36  # two in three are used for calibration, one in three for measuring
 _FEWEST = 6
-_SIDE = 256  # pixels of a photo's longer side
+_SIDE = 256  # longer side of a photo, in pixels
 _MOST_IN_FLOAT = 3  # convolutions at either end
-_PERCENTILE = 99.99  # of what a layer sees; the few values beyond it would make all steps coarser
+_PERCENTILE = 99.99  # of a layer's activations; covering the few values beyond it would make all steps coarser
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Quantized:
 
     Attributes:
         path: the file.
-        psnr: of its paintings to those in float32, in dB, over all photos that were measured.
-        photos: how many photos calibrated, and how many others were measured.
-        convolutions: how many there are in integers, and in all.
+        psnr: PSNR between its paintings and those in float32, in dB, over all measured photos.
+        photos: the numbers of photos used for calibration and for measuring, which are different photos.
+        convolutions: the number of quantized convolutions, and the total.
     """
 
     path: Path
@@ -66,30 +66,30 @@ def quantize(
     least_psnr: float = LEAST_PSNR,
     overwrite: bool = False,
 ) -> Quantized:
-    """Write an exported image-to-image generator with its convolutions in 8-bit integers, scaled by what photos show.
+    """Quantize the convolutions of an exported image-to-image generator to 8-bit integers, calibrated on photos.
 
-    The first and the last convolution stay in float32, and where the paintings suffer up to three at either end: that
-    is where an error is seen most. Weights have a scale a channel, activations one a layer (QDQ, static).
+    The first and the last convolution stay in float32, or up to three at either end if the paintings suffer: errors are
+    most visible there. Weights have one scale per channel, activations one per layer (QDQ, static).
 
     Args:
-        model: a file that :func:`artgan.runtimes.onnx.export_onnx` wrote.
-        path: the file to write. It appears complete or not at all.
-        photos: a set of photos, as :func:`artgan.data.open_pictures` takes it; up to 36 are used. The PSNR is measured
-            on photos that did not set the scales.
-        least_psnr: a file of a lower PSNR is not kept, in dB.
+        model: a file written by :func:`artgan.runtimes.onnx.export_onnx`.
+        path: the file to write; the write is atomic.
+        photos: a set of photos, as accepted by :func:`artgan.data.open_pictures`; up to 36 are used. The PSNR is
+            measured on photos that were not used for calibration.
+        least_psnr: the minimum PSNR in dB; a file with a lower one is not kept.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ExportError: it is no exported generator, paints worse than that, or cannot be written.
+        ExportError: ``model`` is not an exported generator, the PSNR is too low, or the file cannot be written.
         PictureError: the photos cannot be read.
-        ConfigError: the packages that this needs are not installed.
+        ConfigError: required packages are not installed.
     """
     onnx = require("onnx", "onnx", "quantizing")
     require("onnxruntime", "onnx", "quantizing")
     try:
         source = onnx.load(model)
-        told = json.loads({entry.key: entry.value for entry in source.metadata_props}["artgan"])
-        stride, least = int(told["stride"]), int(told["minimum_size"])
+        facts = json.loads({entry.key: entry.value for entry in source.metadata_props}["artgan"])
+        stride, least = int(facts["stride"]), int(facts["minimum_size"])
         exact = open_onnxruntime(Path(model))
     except Exception as error:  # of protocol buffers, of ONNX Runtime
         raise ExportError(f"{model}: no ONNX file that artgan exported ({one_line(error)})") from None
@@ -125,7 +125,7 @@ def export_int8(
     """Write a generator as an 8-bit ONNX file: :func:`artgan.runtimes.onnx.export_onnx`, then :func:`quantize`.
 
     Raises:
-        ArtganError: as they do.
+        ArtganError: as for these two.
     """
     if generator.task != "image-to-image":
         raise ExportError("this model makes pictures from noise; 8-bit integers are for models that paint")
@@ -136,7 +136,7 @@ def export_int8(
 
 
 def _photos(location: str | Path, stride: int, minimum_size: int) -> list[Tensor]:
-    """Photos from all over a set, 1 x 3 x H x W each, small and of sides that the generator takes."""
+    """Small photos, evenly spread over a set: 1 x 3 x H x W each, padded to sizes that the generator accepts."""
     pictures = open_pictures(location)
     if len(pictures) < _FEWEST:
         raise ExportError(f"{location}: has {len(pictures)} photos, at least {_FEWEST} are needed")
@@ -158,7 +158,7 @@ def _quantize(model: Path, path: Path, photos: Sequence[Tensor], convolutions: S
     )
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # of an untyped package
-        """Hands over one photo after another, those of a range if it is told one."""
+        """Yields the photos one by one, optionally restricted to a range."""
 
         def __init__(self) -> None:
             self.set_range(0, len(photos))
@@ -185,13 +185,13 @@ def _quantize(model: Path, path: Path, photos: Sequence[Tensor], convolutions: S
             op_types_to_quantize=["Conv"],
             nodes_to_quantize=list(convolutions),
             calibrate_method=CalibrationMethod.Percentile,
-            # One photo at a time: it would hold all layers' values of all photos.
+            # One photo at a time; otherwise it keeps all layers' activations for all photos in memory.
             extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
         )
 
 
 def _psnr(run: Run, exact: Run, photos: Sequence[Tensor]) -> float:
-    """In dB, of all photos together, where numbers range over [-1, 1]."""
+    """PSNR over all photos together, in dB, for values in [-1, 1]."""
     squares, count = 0.0, 0
     with progress("measuring", len(photos)) as advance:
         for photo in photos:

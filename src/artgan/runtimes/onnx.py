@@ -1,4 +1,4 @@
-"""Generators to ONNX files, which other runtimes run; each file is checked against PyTorch by ONNX Runtime."""
+"""Exports generators to ONNX files for other runtimes; each is compared with PyTorch, using ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from artgan.interfaces import Generator
 from artgan.progress import progress
 
 Run = Callable[[Tensor], Tensor]
-"""A network as a runtime runs it: float32 tensors on the CPU to the same."""
+"""A network run by some runtime: maps float32 tensors on the CPU to the same."""
 
 LIMIT = 1e-4
-"""The greatest difference to PyTorch that is allowed, where pictures range over [-1, 1]."""
+"""The maximum allowed difference from PyTorch, for values in [-1, 1]."""
 
-_MOST_BYTES = 2**31 - 2**20  # one file of protocol buffers holds less than 2 GiB
-_LEAST_SIDE = 24  # pixels of the pictures to check with: on a few pixels instance norm magnifies rounding
+_MOST_BYTES = 2**31 - 2**20  # a protocol buffers file is limited to 2 GiB
+_LEAST_SIDE = 24  # side of the pictures used for checking: with few pixels, instance norm amplifies rounding errors
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Exported:
 
     Attributes:
         path: the file.
-        difference: the greatest to PyTorch, in numbers of [-1, 1].
-        shapes: of the inputs that were compared.
+        difference: the maximum difference from PyTorch, for values in [-1, 1].
+        shapes: shapes of the inputs used for the comparison.
     """
 
     path: Path
@@ -53,29 +53,30 @@ def export_onnx(
 ) -> Exported:
     """Write a generator as an ONNX file, after comparing it with PyTorch at three sizes.
 
-    Pictures go in as ``pictures`` and come out as ``paintings``, N x 3 x H x W float32 in [-1, 1] for any N, and any H
-    and W that the generator takes. Of pictures from noise, ``noise`` (N x Z) goes in and ``pictures`` come out. The
-    file's metadata has a key ``artgan``: JSON with artgan's version, ``stride``, ``minimum_size``, and ``about``.
+    The input is named ``pictures`` and the output ``paintings``: N x 3 x H x W float32 in [-1, 1], for any N, and any H
+    and W that the generator accepts. For a noise-to-image model, the input is ``noise`` (N x Z) and the output
+    ``pictures``. The file's metadata has a key ``artgan``: JSON with artgan's version, ``stride``, ``minimum_size``,
+    and ``about``.
 
     Args:
-        generator: in any precision, on any device; it is not changed.
-        path: the file to write. It appears complete or not at all.
-        about: more for the metadata, JSON types: plugin, config, licence.
+        generator: in any precision, on any device; it is not modified.
+        path: the file to write; the write is atomic.
+        about: additional metadata, as JSON types: plugin, config, license.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ExportError: the generator is more than a network, or cannot be exported; what was exported differs from
+        ExportError: the generator is more than a network, or cannot be exported; the exported model differs from
             PyTorch by more than :data:`LIMIT`; the file cannot be written.
-        ConfigError: the packages that this needs are not installed.
+        ConfigError: required packages are not installed.
     """
     refuse_what_is_no_network(generator)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package, "onnx", "exporting")
     network = copy.deepcopy(generator).to("cpu", torch.float32).eval().requires_grad_(False)
     shapes = check_shapes(network)
-    told = {"artgan_version": version("artgan"), "stride": network.stride, "minimum_size": network.minimum_size}
+    facts = {"artgan_version": version("artgan"), "stride": network.stride, "minimum_size": network.minimum_size}
     with atomic_export(path, overwrite=overwrite) as part, progress("exporting", 1 + len(shapes)) as advance:
-        part.write_bytes(_export(network, {**told, **(about or {})}))
+        part.write_bytes(_export(network, {**facts, **(about or {})}))
         advance()
         run = open_onnxruntime(part)
         found = 0.0
@@ -86,7 +87,7 @@ def export_onnx(
 
 
 def refuse_what_is_no_network(generator: Generator) -> None:
-    """Raise ExportError if the generator makes pictures otherwise than by one run of its network."""
+    """Raise ExportError if the generator's output is more than a single forward pass of its network."""
     if type(generator).generate is not Generator.generate:
         raise ExportError(
             "this model makes a picture step by step, with options of its own, and not by one run of a network: "
@@ -95,7 +96,7 @@ def refuse_what_is_no_network(generator: Generator) -> None:
 
 
 def require(package: str, extra: str, what: str) -> Any:
-    """Import a package that an extra brings.
+    """Import a package that an extra installs.
 
     Raises:
         ConfigError: it is not installed; the message names the extra.
@@ -107,7 +108,7 @@ def require(package: str, extra: str, what: str) -> Any:
 
 
 def check_shapes(generator: Generator) -> tuple[tuple[int, ...], ...]:
-    """Three shapes of input that a generator takes, small ones; pictures are not square, and of unlike aspects."""
+    """Three small input shapes that a generator accepts; pictures are not square and differ in aspect ratio."""
     if generator.task == "noise-to-image":
         return tuple((count, generator.noise_size) for count in (1, 2, 3))
     stride = generator.stride
@@ -117,10 +118,10 @@ def check_shapes(generator: Generator) -> tuple[tuple[int, ...], ...]:
 
 
 def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
-    """The greatest difference between what a runtime and PyTorch make of random input.
+    """The maximum difference between a runtime's and PyTorch's output for random input.
 
     Raises:
-        ExportError: it is greater than :data:`LIMIT`, or the runtime does not run at that size.
+        ExportError: the difference exceeds :data:`LIMIT`, or the runtime fails at this size.
     """
     numbers = torch.Generator().manual_seed(0)
     pictures = generator.task == "image-to-image"
@@ -131,9 +132,9 @@ def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
     try:
         made = run(x)
         found = float((made - wanted).abs().max())
-    except Exception as error:  # of a runtime: each has its own
+    except Exception as error:  # each runtime has its own exceptions
         raise ExportError(f"what was exported does not run at {where} ({one_line(error)})") from None
-    if not found <= LIMIT:  # so that what is not a number is refused too
+    if not found <= LIMIT:  # this form also rejects NaN
         raise ExportError(
             f"what was exported differs from PyTorch by {found:.1e} at {where}, where {LIMIT:g} is allowed; "
             "it is not kept"
@@ -142,10 +143,10 @@ def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
 
 
 def open_onnxruntime(path: Path) -> Run:
-    """An ONNX file as ONNX Runtime runs it, on the CPU, with as many threads as PyTorch uses now.
+    """Open an ONNX file with ONNX Runtime, on the CPU, with as many threads as PyTorch uses now.
 
     Raises:
-        Exception: of ONNX Runtime, if it is no ONNX file.
+        Exception: ONNX Runtime's own, if it is not an ONNX file.
     """
     import onnxruntime
 
@@ -153,7 +154,7 @@ def open_onnxruntime(path: Path) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; what it warns of is for those who make runtimes
+    options.log_severity_level = 3  # errors only; its warnings do not concern users
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     [name] = [wanted.name for wanted in session.get_inputs()]
 
@@ -166,7 +167,7 @@ def open_onnxruntime(path: Path) -> Run:
 
 @contextmanager
 def atomic_export(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
-    """:func:`artgan.files.atomic_write` with errors for people.
+    """:func:`artgan.files.atomic_write`, with errors meant for users.
 
     Raises:
         ExportError: ``path`` exists and may not be replaced, or cannot be written.
@@ -181,19 +182,19 @@ def atomic_export(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def _export(network: Generator, about: Mapping[str, Any]) -> bytes:
-    """The ONNX file of a network on the CPU."""
+    """A network on the CPU as the bytes of an ONNX file."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > _MOST_BYTES:
         raise ExportError(f"the network has {size / 1e9:.1f} GB of weights, where an ONNX file holds at most 2")
     with quiet(), torch.no_grad():
         try:
             model = _export_program(network)
-        except Exception as first:  # of PyTorch's exporter: there is no end of their kinds
+        except Exception as first:  # PyTorch's exporter may raise anything
             try:
                 model = _export_trace(network)
             except Exception:
                 raise ExportError(f"PyTorch cannot export this network ({one_line(first)})") from None
-    _forget_where_it_was_made(model)
+    _remove_stack_traces(model)
     model.metadata_props.add(key="artgan", value=json.dumps(about))
     importlib.import_module("onnx").checker.check_model(model)
     data: bytes = model.SerializeToString()
@@ -201,7 +202,7 @@ def _export(network: Generator, about: Mapping[str, Any]) -> bytes:
 
 
 def _export_program(network: Generator) -> Any:
-    """By the exporter that knows what a side must be a multiple of; its graphs are the smaller ones."""
+    """Use the exporter that can express that a side must be a multiple of the stride; its graphs are smaller."""
     from torch.export import Dim
 
     put_in, made = _names(network)
@@ -225,7 +226,7 @@ def _export_program(network: Generator) -> Any:
 
 
 def _export_trace(network: Generator) -> Any:
-    """By PyTorch's older exporter, where the other one cannot."""
+    """Use PyTorch's older exporter, if the newer one fails."""
     import onnx
 
     put_in, made = _names(network)
@@ -234,7 +235,7 @@ def _export_trace(network: Generator) -> Any:
     torch.onnx.export(
         network,
         (_example(network),),
-        buffer,  # type: ignore[arg-type]  # this exporter takes a file that is open
+        buffer,  # type: ignore[arg-type]  # this exporter accepts an open file
         dynamo=False,
         dynamic_axes={put_in: axes, made: axes},
         input_names=[put_in],
@@ -244,20 +245,20 @@ def _export_trace(network: Generator) -> Any:
 
 
 def _names(network: Generator) -> tuple[str, str]:
-    """What goes in, and what comes out."""
+    """The names of input and output."""
     return ("noise", "pictures") if network.task == "noise-to-image" else ("pictures", "paintings")
 
 
 def _example(network: Generator) -> Tensor:
-    """Input of which no axis has the length 0 or 1: PyTorch would take it for a constant."""
+    """An example input without axes of length 0 or 1, which PyTorch would treat as constants."""
     if network.task == "noise-to-image":
         return torch.zeros(2, network.noise_size)
     least = max(2, -(-network.minimum_size // network.stride))
     return torch.zeros(2, 3, least * network.stride, (least + 1) * network.stride)
 
 
-def _forget_where_it_was_made(model: Any) -> None:
-    """Remove the traces of the source that PyTorch leaves at each node: they hold paths of this machine."""
+def _remove_stack_traces(model: Any) -> None:
+    """Remove the stack traces that PyTorch attaches to each node: they contain paths of this machine."""
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -267,7 +268,7 @@ def _forget_where_it_was_made(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the warnings of exporters, which are about what they do themselves."""
+    """Silence the exporters' warnings, which only concern their internals."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

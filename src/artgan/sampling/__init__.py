@@ -1,1 +1,1 @@
-"""Pictures from noise."""
+"""Generating pictures from noise."""

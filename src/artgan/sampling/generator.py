@@ -1,4 +1,4 @@
-"""What generators share beyond their interface."""
+"""The base class of generators that make pictures from noise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from artgan.sampling.noise import Noise
 
 
 class NoiseGenerator(Generator):
-    """A generator of pictures from noise of a distribution that is known by name.
+    """A generator of pictures from noise with a named distribution.
 
     Args:
         noise: the distribution.
-        noise_size: the length Z of a vector.
+        noise_size: the length Z of a noise vector.
     """
 
     task = "noise-to-image"
@@ -25,5 +25,5 @@ class NoiseGenerator(Generator):
         self.noise_size = noise_size
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """``count`` x Z numbers of the distribution that the network was made for."""
+        """Draw ``count`` x Z numbers from the distribution that the network was built for."""
         return self.distribution.draw(count, self.noise_size, generator=generator)

@@ -1,6 +1,6 @@
-"""The noise that pictures are made from, by name: ``normal(0,1)``, ``uniform(-1,1)``, ...
+"""Noise distributions by name: ``normal(0,1)``, ``uniform(-1,1)``, ...
 
-Free of torch until it draws.
+Imports torch only to draw numbers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _FORMS = {
     "gamma": "gamma(SHAPE,SCALE)",
 }
 _CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
-_LIMIT = 1e6  # beyond it float32 has nothing left after the point
+_LIMIT = 1e6  # beyond it, float32 has hardly any fractional digits
 
 
 @dataclass(frozen=True)
 class Noise:
     """A distribution of independent numbers.
 
-    ``normal(MEAN,VARIANCE)``; ``truncated(MEAN,VARIANCE,BOUND)``, the normal one of that mean and variance, of which
-    only what lies within BOUND standard deviations of the mean is kept (Brock et al., 2019); ``uniform(LOW,HIGH)``;
-    ``gamma(SHAPE,SCALE)``, whose mean is SHAPE * SCALE.
+    ``normal(MEAN,VARIANCE)``; ``truncated(MEAN,VARIANCE,BOUND)``, the same normal distribution restricted to BOUND
+    standard deviations around the mean (Brock et al., 2019); ``uniform(LOW,HIGH)``; ``gamma(SHAPE,SCALE)``, whose mean
+    is SHAPE * SCALE.
 
     Raises:
-        ValueError: no such distribution, or numbers that it cannot have.
+        ValueError: the distribution is unknown or its parameters are invalid.
     """
 
     kind: str
@@ -41,10 +41,10 @@ class Noise:
     def __post_init__(self) -> None:
         form = _FORMS.get(self.kind)
         if form is None:
-            raise ValueError(f"there is no noise {self.kind!r}; there are {', '.join(_FORMS.values())}")
+            raise ValueError(f"unknown noise {self.kind!r}; known: {', '.join(_FORMS.values())}")
         if len(self.numbers) != form.count(",") + 1:
             raise ValueError(f"noise {self}: write {form}")
-        if any(not abs(number) <= _LIMIT for number in self.numbers):  # NaN is none either
+        if any(not abs(number) <= _LIMIT for number in self.numbers):  # also rejects NaN
             raise ValueError(f"noise {self}: numbers must be finite, and at most {_LIMIT:g}")
         first, second, *bound = self.numbers
         if self.kind == "uniform" and not first < second:
@@ -58,10 +58,10 @@ class Noise:
 
     @classmethod
     def parse(cls, text: str) -> Noise:
-        """From a text like ``normal(0,1)``.
+        """Parse a string like ``normal(0,1)``.
 
         Raises:
-            ValueError: it does not parse, or names what there is not; the message says what there is.
+            ValueError: the string is malformed or names an unknown distribution; the message lists the known ones.
         """
         call = _CALL.fullmatch(text)
         if call is None:
@@ -79,13 +79,13 @@ class Noise:
 
     @property
     def mean(self) -> float:
-        """Of each number."""
+        """The mean of each number."""
         first, second, *_ = self.numbers
         return {"uniform": (first + second) / 2, "gamma": first * second}.get(self.kind, first)
 
     @property
     def variance(self) -> float:
-        """Of each number."""
+        """The variance of each number."""
         first, second, *bound = self.numbers
         if self.kind == "uniform":
             return (second - first) ** 2 / 12
@@ -97,7 +97,7 @@ class Noise:
         return second
 
     def draw(self, count: int, size: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """``count`` x ``size`` float32 numbers on the CPU, from torch's random state or the generator's."""
+        """Draw ``count`` x ``size`` float32 numbers on the CPU, with torch's global generator or the given one."""
         import torch
 
         first, second, *bound = self.numbers
@@ -106,11 +106,11 @@ class Noise:
         if self.kind == "gamma":
             import numpy as np
 
-            # Torch's own takes no generator, or only from private functions.
+            # Torch's gamma sampler accepts a generator only through private functions.
             seed = int(torch.randint(2**63 - 1, (), generator=generator))
             drawn = np.random.default_rng(seed).gamma(first, second, (count, size))
             return torch.from_numpy(drawn.astype(np.float32))
-        if self.kind == "truncated":  # by the inverse of the distribution function
+        if self.kind == "truncated":  # by inverse transform sampling
             within = math.erf(bound[0] / math.sqrt(2))
             uniform = torch.rand(count, size, generator=generator, dtype=torch.float64)
             standard: torch.Tensor = torch.special.ndtri((1 - within) / 2 + within * uniform)

@@ -1,4 +1,4 @@
-"""Pictures from noise: drawn by seed, on the way between two seeds, and beside the real ones that are nearest."""
+"""Generates pictures from noise: by seed, interpolated between two seeds, or shown with their nearest real pictures."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from artgan.sampling.noise import Noise
 
 _BATCH = 32
 _LOOK = 32  # side at which pictures are compared, in pixels
-_STRAIGHT = ("uniform", "gamma")  # between their vectors one goes straight; between normal ones along the sphere
+_STRAIGHT = ("uniform", "gamma")  # interpolated linearly; normal noise is interpolated spherically
 
 
 def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
-    """Pictures from noise. Each has a seed of its own (``seed``, ``seed + 1``, ...) and is the same in any company.
+    """Generate pictures from noise. Each has its own seed (``seed``, ``seed + 1``, ...) and depends on nothing else.
 
     Args:
         generator: a noise-to-image model.
-        count: how many.
-        seed: of the first.
-        noise: a distribution (:class:`artgan.sampling.noise.Noise`) in place of the one that the model was made for.
+        count: the number of pictures.
+        seed: the seed of the first picture.
+        noise: a distribution (:class:`artgan.sampling.noise.Noise`) to use instead of the model's own.
 
     Raises:
-        ArtganError: the model makes no pictures from noise, or ``noise`` does not parse.
+        ArtganError: the model does not generate from noise, or ``noise`` is invalid.
     """
     return list(draw(generator, range(seed, seed + count), noise=noise))
 
 
 def draw(generator: Generator, seeds: Sequence[int], *, noise: str | None = None) -> Iterator[Image.Image]:
-    """As :func:`sample`, one by one, for any seeds (0 to 2^63 - 1)."""
+    """Like :func:`sample`, but one by one and for any seeds (0 to 2^63 - 1)."""
     vector = _vectors(generator, noise)
     for start in range(0, len(seeds), _BATCH):
         yield from _pictures(generator, torch.stack([vector(seed) for seed in seeds[start : start + _BATCH]]))
@@ -53,13 +53,13 @@ def draw(generator: Generator, seeds: Sequence[int], *, noise: str | None = None
 def interpolate(
     generator: Generator, seed: int, other: int, count: int, *, noise: str | None = None
 ) -> list[Image.Image]:
-    """``count`` pictures (2 or more) from that of one seed to that of another.
+    """Generate ``count`` pictures (2 or more), interpolating from one seed to another.
 
-    Normal noise lies near a sphere about its mean, and the way follows it (Shoemake, 1985; White, 2016,
-    arXiv:1609.04468); other noise is crossed in a straight line.
+    Normal noise lies near a sphere around its mean and is interpolated along it (Shoemake, 1985; White, 2016,
+    arXiv:1609.04468); other noise is interpolated linearly.
 
     Raises:
-        ArtganError: as :func:`sample`; or fewer than 2 pictures.
+        ArtganError: as for :func:`sample`; or ``count`` is less than 2.
     """
     if count < 2:
         raise ArtganError(f"a way between two seeds has at least 2 pictures, not {count}")
@@ -78,14 +78,14 @@ def interpolate(
 
 
 def spherical(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
-    """Points on the way from one vector (Z) to another along the great circle, at each of the shares (N) of it.
+    """Interpolate from one vector (Z) to another along the great circle, at each of the fractions ``shares`` (N).
 
-    The length changes evenly from one's to the other's. Returns N x Z.
+    The length is interpolated linearly. Returns N x Z.
     """
     lengths = start.norm(), end.norm()
     one, other = start / lengths[0], end / lengths[1]
     angle = torch.arccos((one @ other).clamp(-1, 1))
-    if angle.sin() < 1e-6:  # the same direction, or opposite ones, between which no way is the shortest
+    if angle.sin() < 1e-6:  # same direction, or opposite ones, with no unique shortest path
         return torch.lerp(start, end, shares[:, None])
     between: Tensor = torch.sin((1 - shares) * angle)[:, None] * one + torch.sin(shares * angle)[:, None] * other
     return between / angle.sin() * torch.lerp(lengths[0], lengths[1], shares)[:, None]
@@ -96,9 +96,9 @@ class Neighbour:
     """A real picture near a generated one.
 
     Attributes:
-        name: in its set.
-        picture: its middle, as it was compared but at the generated picture's size.
-        distance: root mean square over the pixels at 32 x 32, in steps of 0..255, of it or its mirror image.
+        name: its name in the set.
+        picture: its center square, as compared, but at the generated picture's size.
+        distance: root mean square pixel difference at 32 x 32, on the scale 0..255, of it or its mirror image.
     """
 
     name: str
@@ -113,12 +113,12 @@ def nearest(
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> list[list[Neighbour]]:
-    """For each picture the real ones that are most like it: a look at whether a model repeats what it learned from.
+    """Find the most similar real pictures for each picture, to see whether a model copies its training data.
 
     Args:
-        pictures: square ones.
-        real: where to look; the middle of each counts.
-        count: how many for each.
+        pictures: square pictures.
+        real: the set to search; the center square of each picture is compared.
+        count: the number of real pictures per picture.
         advance: called after each real picture.
 
     Raises:
@@ -140,7 +140,7 @@ def nearest(
 
 
 def _look(picture: Image.Image) -> NDArray[np.float64]:
-    """H x W x 3 at the size of comparison."""
+    """The center square at comparison size, H x W x 3."""
     return np.asarray(centre_square(picture, _LOOK), np.float64)
 
 
@@ -150,7 +150,7 @@ def _distances(looks: NDArray[np.float64], look: NDArray[np.float64]) -> NDArray
 
 
 def _distribution(generator: Generator, noise: str | None) -> Noise | None:
-    """The named one, or that of a generator which says so."""
+    """The named distribution, or the generator's if it is known."""
     if noise is None:
         return generator.distribution if isinstance(generator, NoiseGenerator) else None
     try:
@@ -160,7 +160,7 @@ def _distribution(generator: Generator, noise: str | None) -> Noise | None:
 
 
 def _vectors(generator: Generator, noise: str | None) -> Callable[[int], Tensor]:
-    """What draws the noise vector (Z) of a seed."""
+    """A function that draws the noise vector (Z) for a seed."""
     if generator.task != "noise-to-image":
         raise ArtganError(f"this model makes no pictures from noise, its task is {generator.task}; use paint()")
     distribution = _distribution(generator, noise)
@@ -183,11 +183,11 @@ def _pictures(generator: Generator, noise: Tensor) -> list[Image.Image]:
 def write_grid(
     generator: Generator, seeds: Sequence[int], path: Path, *, noise: str | None = None, overwrite: bool = False
 ) -> list[dict[str, Any]]:
-    """Write pictures in a square grid, each row labelled with its first seed; returns what was made, as JSON types.
+    """Write pictures in a square grid, each row labeled with its first seed; returns a description as JSON types.
 
     Raises:
         PictureError: the file exists, or cannot be written.
-        ArtganError: as :func:`sample`.
+        ArtganError: as for :func:`sample`.
     """
     images.check_writable(path, overwrite=overwrite)
     pictures = _drawn(generator, seeds, noise)
@@ -200,7 +200,7 @@ def write_grid(
 def write_files(
     generator: Generator, seeds: Sequence[int], folder: Path, *, noise: str | None = None, overwrite: bool = False
 ) -> list[dict[str, Any]]:
-    """Write each picture as ``seed-000000.png`` to a folder; the rest as in :func:`write_grid`."""
+    """Write each picture as ``seed-000000.png`` to a folder; otherwise like :func:`write_grid`."""
     paths = [folder / f"seed-{seed:06d}.png" for seed in seeds]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def write_way(
     noise: str | None = None,
     overwrite: bool = False,
 ) -> list[dict[str, Any]]:
-    """Write the pictures of :func:`interpolate` in one row; the rest as in :func:`write_grid`."""
+    """Write the pictures of :func:`interpolate` in one row; otherwise like :func:`write_grid`."""
     images.check_writable(path, overwrite=overwrite)
     pictures = interpolate(generator, seed, other, count, noise=noise)
     row = {f"seed {seed} to {other}": pictures}
@@ -243,10 +243,10 @@ def write_neighbours(
     noise: str | None = None,
     overwrite: bool = False,
 ) -> list[dict[str, Any]]:
-    """Write a row for each picture: it, then the real ones of :func:`nearest`; the rest as in :func:`write_grid`.
+    """Write one row per picture: the picture, then those of :func:`nearest`; otherwise like :func:`write_grid`.
 
     Raises:
-        PictureError: ``real`` is no set of pictures (see :func:`artgan.data.open_pictures`), too.
+        PictureError: also if ``real`` is not a set of pictures (see :func:`artgan.data.open_pictures`).
     """
     images.check_writable(path, overwrite=overwrite)
     known = open_pictures(real)

@@ -1,4 +1,4 @@
-"""A new plugin's distribution, written from templates. Free of torch."""
+"""Writes a new plugin's distribution from templates. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from artgan.errors import ArtganError, PluginError
 from artgan.files import replace_durably, temporary_folder
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# Narrower than a manifest's: it also becomes a package's name and, as artgan-NAME, a distribution's. The bound keeps
-# the lines of the written code under 88 characters.
+# Stricter than for a manifest: the name also becomes part of a package name and, as artgan-NAME, of a distribution
+# name. The length limit keeps the lines of the generated code under 88 characters.
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 _LONGEST = 30
 
 
 def write_plugin(name: str, folder: Path | None = None) -> Path:
-    """Write the distribution of a working plugin, with networks that learn and their tests: all of it or nothing.
+    """Write the distribution of a working plugin, with trainable networks and tests: completely or not at all.
 
     Args:
-        name: of the plugin: lower-case letters and digits, words joined by single "-" or "_".
-        folder: new or empty; by default ``artgan-NAME`` in the current one.
+        name: the plugin's name: lower-case letters and digits, words joined by single "-" or "_".
+        folder: a new or empty folder; by default ``artgan-NAME`` in the current one.
 
     Returns:
         The folder.
 
     Raises:
-        PluginError: the name cannot be used, or is an installed plugin's.
+        PluginError: the name is invalid, or is that of an installed plugin.
         ArtganError: the folder is not empty or cannot be written.
     """
     values = _names(name)
@@ -40,10 +40,10 @@ def write_plugin(name: str, folder: Path | None = None) -> Path:
             raise ArtganError(f"{folder}: is not a new or empty folder; give another: -o DIR")
         place = folder.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(place.parent) as beside:
-            written = Path(beside, place.name)
+        with temporary_folder(place.parent) as temporary:
+            written = Path(temporary, place.name)
             _render(written, values)
-            if place.exists():  # empty, and perhaps someone's current one: it stays
+            if place.exists():  # empty, and possibly a shell's current folder: keep it
                 for part in written.iterdir():
                     replace_durably(part, place / part.name)
             else:
@@ -54,7 +54,7 @@ def write_plugin(name: str, folder: Path | None = None) -> Path:
 
 
 def _names(name: str) -> dict[str, str]:
-    """What the templates call the plugin and its parts."""
+    """The values for the templates: names of the plugin and its parts."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise PluginError(
             f"plugin name {name!r}: use lower-case letters and digits, beginning with a letter, words joined by "
@@ -62,10 +62,10 @@ def _names(name: str) -> dict[str, str]:
         )
     module = name.replace("-", "_")
     if keyword.iskeyword(module):
-        raise PluginError(f"plugin name {name!r}: is a word of Python's own; take another")
+        raise PluginError(f"plugin name {name!r}: is a Python keyword; choose another name")
     for found in find_plugins().values():
         if found.name.replace("-", "_") == module:
-            raise PluginError(f"plugin name {name!r}: {found} is installed; take another name")
+            raise PluginError(f"plugin name {name!r}: {found} is installed; choose another name")
     words = module.split("_")
     return {
         "name": name,
@@ -78,7 +78,7 @@ def _names(name: str) -> dict[str, str]:
 
 
 def _render(folder: Path, values: dict[str, str]) -> None:
-    """Each template at its path without ``.jinja``, with PACKAGE and MODULE in the path replaced."""
+    """Render each template to its path without ``.jinja``, with PACKAGE and MODULE in the path replaced."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
