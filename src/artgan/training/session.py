@@ -209,7 +209,7 @@ class Session:
             if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
                 bad.append(f"a weight of the {name.replace('/', ' ')}")
         if bad:
-            self._tell(step, self.health.observe(step, figures))
+            self._report(step, self.health.observe(step, figures))
             raise TrainingError(
                 f"step {step}: {bad[0]} is no longer finite; the last checkpoint is intact. "
                 "Start again with a smaller --lr, or without mixed precision"
@@ -220,7 +220,7 @@ class Session:
         figures = self.figures()
         rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
         self.journal.line(step, figures, rates)
-        self._tell(step, self.health.observe(step, figures))
+        self._report(step, self.health.observe(step, figures))
 
     def inspect(self, step: int, fixed: Mapping[str, Tensor]) -> None:
         """Check the generators' outputs for a few fixed pictures, and report alarms."""
@@ -231,7 +231,7 @@ class Session:
             outputs = self.trainer.outputs(few, self.generators)
         for generator in self.generators.values():
             generator.train()
-        self._tell(step, self.health.inspect(step, outputs))
+        self._report(step, self.health.inspect(step, outputs))
 
     def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
         """Write a sample sheet of the averaged generators."""
@@ -251,7 +251,7 @@ class Session:
             line["intervals"] = {name: score.interval for name, score in found.items() if score.interval}
             self.journal.append("metrics", line)
 
-    def _tell(self, step: int, alarms: Any) -> None:
+    def _report(self, step: int, alarms: Any) -> None:
         for alarm in alarms:
             self.journal.append("health", asdict(alarm))
             if self.is_main:
