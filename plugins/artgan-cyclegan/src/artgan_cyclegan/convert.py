@@ -115,7 +115,7 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
 
 
 def _is_no_transposed(weight: Tensor) -> bool:
-    """A transposed convolution has its input channels first; artgan's own resize-convolutions do not."""
+    """Transposed convolutions have the input channels first; artgan's own resize-convolutions have none of these."""
     return weight.shape[0] != 2 * weight.shape[1]
 
 

@@ -91,13 +91,13 @@ class ResidualBlock(nn.Module):
         inside = self.conv1(_doubled(inside) if self.resample == "up" else inside)
         inside = self.conv2(F.relu(self.norm2(inside)))
         if self.resample == "up":
-            beside: Tensor = self.shortcut(_doubled(x))
+            shortcut: Tensor = self.shortcut(_doubled(x))
         elif self.resample == "down":
             inside = _halved(inside)
-            beside = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
+            shortcut = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
         else:
-            beside = self.shortcut(x)
-        return inside + beside
+            shortcut = self.shortcut(x)
+        return inside + shortcut
 
 
 class SumPool(nn.Module):
@@ -174,7 +174,7 @@ def _resnet_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
 
 
 def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
-    """The same tables: at 32 px two "down" blocks and two more, all of 128; else "down" blocks to 4 or 3 px and one more."""
+    """The same tables: at 32 px two "down" blocks and two more of 128; else "down" blocks to 4 or 3 px and one more."""
     if config.size == 32:
         width = config.discriminator_width or 128
         blocks = [ResidualBlock(3, width, "down", first=True), ResidualBlock(width, width, "down")]
