@@ -81,7 +81,7 @@ class Card:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.metrics: list[dict[str, Any]] = []
-        self.references: dict[str, dict[str, float]] = {}  # reference values, by their set
+        self.beside: dict[str, dict[str, float]] = {}  # reference values, by their set
         self.missing: list[str] = []  # why scores are missing, and pictures were not used
         self.notes: list[str] = []
 
@@ -106,11 +106,11 @@ class Card:
                     self.compare(what, name, score.details[key])
 
     def compare(self, what: str, name: str, value: float, digits: int = 4) -> None:
-        self.references.setdefault(what, {})[name] = round(value, digits)
+        self.beside.setdefault(what, {})[name] = round(value, digits)
 
     def lines(self) -> Iterator[str]:
         """Format the scores for registry.yaml."""
-        for what, figures in self.references.items():
+        for what, figures in self.beside.items():
             text = f"Of {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()) + "."
             yield from textwrap.wrap(text, 112, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         for metric in self.metrics:

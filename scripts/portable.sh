@@ -15,8 +15,8 @@
 # PYTEST ARGUMENTS replace the test folders, to select tests: scripts/portable.sh --short tests/painting/test_tiles.py
 # The Python interpreter is .venv/bin/python, or that in PYTHON.
 #
-# It prints a line for each configuration as it ends, then the failed tests with their configurations; the exit status is
-# 1 if any test failed.
+# It prints a line for each configuration as it ends, then the failed tests with their configurations; the exit status
+# is 1 if any test failed.
 
 set -u
 cd "$(dirname "$0")/.." || exit 2

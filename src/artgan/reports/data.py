@@ -125,7 +125,7 @@ def _plots(exploration: Exploration, looks: Sequence[Look]) -> list[tuple[str, M
         ("Aspect", _histogram(sizes[:, 0] / sizes[:, 1], "width / height")),
         ("Brightness", _levels({"brightness": (exploration.brightness, _INK)}, "luma")),
         (
-            "Colours",
+            "Colors",
             _levels(
                 dict(zip(("red", "green", "blue"), zip(exploration.colours, _RGB, strict=True), strict=True)), "level"
             ),

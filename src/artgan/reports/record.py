@@ -72,9 +72,9 @@ class RunRecord:
     def steps(self) -> int | None:
         """Planned number of steps."""
         training = mapping(self.config.get("training"))
-        told = _count(self.last_session.get("steps")) or _count(training.get("steps"))
+        planned = _count(self.last_session.get("steps")) or _count(training.get("steps"))
         epochs = _count(training.get("epochs"))
-        return told or (epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None)
+        return planned or (epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None)
 
     @property
     def done(self) -> int:

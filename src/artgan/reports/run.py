@@ -185,8 +185,8 @@ def _options(records: Mapping[str, RunRecord]) -> list[tuple[str, tuple[str, ...
     circumstances = ("device", "machine", "processes", "threads", "versions")
     columns = []
     for record in records.values():
-        told = {key: record.last_session[key] for key in circumstances if key in record.last_session}
-        columns.append({key: str(value) for key, value in flatten({**record.config, "session": told})})
+        session = {key: record.last_session[key] for key in circumstances if key in record.last_session}
+        columns.append({key: str(value) for key, value in flatten({**record.config, "session": session})})
     keys = dict.fromkeys(key for column in columns for key in column)
     return [(key, tuple(column.get(key, "–") for column in columns)) for key in keys]
 

@@ -47,7 +47,7 @@ class ModelTests(Subject):
         read_registry.cache_clear()
         problem = refusal(read_file, path) or refusal(read_registry)
         if problem is None:  # its models together with those of other files
-            problem = next((told for told in read_registry().problems if str(path) in told), None)
+            problem = next((text for text in read_registry().problems if str(path) in text), None)
         demand(problem is None, f"The plugin's registry cannot be used: {problem}. Correct the file.")
         for name, entry in read_file(path).entries.items():
             demand(

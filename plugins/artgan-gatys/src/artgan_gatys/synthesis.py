@@ -442,5 +442,5 @@ def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> 
         for file in sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []:
             status = file.stat()
             files[str(file.resolve())] = (status.st_size, status.st_mtime_ns)
-    told = json.dumps([name, list(photo.shape), asked, asdict(recipe), sorted(files.items())])
-    return hashlib.sha256(told.encode() + photo.cpu().numpy().tobytes()).hexdigest()[:32]
+    identity = json.dumps([name, list(photo.shape), asked, asdict(recipe), sorted(files.items())])
+    return hashlib.sha256(identity.encode() + photo.cpu().numpy().tobytes()).hexdigest()[:32]
