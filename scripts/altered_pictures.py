@@ -1,9 +1,9 @@
-"""Make sets of altered pictures, to see what a score says of them.
+"""Create sets of altered pictures, to see how a score reacts to them.
 
     python scripts/altered_pictures.py PAINTINGS OUT --limit 80 --size 128
     artgan evaluate --real OUT/copies --fake OUT/mirrored --fake OUT/jpeg50 --metrics memorisation --size 128
 
-Each folder of OUT holds the same pictures, middle squares of SIZE pixels as PNG: ``copies`` as they are, ``mirrored``,
+Each folder of OUT holds the same pictures, center squares of SIZE pixels as PNG: ``copies`` unchanged, ``mirrored``,
 ``cropped`` to 90 % of each side and enlarged again, ``jpeg50`` and ``jpeg30`` compressed with that quality, ``third``
 and ``by64`` reduced to a third of the size and to 64 pixels, and enlarged again.
 """
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def by_way_of(side: int) -> Alter:
-    """Reduce to so many pixels, and enlarge again."""
+    """Reduce to ``side`` pixels, and enlarge again."""
     return lambda picture: resize(resize(picture, side), picture.width)
 
 

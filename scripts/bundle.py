@@ -1,4 +1,4 @@
-"""Pack a trained model's weights for a plugin's wheel: float16, with the registry's lines on standard output.
+"""Pack a trained model's weights for a plugin's wheel, as float16; print the lines for the registry.
 
 python scripts/bundle.py RUN/model plugins/artgan-cyclegan/src/artgan_cyclegan/weights/monet.safetensors
 """

@@ -25,7 +25,7 @@ def main() -> None:
     artgan.load(options.model).save_pretrained(options.out, examples=False)
     file = options.out / "config.json"
     card = json.loads(file.read_text(encoding="utf-8"))
-    for measured in ("metrics", "check"):  # of the model as it was
+    for measured in ("metrics", "check"):  # of the original model
         card.pop(measured, None)
     card["config"] |= {key: yaml.safe_load(value) for key, value in changes.items()}
     file.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

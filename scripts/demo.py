@@ -1,4 +1,4 @@
-"""Paint a real photo: the one given, or a sample photo of scikit-learn, read from where it is installed."""
+"""Paint a real photo: a given one, or a sample photo from the installed scikit-learn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sample_photo() -> Path:
     """A temple in China, by danielbuechele (CC BY 2.0), which scikit-learn ships."""
     spec = find_spec("sklearn")
     if spec is None or not spec.submodule_search_locations:
-        sys.exit("demo: scikit-learn, whose sample photo this paints, is missing; give a photo: make demo PHOTO=path")
+        sys.exit("demo: scikit-learn, which has the sample photo, is missing; give a photo: make demo PHOTO=path")
     return Path(spec.submodule_search_locations[0], "datasets", "images", "china.jpg")
 
 

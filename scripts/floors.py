@@ -1,7 +1,7 @@
-"""Print the least version of each package that the project files name, one constraint for pip a line.
+"""Print the minimum version of each package in the project files, one pip constraint per line.
 
-`python -m pip install -c FILE -r requirements-dev.txt` then installs what the project says is enough. The project's own
-distributions are left out: a checkout is what they are.
+`python -m pip install -c FILE -r requirements-dev.txt` then installs the oldest supported versions. The project's own
+distributions are omitted, since they come from the checkout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def floors(projects: list[Path]) -> dict[str, Version]:
-    """The greatest of the floors that the project files give to each package.
+    """The highest of the minimum versions that the project files require of each package.
 
     Raises:
-        SystemExit: a requirement has no `>=`, so that nobody could say whether the least version works.
+        SystemExit: a requirement has no `>=`, so its minimum version is unknown.
     """
     found: dict[str, Version] = {}
     own = {str(canonicalize_name(tomllib.loads(file.read_text("utf-8"))["project"]["name"])) for file in projects}
@@ -38,7 +38,7 @@ def floors(projects: list[Path]) -> dict[str, Version]:
                 continue
             least = [Version(part.version) for part in requirement.specifier if part.operator == ">="]
             if not least:
-                raise SystemExit(f"{file}: {text!r} names no least version; write {name}>=VERSION")
+                raise SystemExit(f"{file}: {text!r} names no minimum version; write {name}>=VERSION")
             found[name] = max([*least, *([found[name]] if name in found else [])])
     return found
 

@@ -1,12 +1,13 @@
-"""Look for bytes that the decoder of pictures cannot take: a coverage-guided run of images.decode_bytes.
+"""Coverage-guided fuzzing of the picture decoder, images.decode_bytes.
 
     pip install atheris
     python scripts/fuzz_pictures.py CORPUS -max_total_time=600
-    python scripts/fuzz_pictures.py MINIMISED -merge=1 CORPUS
+    python scripts/fuzz_pictures.py MINIMIZED -merge=1 CORPUS
 
-Anything but a picture or a PictureError is a crash; so are more than 10 seconds or 1 GB for one input. CORPUS is a
-folder: it gets a small file of every format and mode that Pillow writes, and then what reaches new code. Further words
-go to libFuzzer. Only the Python of Pillow and of artgan is watched for coverage, Pillow's C is not.
+Any result other than a picture or a PictureError is a crash; so are more than 10 seconds or 1 GB for one input. CORPUS
+is a folder: it receives a small file of every format and mode that Pillow writes, and then inputs that reach new code.
+Further arguments go to libFuzzer. Coverage is measured only for the Python code of Pillow and artgan, not for Pillow's
+C code.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ def main() -> None:
 
 
 def decode(data: bytes) -> None:
-    """A picture of the promised kind, or a refusal on one line."""
+    """Check that decoding returns a valid picture, or an error message of one line."""
     try:
         picture = images.decode_bytes(data, "x", max_pixels=_MAX_PIXELS)
     except PictureError as error:
         if "\n" in str(error):
-            raise AssertionError("a refusal of several lines") from error
+            raise AssertionError("an error message of several lines") from error
         return
     assert picture.rgb.mode == "RGB"
     assert picture.alpha is None or (picture.alpha.mode, picture.alpha.size) == ("L", picture.size)

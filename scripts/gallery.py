@@ -4,10 +4,10 @@
     python scripts/gallery.py -o docs/gallery
     python scripts/gallery.py -o docs/gallery --steps-of RUN --models monet,cyclegan.monet-compact
 
-``styles.jpg`` has photos in every style, ``hard.jpg`` pictures on which translators break, ``steps.jpg`` the models
-that a training left in RUN/models/step-NNNNNNNN. The photos are samples of scikit-learn and scikit-image, read from
-where these are installed; docs/gallery.md names their authors. They are reduced to the size of the sheet before they
-are painted, so that a pixel of a sheet is a pixel that a model painted.
+``styles.jpg`` shows photos in every style, ``hard.jpg`` pictures on which translators fail, ``steps.jpg`` the models
+of a training run in RUN/models/step-NNNNNNNN. The photos are samples from the installed scikit-learn and scikit-image;
+docs/gallery.md names their authors. They are reduced to the size of the sheet before they are painted, so that each
+pixel of a sheet is one that a model painted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from artgan.models.registry import read_registry
 
 CELL = 224  # the longer side of a picture, in pixels
 LARGEST = 300_000  # bytes of a sheet
-QUALITIES = range(85, 45, -5)  # of the JPEG: the first that is small enough, or the last
+QUALITIES = range(85, 45, -5)  # of the JPEG: the first one that is small enough, or the last
 COLUMNS = 6  # of steps.jpg
 
 
@@ -37,10 +37,10 @@ class Photo:
     """A sample photo.
 
     Attributes:
-        package: that holds it, as it is imported.
-        distribution: as it is installed.
+        package: that contains it, by import name.
+        distribution: the package's name for pip.
         file: in the package's folder.
-        part: left, top, right and bottom of what is taken of it, in pixels.
+        part: left, top, right and bottom of the crop to use, in pixels.
     """
 
     package: str
@@ -49,10 +49,10 @@ class Photo:
     part: tuple[int, int, int, int] | None = None
 
     def read(self) -> Image.Image:
-        """The photo, in the size of the sheet.
+        """The photo, at the size of the sheet.
 
         Raises:
-            ArtganError: the package is missing, or has no such photo any more.
+            ArtganError: the package is missing, or no longer has such a photo.
         """
         spec = find_spec(self.package)
         for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -94,10 +94,10 @@ Rows = dict[str, list[Image.Image]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="a folder; sheets that it has are replaced")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a folder; existing sheets are replaced")
     parser.add_argument("--models", help="names, separated by commas [default: all bundled ones that paint]")
     parser.add_argument("--photos", help=f"names, separated by commas [default: {','.join(PHOTOS)}]")
-    parser.add_argument("--steps-of", type=Path, metavar="RUN", help="the folder of a training")
+    parser.add_argument("--steps-of", type=Path, metavar="RUN", help="the folder of a training run")
     options = parser.parse_args()
     try:
         make(options.out, split(options.models) or bundled(), split(options.photos) or list(PHOTOS), options.steps_of)
@@ -108,7 +108,7 @@ def main() -> int:
 
 
 def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | None) -> None:
-    """Write the sheets, and tell their names.
+    """Write the sheets, and print their names.
 
     Raises:
         ArtganError: a photo or a model is missing, or a sheet cannot be written.
@@ -121,7 +121,7 @@ def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | No
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArtganError(f"{out}: cannot be made a folder ({error.strerror})") from None
+        raise ArtganError(f"{out}: the folder cannot be created ({error.strerror})") from None
 
     write(out / "styles.jpg", painted({name: pictures[name] for name in STYLES if name in pictures}, styles), styles)
     write(out / "hard.jpg", hard(pictures, styles), styles)
@@ -134,42 +134,42 @@ def split(names: str | None) -> list[str]:
 
 
 def bundled() -> list[str]:
-    """The models that turn a photo into a painting and need no network for it."""
+    """The models that turn a photo into a painting without network access."""
     entries = read_registry().entries.values()
     return [e.alias or e.name for e in entries if e.task == "image-to-image" and e.availability() == "bundled"]
 
 
 def load_steps(run: Path) -> dict[str, Model]:
-    """The models of a training, of at most :data:`COLUMNS` steps evenly chosen, the first and the last among them.
+    """The models of a training run at up to :data:`COLUMNS` evenly spaced steps, including the first and the last.
 
     Raises:
         ArtganError: there are none.
     """
     found = sorted(run.glob("models/step-" + 8 * "[0-9]"))
     if not found:
-        raise ArtganError(f"{run}: has no folders models/step-NNNNNNNN, the models of a training's steps")
+        raise ArtganError(f"{run}: has no folders models/step-NNNNNNNN, the models of a run's steps")
     places = sorted({round(column * (len(found) - 1) / (COLUMNS - 1)) for column in range(COLUMNS)})
     return {f"step {int(found[place].name[5:]):,}": load(f"local-dir:{found[place]}") for place in places}
 
 
 def painted(pictures: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
-    """Each picture, and what each model makes of it."""
+    """Each picture, and its painting by each model."""
     return {name: [picture, *(model.paint(picture) for model in models.values())] for name, picture in pictures.items()}
 
 
 def hard(photos: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
-    """Pictures on which translators break, and what each model makes of them."""
+    """Pictures on which translators fail, and their paintings by each model."""
     rows = painted({kind: photos[name] for kind, name in HARD.items() if name in photos}, models)
     if "temple" in photos:
         temple = photos["temple"]
         rows["painted twice"] = [temple, *(model.paint(model.paint(temple)) for model in models.values())]
         enlarged = reduced(temple, CELL // 2).resize(temple.size, Image.Resampling.BICUBIC)
         rows |= painted({"enlarged 2x": enlarged}, models)
-    return rows | painted({"plain grey": Image.new("RGB", (CELL, CELL // 2), (128, 128, 128))}, models)
+    return rows | painted({"plain gray": Image.new("RGB", (CELL, CELL // 2), (128, 128, 128))}, models)
 
 
 def write(path: Path, rows: Rows, models: Iterable[str]) -> None:
-    """The pictures as a sheet, in the best quality in which it is small enough; no rows are no sheet."""
+    """Write the pictures as a sheet, at the highest quality that is small enough; without rows, write nothing."""
     if not rows:
         return
     headings = [name.rstrip("/").rpartition("/" if "/" in name else ".")[2] for name in models]

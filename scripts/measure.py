@@ -1,27 +1,27 @@
-"""Measure a model on pictures that it was not trained on: every figure of its entry in registry.yaml.
+"""Evaluate a model on held-out pictures: all scores of its entry in registry.yaml.
 
     python scripts/measure.py MODEL --photos DIR --paintings DIR [--trained-on DIR] [--artist NAME=DIR ...]
     python scripts/measure.py MODEL --paintings DIR [--trained-on DIR]        # a model of pictures from noise
-    python scripts/measure.py photos --photos DIR --paintings DIR             # the photos as they are, to compare with
+    python scripts/measure.py photos --photos DIR --paintings DIR             # the unpainted photos, for comparison
 
-The photos are painted (or 1,000 pictures sampled) into a folder, which artgan.metrics.evaluation evaluates. Printed are
-the lines that go under `metrics:` in registry.yaml, with reference values in a comment above them:
+The photos are painted (or 1,000 pictures sampled) into a folder, which artgan.metrics.evaluation evaluates. The output
+is the lines under `metrics:` in registry.yaml, with reference values in a comment above them:
 
-    style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, where
-                         no discriminator looks, and of colors and edges at four scales, no network; 0 is best
+    style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, which
+                         no discriminator sees, and of colors and edges at four scales, no network; 0 is best
     content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
-    colour-moved         mean difference of averages of 16 x 16 pixels from the photo's, of 255
-    copies               share of the paintings that are the photo over again, its colors changed or not; 0 is best
-    grid                 how far what repeats every 4 pixels stands out of the spectrum, in decibels; 0 or less is none
-    diversity-vgg19      of samples: how unlike one another they are, by that of the paintings; 1 is as varied
-    diversity            of samples: the same by their pixels, at 32 x 32
+    colour-moved         mean difference between 16 x 16 pixel averages of painting and photo, of 255
+    copies               share of the paintings that only repeat the photo, possibly recolored; 0 is best
+    grid                 strength of the 4-pixel grid artifact in the spectrum, in decibels; 0 or less is none
+    diversity-vgg19      of samples: diversity relative to that of the paintings; 1 is as varied
+    diversity            of samples: the same on pixels, at 32 x 32
     nearest-painting     of samples: median distance to the nearest painting or its mirror image (root mean square at
                          32 x 32, of 255)
-    taken-for-NAME       share that a classifier of real pictures by artist (--artist) takes for that artist's
-    memorisation         share that is next to copies of paintings of --trained-on
-    held-out-gap         how far pictures are from paintings of --trained-on, by how far from as many kept aside
+    taken-for-NAME       share that a classifier of real pictures by artist (--artist) attributes to that artist
+    memorisation         share of near-copies of paintings of --trained-on
+    held-out-gap         distance to paintings of --trained-on, divided by that to as many held-out ones
 
-Exit status: 0; 1 if a figure is missing or a picture was not used, which is reported; 2 if the call was wrong.
+Exit status: 0; 1 if a score is missing or a picture was not used, which is reported; 2 for a wrong call.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
 SIZE, SAMPLES, LEAST = 256, 1000, 4
-# Of 255, see recolored: of 100 photos saved as JPEG of quality 75, made 10 % brighter, 30 % more colorful or warmer,
-# 94 to 100 stay below; of their paintings by cyclegan.monet none, and the least is 4.7.
+# Of 255, see recolored(). Of 100 photos saved as JPEG with quality 75, or made 10 % brighter, 30 % more colorful or
+# warmer, 94 to 100 are below; of their paintings by cyclegan.monet none is, and the minimum is 4.7.
 COPY = 2.0
 NAMES = {
     "style": "style-distance-vgg19",
@@ -72,7 +72,7 @@ NAMES = {
 
 
 class Card:
-    """The figures of a model.
+    """The scores of a model.
 
     Args:
         kind: the model's inputs: "photos" that were painted, or "samples".
@@ -81,18 +81,18 @@ class Card:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.metrics: list[dict[str, Any]] = []
-        self.beside: dict[str, dict[str, float]] = {}  # reference values, by what they are of
-        self.missing: list[str] = []  # why figures are missing, and pictures were not used
+        self.beside: dict[str, dict[str, float]] = {}  # reference values, by their set
+        self.missing: list[str] = []  # why scores are missing, and pictures were not used
         self.notes: list[str] = []
 
     def add(self, name: str, value: float, n: Sequence[int], reference: str, digits: int = 4, **more: Any) -> None:
-        """Add a figure of ``n`` real paintings and generated pictures."""
+        """Add a score computed on ``n`` real paintings and generated pictures."""
         counts = {self.kind: n[1], "paintings": n[0]}
         entry = {"name": name, "value": round(value, digits), "n": counts, "reference": reference}
         self.metrics.append({**entry, "tool": "scripts/measure.py", **more})
 
     def score(self, evaluator: Evaluator, made: Path, metric: str, reference: str) -> None:
-        """Add the scores of a metric of artgan."""
+        """Add the scores of one of artgan's metrics."""
         evaluation = evaluator.evaluate(made, [metric])
         self.missing += [f"{name}: {why}" for name, why in evaluation.failed.items()]
         self.notes += evaluation.notes
@@ -109,7 +109,7 @@ class Card:
         self.beside.setdefault(what, {})[name] = round(value, digits)
 
     def lines(self) -> Iterator[str]:
-        """Format the figures for registry.yaml."""
+        """Format the scores for registry.yaml."""
         for what, figures in self.beside.items():
             text = f"Of {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()) + "."
             yield from textwrap.wrap(text, 112, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
@@ -121,10 +121,12 @@ class Card:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a name of the registry, local-dir:PATH, or photos")
-    parser.add_argument("--photos", type=Path, help="kept aside; needed for a model that paints")
-    parser.add_argument("--paintings", type=Path, required=True, help="kept aside, or the same as --trained-on")
-    parser.add_argument("--trained-on", type=Path, help="paintings that the model learned from")
-    parser.add_argument("--artist", action="append", default=[], metavar="NAME=DIR", help="two or more; of no held-out")
+    parser.add_argument("--photos", type=Path, help="held-out photos; needed for a model that paints")
+    parser.add_argument("--paintings", type=Path, required=True, help="held-out paintings, or the same as --trained-on")
+    parser.add_argument("--trained-on", type=Path, help="paintings that the model was trained on")
+    parser.add_argument(
+        "--artist", action="append", default=[], metavar="NAME=DIR", help="two or more; without held-out pictures"
+    )
     parser.add_argument("--as", dest="own", metavar="NAME", help="whose style it is; default: the first --artist")
     parser.add_argument("--weights", action="append", default=[], metavar="vgg19=FILE", help="default: from the Hub")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the model's pictures")
@@ -148,10 +150,10 @@ def main() -> int:
 
 
 def measure(options: argparse.Namespace, made: Path) -> Card:
-    """The card of a model, whose pictures go to the folder ``made``.
+    """The card of a model, whose pictures are written to the folder ``made``.
 
     Raises:
-        ArtganError: there is no such model, set of pictures or network, or the options do not go together.
+        ArtganError: there is no such model, set of pictures or network, or the options are inconsistent.
     """
     model = None if options.model == PHOTOS else artgan.load(options.model)
     paints = model is None or model.generator.task == "image-to-image"
@@ -175,7 +177,7 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     settings = {"weights": weights, "size": size, "limit": options.limit}
     evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
     evaluator.scan_all(options.paintings, options.photos, options.trained_on, *artists.values())
-    load_extractor("vgg19", weights)  # so that wrong weights are found before anything is painted
+    load_extractor("vgg19", weights)  # so that wrong weights are detected before anything is painted
 
     card = Card("photos" if paints else "samples")
     if model is None:
@@ -255,7 +257,7 @@ def grid(picture: Tensor) -> float:
     """Strength of the 4-pixel grid artifact in a picture's spectrum, in decibels.
 
     Networks that upsample by 4 leave such a grid (Odena et al., 2016). The strength is the mean over the 15 frequencies
-    of that period, of 3 x 3 bins around each of them against those at a distance of 3 to 7; of white noise about -0.5.
+    of that period, of 3 x 3 bins around each relative to those at a distance of 3 to 7; for white noise about -0.5.
 
     Args:
         picture: 3 x H x W in [-1, 1], sides at least 32 and multiples of 4.
@@ -264,7 +266,7 @@ def grid(picture: Tensor) -> float:
     light = picture.mean(0) * 127.5
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
     energy = torch.fft.fft2((light - light.mean()) * window).abs().square()
-    energy += window.square().sum() / 12  # of rounding to whole levels, which is all that a plain picture has
+    energy += window.square().sum() / 12  # of rounding to integer levels, the only energy of a plain picture
     peaks = []
     for row, column in list(product(range(4), repeat=2))[1:]:
         around = energy.roll((7 - row * height // 4, 7 - column * width // 4), (0, 1))[:15, :15]
@@ -297,23 +299,23 @@ def attribute(
     """Classify the model's pictures by artist, and the photos and held-out paintings for reference.
 
     Raises:
-        ArtganError: there is no classifier, or it was trained on pictures that it would classify.
+        ArtganError: there is no classifier, or it was trained on pictures that it should classify.
     """
     known = {"the photos as they are": evaluator.inputs, "the paintings kept aside": kept_aside}
-    beside = {what: location for what, location in known.items() if location is not None}
-    report, notes = evaluator.classify_artists(artists, [made, *beside.values()])
+    references = {what: location for what, location in known.items() if location is not None}
+    report, notes = evaluator.classify_artists(artists, [made, *references.values()])
     if notes:
         raise ArtganError(f"taken-for-{own}: {notes[0]}")
     shares = {location: attributed.shares[own] for location, attributed in report.sets.items()}
     found, n = shares[str(made)], (sum(report.counts.values()), report.sets[str(made)].n)
     reference = f"a classifier that is {report.balanced_accuracy:.0%} right"  # the mean over artists
     card.add(f"taken-for-{own}", found.share, n, reference, interval=found.interval, details=report.to_dict())
-    for what, location in beside.items():
+    for what, location in references.items():
         card.compare(what, f"taken-for-{own}", shares[str(location)].share)
 
 
 def score_memorization(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
-    """Measure memorization of the training paintings, of held-out paintings for reference."""
+    """Measure memorization of the training paintings, with held-out paintings for reference."""
     card.score(learned, made, "memorisation", "of fresh paintings 0.05")
     if kept_aside is None:
         return

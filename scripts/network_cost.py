@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of generators that paint, as a table. Nothing is timed and no weights are needed.
+"""Print a table of parameters and multiply-adds of painting generators. Nothing is timed, and no weights are needed.
 
     python scripts/network_cost.py cyclegan:paper cyclegan:compact cyclegan:fast cyclegan:fast,width=32,blocks=4
 

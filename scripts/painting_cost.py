@@ -1,9 +1,9 @@
-"""Time and peak memory of `artgan paint` by size of the picture, as a table and as a plot (not on Windows).
+"""Measure time and peak memory of `artgan paint` by picture size, as a table and a plot (not on Windows).
 
     python scripts/painting_cost.py monet --sizes 1024,2048,4096 -o cost.png
 
-Each picture is painted by a command of its own, from a JPEG to a JPEG: start, decoding and encoding are in the figures.
-What else is given goes to `artgan paint`.
+Each picture is painted by a separate command, from JPEG to JPEG: the results include start, decoding and encoding.
+Other arguments are passed on to `artgan paint`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--sizes", default="256,512,1024,2048", help="sides of square pictures in pixels")
-    parser.add_argument("--photo", type=Path, help="to be enlarged; made-up clouds if left out")
+    parser.add_argument("--photo", type=Path, help="photo to enlarge [default: synthetic clouds]")
     parser.add_argument("-o", "--out", type=Path, help="a PNG plot")
     options, others = parser.parse_known_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     rows = []
-    print("| side, px | megapixels | s | s a megapixel | peak, MB |\n|---|---|---|---|---|")
+    print("| side, px | megapixels | s | s per megapixel | peak, MB |\n|---|---|---|---|---|")
     for size in sizes:
         seconds, peak = cost(options.model, size, options.photo, others)
         rows.append((seconds, peak))
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def cost(model: str, size: int, photo: Path | None, others: list[str]) -> tuple[float, int]:
-    """Seconds and the greatest resident memory, in bytes, of one command."""
+    """Seconds and peak resident memory, in bytes, of one command."""
     with TemporaryDirectory() as folder:
         source = Path(folder, "photo.jpg")
         seed = Image.open(photo).convert("RGB") if photo else Image.effect_noise((64, 64), 60).convert("RGB")
@@ -58,7 +58,7 @@ def cost(model: str, size: int, photo: Path | None, others: list[str]) -> tuple[
 
 
 def plot(path: Path, model: str, sizes: list[int], rows: list[tuple[float, int]]) -> None:
-    """Time and memory over the number of pixels."""
+    """Plot time and memory over the number of pixels."""
     from matplotlib.figure import Figure
 
     pixels = [size * size / 1e6 for size in sizes]

@@ -1,23 +1,22 @@
 #!/usr/bin/env bash
-# Runs the tests whose verdict depends on rounding, on a trajectory or on draws (marked "numerical") as other
-# processors would run them, with other numbers of threads and other seeds. A test that passes on one machine only is
-# found here.
+# Runs the tests whose result depends on rounding, on a trajectory or on random draws (marked "numerical") as on other
+# processors, with other numbers of threads and other seeds, to find tests that pass on one machine only.
 #
 #   scripts/portable.sh [--short] [PYTEST ARGUMENTS]
 #
 # The whole grid is
-#   ONEDNN_MAX_CPU_ISA    SSE41, AVX2, AVX512_CORE   the instructions that convolutions and products may use
+#   ONEDNN_MAX_CPU_ISA    SSE41, AVX2, AVX512_CORE   the instructions for convolutions and matrix products
 #   ATEN_CPU_CAPABILITY   default, avx2              the instructions of PyTorch's own loops
-#   OMP_NUM_THREADS       1, 2, 4                    how sums are divided
-#   ARTGAN_TEST_SEED      0, 1                       by how much each test's seeds are shifted; see conftest.py
-# and with --short three configurations of it, with one seed each. Tests that are also marked "slow" run in those
-# three only, in both forms. A processor without AVX-512 runs AVX512_CORE as AVX2.
+#   OMP_NUM_THREADS       1, 2, 4                    how sums are split
+#   ARTGAN_TEST_SEED      0, 1                       the offset of each test's seeds; see conftest.py
+# and with --short three configurations of it, with one seed each. Tests that are also marked "slow" run only in those
+# three, with and without --short. A processor without AVX-512 runs AVX512_CORE as AVX2.
 #
-# PYTEST ARGUMENTS replace the folders of tests, for a part of them: scripts/portable.sh --short tests/painting/test_tiles.py
-# The environment's Python is .venv/bin/python, or what PYTHON names.
+# PYTEST ARGUMENTS replace the test folders, to select tests: scripts/portable.sh --short tests/painting/test_tiles.py
+# The Python interpreter is .venv/bin/python, or that in PYTHON.
 #
-# It prints a line for each configuration as it ends, then the tests that failed, with the configurations in which they
-# did, and ends with 1 if any failed.
+# It prints a line for each configuration as it ends, then the failed tests with their configurations; the exit status
+# is 1 if any test failed.
 
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -66,7 +65,7 @@ for configuration in "${configurations[@]}"; do
     [ "$isa" = SSE41 ] && left_out=(-k "not openvino")
     out="$work/out"
     start=$SECONDS
-    # Threads that wait asleep: there may be more of them than processors.
+    # Passive waiting: there may be more threads than processors.
     ONEDNN_MAX_CPU_ISA=$isa ATEN_CPU_CAPABILITY=$aten OMP_NUM_THREADS=$threads OMP_WAIT_POLICY=PASSIVE \
         ARTGAN_TEST_SEED=$seed "$python" -m pytest -q -m "$which" --hypothesis-seed="$seed" --tb=short -rfE \
         -p no:cacheprovider --benchmark-disable "${left_out[@]}" "$@" > "$out" 2>&1
@@ -76,10 +75,10 @@ for configuration in "${configurations[@]}"; do
         $((SECONDS - start))
     if [ $status -ne 0 ]; then
         failures=$((failures + 1))
-        if [ "$failed" = 0 ]; then # it did not even begin, or was killed
+        if [ "$failed" = 0 ]; then # it did not start, or was killed
             tail -n 20 "$out" >&2
         fi
-        # FAILED path::name - why; a line each, with its configuration
+        # FAILED path::name - reason; one line each, with its configuration
         grep -E '^(FAILED|ERROR) ' "$out" | sed "s/^[A-Z]* //; s/\$/  [$configuration]/" >> "$work/failed"
     fi
 done

@@ -1,4 +1,4 @@
-"""Keep some pictures of a folder aside: symbolic links to all of them in two new folders, train/ and held-out/.
+"""Split a folder of pictures: symbolic links to all of them in two new folders, train/ and held-out/.
 
 python scripts/split.py PICTURES OUT --hold-out 100 --seed 0
 """
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--hold-out", type=int, required=True, help="how many to keep aside")
+    parser.add_argument("--hold-out", type=int, required=True, help="number of pictures to hold out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     paths = PictureFolder(options.pictures).paths

@@ -1,9 +1,9 @@
-"""Peak memory of gatys.vgg19 and of the tutorials' plain loop at one scale; one JSON line a size (Linux).
+"""Measure peak memory of gatys.vgg19 and of the tutorials' plain loop at one scale; one JSON line per size (Linux).
 
     python scripts/style_memory.py --vgg19 FILE --size 512 --size 1024
 
-Each is a process of its own that works a few iterations on made-up pictures. What L-BFGS remembers grows with its
-iterations and is told apart: so many bytes when its history is full.
+Each runs in a separate process for a few iterations on synthetic pictures. L-BFGS's history grows with the iterations
+and is reported separately: its size when it is full.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def work(vgg19: Path, size: int, role: str) -> None:
-    """Print the peak of this process's memory, in GB, less what it had before any picture."""
+    """Print the peak of this process's memory, in GB, minus that before any picture."""
     generator = torch.Generator().manual_seed(0)
     photo = (torch.rand(1, 3, size, size, generator=generator) * 2 - 1).mul(127.5).round().div(127.5)
     with TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def paint(vgg19: Path, photo: torch.Tensor, options: GatysOptions, styles: list[
 
 
 def peak() -> int:
-    """Of this process's memory, in bytes."""
+    """The peak of this process's memory, in bytes."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 

@@ -1,11 +1,11 @@
-"""Paint many photos each in another style with gatys.vgg19, and say how far the losses came; one JSON line a pair.
+"""Paint many photos, each in another style, with gatys.vgg19 and report the final losses; one JSON line per pair.
 
     python scripts/style_pairs.py --photos DIR --styles DIR [--styles DIR ...] --vgg19 FILE -n 50 -o OUT
     python scripts/style_pairs.py ... --recipe gatys-code --scales 1     # another recipe on the same pairs
 
-Of each pair, at the size that is worked at: what is left of the photo's style loss (the squared distance of Gram
-matrices as a share of the style's, the mean over five layers), and the content loss (the mean squared distance of
-relu4_2). The paintings go to OUT, with a sheet of photo, style and painting of the first twelve.
+For each pair, at the working size: the remaining share of the photo's style loss (the squared distance of Gram matrices
+relative to the style's, averaged over five layers), and the content loss (the mean squared distance at relu4_2). The
+paintings are written to OUT, with a sheet of photo, style and painting for the first twelve.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def every(pictures: PictureFolder, count: int) -> list[Path]:
-    """As many paths, evenly over the folder."""
+    """``count`` paths, spread evenly over the folder."""
     places = evenly(len(pictures), count)[: len(pictures)]
     return [Path(pictures.location, pictures.names[place]) for place in places]
 

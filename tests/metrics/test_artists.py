@@ -72,7 +72,7 @@ def test_the_report_is_json_and_a_table() -> None:
     assert read["confusion"] == [[20, 0], [0, 30]]
     first, *table = report.lines()
     assert first == (
-        "told right in cross-validation: 100.0% (92.9% to 100.0%); mean over artists 100.0%, by chance 50.0%"
+        "cross-validated accuracy: 100.0% (92.9% to 100.0%); mean over artists 100.0%, by chance 50.0%"
     )
     assert [line.split("  ")[0].strip() for line in table] == ["taken for", "Monet", "Van Gogh", "painted"]
     assert len({len(line) for line in table}) == 1
@@ -88,7 +88,7 @@ def test_wilsons_interval_is_scipys(count: int, n: int) -> None:
 
 def test_too_few_pictures_are_told() -> None:
     enough = cloud(10, 0, 0)
-    with pytest.raises(ValueError, match="at least 2 artists to tell apart, got 1"):
+    with pytest.raises(ValueError, match="at least 2 artists to distinguish, got 1"):
         classify({"a": enough}, {})
     with pytest.raises(ValueError, match="at least 10 pictures of each artist, got 9 of b"):
         classify({"a": enough, "b": enough[:9]}, {})

@@ -264,10 +264,10 @@ def test_what_a_strangers_metric_does_wrong_is_told(fake: Path, install_plugin: 
     evaluation = evaluator.evaluate(fake, ["nan", "none", "exit", "array", "order"])
     assert [found.name for found in evaluation.scores] == ["order"]
     assert evaluation.failed == {
-        "nan": "nan is not finite; are the weights whole?",
+        "nan": "nan is not finite; are the weights intact?",
         "none": "gave None in place of a score",
         "exit": "SystemExit: 3",
-        "array": "array: its details are no JSON (Object of type ndarray is not JSON serializable)",
+        "array": "array: its details are not JSON (Object of type ndarray is not JSON serializable)",
     }
     with pytest.raises(PluginError, match=r"is no artgan\.interfaces\.Metric"):
         evaluator.evaluate(fake, ["function"])
@@ -357,7 +357,7 @@ def test_a_report_has_what_works_and_why_the_rest_is_missing(real: Path, fake: P
     again = evaluator.report([fake], ["style-filters"], profile=plot, overwrite=True)
     assert again.complete
     assert list(again.to_dict()) == ["real", "sets", "profiles", "left_out", "troubles"]
-    with pytest.raises(ConfigError, match="nothing is asked for"):
+    with pytest.raises(ConfigError, match="nothing is requested"):
         evaluator.report([fake])
 
 
@@ -437,7 +437,7 @@ def test_a_plot_of_sets_of_one_name(real: Path, tmp_path: Path) -> None:
     [
         (["--metrics", "beauty"], "no metric named 'beauty'; there are fid, "),
         (["--metrics", "fdi"], "no metric named 'fdi'; did you mean 'fid'?"),
-        (["--metrics", " , "], "nothing is asked for"),
+        (["--metrics", " , "], "nothing is requested"),
         (["--weights", "inception"], "--weights inception: write NETWORK=FILE"),
         (["--weights", "vgg=x"], "there are inception, vgg19, dinov2"),
         (["--artist", "monet"], "--artist monet: write NAME=DIR"),
@@ -512,7 +512,7 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     assert text.returncode == 0, text.stderr
     assert "memorisation  0." in text.stdout
     assert "under 1 where pictures are learned by heart" in text.stdout
-    assert "told right in cross-validation" in text.stdout
+    assert "cross-validated accuracy" in text.stdout
     (row,) = (line for line in text.stdout.splitlines() if line.startswith(f"{fresh}  "))
     assert int(re.findall(r"(\d+)% \(", row)[1]) >= 90  # red, the second artist
 

@@ -27,7 +27,7 @@ def test_features_that_are_not_finite_are_refused(name: str, number: float) -> N
     damaged[17, 3] = number
     sets = [(whole, damaged)] if cls.against == "nothing" else [(whole, damaged), (damaged, whole)]
     for real, fake in sets:
-        with pytest.raises(ValueError, match="the features are not finite; are the weights whole"):
+        with pytest.raises(ValueError, match="the features are not finite; are the weights intact"):
             cls().evaluate(real, fake)
     if cls.wants_inputs:
         with pytest.raises(ValueError, match="the features are not finite"):

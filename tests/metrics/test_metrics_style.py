@@ -97,7 +97,7 @@ def test_style_without_photos_says_that_its_unit_is_another() -> None:
     assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
     assert score.details["standardised by"] == "real and generated pictures"
     assert "inputs" not in score.details
-    assert "not to be compared" in score.notes[0]
+    assert "not comparable" in score.notes[0]
 
 
 def test_style_is_the_same_in_batches_as_of_whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_place_by_place_scores_of_damaged_weights_are_refused(network: VGG19) ->
     damaged = copy.deepcopy(network)
     damaged.bias5[7] = math.nan
     for cls in (Diversity, ContentKept):
-        with pytest.raises(ValueError, match="the features are not finite; are the weights whole"):
+        with pytest.raises(ValueError, match="the features are not finite; are the weights intact"):
             cls(damaged).update(squares(2, 0), real=True)
 
 
@@ -297,10 +297,10 @@ def test_content_refuses_what_does_not_belong_together(network: VGG19) -> None:
     metric = ContentKept(network)
     metric.update(squares(3, 0), real=True)
     metric.update(squares(1, 1), real=False)
-    with pytest.raises(ValueError, match="2 photos have come without their painting"):
+    with pytest.raises(ValueError, match="2 photos were given without their painting"):
         metric.compute()
     metric.update(squares(3, 1), real=False)
-    with pytest.raises(ValueError, match="1 paintings have come without their photo"):
+    with pytest.raises(ValueError, match="1 paintings were given without their photo"):
         metric.compute()
     with pytest.raises(ValueError, match="photo 4 and its painting are not of one size"):
         metric.update(torch.zeros(1, 3, 32, 32), real=True)

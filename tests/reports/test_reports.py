@@ -182,7 +182,7 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     assert "steps done 0 of 60" in page.text
     assert "No sample sheets yet." in page.text
     assert "Nothing is logged yet." in page.text
-    assert "None: no warning was written." in page.text
+    assert "No warnings." in page.text
     assert "script" not in page.tags
 
 

@@ -707,7 +707,7 @@ FAULTS: dict[str, Fault] = {
         "trainer:adam",
         {
             "test_import_strings_lead_to_the_right_things": "must be a subclass of artgan.toolkit.Trainer",
-            "test_a_step_takes_batches_of_one_and_of_two": "The trainer cannot be made",
+            "test_a_step_takes_batches_of_one_and_of_two": "The trainer cannot be created",
         },
     ),
     "a study of an option that there is not": Fault(
@@ -726,7 +726,7 @@ FAULTS: dict[str, Fault] = {
         "__init__.py",
         '    registry="registry.yaml",\n',
         '    registry="registry.yaml",\n    remedies={"boredom": "a higher --lr"},\n',
-        {"test_the_manifest_says_what_it_must": "remedies for 'boredom', which is no kind of alarm"},
+        {"test_the_manifest_says_what_it_must": "remedies for 'boredom', which is not an alarm"},
     ),
     "no domains to train on": Fault(
         "__init__.py",
@@ -806,7 +806,7 @@ FAULTS: dict[str, Fault] = {
         "scale_factor=4.0",
         {
             "test_pictures_have_the_right_shape": "makes (2, 3, 64, 64) of pictures (2, 3, 32, 32)",
-            "test_the_smallest_and_oblong_pictures": "makes (1, 3, 8, 8) of a picture of 4 x 4",
+            "test_the_smallest_and_oblong_pictures": "makes (1, 3, 8, 8) from a picture of 4 x 4",
             "test_photos_of_any_size_are_painted": "cannot be painted",
             "test_tiles_are_what_the_whole_is": "cannot paint in tiles",
         },
@@ -816,8 +816,8 @@ FAULTS: dict[str, Fault] = {
         "nn.BatchNorm2d(config.width)",
         "nn.BatchNorm2d(config.width, track_running_stats=False)",
         {
-            "test_each_picture_is_made_alone": "of a row changes with the other rows of the batch",
-            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
+            "test_each_picture_is_made_alone": "for a row changes with the other rows of the batch",
+            "test_tiles_are_what_the_whole_is": "paints differently in tiles",
         },
     ),
     "dropout that never ends": Fault(
@@ -826,8 +826,8 @@ FAULTS: dict[str, Fault] = {
         "F.dropout(F.relu(",
         {
             "test_the_same_input_gives_the_same_pictures": "functional.dropout needs training=self.training",
-            "test_models_make_the_picture_of_their_check": "colours differ by",
-            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
+            "test_models_make_the_picture_of_their_check": "colors differ by",
+            "test_tiles_are_what_the_whole_is": "paints differently in tiles",
         },
     ),
     "weights that are not from torch's seed": Fault(
@@ -852,7 +852,7 @@ FAULTS: dict[str, Fault] = {
         TINT.replace("))", "), persistent=False)"),
         {
             "test_weights_survive_a_file": "makes other pictures",
-            "test_models_make_the_picture_of_their_check": "colours differ by",
+            "test_models_make_the_picture_of_their_check": "colors differ by",
         },
     ),
     "a constructor that looks at values": Fault(
@@ -866,7 +866,7 @@ FAULTS: dict[str, Fault] = {
         "    stride = 2\n",
         "",
         {
-            "test_the_smallest_and_oblong_pictures": "makes (1, 3, 4, 6) of a picture of 4 x 5 pixels, though it says",
+            "test_the_smallest_and_oblong_pictures": "makes (1, 3, 4, 6) from a picture of 4 x 5 pixels, though it",
             "test_photos_of_any_size_are_painted": "cannot be painted",
         },
     ),
@@ -877,7 +877,7 @@ FAULTS: dict[str, Fault] = {
         {
             "test_the_smallest_and_oblong_pictures": "fails on a picture of 4 x 4 pixels, though it says",
             "test_photos_of_any_size_are_painted": "1 x 1 pixels cannot be painted",
-            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
+            "test_tiles_are_what_the_whole_is": "paints differently in tiles",
         },
     ),
     "a cast": Fault(
@@ -900,7 +900,7 @@ FAULTS: dict[str, Fault] = {
         "    def forward(self, x):\n        inside",
         "    def generate(self, x, **options):\n        return super().generate(x)\n\n"
         "    def forward(self, x):\n        inside",
-        {"test_generate_is_for_use": "takes an option that does not exist"},
+        {"test_generate_is_for_use": "accepts an option that does not exist"},
     ),
     "a generator that is none": Fault(
         "networks.py",
@@ -940,7 +940,7 @@ FAULTS: dict[str, Fault] = {
         "networks.py",
         "(self.layers(observed[0]),)",
         "(self.layers(observed[0] - observed[0].mean(0)),)",
-        {"test_each_picture_is_judged_alone": "of a row changes with the other rows of the batch"},
+        {"test_each_picture_is_judged_alone": "for a row changes with the other rows of the batch"},
         files=DRIP,
     ),
     "features without gradient": Fault(
@@ -957,7 +957,7 @@ FAULTS: dict[str, Fault] = {
         ".requires_grad_(False)",
         "",
         {
-            "test_gradients_flow_to_the_judged_pictures": "uses parameters that are to be trained (frozen.weight",
+            "test_gradients_flow_to_the_judged_pictures": "uses trainable parameters (frozen.weight",
             "test_steps_move_every_network": "No loss has a gradient for discriminator 'paintings': frozen.weight",
         },
     ),
@@ -965,7 +965,7 @@ FAULTS: dict[str, Fault] = {
         "networks.py",
         "reach = 3",
         "reach = 1",
-        {"test_tiles_are_what_the_whole_is": "paints otherwise in tiles than at once"},
+        {"test_tiles_are_what_the_whole_is": "paints differently in tiles than at once"},
     ),
     "a reach that is no number of pixels": Fault(
         "networks.py",
@@ -973,7 +973,7 @@ FAULTS: dict[str, Fault] = {
         "reach = -1",
         {
             "test_the_networks_are_built_as_the_interface_says": "reach is -1",
-            "test_tiles_are_what_the_whole_is": "paints otherwise in tiles",
+            "test_tiles_are_what_the_whole_is": "paints differently in tiles",
         },
     ),
     "a discriminator's minimum size that is not true": Fault(
@@ -1007,13 +1007,13 @@ FAULTS: dict[str, Fault] = {
         "trainer.py",
         "adam([self.generator], config)",
         "adam([self.generator.up], config)",
-        {"test_every_parameter_has_one_optimizer": "No optimiser holds generator 'paintings': down.weight"},
+        {"test_every_parameter_has_one_optimizer": "No optimizer holds generator 'paintings': down.weight"},
     ),
     "an optimiser that is not used": Fault(
         "trainer.py",
         UPDATE,
         "pass",
-        {"test_steps_move_every_network": "The optimiser 'generator' was not used in 3 steps"},
+        {"test_steps_move_every_network": "The optimizer 'generator' was not used in 3 steps"},
     ),
     "a figure that is no scalar": Fault(
         "trainer.py",
@@ -1063,7 +1063,7 @@ FAULTS: dict[str, Fault] = {
         "trainer.py",
         'self.mean = state["mean"]',
         "pass",
-        {"test_the_trainers_state_can_be_kept": "is another than the one that it was given"},
+        {"test_the_trainers_state_can_be_kept": "differs from the one that it was given"},
     ),
     "a state that is not saved": Fault(
         "trainer.py",
@@ -1075,7 +1075,7 @@ FAULTS: dict[str, Fault] = {
         "trainer.py",
         "random.random()",
         "random.SystemRandom().random()",
-        {RESUME: "Two runs of one seed differ: at step "},
+        {RESUME: "Two runs with one seed differ: at step "},
     ),
     # Models and metrics
     "another file than the registry promises": Fault(
@@ -1083,7 +1083,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "another picture than the registry promises": Fault(
         "registry.yaml",
-        told={"test_models_make_the_picture_of_their_check": "colours differ by"},
+        told={"test_models_make_the_picture_of_their_check": "colors differ by"},
         change=set_entry(check={"seed": 0, "output": [[0, 0, 0]] * 16, "tolerance": 2}),
     ),
     "no picture in the registry": Fault(
@@ -1098,7 +1098,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "no licence": Fault(
         "registry.yaml",
-        told={"test_models_have_a_config_and_a_licence": "names no licence"},
+        told={"test_models_have_a_config_and_a_licence": "names no license"},
         change=set_entry(license={}),
     ),
     "a config in the registry that is none": Fault(

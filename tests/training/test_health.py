@@ -301,7 +301,7 @@ def test_messages_give_the_figure_and_name_remedies() -> None:
     told = {alarm.kind: alarm.message for alarm in follow(Health(), range(10, 500, 10))}
     for remedy in ("100%", "--lr-discriminator", "--skip-below", "--r1", "--real-label", "--diffaugment"):
         assert remedy in told["discriminator-won"]
-    for remedy in ("grey levels", "the weights of the losses", "--lr"):
+    for remedy in ("gray levels", "the weights of the losses", "--lr"):
         assert remedy in told["copies-input"]
     health = Health()
     (alarm,) = health.observe(10, {"generator/a": float("nan"), "cycle/b": float("inf"), "identity/b": 1.0})
@@ -325,7 +325,7 @@ def test_the_manifests_remedies_replace_the_general_ones_of_their_kind() -> None
 def test_the_translator_names_its_own_options() -> None:
     remedies = load_plugin("cyclegan").remedies
     [message] = [a.message for a in follow(Health(remedies), range(10, 500, 10)) if a.kind == "copies-input"]
-    for remedy in ("grey levels", "--lambda-cycle", "--lambda-identity"):
+    for remedy in ("gray levels", "--lambda-cycle", "--lambda-identity"):
         assert remedy in message
 
 

@@ -440,7 +440,7 @@ def test_the_newest_good_checkpoint_is_found(tmp_path: Path, damage: str, caplog
     assert "step-00000002: damaged checkpoint" in caplog.text
     assert "resuming from step-00000001" in caplog.text
     (tmp_path / "step-00000001" / "manifest.json").write_text("{}")
-    with pytest.raises(TrainingError, match="no older checkpoint is whole"):
+    with pytest.raises(TrainingError, match="no older checkpoint is intact"):
         checkpoint.newest(tmp_path)
 
 

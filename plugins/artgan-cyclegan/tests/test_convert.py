@@ -420,7 +420,7 @@ def test_other_norms_are_told(tmp_path: Path) -> None:
     affine = ResNet(4, 2, norm=lambda channels: nn.InstanceNorm2d(channels, affine=True)).state_dict()
     for state in (batch, affine):
         told = refusal(tmp_path, state)
-        assert "looks like cyclegan, but with model.2.weight, which is of no layer of it" in told
+        assert "looks like cyclegan, but with model.2.weight, which belongs to none of its layers" in told
         assert "learned norms and batch norms are not converted" in told
 
 
@@ -493,7 +493,7 @@ def test_arrays_out_of_order_are_told(tmp_path: Path) -> None:
     at = names.index("down_1/norm/scale:0")
     names[at], names[at + 1] = names[at + 1], names[at]
     np.savez(tmp_path / "net.npz", **{name: weights[name] for name in names})
-    with pytest.raises(WeightsError, match=r"down_1/norm/offset:0 stands where a scale belongs; keep Keras' order"):
+    with pytest.raises(WeightsError, match=r"down_1/norm/offset:0 is in the place of a scale; keep Keras' order"):
         convert(tmp_path / "net.npz", tmp_path / "model")
 
 

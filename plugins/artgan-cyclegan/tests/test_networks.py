@@ -176,7 +176,7 @@ def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
 
 
 def test_options_that_do_not_go_together_are_told() -> None:
-    with pytest.raises(ConfigError, match="width is an even number"):
+    with pytest.raises(ConfigError, match="width must be an even number"):
         parse(CycleGANConfig, {"architecture": "subpixel", "width": 9}, where="test")
     with pytest.raises(ConfigError, match="skip is not for the unet"):
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")

@@ -189,7 +189,7 @@ def test_a_layer_without_positions_is_told(folder: Path) -> None:
     network = build_network("resnet18", ["layer1", "fc"], weights=folder / "resnet18.safetensors")
     with pytest.raises(ConfigError) as refused:
         trace(network, ["layer1", "fc"], 64, 64)
-    assert str(refused.value) == "the layer fc has no positions; take one before it"
+    assert str(refused.value) == "the layer fc has no positions; use an earlier one"
 
 
 # ---- what cannot be built

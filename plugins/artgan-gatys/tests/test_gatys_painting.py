@@ -500,14 +500,14 @@ def test_a_mask_of_another_size_is_told(paint: Paint, tmp_path: Path, style: str
 def test_a_colour_that_no_style_has_is_told(paint: Paint, tmp_path: Path, mask: str) -> None:
     red = save(tmp_path / "red.png", plain(40, 48, *RED))
     told = refusal(ConfigError, paint, picture(32, 32), mask=mask, style_mask=(red,))
-    assert told == f"{mask}: no style mask has its colour #0000ff"
+    assert told == f"{mask}: no style mask has its color #0000ff"
 
 
 def test_a_photograph_is_no_mask(paint: Paint, tmp_path: Path) -> None:
     photo = picture(32, 32)
     path = save(tmp_path / "photo.png", photo)
     told = refusal(PictureError, paint, photo, mask=path, style_mask=(path,))
-    assert re.match(re.escape(path) + r": has \d+ colours, where a mask has one for each of at most 16 regions", told)
+    assert re.match(re.escape(path) + r": has \d+ colors, where a mask has one for each of at most 16 regions", told)
 
 
 def test_style_masks_need_a_mask_and_one_for_each_style(paint: Paint, style: str, mask: str) -> None:
@@ -568,14 +568,14 @@ def test_a_style_that_is_not_there_is_told(paint: Paint, tmp_path: Path) -> None
 
 def test_nothing_to_paint_by_is_told(paint: Paint) -> None:
     told = refusal(ConfigError, paint, picture(24, 24), content_weight=0.0, style_weight=0.0)
-    assert told == "content_weight and style_weight are both 0: nothing is left to paint by"
+    assert told == "content_weight and style_weight are both 0: there is nothing to optimize"
 
 
 def test_too_small_a_photo_is_told(paint: Paint) -> None:
     for scales in (1, 3):
         told = refusal(PictureError, paint, picture(3, 24), scales=scales)
         assert told == (
-            "the photo: 24 x 3 pixels are too few for the layer relu2_1; take a larger size or earlier layers"
+            "the photo: 24 x 3 pixels are too few for the layer relu2_1; use a larger size or earlier layers"
         )
 
 
@@ -819,7 +819,7 @@ def test_a_stopped_synthesis_goes_on_to_the_same_painting(
     assert not torch.equal(stopped.value.made, whole)
     assert len(states(cache)) == 1
     assert re.fullmatch(
-        r"interrupted after \d+ of \d+ iterations at \d+ x \d+; the same with resume goes on from here",
+        r"interrupted after \d+ of \d+ iterations at \d+ x \d+; run the same with resume to continue from here",
         warnings(caplog)[-1],
     )
     caplog.clear()
@@ -878,12 +878,12 @@ def test_the_state_of_other_work_is_not_taken(
     ):
         caplog.clear()
         made = paint(other, resume=True, **options)
-        assert warnings(caplog) == ["there is no state of this very work to resume, so it begins anew"]
+        assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
         assert torch.equal(made, paint(other, **options))
     save(Path(style), picture(40, 48, seed=4))  # the same name, another picture
     caplog.clear()
     paint(photo, resume=True)
-    assert warnings(caplog) == ["there is no state of this very work to resume, so it begins anew"]
+    assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
     assert states(cache) == [state]
 
 
@@ -913,7 +913,7 @@ def test_a_damaged_state_is_not_taken(
     DAMAGE[kind](state)
     caplog.clear()
     assert torch.equal(paint(photo, resume=True), whole)
-    assert warnings(caplog) == ["there is no state of this very work to resume, so it begins anew"]
+    assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
     assert not states(cache)
 
 

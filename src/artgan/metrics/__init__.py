@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NETWORKS = ("inception", "vgg19", "dinov2")
-"""Pretrained networks of the metrics, for which files of weights can be given."""
+"""The pretrained networks of the metrics, for which weight files can be given."""
 
 # By name; plugins add others.
 METRICS = {

@@ -1,8 +1,8 @@
 """Which artist would a classifier attribute pictures to?
 
-It sees what the style distance sees, one vector of statistics a picture (the part "style" of
-:class:`artgan.metrics.extractors.VGG19Statistics`), so a share says how a style comes across in these, and no more: it
-flatters a model that was trained against the same layers, and attributes a picture by anybody else to one of them too.
+It uses the same features as the style distance, one vector of statistics per picture (the part "style" of
+:class:`artgan.metrics.extractors.VGG19Statistics`), so a share only says how a style appears in these statistics. It
+flatters a model that was trained against the same layers, and attributes pictures by other artists to a known one too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Share:
 
     Attributes:
         share: of its pictures, 0 to 1.
-        interval: Wilson's, of 95 % confidence.
+        interval: the 95 % Wilson interval of the share.
         probability: the artist's mean probability, 0 to 1.
     """
 
@@ -43,7 +43,7 @@ class Attribution:
     """The artists that the classifier attributes the pictures of a set to.
 
     Attributes:
-        n: how many there are.
+        n: number of pictures.
         shares: by artist; they sum to 1.
     """
 
@@ -53,17 +53,17 @@ class Attribution:
 
 @dataclass(frozen=True)
 class ArtistReport:
-    """What :func:`classify` found.
+    """The result of :func:`classify`.
 
     Attributes:
         names: of the artists.
-        counts: pictures by artist.
+        counts: number of pictures by artist.
         accuracy: of the classifier on the artists' own pictures, cross-validated.
-        accuracy_interval: Wilson's, of 95 % confidence.
+        accuracy_interval: the 95 % Wilson interval of the accuracy.
         balanced_accuracy: mean recall over the artists.
         confusion: pictures of each artist (row) attributed to each artist (column).
-        sets: by name of the set.
-        strength: the inverse of the regularization that was chosen (scikit-learn's C).
+        sets: the attributions by name of the set.
+        strength: the inverse of the chosen regularization (scikit-learn's C).
         seed: of the folds.
     """
 
@@ -92,7 +92,7 @@ class ArtistReport:
             return "  ".join((name.ljust(wide), *padded))
 
         return [
-            f"told right in cross-validation: {self.accuracy:.1%} ({low:.1%} to {high:.1%}); "
+            f"cross-validated accuracy: {self.accuracy:.1%} ({low:.1%} to {high:.1%}); "
             f"mean over artists {self.balanced_accuracy:.1%}, by chance {1 / len(self.names):.1%}",
             row("taken for", self.names),
             *(
@@ -111,20 +111,20 @@ def _cell(share: Share) -> str:
 def classify(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor], *, seed: int = 0) -> ArtistReport:
     """Train a classifier of artists, and attribute other pictures with it.
 
-    The classifier is a multinomial logistic regression on z-scored features; artists weigh the same however many
-    pictures they have. Its regularization is the one of a few under which left-out pictures are most probable. Accuracy
-    and confusion come from 5 folds, and in each of them the choice is made anew, so that no picture has a part
-    in what is said of it.
+    The classifier is a multinomial logistic regression on z-scored features; artists have equal weight however many
+    pictures they have. The regularization is chosen from a few values by the likelihood of held-out pictures. Accuracy
+    and confusion come from 5 folds, each with its own choice of the regularization (nested cross-validation), so that
+    no picture influences its own prediction.
 
     Args:
-        classes: features of real pictures by artist, N x D each; photographs can be a class among them. No picture
-            should be in ``sets`` as well.
-        sets: features of the pictures that are asked about, by the name of their set.
+        classes: features of real pictures by artist, N x D each; photographs can be one of the classes. No picture
+            should also be in ``sets``.
+        sets: features of the pictures to attribute, by the name of their set.
         seed: of the folds.
 
     Raises:
         ValueError: fewer than 2 artists, or one with fewer than 10 pictures; a set without pictures; features of
-            several widths.
+            different widths.
         ConfigError: scikit-learn is missing.
     """
     _check(classes, sets)
@@ -171,7 +171,7 @@ def classify(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor], *, seed:
 
 def _check(classes: Mapping[str, Tensor], sets: Mapping[str, Tensor]) -> None:
     if len(classes) < 2:
-        raise ValueError(f"needs at least 2 artists to tell apart, got {len(classes)}")
+        raise ValueError(f"needs at least 2 artists to distinguish, got {len(classes)}")
     for name, rows in classes.items():
         if len(rows) < _LEAST:
             raise ValueError(f"needs at least {_LEAST} pictures of each artist, got {len(rows)} of {name}")

@@ -11,7 +11,7 @@ BATCH_ROWS = 1024
 
 
 def row_batches(features: Tensor, chosen: Tensor | None = None) -> Iterator[Tensor]:
-    """Split N x D features, perhaps memory-mapped: into views of all rows, or copies of the ``chosen`` ones."""
+    """Split N x D features, possibly memory-mapped, into views of all rows or copies of the ``chosen`` ones."""
     if chosen is None:
         yield from torch.split(features, BATCH_ROWS)
     else:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from artgan.metrics.profile import Profile
 
 _BATCH = 8
-_SHUFFLE = 0  # seed: some metrics compare pictures that follow one another
+_SHUFFLE = 0  # seed: some metrics compare consecutive pictures
 _SHEET_ROWS, _SHEET_COLUMNS = 12, 4
 _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were painted (--photos DIR)"}
 
@@ -48,8 +48,8 @@ class Evaluation:
     Attributes:
         fake: the set.
         scores: in the order of the metrics.
-        failed: why a metric gave no score, by its name.
-        notes: caveats about the sets; a score has notes of its own.
+        failed: by metric, the reason why it has no score.
+        notes: caveats about the sets; each score has its own notes as well.
     """
 
     fake: str
@@ -59,7 +59,7 @@ class Evaluation:
 
     @property
     def warnings(self) -> list[str]:
-        """What failed, and all notes."""
+        """All failures and notes."""
         return [
             *(f"{name}: no score: {why}" for name, why in self.failed.items()),
             *self.notes,
@@ -73,13 +73,13 @@ class Report:
 
     Attributes:
         real: the set of real pictures.
-        evaluations: scores of each set of generated pictures that can be read.
+        evaluations: scores of each readable set of generated pictures.
         held_out: the gap to held-out pictures by set; None if it was not requested.
         artists: the classification by artist; None if it was not requested, or failed.
-        artist_notes: caveats about it.
+        artist_notes: caveats about the classification.
         nearest: sheets of nearest neighbors that were written, by set.
         profiles: image statistics of all sets, by name.
-        skipped: why pictures were left out, by set.
+        skipped: why pictures were skipped, by set.
         failures: why other results are missing.
     """
 
@@ -95,11 +95,11 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether all requested results are there, and of all pictures."""
+        """Whether all requested results are present and cover all pictures."""
         return not (self.failures or self.skipped or any(evaluation.failed for evaluation in self.evaluations))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types; what was not requested is left out."""
+        """As JSON types, without results that were not requested."""
         found: dict[str, Any] = {"real": self.real, "sets": [asdict(evaluation) for evaluation in self.evaluations]}
         if self.held_out is not None:
             found["held_out"] = {name: asdict(gap) for name, gap in self.held_out.items()}
@@ -113,14 +113,14 @@ class Report:
 class Evaluator:
     """Evaluates sets of generated pictures, each against the same real ones.
 
-    A set is anything that :func:`artgan.data.open_pictures` accepts. Pictures that cannot be read are left out, and
-    listed in :attr:`skipped`.
+    A set is anything that :func:`artgan.data.open_pictures` accepts. Unreadable pictures are skipped, and listed in
+    :attr:`skipped`.
 
     Args:
         real: real pictures.
-        inputs: the photos that the generated pictures were made from, with the same names but for the suffix.
-        weights: files of weights by network (:data:`artgan.metrics.NETWORKS`).
-        size: side of the center square at which pictures are compared, in pixels, where a metric does not fix it.
+        inputs: the photos that the generated pictures were made from, with the same names except for the suffix.
+        weights: weight files by network (:data:`artgan.metrics.NETWORKS`).
+        size: side of the center square at which pictures are compared, in pixels, unless a metric fixes it.
         limit: number of pictures to use of each set, evenly over it; of the inputs, those of the generated pictures.
         device: on which networks run; the CPU by default.
         cache: whether features are cached on disk.
@@ -152,18 +152,18 @@ class Evaluator:
 
     @property
     def skipped(self) -> dict[str, Sequence[str]]:
-        """Why pictures were left out so far, by set."""
+        """Why pictures were skipped so far, by set."""
         return {name: readable.skipped for name, readable in self._sets.items() if readable.skipped}
 
     def scan(self, location: Location, *, like: Location | None = None) -> Readable:
-        """Find the readable pictures of a set; the result is kept.
+        """Find the readable pictures of a set; the result is cached.
 
         Args:
             location: the set.
-            like: a set whose names are preferred where there is a limit.
+            like: a set whose names are preferred if there is a limit.
 
         Raises:
-            PictureError: there is no such set, or no picture of it can be read.
+            PictureError: there is no such set, or none of its pictures can be read.
         """
         name = _name(location)
         if name not in self._sets:
@@ -176,7 +176,7 @@ class Evaluator:
         return self._sets[name]
 
     def scan_all(self, *locations: Location | None) -> None:
-        """Scan several sets, so that a wrong one is found before any work; raises as :meth:`scan`."""
+        """Scan several sets, so that errors appear before any work; raises the same errors as :meth:`scan`."""
         for location in locations:
             if location is not None:
                 self.scan(location)
@@ -197,16 +197,16 @@ class Evaluator:
         Args:
             fakes: sets of generated pictures.
             metrics: see :meth:`evaluate`.
-            artists: real pictures by artist, of at least two, for :meth:`classify_artists`.
+            artists: real pictures of at least two artists, for :meth:`classify_artists`.
             held_out: real pictures that were not trained on, for :meth:`held_out_gap`.
-            nearest: a file for :meth:`draw_nearest`; of several sets, the files are numbered.
+            nearest: a file for :meth:`draw_nearest`; with several sets, the files are numbered.
             profile: a file for a plot of the profiles of all sets.
             overwrite: whether existing files are replaced.
 
         Raises:
-            ConfigError: nothing is requested, or a set is missing that a result needs.
-            PictureError: a file cannot be written; there is no such set, or no picture of it can be read.
-            PluginError: no such metric, or it cannot be imported.
+            ConfigError: nothing is requested, or a result needs a set that is missing.
+            PictureError: a file cannot be written; there is no such set, or none of its pictures can be read.
+            PluginError: there is no such metric, or it cannot be imported.
             ArtganError: no set of generated pictures can be read.
         """
         artists = artists or {}
@@ -268,12 +268,12 @@ class Evaluator:
 
         Args:
             fake: the set.
-            metrics: names of :data:`artgan.metrics.METRICS`, or of plugins' metrics.
+            metrics: names from :data:`artgan.metrics.METRICS`, or of plugins' metrics.
 
         Raises:
-            PictureError: there is no such set, or no picture of it can be read.
+            PictureError: there is no such set, or none of its pictures can be read.
             ConfigError: a metric needs a set that was not given.
-            PluginError: no such metric, or it cannot be imported.
+            PluginError: there is no such metric, or it cannot be imported.
         """
         classes: dict[str, type[Metric]] = {name: resolve_metric(name) for name in dict.fromkeys(metrics)}
         for name, cls in classes.items():
@@ -295,7 +295,7 @@ class Evaluator:
                 else:
                     found = self._of_pictures(metric, sets, notes)
                 scores += validated(found)
-            except (ValueError, WeightsError, ConfigError) as error:  # too few pictures, weights that are not there
+            except (ValueError, WeightsError, ConfigError) as error:  # too few pictures, missing weights
                 failed[name] = reason(error)
             except ArtganError:
                 raise
@@ -308,7 +308,7 @@ class Evaluator:
     def classify_artists(
         self, classes: Mapping[str, Location], fakes: Sequence[Location]
     ) -> tuple[ArtistReport, list[str]]:
-        """Which artist a classifier attributes generated pictures to, and caveats.
+        """Attribute generated pictures to artists with a classifier; returns the result and caveats.
 
         Args:
             classes: real pictures by artist.
@@ -316,8 +316,8 @@ class Evaluator:
 
         Raises:
             ConfigError: too few classes or pictures, or scikit-learn is missing.
-            PictureError: there is no such set, or no picture of it can be read.
-            WeightsError: VGG-19's weights cannot be fetched or read.
+            PictureError: there is no such set, or none of its pictures can be read.
+            WeightsError: VGG-19's weights cannot be downloaded or read.
         """
         from artgan.metrics.artists import classify
 
@@ -338,12 +338,12 @@ class Evaluator:
         return report, notes
 
     def held_out_gap(self, fake: Location, held_out: Location) -> Gap:
-        """Whether generated pictures are nearer to the real ones, as training pictures, than to held-out ones.
+        """How much nearer generated pictures are to the real ones, taken as training pictures, than to held-out ones.
 
         Raises:
-            ConfigError: no real pictures were given, too few, or the same as those that were held out.
-            PictureError: there is no such set, or no picture of it can be read.
-            WeightsError: the extractor's weights cannot be fetched or read.
+            ConfigError: no real pictures were given, too few, or the same as the held-out ones.
+            PictureError: there is no such set, or none of its pictures can be read.
+            WeightsError: the extractor's weights cannot be downloaded or read.
         """
         from artgan.metrics.neighbours import Memorization, held_out_gap
 
@@ -359,12 +359,12 @@ class Evaluator:
             raise ConfigError(str(error)) from None
 
     def draw_nearest(self, fake: Location, path: Path, *, overwrite: bool = False) -> None:
-        """Draw the generated pictures that are nearest to a real one, each beside its nearest real ones.
+        """Draw the generated pictures that are nearest to a real one, each next to its nearest real ones.
 
         Raises:
             ConfigError: no real pictures were given.
-            PictureError: the sheet cannot be written, or is there already; a set cannot be read.
-            WeightsError: the extractor's weights cannot be fetched or read.
+            PictureError: the sheet cannot be written or already exists; a set cannot be read.
+            WeightsError: the extractor's weights cannot be downloaded or read.
         """
         from artgan.metrics.neighbours import Memorization, nearest_neighbors
 
@@ -385,7 +385,7 @@ class Evaluator:
 
         Raises:
             ConfigError: the size is less than 64.
-            PictureError: there is no such set, or no picture of it can be read.
+            PictureError: there is no such set, or none of its pictures can be read.
         """
         from artgan.metrics.profile import profile
 
@@ -401,17 +401,17 @@ class Evaluator:
     ) -> None:
         if not (metrics or artists or held_out or nearest or profile):
             raise ConfigError(
-                "nothing is asked for: name --metrics, or give --artist, --held-out, --nearest or --profile"
+                "nothing is requested: name --metrics, or give --artist, --held-out, --nearest or --profile"
             )
         if self.real is None and (held_out or nearest):
             raise ConfigError("--held-out and --nearest compare with real pictures: give --real DIR")
         if len(artists) == 1:
-            raise ConfigError("--artist is to be given for two artists or more, who are told apart")
+            raise ConfigError("give --artist for two artists or more, to distinguish between them")
         if profile is not None and self.size < 64:
             raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
 
     def _profiles(self, artists: Mapping[str, Location], fakes: Sequence[Location]) -> dict[str, Profile]:
-        """Profiles of all sets: by artist, and of the others by file name where that is unique, else by path."""
+        """Profiles of all sets: by artist, the others by file name if it is unique, otherwise by path."""
         known = [_name(location) for location in artists.values()]
         others = {_name(s): s for s in (self.real, self.inputs, *fakes) if s is not None and _name(s) not in known}
         counts = Counter([*artists, *(Path(name).name for name in others)])
@@ -443,7 +443,7 @@ class Evaluator:
         return metric.evaluate(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
     def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
-        """Scores of a metric on pictures, which get one size and a shuffled order."""
+        """Scores of a metric on pictures, which are resized to one size and shuffled."""
         orders: dict[str, Sequence[int]] = {}
         if metric.against == "inputs":
             orders["inputs"], orders["fake"] = pairs(sets["inputs"], sets["fake"])
@@ -493,7 +493,7 @@ class Evaluator:
 
 
 def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
-    """Indices of pictures with the same name in both sets, but for the suffix.
+    """Indices of pictures with the same name in both sets, except for the suffix.
 
     Raises:
         ConfigError: there are none, or a name is repeated in a set.
@@ -501,13 +501,13 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
     for readable in (inputs, fake):
         stem, count = Counter(map(_stem, readable.names)).most_common(1)[0]
         if count > 1:
-            raise ConfigError(f"{readable.pictures.location}: {count} pictures are named {stem}, but for the suffix")
+            raise ConfigError(f"{readable.pictures.location}: {count} pictures are named {stem}, except for the suffix")
     places = {_stem(name): place for place, name in enumerate(inputs.names)}
     found = [(places[_stem(name)], place) for place, name in enumerate(fake.names) if _stem(name) in places]
     if not found:
         raise ConfigError(
-            f"{inputs.pictures.location} and {fake.pictures.location} share no name (but for the suffix), so that "
-            "nothing tells which painting is of which photo"
+            f"{inputs.pictures.location} and {fake.pictures.location} share no name (except for the suffix), so "
+            "paintings cannot be matched with photos"
         )
     return [place for place, _ in found], [place for _, place in found]
 

@@ -28,7 +28,7 @@ from artgan.metrics.extractors import Extractor
 from artgan.progress import progress
 
 _BATCH = 16
-_BATCH_PIXELS = 2**22  # in a batch: networks that resize themselves get pictures of any size
+_BATCH_PIXELS = 2**22  # in a batch: networks with their own resizing get pictures of any size
 _CACHE_BYTES = 2e9
 _prefetch = partial(prefetch, threads=4, count=16, weight=2**25)  # pictures, and their pixels, in memory at once
 
@@ -88,12 +88,12 @@ class Readable:
 def scan(
     pictures: PictureSet, *, limit: int | None = None, wanted: Callable[[str], bool] = lambda name: True
 ) -> Readable:
-    """Decode each picture of a set once, to find out which are readable.
+    """Decode each picture of a set once, to find the readable ones.
 
     Args:
         pictures: the set.
-        limit: maximal number of pictures, spread evenly over the set.
-        wanted: predicate on names; where there is a limit, only such pictures are used if there are any.
+        limit: maximum number of pictures, spread evenly over the set.
+        wanted: predicate on names; if there is a limit, only pictures that satisfy it are used, if there are any.
     """
     chosen: Sequence[int] = range(len(pictures))
     if limit is not None and limit < len(pictures):
@@ -127,11 +127,11 @@ def scan(
 def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> Tensor:
     """Extract features of the readable pictures: N x D float32 on the CPU, memory-mapped.
 
-    They are cached under a hash of the pictures' content and of the extractor, in at most 2 GB. Without the cache, the
+    They are cached under a hash of the pictures' content and the extractor, in at most 2 GB. Without the cache, the
     file is temporary.
 
     Raises:
-        PictureError: a picture has changed since it was scanned; the features cannot be written.
+        PictureError: a picture has changed since the scan, or the features cannot be written.
     """
     folder = cache_folder("features")
     key = hashlib.sha256(extractor.digest.encode() + b"".join(readable.contents)).hexdigest()[:32]
@@ -151,13 +151,13 @@ def extract(readable: Readable, extractor: Extractor, *, cache: bool = True) -> 
         with tempfile.TemporaryDirectory(prefix="artgan-", ignore_cleanup_errors=True) as own:
             path = Path(own, path.name)
             _write(path, readable, extractor)
-            return _mapped(path)  # POSIX keeps what is mapped; Windows refuses to remove it, and it stays
+            return _mapped(path)  # POSIX keeps removed files while they are mapped; Windows refuses to remove them
     except OSError as error:
         raise PictureError(f"{path}: features cannot be written ({error.strerror})") from None
 
 
 def _takes_files(folder: Path) -> bool:
-    """Whether files can be created in a folder, which is made if need be."""
+    """Whether files can be created in a folder, which is created if necessary."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

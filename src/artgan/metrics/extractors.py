@@ -32,7 +32,7 @@ from artgan.metrics import style
 from artgan.models.checkpoints import read_state
 
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-_INCEPTION_HASH = "6726825d"  # what the SHA-256 of torch-fidelity's file begins with, as its name says
+_INCEPTION_HASH = "6726825d"  # start of the SHA-256 of torch-fidelity's file, as in its name
 _TIMEOUT = 30.0  # seconds without an answer from the server
 _DINOV2 = "vit_large_patch14_dinov2.lvd142m"
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Extractor(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, picture: Image.Image) -> Tensor:
-        """Turn a picture (RGB) into 3 x h x w for :meth:`forward`; pictures of one size can be stacked."""
+        """Turn an RGB picture into a 3 x h x w input of :meth:`forward`; inputs of one size can be stacked."""
 
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
@@ -75,14 +75,14 @@ class Extractor(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """The device that it runs on."""
+        """The device on which it runs."""
         for tensor in (*self.parameters(), *self.buffers()):
             return tensor.device
         return torch.device("cpu")
 
     @cached_property
     def digest(self) -> str:
-        """A hash of all that its features depend on: of the weights themselves, not of their file's name."""
+        """A hash of everything that the features depend on, including the weights themselves, not their file name."""
         digest = hashlib.sha256(json.dumps([2, self.name, self.resize]).encode())
         for name, tensor in sorted([*self.named_parameters(), *self.named_buffers()]):
             digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
@@ -91,14 +91,14 @@ class Extractor(nn.Module, ABC):
 
 
 class Inception(Extractor):
-    """The network behind the scores called FID, KID and IS, as TensorFlow had it (Szegedy et al., 2016; 2015-12-05).
+    """The network of FID, KID and IS, in TensorFlow's version (Szegedy et al., 2016; 2015-12-05).
 
-    The network is torch-fidelity's, which agrees with the original to rounding.
+    The network is torch-fidelity's, which agrees with the original up to rounding.
 
     Args:
-        weights: torch-fidelity's file, or a safetensors file of the same names; None downloads it once.
-        clean: resize with Pillow, antialiased, as clean-fid does (Parmar et al., 2022, arXiv:2104.11222), where the
-            original takes four neighbors of each pixel however far it shrinks.
+        weights: torch-fidelity's file, or a safetensors file with the same names; None downloads it once.
+        clean: resize with Pillow, antialiased, as clean-fid does (Parmar et al., 2022, arXiv:2104.11222); the original
+            interpolates between four neighboring pixels however far it shrinks.
     """
 
     def __init__(self, weights: Path | None, *, clean: bool = False) -> None:
@@ -111,7 +111,7 @@ class Inception(Extractor):
             ) from None
         path = weights or _fetch_inception()
         state = read_state(path)
-        # torch-fidelity unpickles without restriction, so it gets a file that was written here.
+        # torch-fidelity unpickles without restriction, so we give it a file that we wrote ourselves.
         buffer = io.BytesIO()
         torch.save(state, buffer)
         buffer.seek(0)
@@ -126,18 +126,18 @@ class Inception(Extractor):
         self.weights = _describe(path)
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """As it is, uint8; or at 299 x 299, float, 0 to 255."""
+        """The picture as it is, uint8; with ``clean`` 3 x 299 x 299, float, 0 to 255."""
         if not self.clean:
             return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         side = self.network.INPUT_IMAGE_SIZE
-        bands = [  # band by band in floating point, for Pillow would round bytes; and it does not clip what overshoots
+        bands = [  # band by band in floating point: Pillow would round bytes; floats may overshoot
             Image.fromarray(band).resize((side, side), Image.Resampling.BICUBIC)
             for band in np.asarray(picture, np.float32).transpose(2, 0, 1)
         ]
         return torch.from_numpy(np.stack([np.asarray(band) for band in bands]).clip(0, 255))
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """The 2048 numbers of the last pooling, and the logits without bias."""
+        """The 2048 features of the last pooling, and the logits without bias."""
         if not self.clean:
             return torch.cat(self.network(prepared), dim=1)
         x = (prepared - 128) / 128
@@ -149,7 +149,7 @@ class Inception(Extractor):
 
 
 class VGG19Statistics(Extractor):
-    """VGG-19 (Simonyan and Zisserman, 2015): statistics of the channels, which say a style, and the last layer's means.
+    """VGG-19 (Simonyan and Zisserman, 2015): channel statistics that describe style, and the last layer's means.
 
     Args:
         weights: see :func:`artgan.features.load_vgg19`.
@@ -208,10 +208,10 @@ class Filters(Extractor):
 
 
 class DINOv2(Extractor):
-    """DINOv2's ViT-L/14 (Oquab et al., 2023), which Stein et al. (2023, arXiv:2306.04675) found nearer to people.
+    """DINOv2's ViT-L/14 (Oquab et al., 2023), closer to human judgment (Stein et al., 2023, arXiv:2306.04675).
 
     Args:
-        weights: a safetensors file of timm's vit_large_patch14_dinov2.lvd142m; None lets timm fetch it (1.2 GB).
+        weights: a safetensors file of timm's vit_large_patch14_dinov2.lvd142m; None lets timm download it (1.2 GB).
     """
 
     name = "dinov2"
@@ -238,7 +238,7 @@ class DINOv2(Extractor):
         return features
 
 
-# Called with files of weights by network (see artgan.metrics.NETWORKS), and the size.
+# Called with weight files by network (see artgan.metrics.NETWORKS), and the size.
 EXTRACTORS: dict[str, Callable[[Mapping[str, Path], int], Extractor]] = {
     "inception": lambda weights, size: Inception(weights.get("inception")),
     "inception-clean": lambda weights, size: Inception(weights.get("inception"), clean=True),
@@ -256,11 +256,11 @@ def load_extractor(
     Args:
         name: one of :data:`EXTRACTORS`.
         weights: files by network (:data:`artgan.metrics.NETWORKS`); other networks' weights are downloaded.
-        size: side of the square that the network sees, in pixels, where it does not fix it.
+        size: side of the square that the network sees, in pixels, unless the network fixes it.
         device: to run on.
 
     Raises:
-        WeightsError: the weights cannot be fetched or read, or are another network's.
+        WeightsError: the weights cannot be downloaded or read, or belong to another network.
         ConfigError: a package is missing.
     """
     extractor = EXTRACTORS[name](weights or {}, size)
@@ -268,10 +268,10 @@ def load_extractor(
 
 
 def load_metric_vgg19(layers: Sequence[str], weights: Path | None) -> VGG19:
-    """:func:`artgan.features.load_vgg19`, with its source named.
+    """:func:`artgan.features.load_vgg19`, with the option for its weights named in errors.
 
     Raises:
-        WeightsError: as there.
+        WeightsError: the weights cannot be downloaded or read.
     """
     try:
         network = load_vgg19(layers, weights)
@@ -301,7 +301,7 @@ def _fetch_dinov2() -> nn.Module:
 
 
 def _read_dinov2(path: Path) -> nn.Module:
-    """The network with the weights of a file, whose shapes are checked before memory is allocated."""
+    """The network with the weights from a file, whose shapes are checked before memory is allocated."""
     import timm
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
@@ -312,7 +312,7 @@ def _read_dinov2(path: Path) -> nn.Module:
     try:
         with safe_open(path, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # no dict
-        # The published positions are those of pictures of 518 x 518; timm brings them to this size.
+        # The published position embeddings are for pictures of 518 x 518; timm resamples them to this size.
         places = found.get("pos_embed", ())
         if len(places) == 3 and places[2] == wanted["pos_embed"][2] and math.isqrt(places[1] - 1) ** 2 == places[1] - 1:
             wanted["pos_embed"] = places

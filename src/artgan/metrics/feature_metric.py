@@ -15,14 +15,14 @@ from artgan.metrics.extractors import Extractor, load_extractor
 
 
 class FeatureMetric(Metric):
-    """A metric on feature vectors; metrics that are evaluated together share one pass of their extractor.
+    """A metric on feature vectors; metrics evaluated together share one pass of their extractor.
 
     Args:
-        extractor: the one that the class names, loaded; by default with its published weights.
+        extractor: the extractor named by the class; by default loaded with its published weights.
 
     Attributes:
         extractor_name: one of :data:`artgan.metrics.extractors.EXTRACTORS`.
-        part: of the extractor's features.
+        part: the name of a part of the extractor's features.
         wants_inputs: whether :meth:`evaluate` uses the features of the input pictures.
     """
 
@@ -39,12 +39,12 @@ class FeatureMetric(Metric):
         """Compute the scores from features.
 
         Args:
-            real: N x D, float32, perhaps memory-mapped; without rows where :attr:`against` is "nothing".
-            fake: M x D, the same.
+            real: N x D, float32, possibly memory-mapped; without rows if :attr:`against` is "nothing".
+            fake: M x D, likewise.
             inputs: K x D, of the pictures that the generated ones were made from, if known.
 
         Raises:
-            ValueError: too few rows for the score to be defined, or features that are not finite.
+            ValueError: there are too few rows for the score to be defined, or the features are not finite.
         """
 
     def score(
@@ -80,7 +80,7 @@ class FeatureMetric(Metric):
 
 
 def require_pictures(real: Tensor | None, fake: Tensor, *, least: int) -> None:
-    """:func:`require_rows` of each set that is given."""
+    """:func:`require_rows` for each given set."""
     for kind, rows in (("real", real), ("generated", fake)):
         if rows is not None:
             require_rows(f"{kind} pictures", rows, least)
@@ -103,5 +103,5 @@ def require_finite(features: Tensor) -> None:
     Raises:
         ValueError: a feature is infinite or NaN.
     """
-    if not math.isfinite(float(features.sum())):  # a sum takes no memory, and keeps every NaN and infinity
-        raise ValueError("the features are not finite; are the weights whole?")
+    if not math.isfinite(float(features.sum())):  # a sum needs no memory, and propagates every NaN and infinity
+        raise ValueError("the features are not finite; are the weights intact?")

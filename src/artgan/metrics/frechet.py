@@ -1,6 +1,6 @@
-"""The Frechet distance of features: FID and its relatives.
+"""The Frechet distance of features: FID and its variants.
 
-Sets of features are compared as the normal distributions of their means and covariances (Dowson and Landau, 1982):
+Sets of features are compared as normal distributions with their means and covariances (Dowson and Landau, 1982):
 d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1 S2). With Inception's features it is the FID (Heusel et al., 2017,
 arXiv:1706.08500).
 """
@@ -22,29 +22,29 @@ from artgan.metrics.batching import row_batches
 from artgan.metrics.feature_metric import FeatureMetric, require_pictures
 from artgan.metrics.intervals import normal
 
-_TALL = 4  # times as many rows as columns are decomposed at once
+_TALL = 4  # how many times as many rows as columns are decomposed at once
 _TOLERANCE = 1e-8  # of the distance, relative to the traces of the covariances
-_NEGLIGIBLE = 1e-12  # eigenvalues that have no part in the standard error, relative to the largest
-_POINTS = 15  # as Chong and Forsyth have them
+_NEGLIGIBLE = 1e-12  # eigenvalues that are ignored in the standard error, relative to the largest
+_POINTS = 15  # as in Chong and Forsyth
 _SEED = 0
 _FEW = 2048
-_HALF_MATTERS = 5000  # generated pictures: with fewer what half of them give is worth a note
+_HALF_MATTERS = 5000  # generated pictures: with fewer, the score of half of them is worth a note
 _INTERVAL = "1.96 standard errors, by the influence of each picture of both sets; the bias by {} is not in it"
 INTERVAL = _INTERVAL.format("n")
-"""What the interval of a Frechet distance is of, in words."""
+"""The meaning of a Frechet distance's interval, in words."""
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """The Frechet distance of two sets of features, in float64, with unbiased covariances.
+    """The Frechet distance between two sets of features, in float64, with unbiased covariances.
 
-    Rounding can take the distance of equal sets below 0; then it is 0.
+    The result is at least 0: negative values by rounding, for equal sets, are clipped.
 
     Args:
-        real: N x D, of any floating type, perhaps memory-mapped: read in batches.
+        real: N x D, of any floating type, possibly memory-mapped: read in batches.
         fake: M x D.
 
     Raises:
-        ValueError: fewer than two rows, or widths that differ.
+        ValueError: fewer than two rows, or different widths.
     """
     return Comparison(Sample(real), Sample(fake)).distance
 
@@ -54,7 +54,7 @@ class Sample:
 
     Args:
         rows: N x D.
-        chosen: which of the rows; by default all.
+        chosen: indices of the rows to use; by default all.
     """
 
     def __init__(self, rows: Tensor, chosen: Tensor | None = None) -> None:
@@ -78,12 +78,12 @@ class Sample:
 
     @property
     def trace(self) -> float:
-        """Of the covariance."""
+        """The trace of the covariance."""
         return self._moments[1]
 
     @cached_property
     def _moments(self) -> tuple[Tensor, float]:
-        """In one pass: about the mean of the first batch, from which the rows are not far compared to their spread."""
+        """In one pass, relative to the mean of the first batch, which is close to the rows compared to their spread."""
         origin = next(row_batches(self._rows, self._chosen)).mean(0, dtype=torch.float64)
         total, squares = torch.zeros_like(origin), 0.0
         for batch in row_batches(self._rows, self._chosen):
@@ -96,7 +96,7 @@ class Sample:
     @cached_property
     def covariance(self) -> Tensor:
         """D x D."""
-        # NumPy sees that a product is of a matrix with itself, and does half the work.
+        # NumPy recognizes the product of a matrix with its own transpose, and does half the work.
         return torch.from_numpy(sum(batch.T @ batch for batch in map(Tensor.numpy, self.centered())))
 
     def centered(self) -> Iterator[Tensor]:
@@ -107,13 +107,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Overlap:
-    """Two covariances together.
+    """The overlap of two covariances.
 
     Attributes:
         factor: F, k x D, where F^T F = S1.
-        gram: F S2 F^T, k x k, whose eigenvalues are those of S1 S2 but for zeros.
-        roots: of these eigenvalues, by the most exact route.
-        image: F S2, k x D, where it is known.
+        gram: F S2 F^T, k x k, whose eigenvalues are those of S1 S2 except for zeros.
+        roots: the square roots of these eigenvalues, computed in the most exact way.
+        image: F S2, k x D, if it is known.
     """
 
     factor: Tensor
@@ -140,20 +140,21 @@ class Comparison:
 
     @cached_property
     def _overlap(self) -> _Overlap:
-        """Through the covariances where that is exact, which is quick; else through the features themselves."""
+        """From the covariances if that is exact, which is fast; otherwise from the features themselves."""
         if len(self._few) > self._few.width:
             overlap = self._overlap_of_covariances()
             if overlap is not None:
                 return overlap
         # tr sqrt(S1 S2) is the sum of the singular values of A B^T, where A and B are the centered features. A product
-        # A^T A would square their condition: what is 1e-8 of the largest would be lost, and with fewer pictures than
-        # features most are 0. QR keeps them: A = QF and B F^T = PR leave those of R, and nothing is larger than D x D.
+        # A^T A would square the condition number: values of 1e-8 of the largest would be lost, and with fewer pictures
+        # than features most are 0. QR keeps them: with A = QF and B F^T = PR they are the singular values of R, and no
+        # matrix is larger than D x D.
         factor = _triangle(self._few.centered())
         triangle = _triangle(batch @ factor.T for batch in self._many.centered())
         return _Overlap(factor, triangle.T @ triangle, torch.linalg.svdvals(triangle))
 
     def _overlap_of_covariances(self) -> _Overlap | None:
-        """None where a covariance is singular or so nearly that the result could be off by more than the tolerance."""
+        """None if a covariance is so close to singular that the error could exceed the tolerance."""
         few, many = self._few, self._many
         factor, failed = torch.linalg.cholesky_ex(few.covariance, upper=True)
         if failed:
@@ -161,7 +162,7 @@ class Comparison:
         image = factor @ many.covariance
         gram = image @ factor.T
         roots = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
-        # Rounding moves an eigenvalue by about the slack (Weyl), and so its root r by about slack / r.
+        # Rounding changes an eigenvalue by about the slack (Weyl), and hence its root r by about slack / r.
         slack = torch.finfo(gram.dtype).eps * few.covariance.norm() * many.covariance.norm()
         if (slack / (roots + slack.sqrt())).sum() > _TOLERANCE * (few.trace + many.trace):
             return None
@@ -169,20 +170,20 @@ class Comparison:
 
     @cached_property
     def variances(self) -> tuple[float, float]:
-        """Of the influence of one real and of one generated picture on the distance.
+        """The variances of the influence of one real and of one generated picture on the distance.
 
-        With more weight on the i-th of n pictures the distance moves, to first order, by its influence (Hampel, 1974;
+        With more weight on the i-th of n pictures the distance changes, to first order, by its influence (Hampel, 1974;
         Efron, 1982, the infinitesimal jackknife); the variance of the distance is that of the influence over n. For the
-        i-th centered row c it is 2 (m - m') . c + c^T (I - T) c less a constant, where T is the map that carries one
-        normal distribution to the other, twice the derivative of tr sqrt(S S') by S. This holds at any rank, for
-        weights leave the rows' span as it is.
+        i-th centered row c it is 2 (m - m') . c + c^T (I - T) c minus a constant, where T is the map from one normal
+        distribution to the other, twice the derivative of tr sqrt(S S') with respect to S. This holds at any rank,
+        since weights do not change the span of the rows.
 
-        A bootstrap would decompose anew for each draw, and would be wrong where pictures are fewer than features:
-        a draw with repetitions has lower rank, which moves the distance up and spreads it.
+        A bootstrap would need a new decomposition for each draw, and would be wrong with fewer pictures than features:
+        a draw with repetitions has lower rank, which increases the distance and its spread.
         """
         overlap = self._overlap
         values, vectors = torch.linalg.eigh(overlap.gram)
-        kept = values > _NEGLIGIBLE * values[-1].clamp_min(0)  # none of sets that do not vary
+        kept = values > _NEGLIGIBLE * values[-1].clamp_min(0)  # none if the sets do not vary
         roots = values[kept].sqrt().unsqueeze(1)
         aligned = vectors[:, kept].T
         image = overlap.image
@@ -198,7 +199,7 @@ class Comparison:
 
     @property
     def standard_error(self) -> float:
-        """Of the distance."""
+        """The standard error of the distance."""
         of_real, of_fake = self.variances
         return math.sqrt(of_real / len(self.real) + of_fake / len(self.fake))
 
@@ -214,7 +215,7 @@ class Comparison:
 
 
 def _triangle(batches: Iterable[Tensor]) -> Tensor:
-    """A matrix of the same M^T M as the stacked batches, with no more rows than columns."""
+    """A matrix with the same M^T M as the stacked batches, and no more rows than columns."""
     waiting: list[Tensor] = []
     for batch in batches:
         waiting.append(batch)
@@ -225,10 +226,10 @@ def _triangle(batches: Iterable[Tensor]) -> Tensor:
 
 
 class FrechetMetric(FeatureMetric):
-    """The Frechet distance of an extractor's features: 0 for equal ones, without bound."""
+    """The Frechet distance of an extractor's features: 0 for equal sets, with no upper bound."""
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """One score, with how far it may be off, and what half of the generated pictures give."""
+        """One score, with its interval and the score of half of the generated pictures."""
         require_pictures(real, fake, least=2)
         comparison = Comparison(Sample(real), Sample(fake))
         value, n = comparison.distance, (len(real), len(fake))
@@ -250,12 +251,12 @@ class FrechetMetric(FeatureMetric):
 
 
 def _some(count: int, size: int, rng: np.random.Generator) -> Tensor:
-    """The places of so many of ``count`` rows, in order."""
+    """The sorted indices of ``size`` random rows of ``count``."""
     return torch.from_numpy(np.sort(rng.choice(count, size, replace=False)))
 
 
 def notes_on_n(real: int, fake: int, width: int) -> list[str]:
-    """What to beware of in a Frechet distance of so many pictures by so many features."""
+    """Caveats about a Frechet distance with these numbers of pictures and features."""
     n = min(real, fake)
     if n <= width:
         return [f"the covariance of {n} pictures has rank {n - 1} of {width}: compare only scores of the same n"]
@@ -284,7 +285,7 @@ class CleanFID(FrechetMetric):
 
 
 class FDVGG19(FrechetMetric):
-    """As FID, by 512 features of VGG-19 (the means of conv5_1): needs fewer pictures."""
+    """Like FID, with 512 features of VGG-19 (the means of conv5_1): needs fewer pictures."""
 
     name = "fd-vgg19"
     extractor_name = "vgg19"
@@ -292,7 +293,7 @@ class FDVGG19(FrechetMetric):
 
 
 class FDDINOv2(FrechetMetric):
-    """As FID, by DINOv2's class token, nearer to what people see (Stein et al., 2023, arXiv:2306.04675)."""
+    """Like FID, with DINOv2's class token: closer to human judgment (Stein et al., 2023, arXiv:2306.04675)."""
 
     name = "fd-dinov2"
     extractor_name = "dinov2"
@@ -300,11 +301,11 @@ class FDDINOv2(FrechetMetric):
 
 
 class FIDInfinity(FrechetMetric):
-    """FID as it would be with endlessly many generated pictures; can be less than 0.
+    """FID extrapolated to infinitely many generated pictures; can be less than 0.
 
-    After Chong and Forsyth (2020, arXiv:1911.07023). FID is too high by about a constant over n. A line through the
-    scores of random parts of the generated pictures, against 1 / n, gives it at 0. The parts have from half of the
-    pictures to all; the real ones stay whole, and so does the bias that is theirs.
+    After Chong and Forsyth (2020, arXiv:1911.07023). FID has a bias of about a constant over n. A line fitted to the
+    scores of random subsets of the generated pictures, against 1 / n, gives the score at 0. The subsets have from half
+    of the pictures to all; the real set is always complete, so its bias remains.
     """
 
     name = "fid-infinity"
@@ -312,14 +313,14 @@ class FIDInfinity(FrechetMetric):
     part = "pool"
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """One score, with the points that the line goes through."""
+        """One score, with the points of the fitted line."""
         require_pictures(real, fake, least=2)
         require_pictures(None, fake, least=2 * _POINTS)
         rng = np.random.default_rng(_SEED)
         sizes = np.linspace(len(fake) / 2, len(fake), _POINTS).round().astype(int)
         whole = Comparison(Sample(real), Sample(fake))
-        # What least squares makes of the scores at 1 / n is a weighted sum of them, and so the scores' first-order
-        # error is a weighted sum of the influences of the pictures.
+        # The least-squares result is a weighted sum of the scores at 1 / n, so its first-order error is a weighted sum
+        # of the influences of the pictures.
         at_zero, slope = np.linalg.pinv(np.stack([np.ones(_POINTS), 1 / sizes], axis=1))
         weights = np.zeros(len(fake))
         values = []
@@ -331,7 +332,7 @@ class FIDInfinity(FrechetMetric):
         error = math.sqrt(of_real / len(real) + of_fake * float(np.square(weights).sum()))
         value = float(at_zero @ values)
         n = len(real), len(fake)
-        # What is left is the bias by the real pictures; and where ranks are short, there may be no line.
+        # The bias by the real pictures remains; and if covariances lack full rank, the points may not be on a line.
         notes = notes_on_n(*n, whole.real.width)
         if min(n) > whole.real.width:
             notes = [f"{n[0]} real pictures are few: the score falls with more of them"] if n[0] < _FEW else []

@@ -1,4 +1,4 @@
-"""The Inception Score (Salimans et al., 2016, arXiv:1606.03498): pictures of many classes, each plainly of one."""
+"""The Inception Score (Salimans et al., 2016, arXiv:1606.03498): many classes overall, one clear class per picture."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from artgan.metrics.feature_metric import FeatureMetric, require_rows
 
 _SPLITS = 10
 _SEED = 2020  # torch-fidelity's
-_T95 = 2.262  # of Student's t with 9 degrees of freedom: 95 % lie within
+_T95 = 2.262  # two-sided 95 % quantile of Student's t with 9 degrees of freedom
 _FEW = 5000
 
 
 def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
-    """The score of each of as many parts of the pictures, shuffled as torch-fidelity does it.
+    """The score of each of ``splits`` parts of the pictures, shuffled as in torch-fidelity.
 
     The score is exp(mean of KL(p(y|x) || p(y))): 1 if all rows are alike, at most the number of classes.
 
     Args:
         logits: N x C.
-        splits: how many parts.
+        splits: number of parts.
 
     Raises:
-        ValueError: fewer rows than parts, or logits that are not finite.
+        ValueError: there are fewer rows than parts, or the logits are not finite.
     """
     require_rows("generated pictures", logits, splits)
     n = len(logits)
@@ -43,9 +43,9 @@ def inception_scores(logits: Tensor, splits: int = _SPLITS) -> list[float]:
 
 
 class InceptionScore(FeatureMetric):
-    """Do generated pictures plainly show something, and many things? 1 is least, more is better.
+    """Do generated pictures show clear objects, and many different ones? At least 1; higher is better.
 
-    It looks at no real pictures, and the classes that it knows are those of photos.
+    It does not use real pictures, and its classes are those of photos.
     """
 
     name = "is"
@@ -54,7 +54,7 @@ class InceptionScore(FeatureMetric):
     part = "logits"
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """The mean over ten parts of the pictures, which share none: the interval is Student's."""
+        """The mean over ten disjoint parts of the pictures, with a Student's t interval."""
         scores = inception_scores(fake)
         value = float(np.mean(scores))
         error = float(np.std(scores, ddof=1)) / math.sqrt(_SPLITS)

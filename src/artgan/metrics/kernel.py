@@ -18,20 +18,20 @@ from artgan.metrics.style import kernel_distance, kernel_distance_error
 _SUBSETS = 100
 _SUBSET_SIZE = 1000
 _SEED = 2020  # torch-fidelity's
-_MOST = 5000  # pictures of each set that the standard error is from
+_MOST = 5000  # pictures of each set used for the standard error
 
 
 def kernel_distances(real: Tensor, fake: Tensor, *, subsets: int = _SUBSETS, size: int = _SUBSET_SIZE) -> list[float]:
-    """The unbiased kernel distance of random subsets, the very ones that torch-fidelity takes, in float64.
+    """The unbiased kernel distances of random subsets, exactly those of torch-fidelity, in float64.
 
-    Its first input, from which it draws first, is the generated pictures: the one of which it computes the IS. Where a
-    subset is all there is, all subsets are the same, and one is looked at.
+    torch-fidelity's first input, from which it draws first and of which it computes the IS, is the generated pictures.
+    If a subset is the whole set, all subsets are equal, and only one is computed.
 
     Args:
-        real: N x D, of any floating type, perhaps on disk (memory-mapped).
+        real: N x D, of any floating type, possibly memory-mapped.
         fake: M x D.
-        subsets: how many.
-        size: of each, from 2 to the lesser of N and M.
+        subsets: number of subsets.
+        size: of each subset, from 2 to the smaller of N and M.
     """
     if size == len(real) == len(fake):
         return [kernel_distance(fake.double(), real.double())] * subsets
@@ -44,12 +44,12 @@ def _some(rows: Tensor, count: int, rng: np.random.RandomState) -> Tensor:
 
 
 class KID(FeatureMetric):
-    """As FID, by a kernel: scores of any n compare; about 0 for no difference, at times slightly less.
+    """Like FID, with a kernel: comparable across n; about 0 for no difference, sometimes slightly less.
 
-    The interval is of 1.96 standard errors to either side. The deviation over subsets, which is printed beside KID as a
-    rule, is none: subsets share pictures, and their number is anyone's choice. The mean over all subsets would be the
-    distance of all pictures, whose standard error the jackknife tells; that a hundred subsets stand for all adds the
-    deviation / 10. Of sets of more than 5000 pictures as many are looked at, and the interval is rather too wide.
+    The interval is 1.96 standard errors to either side. The deviation over subsets, which is usually reported with KID,
+    is not a standard error: subsets share pictures, and their number is arbitrary. The mean over all subsets would be
+    the distance of all pictures, whose standard error the jackknife estimates; using a hundred subsets instead of all
+    adds the deviation / 10. From sets of more than 5000 pictures, 5000 are used for it, so the interval is too wide.
     """
 
     name = "kid"
@@ -57,7 +57,7 @@ class KID(FeatureMetric):
     part = "pool"
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """The mean over 100 subsets of 1000 pictures, or of as many as the smaller set has."""
+        """The mean over 100 subsets of 1000 pictures, or fewer if a set is smaller."""
         require_pictures(real, fake, least=2)
         n = len(real), len(fake)
         size = min(_SUBSET_SIZE, *n)

@@ -11,10 +11,10 @@ from artgan.metrics import METRICS
 
 
 def find_metrics() -> dict[str, Plugin]:
-    """The metrics of the plugins that work, by name: which plugin brings each.
+    """The plugins' metrics by name, each with its plugin; broken plugins are skipped.
 
     Raises:
-        PluginError: two plugins bring a metric of one name, or one brings a name of the core's own
+        PluginError: two plugins provide a metric of the same name, a plugin uses the name of a built-in metric
             (:data:`artgan.metrics.METRICS`), or a plugin is broken and ``ARTGAN_STRICT_PLUGINS=1``.
     """
     metrics: dict[str, Plugin] = {}
@@ -35,7 +35,7 @@ def resolve_metric(name: str) -> Any:
     """Import the class of a metric, artgan's own or an installed plugin's.
 
     Raises:
-        PluginError: there is none of that name, or it cannot be imported.
+        PluginError: there is no such metric, or it cannot be imported.
     """
     if name in METRICS:
         module, attribute = METRICS[name].split(":")
@@ -47,7 +47,7 @@ def resolve_metric(name: str) -> Any:
         raise PluginError(f"no metric named {name!r}; {hint}")
     plugin = metrics[name]
     cls = import_part(plugin, f"metric {name}", plugin.metrics[name])
-    from artgan.interfaces import Metric  # of torch, as the metric is
+    from artgan.interfaces import Metric  # imports torch, as the metric does
 
     if not (isinstance(cls, type) and issubclass(cls, Metric)):
         raise PluginError(f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is no artgan.interfaces.Metric")

@@ -1,7 +1,7 @@
 """Nearest-neighbor scores: precision, recall, density and coverage, and memorization of real pictures.
 
-Distances are Euclidean, in double precision and from differences: the usual way by products loses what is small, and
-copies are what is looked for. It takes about D operations for each pair of pictures, and memory for a batch of them.
+Distances are Euclidean, in double precision and from differences: the usual computation from products is inexact for
+the small distances of copies. It takes about D operations per pair of pictures, and memory for one batch of pairs.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def nearest_neighbors(
     """The ``count`` rows of ``real`` nearest to each row of ``fake``, nearest first; ties go to the first row.
 
     Args:
-        fake: M x D, perhaps on disk (memory-mapped).
-        real: N x D, the same.
-        count: how many.
+        fake: M x D, possibly memory-mapped.
+        real: N x D, likewise.
+        count: number of neighbors.
         itself: whether both are the same set; then a row is not its own neighbor.
         unit: whether rows are normalized to length 1, so that only their direction counts.
 
@@ -42,7 +42,7 @@ def nearest_neighbors(
         distances, float64, and indices in ``real``; M x ``count`` each.
 
     Raises:
-        ValueError: fewer neighbors than that, or widths that differ.
+        ValueError: there are fewer than ``count`` neighbors, or the widths differ.
     """
     if fake.shape[1] != real.shape[1]:
         raise ValueError(f"features of one width are needed, got {fake.shape[1]} and {real.shape[1]}")
@@ -76,22 +76,22 @@ def _batches(features: Tensor, unit: bool = False) -> Iterator[tuple[Tensor, Ten
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """M x D and N x D to M x N."""
+    """The distances, M x N, of M x D and N x D rows."""
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 class PRDC(FeatureMetric):
     """Are generated pictures like real ones (precision, density), and of all kinds (recall, coverage)?
 
-    About each picture of a set lies a ball that reaches to its k-th nearest neighbor in the set. Precision is the
+    Around each picture of a set is a ball that extends to its k-th nearest neighbor in the set. Precision is the
     share of generated pictures inside the ball of some real one, recall the share of real pictures inside the ball of
-    some generated one (Kynkäänniemi et al., 2019, arXiv:1904.06991); density is the mean number of real balls about a
-    generated picture, divided by k, and coverage the share of real balls that hold a generated picture (Naeem et al.,
-    2020, arXiv:2002.09797). Inside means nearer than the k-th neighbor, as in the code of the latter paper.
+    some generated one (Kynkäänniemi et al., 2019, arXiv:1904.06991). Density is the mean number of real balls around a
+    generated picture, divided by k, and coverage the share of real balls that contain a generated picture (Naeem et
+    al., 2020, arXiv:2002.09797). Inside means nearer than the k-th neighbor, as in the code of the latter paper.
 
     Args:
         extractor: see :class:`FeatureMetric`.
-        k: 5 as in the paper of density and coverage; that of precision and recall has 3.
+        k: 5 as in the paper on density and coverage; the one on precision and recall uses 3.
     """
 
     name = "prdc"
@@ -112,7 +112,7 @@ class PRDC(FeatureMetric):
         reach_real, reach_fake = (
             nearest_neighbors(rows, rows, count=self.k, itself=True)[0][:, -1] for rows in (real, fake)
         )
-        balls_about = torch.zeros(len(fake), dtype=torch.int64)  # of real pictures, about each generated one
+        balls_about = torch.zeros(len(fake), dtype=torch.int64)  # of real pictures, around each generated one
         recalled, covered = (torch.zeros(len(real), dtype=torch.bool) for _ in range(2))
         for here, rows in _batches(real):
             for there, others in _batches(fake):
@@ -126,8 +126,8 @@ class PRDC(FeatureMetric):
         notes = []
         if min(n) < self._FEW:
             notes.append(
-                f"{n[0]} real and {n[1]} generated pictures are few for balls to neighbors (the papers take 10,000 or "
-                "more): only scores of as many pictures compare"
+                f"{n[0]} real and {n[1]} generated pictures are few for nearest-neighbor balls (the papers use 10,000 "
+                "or more): compare only scores of the same n"
             )
         density = balls_about.double() / self.k
         spread = Z95 * float(density.std()) / math.sqrt(len(fake))
@@ -162,11 +162,11 @@ class PRDC(FeatureMetric):
 
 
 class MiFID(FeatureMetric):
-    """FID, made worse where generated pictures repeat real ones: Kaggle's score for Monet paintings.
+    """FID with a penalty for memorized pictures: Kaggle's score for Monet paintings.
 
-    That is how it scores its competition gan-getting-started. The memorization distance d is the mean, over generated
-    pictures, of the least 1 - |cos| to a real one. The score is FID / (d' + 1e-14), where d' is d below a threshold and
-    1 from there on (Bai et al., 2021, arXiv:2106.03062).
+    It is the score of the competition gan-getting-started. The memorization distance d is the mean, over generated
+    pictures, of the smallest 1 - |cos| to a real one. The score is FID / (d' + 1e-14), where d' is d below a threshold,
+    otherwise 1 (Bai et al., 2021, arXiv:2106.03062).
     """
 
     name = "mifid"
@@ -207,9 +207,11 @@ class MiFID(FeatureMetric):
 
 
 def memorization_distance(real: Tensor, fake: Tensor) -> float:
-    """MiFID's d: the mean, over generated pictures, of the least 1 - |cos| to a real one, between 0 and 1.
+    """MiFID's d: the mean, over generated pictures, of the smallest 1 - |cos| to a real one, between 0 and 1.
 
-    Rows whose numbers add up to 0 are left out, of N x D and M x D.
+    Args:
+        real: N x D; rows that sum to 0 are ignored.
+        fake: M x D, likewise.
 
     Raises:
         ValueError: no rows are left.
@@ -227,7 +229,7 @@ def memorization_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def _directions(rows: Tensor) -> Iterator[Tensor]:
-    """Batches of unit rows, without those that add up to 0."""
+    """Batches of normalized rows, without those that sum to 0."""
     for _, batch in _batches(rows):
         kept = batch[batch.sum(1) != 0]
         if len(kept):
@@ -235,17 +237,17 @@ def _directions(rows: Tensor) -> Iterator[Tensor]:
 
 
 class Memorization(FeatureMetric):
-    """The share of generated pictures that are next to copies of real ones; about 0.05 for fresh ones.
+    """The share of generated pictures that are near-copies of real ones; about 0.05 for new ones.
 
-    Next to means as near as real pictures hardly ever lie to each other: at most as far from the nearest real picture
-    as the nearest 5 % of the real ones are from their nearest other one. For fresh pictures of the same kind the share
-    is about 0.05, for copies 1; for pictures of another kind it is less, down to 0. With less than 100 real pictures it
-    is some hundredths more for fresh ones: the nearest real ones come in pairs of one distance. Of recompressed,
-    mirrored or slightly cropped paintings nearly all count as copies; copied parts are not looked for.
+    A near-copy is closer to a real picture than most real pictures are to each other: at most as far from its nearest
+    real picture as the nearest 5 % of the real ones are from their nearest other one. For new pictures of the same kind
+    the share is about 0.05, for copies 1; for pictures of another kind it is lower, down to 0. With fewer than 100 real
+    pictures it is some hundredths higher for new ones, since the nearest real ones come in pairs of equal distance.
+    Nearly all recompressed, mirrored or slightly cropped paintings count as copies; copied parts are not detected.
 
-    The features are means of VGG-19's channels in conv5_1: what is to be seen, wherever it stands. They are compared at
-    length 1, which takes out contrast, and by the Euclidean distance: it grows with the angle and orders pictures as
-    the cosine does, which is too flat near copies to tell small distances from rounding.
+    The features are the means of VGG-19's channels in conv5_1: the content, regardless of its position. They are
+    normalized to length 1, which removes contrast, and compared by the Euclidean distance: it grows with the angle and
+    orders pictures as the cosine does, which near copies is too flat to distinguish small distances from rounding.
     """
 
     name = "memorisation"
@@ -254,18 +256,18 @@ class Memorization(FeatureMetric):
     expected = 0.05
     _LISTED = 12
     _FEW = 100
-    _SAME = 1e-5  # two passes of one picture lie no farther apart: the network rounds as the batch has it
+    _SAME = 1e-5  # two passes of one picture are no farther apart: rounding depends on the batch
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """One score, ``memorisation``; see :meth:`FeatureMetric.evaluate`.
 
-        Its details have the medians of both distances, and the nearest pairs: the generated picture's index, the
+        Its details contain the medians of both distances, and the nearest pairs: the generated picture's index, the
         real one's, and their distance.
         """
         require_pictures(real, fake, least=round(1 / self.expected))
         near, which = (found[:, 0] for found in nearest_neighbors(fake, real, count=1, unit=True))
         own = nearest_neighbors(real, real, count=1, itself=True, unit=True)[0][:, 0]
-        # Of N + 1 distances of one kind each is equally likely to be any in order: Weibull's quantiles keep to that.
+        # Each of N + 1 distances of one kind is equally likely to have any rank: Weibull's quantiles follow from that.
         threshold = max(float(np.quantile(own.numpy(), self.expected, method="weibull")), self._SAME)
         copied = int((near <= threshold).sum())
         notes = []
@@ -273,8 +275,8 @@ class Memorization(FeatureMetric):
             notes.append("the real pictures repeat each other: only exact copies of them count")
         if min(len(real), len(fake)) < self._FEW:
             notes.append(
-                f"{len(real)} real and {len(fake)} generated pictures are few to tell a share from {self.expected:g}, "
-                "and with few real ones fresh pictures have some hundredths more"
+                f"{len(real)} real and {len(fake)} generated pictures are few to distinguish a share from "
+                f"{self.expected:g}, and with few real ones the share of new pictures is some hundredths higher"
             )
         order = near.argsort(stable=True)[: self._LISTED].tolist()
         return [
@@ -301,9 +303,9 @@ class Gap:
     Attributes:
         train: the median distance of a generated picture to its nearest training picture.
         held_out: the same to as many held-out pictures.
-        ratio: of both: about 1 where nothing is memorized, less where something is.
-        interval: of 95 % confidence for the ratio, for these real pictures.
-        size: how many real pictures of each kind.
+        ratio: train / held_out: about 1 if nothing is memorized, less otherwise.
+        interval: the 95 % confidence interval of the ratio, for these real pictures.
+        size: number of real pictures of each kind.
     """
 
     train: float
@@ -316,23 +318,23 @@ class Gap:
 def held_out_gap(
     fake: Tensor, train: Tensor, held_out: Tensor, *, repeats: int = 5, draws: int = 1000, seed: int = 0
 ) -> Gap:
-    """Whether generated pictures are nearer to training pictures than to held-out ones of the same kind.
+    """How much nearer generated pictures are to training pictures than to held-out ones of the same kind.
 
-    Distances are those of :class:`Memorization`. From the larger set as many pictures as the smaller one has are drawn
-    several times, and medians and ratios averaged: a nearest neighbor is the nearer the more there are to choose from.
+    Distances are those of :class:`Memorization`. The larger set is subsampled several times to the size of the smaller
+    one, and medians and ratios are averaged, since nearest neighbors are nearer in a larger set.
 
     Args:
-        fake: features of generated pictures, M x D; not many more than there are held-out pictures, or the interval is
-            too narrow: it does not include the sampling of the real pictures.
+        fake: features of generated pictures, M x D; not many more than there are held-out pictures, otherwise the
+            interval is too narrow: it does not include the sampling of the real pictures.
         train: features of training pictures, N x D.
         held_out: features of held-out pictures, K x D.
-        repeats: how often the larger set is drawn from.
-        draws: of the generated pictures, for the interval (bootstrap, percentiles).
-        seed: of all that is drawn.
+        repeats: number of subsamples of the larger set.
+        draws: number of bootstrap samples of the generated pictures, for the interval (percentiles).
+        seed: of all draws.
 
     Raises:
         ValueError: a set is empty or its features are not finite, or so many of the generated pictures equal held-out
-            ones that the ratio, or its interval, has no bound.
+            ones that the ratio, or its interval, is unbounded.
     """
     for what, rows in (("generated", fake), ("learned-from", train), ("held-out", held_out)):
         require_rows(f"{what} pictures", rows, 1)
@@ -340,23 +342,23 @@ def held_out_gap(
     random = np.random.default_rng(seed)
 
     def nearest(real: Tensor) -> NDArray[np.float64]:
-        """M columns; a row for each time that ``real`` is drawn from."""
+        """Nearest distances: M columns, and a row for each subsample of ``real``."""
         chosen = [real]
-        if len(real) > size:  # in the order of the file, which is then read in one go
+        if len(real) > size:  # in file order, to read it sequentially
             chosen = [real[np.sort(random.permutation(len(real))[:size])] for _ in range(repeats)]
         return np.stack([nearest_neighbors(fake, some, count=1, unit=True)[0][:, 0].numpy() for some in chosen])
 
     near, far = nearest(train), nearest(held_out)
 
     def ratio(chosen: NDArray[np.int64] | slice) -> float:
-        """NaN where there is none."""
+        """The ratio of some generated pictures; NaN if it is undefined."""
         medians = np.median(far[:, chosen], axis=1)
         return float((np.median(near[:, chosen], axis=1) / medians).mean()) if medians.all() else math.nan
 
     value = ratio(slice(None))
     ratios = np.array([ratio(random.integers(len(fake), size=len(fake))) for _ in range(draws)])
     defined = ratios[~np.isnan(ratios)]
-    if math.isnan(value) or len(defined) <= (1 - _TAIL) * draws:  # then the interval's end is among those without
+    if math.isnan(value) or len(defined) <= (1 - _TAIL) * draws:  # then an end of the interval is undefined
         equal = round(float((far == 0).sum(1).mean()))
         raise ValueError(f"{equal} of {len(fake)} generated pictures equal held-out ones: were those learned from too?")
     low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])

@@ -1,4 +1,4 @@
-"""Scores that compare feature maps of two pictures place by place: diversity, and the content of a photo kept."""
+"""Scores that compare feature maps of two pictures position by position: diversity and content preservation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
 
 
 def load_perceptual(weights: Path | None = None) -> VGG19:
-    """The network that the metrics of this module share.
+    """The network shared by the metrics of this module.
 
     Args:
         weights: see :func:`artgan.features.load_vgg19`.
@@ -48,7 +48,7 @@ class PerceptualMetric(Metric):
         """Extract the features of N x 3 x H x W pictures in [-1, 1], sides at least 16, all of one size.
 
         Raises:
-            ValueError: they are of another size than those before, or their features are not finite.
+            ValueError: their size differs from that of earlier ones, or their features are not finite.
         """
         self._sizes[pictures.shape[-2], pictures.shape[-1]] = None
         with torch.inference_mode():
@@ -59,7 +59,7 @@ class PerceptualMetric(Metric):
 
     @abstractmethod
     def update_features(self, features: dict[str, Tensor], real: bool) -> None:
-        """Add a batch of features: by layer N x C x h x w, after the ReLU."""
+        """Add a batch of features: by layer, N x C x h x w, after the ReLU."""
 
     def score(
         self, value: float, n: tuple[int, int], interval: tuple[float, float], details: Mapping[str, Any]
@@ -71,16 +71,16 @@ class PerceptualMetric(Metric):
 
 
 class Diversity(PerceptualMetric):
-    """How unlike one another generated pictures are, as a share of real ones: 1 is as varied.
+    """How different generated pictures are from each other, relative to real ones: 1 is as varied.
 
-    Two pictures' distance is that of Zhang et al. (2018, arXiv:1801.03924), on VGG-19's :data:`LAYERS` and without
-    learned weights: features of length 1 at each place, squared differences summed over the channels, means over
-    places and layers; 0 (equal) to 2. Each picture is compared with the one before it, so they are to come in an order
-    that means nothing. The score is a share because the distance by itself has no scale: what it is for unlike pictures
-    changes with their kind and size.
+    The distance between two pictures is that of Zhang et al. (2018, arXiv:1801.03924), on VGG-19's :data:`LAYERS` and
+    without learned weights: features normalized to length 1 at each position, squared differences summed over the
+    channels, averaged over positions and layers; 0 (equal) to 2. Each picture is compared with the previous one, so
+    their order must be random. The score is a ratio because the distance itself has no scale: its value for unrelated
+    pictures depends on their kind and size.
 
-    Distances of neighboring pairs share a picture and no others do, so the standard errors of both means are those of
-    series that are correlated at lag 1; the interval is the share's, by the delta method.
+    Only the distances of consecutive pairs share a picture, so the standard errors of both means are those of series
+    correlated at lag 1; the interval of the ratio follows by the delta method.
     """
 
     name = "diversity"
@@ -92,11 +92,11 @@ class Diversity(PerceptualMetric):
         self._count = {True: 0, False: 0}
 
     def update_features(self, features: dict[str, Tensor], real: bool) -> None:
-        """Compare each picture with the one before it, and keep the features of the last."""
+        """Compare each picture with the previous one, and keep the features of the last."""
         unit = [F.normalize(features[layer], dim=1, eps=1e-10) for layer in LAYERS]
         if real in self._last:
             if self._last[real][0].shape[1:] != unit[0].shape[1:]:
-                raise ValueError("pictures are compared place by place: they must be of one size")
+                raise ValueError("pictures are compared position by position: they must all have the same size")
             unit = [torch.cat([last, maps]) for last, maps in zip(self._last[real], unit, strict=True)]
         self._count[real] += len(features[LAYERS[0]])
         self._last[real] = [maps[-1:].clone() for maps in unit]
@@ -104,10 +104,10 @@ class Diversity(PerceptualMetric):
         self._distances[real] += torch.stack(by_layer).mean(0).tolist()
 
     def compute(self) -> Score:
-        """The share.
+        """The ratio of the mean distances.
 
         Raises:
-            ValueError: fewer than 3 pictures of a set; real ones that do not differ.
+            ValueError: a set has fewer than 3 pictures, or the real ones do not differ.
         """
         n = self._count[True], self._count[False]
         for kind, count in zip(("real", "generated"), n, strict=True):
@@ -124,7 +124,7 @@ class Diversity(PerceptualMetric):
 
 
 def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
-    """The mean of a series whose neighbors are correlated (never negatively), and its standard error."""
+    """The mean of a series with (never negative) correlation at lag 1, and its standard error."""
     values = np.array(distances)
     apart = values - values.mean()
     variance = np.square(apart).sum() / (len(values) - 1)
@@ -133,11 +133,11 @@ def _mean_and_error(distances: Sequence[float]) -> tuple[float, float]:
 
 
 class ContentKept(PerceptualMetric):
-    """How much of a photo its painting keeps, by VGG-19; 1 is all.
+    """How much of a photo's content its painting preserves, by VGG-19; 1 is all.
 
-    It is the mean cosine of their features at conv4_2. Photos come as real pictures, paintings as generated ones, in
-    the same order and by turns: what one is ahead of the other stays in memory. Unrelated pictures do not come to 0:
-    features after a ReLU are never negative.
+    It is the mean cosine of their features at conv4_2. Photos are given as real pictures and paintings as generated
+    ones, in the same order and alternating: features wait in memory for their counterpart. The score of unrelated
+    pictures is not 0, since features after a ReLU are never negative.
     """
 
     name = "content"
@@ -149,7 +149,7 @@ class ContentKept(PerceptualMetric):
         self._kept: list[float] = []
 
     def update_features(self, features: dict[str, Tensor], real: bool) -> None:
-        """Compare each photo with its painting, when both have come."""
+        """Compare each photo with its painting, once both have arrived."""
         self._waiting[real].extend(maps.clone() for maps in torch.split(features[style.CONTENT_LAYER], 1))
         photos, paintings = self._waiting[True], self._waiting[False]
         while photos and paintings:
@@ -162,11 +162,11 @@ class ContentKept(PerceptualMetric):
         """The mean, with a normal interval.
 
         Raises:
-            ValueError: fewer than 2 pairs; a photo without its painting or the other way round.
+            ValueError: there are fewer than 2 pairs, or a photo without its painting or vice versa.
         """
         for kind, other, left in (("photos", "painting", True), ("paintings", "photo", False)):
             if self._waiting[left]:
-                raise ValueError(f"{len(self._waiting[left])} {kind} have come without their {other}")
+                raise ValueError(f"{len(self._waiting[left])} {kind} were given without their {other}")
         n = len(self._kept)
         if n < 2:
             raise ValueError(f"needs at least 2 photos and their paintings, got {n}")

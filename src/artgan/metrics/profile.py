@@ -1,9 +1,9 @@
 """Image statistics of a set of pictures: palette, light, strokes and edges.
 
-All are taken from the middle square of each picture at one size, because strokes and edges are measured in pixels, and
-in CIE L*a*b* (D65), where equal steps look about equal. How finely a painting was photographed and how hard its file
-was compressed show in the finest strokes, in edges and in sharpness: compare sets that came the same way. Means over a
-set hide its kinds: a tenth of all pictures may lie in mist (faint contrast, few edges) and hardly move them.
+All are computed on the center square of each picture at one size, because strokes and edges are measured in pixels, and
+in CIE L*a*b* (D65), where equal steps look about equal. The resolution of a photograph and the compression of its file
+affect the finest strokes, edges and sharpness: compare sets of the same origin. Means over a set hide its subgroups: a
+tenth of all pictures may be misty (faint contrast, few edges) and hardly change them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from artgan.data.crops import centre_square
 from artgan.errors import ConfigError
 
 OCTAVES = ("2 to 4", "4 to 8", "8 to 16", "16 to 32", "32 to 64")
-"""Lengths of waves, in pixels: a stroke is half a wave wide. What is finer still, along diagonals, is in the first."""
+"""Wavelengths in pixels: a stroke is half a wavelength wide. Finer ones, along diagonals, count in the first octave."""
 
 ORIENTATIONS = 8
 _PALETTE = 8
 _EDGE = 4.0  # steps of L* from pixel to pixel
-_WARM = np.radians(70)  # hue of orange, half way from sRGB's red (40) to its yellow (103); sky blue lies opposite
+_WARM = np.radians(70)  # hue of orange, halfway between sRGB's red (40) and its yellow (103); sky blue is opposite
 
 _Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Color:
 
     Attributes:
         rgb: sRGB, 0 to 255.
-        share: of all pixels that are nearest to it.
+        share: of all pixels, those nearest to this color.
     """
 
     rgb: tuple[int, int, int]
@@ -51,7 +51,7 @@ class Statistic:
 
     Attributes:
         mean: over the pictures.
-        deviation: from picture to picture (standard deviation of the population).
+        deviation: between pictures (population standard deviation).
     """
 
     mean: float
@@ -63,20 +63,20 @@ class Profile:
     """Image statistics of a set of pictures.
 
     Attributes:
-        n: how many there are.
-        size: side of the center square that was measured, in pixels.
-        palette: 8 colors at most, the commonest first: centers of clusters of all pixels.
+        n: number of pictures.
+        size: side of the measured center square, in pixels.
+        palette: at most 8 colors, the most common first: centers of clusters of all pixels.
         lightness: mean L*, 0 (black) to 100 (white).
         contrast: standard deviation of L* within a picture.
         chroma: mean distance from gray: 0 is gray, pure sRGB colors are at 50 (cyan) to 134 (blue).
-        warmth: which way the colors lean, -1 (all blue) to 1 (all orange); the stronger a color, the more it counts.
+        warmth: balance of the colors, -1 (all blue) to 1 (all orange), weighted by their strength.
         edges: share of pixels where L* changes by more than 4 from one pixel to the next.
-        sharpness: deviation of the Laplacian of L* by that of L*: how suddenly a picture changes where it changes,
-            whatever its contrast.
-        octaves: energy of the waves of each length of :data:`OCTAVES`, as a share of all variance of L*; what is
-            missing to 1 is in longer waves. Photographs have about as much in each octave as in the next (Field, 1987).
-        orientations: how edges lie, by strength: shares of 0 (lying), 22.5, 45, ..., 90 (upright), ... 157.5 degrees,
-            turning against the clock, each with 11.25 degrees to either side.
+        sharpness: deviation of the Laplacian of L* divided by that of L*: how abrupt the changes are, independent of
+            contrast.
+        octaves: energy in each band of wavelengths of :data:`OCTAVES`, as a share of the total variance of L*; the rest
+            is in longer waves. Photographs have about as much in each octave as in the next (Field, 1987).
+        orientations: of edges, weighted by strength: shares of 0 (horizontal), 22.5, 45, ..., 90 (vertical), ... 157.5
+            degrees, counterclockwise, each with 11.25 degrees to either side.
     """
 
     n: int
@@ -104,12 +104,12 @@ def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
 
     Args:
         pictures: at least one.
-        size: side of the middle square of each that is looked at, in pixels; 64 or more. Profiles that are compared
-            need one size.
+        size: side of the center square to measure, in pixels; 64 or more. Only profiles of the same size are
+            comparable.
 
     Raises:
-        ConfigError: a smaller size.
-        ValueError: no picture.
+        ConfigError: the size is smaller.
+        ValueError: there are no pictures.
     """
     if size < 64:
         raise ConfigError(f"a profile needs pictures of 64 pixels or more, got a size of {size}")
@@ -127,7 +127,7 @@ def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
     deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
     scalars = {
         name: Statistic(float(m), float(d))
-        for name, m, d in zip(SCALARS, mean, deviation, strict=False)  # rows go on
+        for name, m, d in zip(SCALARS, mean, deviation, strict=False)  # the rows are longer
     }
     octaves, orientations = np.split(mean[len(SCALARS) :], [len(OCTAVES)])
     return Profile(
@@ -156,14 +156,14 @@ def _measure(lab: _Array) -> _Array:
 
 
 def _octaves(light: _Array) -> _Array:
-    """Shares of the energy by :data:`OCTAVES`; the picture fades to its edges, which do not meet."""
+    """Shares of the energy by :data:`OCTAVES`; the picture is windowed, since its opposite edges do not match."""
     size = len(light)
     window = np.outer(np.hanning(size), np.hanning(size))
     flat = light - (light * window).sum() / window.sum()
     energy = np.abs(np.fft.fft2(flat * window)) ** 2
     frequency = np.fft.fftfreq(size)
     radius = np.hypot(frequency[:, None], frequency)
-    limits = [np.inf, *(1 / 2**k for k in range(2, 7))]  # cycles a pixel
+    limits = [np.inf, *(1 / 2**k for k in range(2, 7))]  # cycles per pixel
     total = energy.sum()
     if total < 1e-6 * light.size:
         return np.zeros(len(OCTAVES))
@@ -171,11 +171,11 @@ def _octaves(light: _Array) -> _Array:
 
 
 def _orientations(across: _Array, down: _Array, strength: _Array) -> _Array:
-    """Shares of the strength of edges by how they lie: along an edge is across its gradient."""
+    """Shares of the edge strength by orientation; an edge is perpendicular to its gradient."""
     total = strength.sum()
     if total < 1e-6 * strength.size:
         return np.zeros(ORIENTATIONS)
-    along = np.arctan2(across, down)  # of the gradient turned by 90 degrees; rows count downwards, angles upwards
+    along = np.arctan2(across, down)  # of the gradient rotated by 90 degrees; rows count downward, angles upward
     bins = np.rint(along / np.pi * ORIENTATIONS).astype(int) % ORIENTATIONS
     shares: _Array = np.bincount(bins.ravel(), strength.ravel(), ORIENTATIONS) / total
     return shares
@@ -183,7 +183,7 @@ def _orientations(across: _Array, down: _Array, strength: _Array) -> _Array:
 
 # ---- colors
 
-# sRGB (IEC 61966-2-1) to XYZ, and its white, D65.
+# sRGB (IEC 61966-2-1) to XYZ, and its white point, D65.
 _XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
@@ -193,18 +193,18 @@ _LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.0
 
 
 def to_lab(pixels: NDArray[np.uint8]) -> _Array:
-    """sRGB bytes, ... x 3, to CIE L*a*b* (D65): L* 0 to 100, a* to red and b* to yellow."""
+    """sRGB bytes, ... x 3, to CIE L*a*b* (D65): L* 0 to 100, a* toward red and b* toward yellow."""
     x, y, z = np.moveaxis(_curve(_LINEAR[pixels] @ (_XYZ / _WHITE[:, None]).T), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def _curve(t: _Array) -> _Array:
-    """CIE 1976."""
+    """The nonlinearity of CIE 1976 L*a*b*."""
     return np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
 
 
 class _ColorHistogram:
-    """A histogram of a set's pixels in bins of 8 x 8 x 8 RGB levels, of constant memory."""
+    """A histogram of a set's pixels in bins of 8 x 8 x 8 RGB levels, with constant memory use."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(32**3, np.int64)
@@ -233,9 +233,9 @@ class _ColorHistogram:
 
 
 def _clusters(points: _Array, weights: _Array) -> NDArray[np.int64]:
-    """The number of each weighted point's cluster, by k-means.
+    """The cluster index of each weighted point, by k-means.
 
-    The first center is the mean; each next one is the point that adds most to what the others leave: nothing is drawn.
+    The first center is the mean; each next one is the point that adds most to the remaining error: nothing is random.
     """
     centers = np.average(points, axis=0, weights=weights)[None]
     while len(centers) < min(_PALETTE, len(points)):

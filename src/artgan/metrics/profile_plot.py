@@ -29,11 +29,11 @@ _TITLES = {
 
 
 def draw(profiles: Mapping[str, Profile], path: Path) -> None:
-    """Write :func:`plot`'s figure as a picture, complete or not at all; a file that is there is replaced.
+    """Write the figure of :func:`plot` to a picture file atomically, replacing an existing one.
 
     Raises:
-        ValueError: no profile.
-        PictureError: the suffix is not a picture's, or it cannot be written.
+        ValueError: there is no profile.
+        PictureError: the suffix is not a picture format's, or the file cannot be written.
     """
     images.check_writable(path, overwrite=True)
     buffer = io.BytesIO()
@@ -45,7 +45,7 @@ def plot(profiles: Mapping[str, Profile]) -> Figure:
     """Plot profiles side by side: palettes, then a panel for each statistic; error bars are one standard deviation.
 
     Raises:
-        ValueError: no profile.
+        ValueError: there is no profile.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -53,7 +53,7 @@ def plot(profiles: Mapping[str, Profile]) -> Figure:
     if not profiles:
         raise ValueError("needs at least one profile")
     sets = [_Shown(_label(name), of_set, _CYCLE[i % len(_CYCLE)]) for i, (name, of_set) in enumerate(profiles.items())]
-    tall = 0.5 + 0.42 * len(sets)  # of the palettes, of a panel and of what is below, in inches
+    tall = 0.5 + 0.42 * len(sets)  # inches, of the palettes, a panel and the rows below
     panel = max(1.5, 0.5 + 0.3 * len(sets))
     curves = 3.2 + 0.2 * -(-len(sets) // 4)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
@@ -63,10 +63,10 @@ def plot(profiles: Mapping[str, Profile]) -> Figure:
     for (name, title), axes in zip(_TITLES.items(), rows[1].subplots(2, 3, sharey=True).flat, strict=True):
         _scalars(axes, title, name, sets)
     strokes, lie = rows[2].subplots(1, 2)
-    _curves(strokes, "Strokes: share of the energy by length of wave", "octaves", OCTAVES, sets)
+    _curves(strokes, "Strokes: share of the energy by wavelength", "octaves", OCTAVES, sets)
     strokes.set_xlabel("pixels", fontsize=9, color=_FAINT)
     degrees = [f"{180 * i / ORIENTATIONS:g}°" for i in range(ORIENTATIONS)]
-    _curves(lie, "How edges lie (0° lying, 90° upright)", "orientations", degrees, sets)
+    _curves(lie, "Orientation of edges (0° horizontal, 90° vertical)", "orientations", degrees, sets)
     lie.axhline(1 / ORIENTATIONS, color=_FAINT, lw=0.8, ls=":")
     rows[2].legend(handles=strokes.lines, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
@@ -79,12 +79,12 @@ class _Shown(NamedTuple):
 
 
 def _label(name: str) -> str:
-    """Shorten a long name to its end, and escape what matplotlib would read as a formula."""
+    """Shorten a long name to its end, and escape characters that matplotlib would read as a formula."""
     return (name if len(name) <= _LABEL else "…" + name[-_LABEL + 1 :]).replace("$", r"\$")
 
 
 def _palettes(axes: Any, sets: Sequence[_Shown]) -> None:
-    """Draw a stacked bar for each set, dark to light, as wide as the shares."""
+    """Draw a stacked bar for each set, dark to light, with widths proportional to the shares."""
     for row, shown in enumerate(sets):
         left = 0.0
         for color in sorted(shown.profile.palette, key=lambda c: to_lab(np.array(c.rgb, np.uint8))[0]):
@@ -97,7 +97,7 @@ def _palettes(axes: Any, sets: Sequence[_Shown]) -> None:
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=10)
-    axes.set_title("Palettes: as wide as a color is common", loc="left", fontsize=10, color=_INK)
+    axes.set_title("Palettes: widths are the shares of the colors", loc="left", fontsize=10, color=_INK)
 
 
 def _scalars(axes: Any, title: str, name: str, sets: Sequence[_Shown]) -> None:
@@ -114,7 +114,7 @@ def _scalars(axes: Any, title: str, name: str, sets: Sequence[_Shown]) -> None:
 
 def _curves(axes: Any, title: str, name: str, ticks: Sequence[str], sets: Sequence[_Shown]) -> None:
     for shown in sets:
-        label = f" {shown.label}"  # a legend leaves out what begins with an underscore
+        label = f" {shown.label}"  # a legend omits labels that begin with an underscore
         axes.plot(range(len(ticks)), getattr(shown.profile, name), "o-", color=shown.color, lw=1.6, ms=4, label=label)
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylim(bottom=0)

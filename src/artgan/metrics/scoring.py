@@ -21,11 +21,11 @@ _T = TypeVar("_T")
 
 
 class MetricNetworks:
-    """The networks of metrics, each loaded once; a failed load is not tried again.
+    """The networks of metrics, each loaded once; a failed load is not retried.
 
     Args:
         weights: files by network, see :data:`artgan.metrics.NETWORKS`.
-        size: side of the square that networks see, in pixels, where they do not fix it.
+        size: side of the square that networks see, in pixels, unless they fix it.
         device: to run on.
     """
 
@@ -39,13 +39,13 @@ class MetricNetworks:
         """Load an extractor.
 
         Raises:
-            WeightsError: its weights cannot be fetched or read.
+            WeightsError: its weights cannot be downloaded or read.
             ConfigError: a package is missing.
         """
         return self._once(name, lambda: load_extractor(name, self.weights, size=self.size, device=self.device))
 
     def metric(self, cls: type[Metric]) -> Metric:
-        """A new metric with its network; raises as :meth:`extractor`, and whatever a plugin's metric raises."""
+        """A new metric with its network; raises the errors of :meth:`extractor`, and any error of a plugin's metric."""
         if issubclass(cls, FeatureMetric):
             return cls(self.extractor(cls.extractor_name))
         if issubclass(cls, PerceptualMetric):
@@ -77,11 +77,11 @@ def validated(scores: Sequence[Score]) -> list[Score]:
             raise ValueError(f"gave {score!r} in place of a score")
         values = [float(score.value), *map(float, score.interval or ())]
         if not all(map(math.isfinite, values)):
-            raise ValueError(f"{score.name} is not finite; are the weights whole?")
+            raise ValueError(f"{score.name} is not finite; are the weights intact?")
         try:
             json.dumps([score.name, score.n, dict(score.details), score.notes], allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{score.name}: its details are no JSON ({error})") from None
+            raise ValueError(f"{score.name}: its details are not JSON ({error})") from None
         low_high = (values[1], values[2]) if score.interval else None
         found.append(replace(score, value=values[0], interval=low_high))
     return found

@@ -1,8 +1,8 @@
-"""Style distance of paintings to an artist's, and how much of the photo's content they keep.
+"""The style distance between paintings and an artist's, and how much of a photo's content they preserve.
 
 The style distance is the kernel distance (Binkowski et al., 2018, arXiv:1801.01401: squared maximum mean
 discrepancy, cubic polynomial kernel, unbiased) between statistics of pictures: the means and standard deviations
-over each channel of some features, as in adaptive instance normalization (Huang and Belongie, 2017).
+of each channel of some features, as in adaptive instance normalization (Huang and Belongie, 2017).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 
 
 def statistics(features: Sequence[Tensor]) -> Tensor:
-    """Features N x C x H x W of some layers to N x D: each channel's mean and standard deviation."""
+    """Each channel's mean and standard deviation, N x D, from N x C x H x W features of some layers."""
     return torch.cat([_moments(layer) for layer in features], dim=1)
 
 
 def filter_statistics(pictures: Tensor) -> Tensor:
     """Statistics that need no network: colors, and edges and spots at four scales.
 
-    For each opponent color its mean and deviation, and at full, half, quarter and eighth size the mean and
+    For each opponent color, its mean and deviation, and at full, half, quarter and eighth size the mean and
     deviation of the absolute horizontal and vertical differences and of the Laplacian.
 
     Args:
@@ -50,7 +50,7 @@ def filter_statistics(pictures: Tensor) -> Tensor:
 
 
 def _moments(features: Tensor) -> Tensor:
-    """N x C x H x W to N x 2C: each channel's mean and standard deviation."""
+    """Each channel's mean and standard deviation, N x 2C, from N x C x H x W."""
     flat = features.flatten(2)
     return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
 
@@ -58,7 +58,7 @@ def _moments(features: Tensor) -> Tensor:
 def standardize(reference: Sequence[Tensor], *sets: Tensor) -> list[Tensor]:
     """Each of ``sets`` (N x D) with every column z-scored by the rows of all ``reference`` sets together.
 
-    A column without variance is only centered: a channel that is never active has no scale.
+    A column without variance, of a channel that is never active, is only centered.
     """
     scale = Scale(reference)
     mean, deviation = scale.mean.to(reference[0].dtype), scale.deviation.to(reference[0].dtype)
@@ -69,7 +69,7 @@ class Scale:
     """The mean and the deviation of each column of some sets together, in float64; see :func:`standardize`.
 
     Args:
-        reference: N x D each, perhaps memory-mapped: read in batches.
+        reference: N x D each, possibly memory-mapped: read in batches.
     """
 
     def __init__(self, reference: Sequence[Tensor]) -> None:
@@ -96,7 +96,7 @@ class Standardized:
     Args:
         rows: N x D.
         scale: mean and deviation of the columns.
-        chosen: which of the rows; by default all.
+        chosen: indices of the rows to use; by default all.
     """
 
     def __init__(self, rows: Tensor, scale: Scale, chosen: Tensor | None = None) -> None:
@@ -115,10 +115,10 @@ class Standardized:
 def kernel_distance(x: Tensor | Standardized, y: Tensor | Standardized) -> float:
     """Unbiased squared MMD of two samples, N x D and M x D, with the kernel (a.b / D + 1)^3.
 
-    About 0 (and at times slightly less) for samples of one distribution.
+    About 0 (and sometimes slightly less) for samples of one distribution.
 
     Raises:
-        ValueError: fewer than two rows, or widths that differ.
+        ValueError: fewer than two rows, or different widths.
     """
     _check(x, y, least=2)
 
@@ -131,18 +131,18 @@ def kernel_distance(x: Tensor | Standardized, y: Tensor | Standardized) -> float
 def kernel_distance_error(x: Tensor | Standardized, y: Tensor | Standardized) -> float:
     """The standard error of :func:`kernel_distance`, by the jackknife.
 
-    Each picture of either sample is left out in turn, which takes row sums of the kernel only; the two samples'
-    variances add up. It is too large rather than too small (Efron and Stein, 1981): by the square root of 2 for
-    samples of one distribution, by little for samples that are far apart.
+    Each picture of either sample is left out in turn, which needs only row sums of the kernel; the variances of the
+    two samples add up. The estimate is biased upward (Efron and Stein, 1981): by the square root of 2 for samples of
+    one distribution, by little for samples that are far apart.
 
     Raises:
-        ValueError: fewer than three rows, or widths that differ.
+        ValueError: fewer than three rows, or different widths.
     """
     _check(x, y, least=3)
     across, down = _kernel_sums(x, y), _kernel_sums(y, x)
 
     def variance(own: Tensor, other: Tensor, others: int) -> Tensor:
-        """Of leaving out one: ``own`` and ``other`` are sums of its kernel with its own sample and the other one."""
+        """The jackknife variance; ``own`` and ``other`` are a row's kernel sums over its own and the other sample."""
         n = len(own)
         left = (own.sum() - 2 * own) / ((n - 1) * (n - 2)) - 2 * (other.sum() - other) / ((n - 1) * others)
         return (n - 1) * left.var(correction=0)
@@ -160,7 +160,7 @@ def _batches(a: Tensor | Standardized) -> Iterator[Tensor]:
 
 
 def _kernel_sums(a: Tensor | Standardized, b: Tensor | Standardized) -> Tensor:
-    """For each row of ``a`` the sum of its kernel with all rows of ``b``, in batches that fit in memory."""
+    """For each row of ``a``, the sum of its kernel with all rows of ``b``, in batches that fit in memory."""
     sums = []
     for rows in _batches(a):
         total = rows.new_zeros(len(rows))
@@ -171,11 +171,11 @@ def _kernel_sums(a: Tensor | Standardized, b: Tensor | Standardized) -> Tensor:
 
 
 def _others(a: Tensor | Standardized) -> Tensor:
-    """For each row the sum of its kernel with the other rows of its sample."""
+    """For each row, the sum of its kernel with the other rows of its sample."""
     own = torch.cat([(rows.square().sum(1) / a.shape[1] + 1) ** 3 for rows in _batches(a)])
     return _kernel_sums(a, a) - own
 
 
 def content_kept(photo: Tensor, painting: Tensor) -> Tensor:
-    """Cosine between the features of photos and of their paintings, both N x C x H x W, as N; 1 if equal."""
+    """The cosines, N, between the features of photos and of their paintings, both N x C x H x W; 1 if equal."""
     return F.cosine_similarity(photo.flatten(1), painting.flatten(1))

@@ -1,4 +1,4 @@
-"""Style distance metrics: by VGG-19's style layers, by a deeper layer, and by filters without a network."""
+"""Style distance metrics: with VGG-19's style layers, a deeper layer, or filters without a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _HALVES = 0  # seed
 
 
 class Style(FeatureMetric):
-    """How far generated pictures are from real ones in style, by VGG-19; about 0 for one style.
+    """How far generated pictures are from real ones in style, by VGG-19; about 0 for the same style.
 
     It is the kernel distance between the means and deviations of the channels of the two sets. Columns are z-scored by
-    the real pictures and the photos that went in, which are the same whatever model painted them; where the photos are
-    not known, by the real and the generated pictures, and the unit is another one with every model. Beside it stands
-    what two halves of the real pictures are from each other, and how far the photos were before they were painted.
+    the real pictures and the input photos, which are the same for every model; if the photos are unknown, by the real
+    and the generated pictures, so that the unit differs between models. The details also give the distance between two
+    halves of the real pictures, and that of the unpainted photos from the real pictures.
 
-    The interval is 1.96 standard errors of :func:`~artgan.metrics.style.kernel_distance_error` wide to either side:
-    how far the figure would move with other pictures from the same sources, scores of z as they are.
+    The interval is 1.96 standard errors (:func:`~artgan.metrics.style.kernel_distance_error`) to either side: how much
+    the score would vary with other pictures from the same sources and the same z-scoring.
     """
 
     name = "style"
@@ -33,10 +33,10 @@ class Style(FeatureMetric):
     wants_inputs = True
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """The distance, not below 0 but for chance; at least 4 pictures of each set.
+        """The distance, below 0 only by chance, from at least 4 pictures of each set.
 
         Raises:
-            ValueError: there are fewer.
+            ValueError: a set has fewer.
         """
         require_pictures(real, fake, least=4)
         if inputs is not None:
@@ -47,7 +47,7 @@ class Style(FeatureMetric):
         if inputs is not None:
             distances["inputs"] = kernel_distance(Standardized(inputs, scale), x)
         value, error = kernel_distance(y, x), kernel_distance_error(y, x)
-        notes = ["standardized without photos: not to be compared with figures that were standardized with them"]
+        notes = ["standardized without photos: not comparable with scores that were standardized with them"]
         return [
             self.score(
                 self.name,
@@ -62,7 +62,7 @@ class Style(FeatureMetric):
 
 
 class DeepStyle(Style):
-    """The style distance at a deeper layer of VGG-19, conv5_1, than models learn from."""
+    """The style distance at conv5_1, a deeper layer of VGG-19 than those that models are trained on."""
 
     name = "style-deep"
     part = "deep"
@@ -71,7 +71,7 @@ class DeepStyle(Style):
 class FilterStyle(Style):
     """The style distance by colors, edges and spots at four scales, without any network.
 
-    There is none that a model could have learnt from.
+    It is independent of the networks that models are trained against.
     """
 
     name = "style-filters"
@@ -80,6 +80,6 @@ class FilterStyle(Style):
 
 
 def _halves(count: int) -> Sequence[Tensor]:
-    """The places of two halves of a set, drawn with a fixed seed; in order, for they may be read from disk."""
+    """The indices of two random halves of a set, with a fixed seed; sorted, since they may be read from disk."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(_HALVES))
     return [half.sort().values for half in order.chunk(2)]

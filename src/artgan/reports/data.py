@@ -25,10 +25,10 @@ _NAMES = 5  # of a finding's pictures or groups on the page
 
 
 def write_report(exploration: Exploration, path: Path) -> None:
-    """Write the page: self-contained, complete or not at all.
+    """Write the self-contained page atomically.
 
     Raises:
-        PictureError: it cannot be written.
+        PictureError: the page cannot be written.
     """
     report, looks = exploration.report, [look for look in exploration.looks if look.error is None]
     findings = []
@@ -93,7 +93,7 @@ def _shown(thumbnails: Sequence[Thumbnail]) -> list[tuple[str, str]]:
 
 
 def _rows(statistics: Statistics) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """For each statistic its name, what its white is, and its pictures in RGB and by channel."""
+    """For each statistic, its name, the value of white, and its pictures in RGB and by channel."""
     rows = []
     for name, values in (
         ("Minimum", statistics.minimum),
@@ -125,7 +125,7 @@ def _plots(exploration: Exploration, looks: Sequence[Look]) -> list[tuple[str, M
         ("Aspect", _histogram(sizes[:, 0] / sizes[:, 1], "width / height")),
         ("Brightness", _levels({"brightness": (exploration.brightness, _INK)}, "luma")),
         (
-            "Colours",
+            "Colors",
             _levels(
                 dict(zip(("red", "green", "blue"), zip(exploration.colours, _RGB, strict=True), strict=True)), "level"
             ),
@@ -146,7 +146,7 @@ def _figure() -> tuple[Figure, Any]:
 def _histogram(values: NDArray[np.float64], label: str) -> Markup:
     figure, axes = _figure()
     low, high = float(values.min()), float(values.max())
-    if high - low < 1e-9:  # one bar, not a bar as wide as the plot
+    if high - low < 1e-9:  # a single narrow bar, not one as wide as the plot
         low, high = low * 0.9 - 0.01, high * 1.1 + 0.01
     axes.hist(values, bins=40, range=(low, high), color=_ACCENT)
     axes.set_xlabel(label)
@@ -155,7 +155,7 @@ def _histogram(values: NDArray[np.float64], label: str) -> Markup:
 
 
 def _scatter(sizes: NDArray[np.int64]) -> Markup:
-    """A disc for each size, its area growing with the number of pictures."""
+    """A disc for each size, with an area that grows with the number of pictures."""
     figure, axes = _figure()
     unique, counts = np.unique(sizes, axis=0, return_counts=True)
     axes.scatter(unique[:, 0], unique[:, 1], s=12 + 240 * counts / counts.max(), color=_ACCENT, alpha=0.5, lw=0)
@@ -171,7 +171,7 @@ def _scatter(sizes: NDArray[np.int64]) -> Markup:
 
 def _levels(curves: dict[str, tuple[NDArray[np.int64], str]], label: str) -> Markup:
     figure, axes = _figure()
-    top = 0.0  # without pure black and white, of which there may be very much
+    top = 0.0  # ignoring pure black and white, which can dominate
     for name, (counts, colour) in curves.items():
         share = 100 * counts / counts.sum()
         axes.fill_between(np.arange(256), share, step="mid", color=colour, alpha=0.25, lw=0)

@@ -1,4 +1,4 @@
-"""What all report pages share: rendering, and pictures and plots that are part of the page."""
+"""The common parts of all report pages: rendering, and embedded pictures and plots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Render ``templates/TEMPLATE`` to ``path``: complete or not at all. Text is escaped.
+    """Render ``templates/TEMPLATE`` to ``path`` atomically. Text is escaped.
 
     Raises:
         OSError: the page cannot be written.
@@ -31,7 +31,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
 
 
 def figure_svg(figure: Figure) -> Markup:
-    """A matplotlib figure as an ``<svg>`` element; its text stays text."""
+    """A matplotlib figure as an ``<svg>`` element; its text remains text."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -42,5 +42,5 @@ def figure_svg(figure: Figure) -> Markup:
 
 
 def data_uri(data: bytes, media_type: str) -> str:
-    """Bytes as a ``data:`` address, for an ``<img>``."""
+    """Bytes as a ``data:`` URI, for an ``<img>``."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""What a run's folder holds, read for reports: what is missing, odd or, after a kill, half written is left out."""
+"""Reads a run's folder for reports; files that are missing, malformed or, after a kill, partial are ignored."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, TypeAlias
 import yaml
 
 Curve: TypeAlias = "dict[int, float]"
-"""A value at steps, in their order."""
+"""Values by step, in the order of the steps."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A training run, as far as its folder tells.
+    """A training run, as far as it is known from its folder.
 
     Attributes:
-        folder: where it is.
-        config: what ``config.yaml`` says: plugin, config, training, data.
-        config_text: that file as it is.
+        folder: the run's folder.
+        config: the content of ``config.yaml``: plugin, config, training, data.
+        config_text: the text of that file.
         losses: by name.
         rates: learning rates by name.
-        seconds: of a step, mean over those since the step before in the curve.
+        seconds: per step, averaged over the steps since the previous point of the curve.
         metrics: by name.
         sessions: the start and each resumption.
-        health: what was noticed, in the order of the steps.
+        health: the alarms, in the order of the steps.
         sheets: sample sheets by step.
     """
 
@@ -56,12 +56,12 @@ class RunRecord:
 
     @property
     def last_session(self) -> Mapping[str, Any]:
-        """How it was started or resumed last; empty if that is not known."""
+        """How the run was last started or resumed; empty if unknown."""
         return self.sessions[-1] if self.sessions else {}
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps of one pass over the larger set of pictures."""
+        """Steps in one pass over the larger set of pictures."""
         pictures = max((_count(domain.get("pictures")) or 0 for domain in self.data.values()), default=0)
         training = mapping(self.config.get("training"))
         factors = (training.get("batch"), training.get("accumulate"), self.last_session.get("processes"))
@@ -70,15 +70,15 @@ class RunRecord:
 
     @property
     def steps(self) -> int | None:
-        """Steps that the run is to take."""
+        """Planned number of steps."""
         training = mapping(self.config.get("training"))
-        told = _count(self.last_session.get("steps")) or _count(training.get("steps"))
+        planned = _count(self.last_session.get("steps")) or _count(training.get("steps"))
         epochs = _count(training.get("epochs"))
-        return told or (epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None)
+        return planned or (epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None)
 
     @property
     def done(self) -> int:
-        """Steps taken, as far as a line, a sheet or a checkpoint shows it."""
+        """Steps done, as far as a line of a log, a sheet or a checkpoint shows it."""
         named = (_step_of(path) for path in self.folder.glob("checkpoints/step-*"))
         steps = [step for curve in self.losses.values() for step in curve] + [s for s in named if s is not None]
         return max([0, _count(self.last_session.get("step")) or 0, *steps, *self.sheets])
@@ -89,7 +89,7 @@ class RunRecord:
 
     @property
     def total_seconds(self) -> float | None:
-        """Time of all steps; those that were taken twice, before and after a kill, count once."""
+        """Time of all steps; steps repeated after a kill count once."""
         befores = [0, *self.seconds]
         parts = ((step - before) * mean for before, (step, mean) in zip(befores, self.seconds.items(), strict=False))
         return sum(parts) if self.seconds else None
@@ -108,7 +108,7 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read what there is of a run; nothing that is missing or damaged is an error."""
+    """Read what exists of a run; missing or damaged files are not errors."""
     log = _lines(folder / "log.jsonl")
     timing = [{**line, "seconds": {"step": line.get("seconds")}} for line in _lines(folder / "timing.jsonl")]
     text = _text(folder / "config.yaml")
@@ -128,7 +128,7 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is a mapping, else an empty one."""
+    """The value if it is a mapping, otherwise an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -156,7 +156,7 @@ def _yaml(text: str) -> Mapping[str, Any]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log: objects with a step."""
+    """The complete lines of a log: objects with a step."""
     found = []
     for line in _text(path).splitlines():
         try:
@@ -169,7 +169,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _curves(lines: Sequence[Mapping[str, Any]], key: str) -> dict[str, Curve]:
-    """The numbers under ``key`` by name and step; of two lines for one step the later counts."""
+    """The numbers under ``key`` by name and step; if a step has two lines, the later one counts."""
     curves: dict[str, Curve] = {}
     for line in lines:
         for name, value in mapping(line.get(key)).items():

@@ -1,4 +1,4 @@
-"""The pages of training runs: one run, or several side by side. Nothing here needs torch."""
+"""The pages of training runs: one run, or several side by side. Free of torch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from artgan.errors import ArtganError
 from artgan.reports.page import data_uri, figure_svg, write_page
 from artgan.reports.record import Curve, RunRecord, flatten, mapping, read_run
 
-_POINTS = 500  # of a curve; more cannot be told apart on the page
-_SHEETS = 40  # of a page, however long the run
-_SHEET_BYTES = 150_000  # a larger sheet is made smaller
+_POINTS = 500  # per curve; more cannot be distinguished on the page
+_SHEETS = 40  # per page, however long the run
+_SHEET_BYTES = 150_000  # larger sheets are shrunk
 _SHEET_SIDE = 1024
-_LAST_LINES = 10  # of the log, that a comparison's last losses are means of
+_LAST_LINES = 10  # of the log, averaged for the last losses in a comparison
 _COLOURS = (
     "#1f77b4",
     "#d1580b",
@@ -48,9 +48,9 @@ def is_run(path: Path) -> bool:
 
 
 def write_run_report(run: Path) -> Path:
-    """Write ``RUN/report.html``: a page of its own, without anything from the network.
+    """Write ``RUN/report.html``, a self-contained page.
 
-    It may be written again and again as the run goes on; whatever is missing or half written is left out.
+    It may be rewritten at any time during the run; missing and partial files are ignored.
 
     Raises:
         ReportError: this is not a run's folder, or the page cannot be written.
@@ -86,7 +86,7 @@ def write_run_report(run: Path) -> Path:
 
 
 def write_comparison(runs: Sequence[Path], out: Path, *, overwrite: bool = False) -> None:
-    """Write a page that lays training runs side by side.
+    """Write a page that compares training runs side by side.
 
     Args:
         runs: their folders, two or more.
@@ -94,7 +94,8 @@ def write_comparison(runs: Sequence[Path], out: Path, *, overwrite: bool = False
         overwrite: replace the page if it exists.
 
     Raises:
-        ReportError: fewer than two runs, one twice, something that is no run, or the page cannot be written.
+        ReportError: there are fewer than two runs, a run is given twice, a folder is not a run's, or the page cannot
+            be written.
     """
     for run in runs:
         if not is_run(run):
@@ -144,7 +145,7 @@ def _write(out: Path, template: str, **values: Any) -> None:
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
-    """What a run is and how far it got, as text by name."""
+    """A run's properties and progress, as text by name."""
     first = record.sessions[0] if record.sessions else {}
     again = len(record.sessions) - 1
     of = f" of {record.steps:,}" if record.steps else ""
@@ -154,9 +155,9 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "started": str(first.get("started", "unknown"))
         + (f", resumed {again} time{'s'[: again > 1]}" if again > 0 else ""),
         "steps done": f"{record.done:,}{of}" + (f" (epoch {epoch:.2f})" if epoch is not None else ""),
-        "time in all": _duration(record.total_seconds),
-        "time of an epoch": _duration(record.seconds_per_epoch),
-        "time of a step": _duration(record.seconds_per_step),
+        "total time": _duration(record.total_seconds),
+        "time per epoch": _duration(record.seconds_per_epoch),
+        "time per step": _duration(record.seconds_per_step),
     }
 
 
@@ -180,18 +181,18 @@ def _metric_rows(record: RunRecord) -> list[tuple[int, list[str]]]:
 
 
 def _options(records: Mapping[str, RunRecord]) -> list[tuple[str, tuple[str, ...]]]:
-    """Options, data and circumstances: the name of each, and its value in every run."""
+    """Options, data and environment: the name of each, and its value in every run."""
     circumstances = ("device", "machine", "processes", "threads", "versions")
     columns = []
     for record in records.values():
-        told = {key: record.last_session[key] for key in circumstances if key in record.last_session}
-        columns.append({key: str(value) for key, value in flatten({**record.config, "session": told})})
+        session = {key: record.last_session[key] for key in circumstances if key in record.last_session}
+        columns.append({key: str(value) for key, value in flatten({**record.config, "session": session})})
     keys = dict.fromkeys(key for column in columns for key in column)
     return [(key, tuple(column.get(key, "–") for column in columns)) for key in keys]
 
 
 def _last_values(records: Mapping[str, RunRecord], kind: str, lines: int) -> list[tuple[str, list[str]]]:
-    """For each loss or metric the mean of its last lines in every run."""
+    """For each loss or metric, the mean of its last lines in every run."""
     curves: list[Mapping[str, Curve]] = [getattr(record, kind) for record in records.values()]
     names = sorted({name for mine in curves for name in mine})
     lasts = {name: [list(mine.get(name, {}).values())[-lines:] for mine in curves] for name in names}
@@ -204,7 +205,7 @@ def _transposed(columns: Mapping[str, Mapping[str, str]]) -> list[tuple[str, lis
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """The folders' names, with as many of the folders above as it takes to tell them apart."""
+    """The folders' names, with as many parent folders as needed to make them unique."""
     labels: list[str] = []
     for depth in range(1, max(len(folder.parts) for folder in folders) + 1):
         labels = ["/".join(folder.parts[-depth:]) for folder in folders]
@@ -231,7 +232,7 @@ def _duration(seconds: float | None) -> str:
 
 @dataclass(frozen=True)
 class _Plot:
-    """Curves; title and legend are the page's own text, so that any name and any script can be shown."""
+    """A plot; its title and legend are HTML text, so that any name in any script can be shown."""
 
     title: str
     svg: Markup
@@ -251,7 +252,7 @@ def _plot(
     smooth: bool = False,
     from_zero: bool = False,
 ) -> _Plot:
-    """Curves by step in one small plot; ``smooth`` draws a moving mean over what was logged, which is then faint."""
+    """Curves by step in a small plot; ``smooth`` adds a moving mean, and draws the logged values faintly."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 2.5))
@@ -270,14 +271,14 @@ def _plot(
     axes.set_ylim(0 if from_zero else low - margin, high + margin)
     axes.grid(color="#ddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.locator_params(nbins=5)  # ticks are what takes the time
+    axes.locator_params(nbins=5)  # most of the time is spent on ticks
     axes.set_xlabel("step")
     legend = [(name, colour) for name, colour in colours.items() if name in curves]
     return _Plot(title, figure_svg(figure), legend, cut)
 
 
 def _thinned(curve: Curve) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Steps and values, as means of neighbours where there are too many."""
+    """Steps and values; if there are too many, neighbors are averaged."""
     steps, values = np.array(list(curve), dtype=float), np.array(list(curve.values()))
     if len(steps) <= _POINTS:
         return steps, values
@@ -287,13 +288,13 @@ def _thinned(curve: Curve) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def _smoothed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The centred mean over a twentieth of the curve, or what there is of it at the ends."""
+    """The centered moving mean over a twentieth of the curve, truncated at its ends."""
     window = np.ones(2 * (len(values) // 40) + 1)
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 def _limits(values: np.ndarray[Any, Any]) -> tuple[float, float, bool]:
-    """The range to show, and whether it leaves out a few values: the first losses can dwarf all that follow."""
+    """The range to show, and whether it excludes a few values: the first losses can dwarf all later ones."""
     low, high = float(values.min()), float(values.max())
     usual_low, usual_high = (float(bound) for bound in np.percentile(values, [2, 98]))
     if high - low > 2 * (usual_high - usual_low) > 0:
@@ -314,7 +315,7 @@ class _Frame:
 
 
 def _frames(record: RunRecord, most: int) -> list[_Frame]:
-    """The sheets that can be read; if there are too many, some of them, evenly, with the first and the last."""
+    """The readable sheets; if there are too many, an even selection that includes the first and the last."""
     steps = list(record.sheets)
     if len(steps) > most:
         steps = [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
@@ -339,7 +340,7 @@ def _small_sheet(path: Path, modified: int) -> str:
     data = path.read_bytes()
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         if len(data) > _SHEET_BYTES:
-            image.thumbnail((_SHEET_SIDE, _SHEET_SIDE), reducing_gap=1.0)  # decodes no more than it needs
+            image.thumbnail((_SHEET_SIDE, _SHEET_SIDE), reducing_gap=1.0)  # decodes only as much as needed
             smaller = io.BytesIO()
             image.convert("RGB").save(smaller, "JPEG", quality=80)
             data = smaller.getvalue()

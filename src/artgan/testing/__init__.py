@@ -1,7 +1,7 @@
-"""The conformance kit: what checks models, and the plugins of others.
+"""The conformance kit: checks of models and of third-party plugins.
 
-The author of a plugin subclasses :class:`PluginTests` and names the plugin; pytest does the rest. pytest is asked for
-when the class is, and by nothing else in artgan.
+The author of a plugin subclasses :class:`PluginTests` and names the plugin; pytest does the rest. Only this class needs
+pytest, which is imported when the class is first used.
 """
 
 from __future__ import annotations

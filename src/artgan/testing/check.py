@@ -13,18 +13,18 @@ from artgan.models.loading import Model
 
 
 def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
-    """What a registry entry's ``check`` holds: a picture that a model makes, small enough to write down.
+    """The output in a registry entry's ``check``: a picture by a model, small enough to write down.
 
-    A model that paints is given a made-up picture: 64 x 64, 8 x 8 colours, uniform by ``seed``, enlarged smoothly. One
-    that takes noise is given one vector of it, drawn by ``seed``. What it makes is averaged to 4 x 4.
+    A painting model gets a synthetic picture: 8 x 8 uniform random colors, drawn with ``seed`` and smoothly enlarged to
+    64 x 64. A model that takes noise gets one noise vector drawn with ``seed``. The result is averaged to 4 x 4.
 
     Args:
-        model: any.
-        seed: of what it is given.
-        options: those of a model that paints.
+        model: any model.
+        seed: of the input.
+        options: painting options of the model.
 
     Returns:
-        16 colours as [red, green, blue] in 0..255, row by row.
+        16 colors as [red, green, blue] in 0..255, row by row.
     """
     source = torch.Generator().manual_seed(seed)
     if model.generator.task == "noise-to-image":

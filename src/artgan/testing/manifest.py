@@ -1,4 +1,4 @@
-"""What a plugin says of itself: the manifest and the config."""
+"""Tests of a plugin's declarations: the manifest and the config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from artgan.training.health import REMEDIES
 from artgan.training.options import TrainingOptions
 from artgan.training.study import plan
 
-# Told of the first import of torch: the modules on the way to it, outermost first.
+# Prints the chain of modules that leads to the first import of torch, outermost first.
 _WATCH = """
 import importlib, json, os, sys
 
@@ -55,7 +55,7 @@ _PAINTING = {"inputs", "model", "out", "device", "batch", "recursive", "overwrit
 
 
 class ManifestTests(Subject):
-    """The manifest is found, cheap to import, and what it names is there."""
+    """The manifest is found and cheap to import, and everything that it names exists."""
 
     def test_the_plugin_is_installed(self) -> None:
         """An entry point leads to a manifest of the same name."""
@@ -69,7 +69,7 @@ class ManifestTests(Subject):
         demand(problem is None, f"The plugin {name!r} cannot be loaded: {problem}. {advice}")
 
     def test_the_manifest_says_what_it_must(self) -> None:
-        """A summary; something to build; domains for what trains, whose names are no other option's."""
+        """A summary, something to build, and for training domains whose names do not clash with other options."""
         manifest = self._manifest
         summary = manifest.summary
         demand(
@@ -79,7 +79,7 @@ class ManifestTests(Subject):
         demand(
             manifest.networks or manifest.generator or manifest.metrics,
             "The manifest names neither networks nor generator, nor metrics: there is nothing that artgan could use. "
-            "Name what builds a model: networks (if it is trained) or generator.",
+            "Name the function that builds a model: networks (if it is trained) or generator.",
         )
         if manifest.trainer is not None:
             demand(
@@ -103,18 +103,18 @@ class ManifestTests(Subject):
         for kind, text in manifest.remedies.items():
             demand(
                 kind in REMEDIES,
-                f"The manifest has remedies for {kind!r}, which is no kind of alarm. There are {', '.join(REMEDIES)}.",
+                f"The manifest has remedies for {kind!r}, which is not an alarm. There are {', '.join(REMEDIES)}.",
             )
             demand(
                 text.strip() and "\n" not in text,
-                f"The manifest's remedy for {kind!r} is {text!r}. Say in one line what to try; it goes on after "
+                f"The manifest's remedy for {kind!r} is {text!r}. Say in one line what to try; it follows "
                 "'Likely remedies:'.",
             )
         if manifest.trainer is not None:
             self._check_names(set(manifest.domains))
 
     def _check_names(self, domains: set[str]) -> None:
-        """No two options of ``artgan train PLUGIN`` have one name, but those that config and training share."""
+        """Options of ``artgan train PLUGIN`` have unique names, except those shared by config and training."""
         config, training = self._field_names(), {field.name for field in dataclasses.fields(TrainingOptions)}
         for what, names, others in (
             ("the config's field", config, _COMMON),
@@ -127,7 +127,7 @@ class ManifestTests(Subject):
             )
 
     def test_import_strings_lead_to_the_right_things(self) -> None:
-        """Every import string leads to what the manifest's field is for, and the registry file is there."""
+        """Every import string leads to an object of the right kind, and the registry file exists."""
         manifest = self._manifest
         kinds: Mapping[str, tuple[Any, str]] = {
             "config": (inspect.isclass, "a dataclass"),
@@ -147,7 +147,7 @@ class ManifestTests(Subject):
             module, attribute = string.split(":")
             with explained(
                 f"The manifest's {part} is {string!r}, which cannot be imported",
-                "Check the name of the module and of what is in it.",
+                "Check the names of the module and of the object in it.",
             ):
                 found = getattr(import_module(module), attribute)
             demand(
@@ -157,12 +157,12 @@ class ManifestTests(Subject):
         if manifest.registry is not None:
             demand(
                 (self._package / manifest.registry).is_file(),
-                f"The manifest names {manifest.registry}, but {self._package} holds no such file. Put it beside the "
-                "package's __init__.py (and see that the wheel contains it), or leave registry out.",
+                f"The manifest names {manifest.registry}, but {self._package} holds no such file. Put it next to the "
+                "package's __init__.py (and make sure that the wheel contains it), or omit registry.",
             )
 
     def test_options_are_known_without_importing_torch(self) -> None:
-        """artgan plugins and artgan train PLUGIN --help are quick, because these modules do not import torch."""
+        """``artgan plugins`` and ``artgan train PLUGIN --help`` are fast: these modules do not import torch."""
         manifest = self._manifest
         for part, string in (
             ("manifest", self._found.entry_point.value),
@@ -178,14 +178,14 @@ class ManifestTests(Subject):
                 demand(
                     False,
                     f"Importing the plugin's {part} imports torch ({way} -> torch), so that merely listing plugins "
-                    "would take seconds. Move what needs torch to another module, which the manifest names by an "
-                    "import string.",
+                    "would take seconds. Move the code that needs torch to another module, which the manifest names by "
+                    "an import string.",
                 )
             demand(
                 done.returncode == 0,
                 f"The plugin's {part}, {module}, cannot be imported in a fresh Python: "
-                f"{(done.stderr.strip().splitlines() or ['it ended without a word'])[-1]}. "
-                "Import what it needs, and do not rely on what another module has imported.",
+                f"{(done.stderr.strip().splitlines() or ['it ended without a message'])[-1]}. "
+                "Import everything it needs, and do not rely on imports of other modules.",
             )
 
 
@@ -204,31 +204,32 @@ class ConfigTests(Subject):
             )
             demand(
                 cls.__dataclass_params__.frozen,
-                f"The plugin's {part}, {cls.__name__}, can be changed once it is made, and then what is written down "
-                "of it need not be what was used. Write @dataclass(frozen=True) above it.",
+                f"The plugin's {part}, {cls.__name__}, can be changed once it is made, so the recorded values may "
+                "differ from those that were used. Write @dataclass(frozen=True) above it.",
             )
             problem = refusal(field_types, cls)
             demand(problem is None, f"The plugin's {part} has a field that no command line can give: {problem}.")
             for field in dataclasses.fields(cls):
                 demand(
                     str(field.metadata.get("help", "")).strip(),
-                    f"{cls.__name__}.{field.name} has no help text, which is all that --help can show of it. "
+                    f"{cls.__name__}.{field.name} has no help text, so --help cannot explain it. "
                     f'Declare it with artgan.plugin.option: {field.name}: ... = option(DEFAULT, "what it does").',
                 )
 
     def test_defaults_are_valid(self) -> None:
-        """Config (and options) can be made without arguments, and the defaults pass their own checks."""
+        """Config (and options) can be created without arguments, and the defaults pass their own checks."""
         for part in ("config", "options"):
             if getattr(self._manifest, part) is None:
                 continue
             cls = self._part(part)
             with explained(
-                f"{cls.__name__}() cannot be made of its defaults", "Give every field a default that its rules allow."
+                f"{cls.__name__}() cannot be created from its defaults",
+                "Give every field a default that its rules allow.",
             ):
                 parse(cls, to_dict(cls()), where="defaults")
 
     def test_the_settings_of_these_tests_are_valid(self) -> None:
-        """What the test class gives as ``config``, ``options`` and ``training``."""
+        """The test class's ``config``, ``options`` and ``training`` are valid."""
         for name, problem in (
             ("config", self._refusal(self._values, "config")),
             ("options", self._refusal_of_options()),
@@ -239,7 +240,7 @@ class ConfigTests(Subject):
             )
 
     def test_presets_are_valid(self) -> None:
-        """Each preset is a set of values of the config and of training, as ``training`` is of the latter."""
+        """Each preset holds valid values of the config and training, and the manifest's ``training`` of the latter."""
         manifest, config = self._manifest, self._field_names()
         training = {field.name for field in dataclasses.fields(TrainingOptions)}
         for name, values in {"training": manifest.training, **manifest.presets}.items():
@@ -250,7 +251,7 @@ class ConfigTests(Subject):
             demand(problem is None, f"Values of the manifest are not valid: {problem}. Correct them in the manifest.")
 
     def test_studies_are_valid(self) -> None:
-        """Each study varies an option of the config or of training, and has values that the option takes."""
+        """Each study varies an option of the config or of training, with valid values."""
         if refusal(field_types, self._part("config")):
             skip_after("test_the_config_is_a_frozen_dataclass_of_options")
         for name, vary in self._manifest.studies.items():
@@ -262,7 +263,7 @@ class ConfigTests(Subject):
             )
 
     def test_the_config_survives_yaml(self) -> None:
-        """A run's config.yaml and a model's config.json give back the config that was written."""
+        """The config can be restored from a run's config.yaml and a model's config.json."""
         cls, config = self._part("config"), self._settings
         with explained(
             f"{cls.__name__} cannot be written as YAML and read again", "Keep to bool, int, float and str, or None."
@@ -270,7 +271,7 @@ class ConfigTests(Subject):
             again = parse(cls, yaml.safe_load(yaml.safe_dump(to_dict(config))), where="config.yaml")
         demand(
             again == config,
-            f"{cls.__name__} is changed by being written and read: it was {config}, and came back as {again}. Let "
+            f"{cls.__name__} changes when it is written and read: it was {config}, and came back as {again}. Let "
             "__post_init__ check values, not change them.",
         )
 
@@ -303,12 +304,12 @@ class ConfigTests(Subject):
 
 def _check_help(names: Iterable[str], *command: str) -> None:
     """``artgan COMMAND --help`` shows the options of these names."""
-    told = " ".join(("artgan", *command, "--help"))
+    line = " ".join(("artgan", *command, "--help"))
     done = python("-m", "artgan", *command, "--help")
-    demand(done.returncode == 0, f"{told} ends with status {done.returncode} and says: {done.stderr.strip()}")
+    demand(done.returncode == 0, f"{line} ends with status {done.returncode} and says: {done.stderr.strip()}")
     shown = set(re.findall(r"--([a-z0-9-]+)", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)))
     missing = sorted(name for name in names if name.lower().replace("_", "-") not in shown)
-    demand(not missing, f"{told} does not show {listed(missing)}. Give it a name that no other option has.")
+    demand(not missing, f"{line} does not show {listed(missing)}. Give it a name that no other option has.")
 
 
 def _is_subclass(part: Any, cls: type) -> bool:

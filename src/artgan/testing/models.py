@@ -1,4 +1,4 @@
-"""What a plugin brings beside code: registered models with their weights, and metrics."""
+"""Tests of a plugin's registered models with their weights, and of its metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _METRIC_PICTURES = 16
 
 
 class ModelTests(Subject):
-    """The models of the registry that are this plugin's."""
+    """The plugin's models in the registry."""
 
     def _entries(self) -> dict[str, Entry]:
         name = self._manifest.name
@@ -40,14 +40,14 @@ class ModelTests(Subject):
         return bundled or pytest.skip("no model's weights are bundled")
 
     def test_the_registry_can_be_read(self) -> None:
-        """The plugin's own registry.yaml, if it has one: without fault, and of its own models alone."""
+        """The plugin's own registry.yaml, if there is one, is valid and lists only its own models."""
         path = self._package / "registry.yaml"
         if not path.is_file():
             pytest.skip("the plugin's package holds no registry.yaml")
         read_registry.cache_clear()
         problem = refusal(read_file, path) or refusal(read_registry)
-        if problem is None:  # its models beside those of other files
-            problem = next((told for told in read_registry().problems if str(path) in told), None)
+        if problem is None:  # its models together with those of other files
+            problem = next((text for text in read_registry().problems if str(path) in text), None)
         demand(problem is None, f"The plugin's registry cannot be used: {problem}. Correct the file.")
         for name, entry in read_file(path).entries.items():
             demand(
@@ -57,7 +57,7 @@ class ModelTests(Subject):
             )
 
     def test_models_have_a_config_and_a_licence(self) -> None:
-        """What stands in the registry builds a model, and says what one may do with it."""
+        """Each registry entry has a config that builds a model, and a license."""
         for name, entry in self._entries().items():
             problem = self._refusal(entry.config, f"{name}: config")
             demand(problem is None, f"In the registry, {problem}. Correct the entry.")
@@ -68,12 +68,12 @@ class ModelTests(Subject):
             )
             demand(
                 entry.weights is None or str(entry.license.get("weights") or "").strip(),
-                f"{name} names no licence, so nobody may use it. Write in its registry entry: "
+                f"{name} names no license, so nobody may use it. Write in its registry entry: "
                 "license: {weights: apache-2.0, data: ...}.",
             )
 
     def test_models_are_listed(self) -> None:
-        """artgan models."""
+        """``artgan models`` lists the plugin's models."""
         names = set(self._entries())
         done = python("-m", "artgan", "models", f"{self.plugin}.*")
         missing = sorted(name for name in names if name not in done.stdout.split())
@@ -83,7 +83,7 @@ class ModelTests(Subject):
         )
 
     def test_bundled_weights_load(self) -> None:
-        """The files are there, of the size and sha256 that the registry promises, and fit the network."""
+        """The files exist, have the size and sha256 given in the registry, and fit the network."""
         for name, entry in self._bundled().items():
             assert entry.weights is not None
             demand(
@@ -95,7 +95,7 @@ class ModelTests(Subject):
                 skip_after("test_models_have_a_config_and_a_licence")
             self._needs_building_on_meta()
             advice = (
-                "Write the file's size and sha256 into the registry, and see that config is what it was trained with."
+                "Write the file's size and sha256 into the registry, and check that config is that of the training."
             )
             with explained(f"{name} cannot be loaded", advice):
                 artgan.load(name)
@@ -116,7 +116,7 @@ class ModelTests(Subject):
             wanted = _output(entry.check)
             demand(
                 wanted is not None,
-                f"{name} has no check by which damage or another version's mistake could be seen. Write in its "
+                f"{name} has no check that could detect damage or an error of another version. Write in its "
                 f"registry entry: check: {{seed: 0, output: OUTPUT, tolerance: 2}}, where OUTPUT is {how}.",
             )
             assert wanted is not None
@@ -126,13 +126,13 @@ class ModelTests(Subject):
             tolerance = float(entry.check.get("tolerance", 0))
             demand(
                 apart <= tolerance,
-                f"{name} makes another picture than the one in its registry entry: colours differ by {int(apart)} of "
-                f"255, and {tolerance:g} is allowed. If weights or network have changed on purpose, write the new one: "
+                f"{name} makes a different picture from that in its registry entry: colors differ by {int(apart)} of "
+                f"255, and {tolerance:g} is allowed. If this change is intended, write the new one: "
                 f"{how}.",
             )
 
     def test_the_package_holds_no_pickle(self) -> None:
-        """Nothing in the package could run code when it is read as weights."""
+        """No file in the package could run code when it is loaded as weights."""
         folder = self._package
         found = sorted(
             str(path.relative_to(folder))
@@ -146,27 +146,27 @@ class ModelTests(Subject):
         )
 
     def test_weights_of_no_known_layout_are_passed_over(self) -> None:
-        """convert() is asked about every file that ``artgan convert`` is given, and says None to most."""
+        """``artgan convert`` calls convert() for every file, and it must return None for unknown layouts."""
         convert = self._part("convert")
         demand(
             self._manifest.layouts,
-            "The manifest names convert but no layouts. Say what it recognises, by name, with a line about each: "
+            "The manifest names convert but no layouts. Say what it recognizes, by name, with a line about each: "
             "layouts={...}.",
         )
         for state in ({}, {"of.nobody": torch.zeros(2, 3)}):
-            with explained("convert() fails on weights that are none of its own", "It must return None for them."):
+            with explained("convert() fails on weights that are not its own", "It must return None for them."):
                 found = convert(state)
-            demand(found is None, "convert() takes weights that are none of its own. It must return None for them.")
+            demand(found is None, "convert() accepts weights that are not its own. It must return None for them.")
 
 
 class MetricTests(Subject):
-    """The metrics that the plugin brings."""
+    """The metrics that the plugin provides."""
 
     def test_metrics_score_pictures(self) -> None:
         """Batches of pictures in, a finite Score out; with too few, a ValueError."""
         metrics = self._manifest.metrics
         if not metrics:
-            pytest.skip("the plugin brings no metrics")
+            pytest.skip("the plugin provides no metrics")
         for name in metrics:
             if refusal(resolve_metric, name):
                 skip_after("test_import_strings_lead_to_the_right_things")
@@ -196,7 +196,7 @@ class MetricTests(Subject):
 
 
 def _output(check: Mapping[str, Any]) -> torch.Tensor | None:
-    """The colours of a registry entry's ``check``, 16 x 3, if it has them."""
+    """The colors of a registry entry's ``check``, 16 x 3, if there are any."""
     try:
         output = torch.tensor(check["output"])
         return output if output.shape == (16, 3) and isinstance(check["seed"], int) else None

@@ -1,4 +1,4 @@
-"""What the networks of a plugin promise: generators and discriminators."""
+"""Tests of a plugin's networks: generators and discriminators."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from artgan.testing.subject import (
     trainable,
 )
 
-# Rounding alone: where only the neighbours in a batch differ, and where batches differ in size (other kernels).
+# Rounding only: if just the other rows of a batch differ, and if batches differ in size (other kernels).
 _EXACT, _CLOSE = 1e-6, 1e-4
-# The output must be bounded whatever the weights are; freshly initialised ones are small.
+# The output must be bounded whatever the weights are; newly initialized ones are small.
 _ENLARGED = 10.0
 
 
 class GeneratorTests(Subject):
-    """Every generator of the networks, and the one of a loaded model."""
+    """Every generator of the networks, and that of a loaded model."""
 
     def _generate(self, label: str, generator: Generator, x: Tensor) -> Tensor:
-        with explained(f"The {label} fails on {_shape(x)}", "It must take what its attributes say that it takes."):
+        with explained(f"The {label} fails on {_shape(x)}", "It must accept the inputs that its attributes declare."):
             return generator.generate(x, **self._options)
 
     def _rows(self, label: str, generator: Generator, x: Tensor) -> Sequence[Tensor]:
         return (self._generate(label, generator, x),)
 
     def test_the_networks_are_built_as_the_interface_says(self) -> None:
-        """Networks of Generators and Discriminators, whose attributes make sense."""
+        """Networks contains Generators and Discriminators with sensible attributes."""
         manifest, config = self._manifest, self._settings
         parts: dict[str, Any] = {}
         for part in ("networks", "generator"):
@@ -77,7 +77,7 @@ class GeneratorTests(Subject):
             for name in (*networks.generators, *networks.discriminators):
                 demand(
                     str(name).replace("-", "_").isidentifier(),
-                    f"The network's name {name!r} is to be a part of files' names. Use letters, digits, '-' and '_'.",
+                    f"The network's name {name!r} becomes part of file names. Use letters, digits, '-' and '_'.",
                 )
             generators |= {f"Generator {name!r}": generator for name, generator in networks.generators.items()}
         if "generator" in parts:
@@ -86,8 +86,8 @@ class GeneratorTests(Subject):
             _check_attributes(label, generator)
 
     def test_the_same_seed_builds_the_same_weights(self) -> None:
-        """Initial weights follow from torch's seed."""
-        advice = "Draw initial weights from torch alone (torch.randn, torch.nn.init), which --seed governs."
+        """Torch's seed determines the initial weights."""
+        advice = "Draw initial weights only from torch (torch.randn, torch.nn.init), which --seed controls."
         pairs: list[tuple[str, nn.Module, nn.Module]] = []
         if self._manifest.networks is not None:
             one, other = self._networks(), self._networks()
@@ -105,7 +105,7 @@ class GeneratorTests(Subject):
             )
 
     def test_the_manifests_generator_is_the_trained_one(self) -> None:
-        """``generator`` builds what the first of ``networks`` is, since it is given that one's weights."""
+        """``generator`` builds the same network as the first of ``networks``, whose weights it is given."""
         manifest = self._manifest
         if manifest.generator is None or manifest.networks is None:
             pytest.skip("the manifest names only one of generator and networks")
@@ -115,18 +115,18 @@ class GeneratorTests(Subject):
         demand(
             not differ,
             f"The manifest's generator and the first of its networks, {name!r}, differ in {listed(differ)}, so a "
-            "trained model could not be loaded. Let both be built by one function.",
+            "trained model could not be loaded. Build both with one function.",
         )
 
     def test_the_generator_is_built_without_memory(self) -> None:
-        """On torch's meta device, where artgan builds a network whose weights it is about to read."""
+        """On torch's meta device, where artgan builds a network before it loads the weights."""
         self._needs_weights(self._generator())
         advice = "Its constructor must not look at the values of tensors (item(), numpy(), comparisons)."
         with explained("The generator cannot be built on torch's meta device", advice):
             self._build_on_meta()
 
     def test_pictures_have_the_right_shape(self) -> None:
-        """N x 3 x H x W, and for pictures the input's height and width."""
+        """N x 3 x H x W, with the input's height and width if the input is a picture."""
         for label, generator in self._generators().items():
             x = some_input(generator, 2)
             y = self._generate(label, generator, x)
@@ -137,13 +137,13 @@ class GeneratorTests(Subject):
             if generator.task == "noise-to-image":
                 demand(
                     y.ndim == 4 and y.shape[:2] == (2, 3) and y.numel() > 0,
-                    f"The {label} makes {tuple(y.shape)} of 2 noise vectors. It must make pictures: (2, 3, height, "
+                    f"The {label} makes {tuple(y.shape)} from 2 noise vectors. It must make pictures: (2, 3, height, "
                     "width).",
                 )
             else:
                 demand(
                     y.shape == x.shape,
-                    f"The {label} makes {tuple(y.shape)} of pictures {tuple(x.shape)}. It must keep their shape.",
+                    f"The {label} makes {tuple(y.shape)} from pictures {tuple(x.shape)}. It must keep their shape.",
                 )
 
     def test_pictures_are_finite_and_in_range(self) -> None:
@@ -152,7 +152,7 @@ class GeneratorTests(Subject):
             y = self._generate(label, generator, some_input(generator, 2))
             demand(
                 y.isfinite().all(),
-                f"The {label} makes values that are not finite (NaN or infinity) of an ordinary input. Look for "
+                f"The {label} makes values that are not finite (NaN or infinity) from an ordinary input. Look for "
                 "divisions by zero, logarithms and square roots.",
             )
             with torch.no_grad():
@@ -167,7 +167,7 @@ class GeneratorTests(Subject):
             )
 
     def test_the_same_input_gives_the_same_pictures(self) -> None:
-        """In evaluation mode nothing is left to chance."""
+        """In evaluation mode the output is deterministic."""
         for label, generator in self._generators().items():
             x = some_input(generator, 2)
             torch.manual_seed(1)
@@ -175,25 +175,25 @@ class GeneratorTests(Subject):
             torch.manual_seed(2)
             demand(
                 difference(first, self._generate(label, generator, x)) <= _EXACT,
-                f"The {label} makes different pictures of the same input in evaluation mode. Switch dropout and noise "
-                "off where self.training is False (nn.Dropout does so; functional.dropout needs "
+                f"The {label} makes different pictures from the same input in evaluation mode. Switch off dropout and "
+                "noise if self.training is False (nn.Dropout does so; functional.dropout needs "
                 "training=self.training).",
             )
 
     def test_each_picture_is_made_alone(self) -> None:
-        """Row ``i`` of what comes out depends on row ``i`` of what goes in, alone."""
+        """Row ``i`` of the output depends only on row ``i`` of the input."""
         for label, generator in self._generators().items():
             x, others = some_input(generator, 3), some_input(generator, 3, seed=1)
             _pass_in_training(generator, x)
             _check_rows(label, partial(self._rows, label, generator), x, others)
 
     def test_weights_survive_a_file(self, tmp_path: Path) -> None:
-        """A saved model that is loaded makes the same pictures, bit by bit."""
+        """A model that is saved and loaded makes bitwise identical pictures."""
         generator = self._generator()
         self._needs_weights(generator)
         x = some_input(generator, 2)
         _pass_in_training(generator, x)
-        with torch.no_grad():  # as a trained model is: other weights than the initial ones
+        with torch.no_grad():  # like a trained model, with other weights than the initial ones
             for parameter in generator.parameters():
                 parameter.mul_(1.1)
         expected = _repeated(partial(self._rows, "generator", generator), x)[0]
@@ -203,10 +203,10 @@ class GeneratorTests(Subject):
         ):
             save_model(tmp_path / "model", generator, plugin=self.plugin, config=to_dict(self._settings))
         self._needs_building_on_meta()
-        torch.manual_seed(1)  # what is drawn anew when it is built must not matter
+        torch.manual_seed(1)  # random draws at construction must not matter
         kept = (
-            "All that its pictures depend on must be in its state dict or follow from the config: make a tensor a "
-            "parameter, or a buffer (register_buffer)."
+            "Everything that its pictures depend on must be in its state dict or follow from the config: make tensors "
+            "parameters, or buffers (register_buffer)."
         )
         with explained("The saved generator cannot be loaded and used", kept):
             loaded = load(f"local-dir:{tmp_path / 'model'}").generator
@@ -221,7 +221,7 @@ class GeneratorTests(Subject):
         )
 
     def test_precision_and_device_are_those_of_the_input(self) -> None:
-        """float32 gives float32, float16 float16 and bfloat16 bfloat16, on the CPU and, where there is one, a GPU."""
+        """float32 gives float32, float16 float16 and bfloat16 bfloat16, on the CPU and on a GPU if there is one."""
         devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
         missing = []
         for label, built in self._generators().items():
@@ -240,14 +240,14 @@ class GeneratorTests(Subject):
                             continue
                     demand(
                         y.dtype == dtype and y.device == x.device,
-                        f"The {label} makes {y.dtype} on {y.device} of {dtype} on {x.device}. It must return the dtype "
-                        "and the device of its input: do not cast, or cast back.",
+                        f"The {label} makes {y.dtype} on {y.device} from {dtype} on {x.device}. It must return the "
+                        "dtype and the device of its input: do not cast, or cast back.",
                     )
         if missing:
             pytest.skip(f"works where torch does; torch itself lacks {listed(missing)}")
 
     def test_the_smallest_and_oblong_pictures(self) -> None:
-        """``minimum_size`` and ``stride`` are true."""
+        """The generator works with the declared ``minimum_size`` and ``stride``."""
         seen = False
         for label, generator in self._generators().items():
             if generator.task == "noise-to-image":
@@ -258,21 +258,22 @@ class GeneratorTests(Subject):
                 x = some_pictures(1, least + more_rows * stride, least + more_columns * stride)
                 height, width = x.shape[2:]
                 claim = f"though it says stride = {stride} and minimum_size = {generator.minimum_size}"
-                advice = "Say what it needs: callers enlarge pictures to that."
+                advice = "Declare the size that it needs: callers enlarge pictures to it."
                 with explained(f"The {label} fails on a picture of {height} x {width} pixels, {claim}", advice):
                     y = generator.generate(x, **self._options)
                 demand(
                     y.shape == x.shape,
-                    f"The {label} makes {tuple(y.shape)} of a picture of {height} x {width} pixels, {claim}. {advice}",
+                    f"The {label} makes {tuple(y.shape)} from a picture of {height} x {width} pixels, {claim}. "
+                    f"{advice}",
                 )
         if not seen:
-            pytest.skip("pictures are made of noise, which has no height or width")
+            pytest.skip("pictures are made from noise, which has no height or width")
 
     def test_photos_of_any_size_are_painted(self) -> None:
-        """As ``model.paint()`` does it: odd, tiny and oblong photos give paintings of exactly their size."""
+        """``model.paint()`` on odd, tiny and oblong photos gives paintings of exactly their size."""
         generator = self._generator()
         if generator.task == "noise-to-image":
-            pytest.skip("pictures are made of noise")
+            pytest.skip("pictures are made from noise")
         model = Model(self.plugin, generator, {"plugin": self.plugin})
         for size in ((37, 53), (64, 20), (1, 1)):
             photo = Image.effect_noise(size, 64).convert("RGB")
@@ -287,7 +288,7 @@ class GeneratorTests(Subject):
             )
 
     def test_tiles_are_what_the_whole_is(self) -> None:
-        """``reach`` is true, so that large pictures can be painted in parts; in float64, where rounding is nothing."""
+        """``reach`` is correct, so that large pictures can be tiled; in float64, where rounding is negligible."""
         seen = False
         for label, generator in self._generators().items():
             if generator.task == "noise-to-image" or generator.reach is None:
@@ -299,7 +300,7 @@ class GeneratorTests(Subject):
             photo = images.to_rgb(some_pictures(1, height, width)[0])
             x = images.to_tensor(photo)[None].double()
             claim = f"though it says reach = {generator.reach}"
-            with explained(f"The {label} cannot paint in tiles, {claim}", "Leave reach out if no bound holds."):
+            with explained(f"The {label} cannot paint in tiles, {claim}", "Omit reach if there is no such bound."):
                 whole = generator.generate(x, **self._options)
                 parts = torch.full_like(whole, torch.nan)
 
@@ -311,14 +312,14 @@ class GeneratorTests(Subject):
             far = difference(parts, whole)
             demand(
                 far <= _CLOSE,
-                f"The {label} paints otherwise in tiles than at once, by up to {far:.2g}, {claim}. Say how far from a "
-                "pixel the photo matters to it, in pixels; leave reach out if there is no such bound.",
+                f"The {label} paints differently in tiles than at once, by up to {far:.2g}, {claim}. Let reach be the "
+                "distance in pixels within which the photo affects a pixel; omit it if there is no such bound.",
             )
         if not seen:
-            pytest.skip("no generator says how far it reaches")
+            pytest.skip("no generator declares its reach")
 
     def test_gradients_reach_every_parameter_of_a_generator(self) -> None:
-        """What is to be trained can be."""
+        """Every trainable parameter receives a gradient."""
         self._part("trainer")
         for name, generator in self._networks().generators.items():
             label = f"generator {name!r}"
@@ -358,7 +359,7 @@ class GeneratorTests(Subject):
             pytest.skip("no generator takes noise")
 
     def test_generate_is_for_use(self) -> None:
-        """It records no gradient, changes nothing, and refuses options that the model does not have."""
+        """It records no gradient, changes nothing, and refuses unknown options."""
         for label, generator in self._generators().items():
             before = {key: value.clone() for key, value in generator.state_dict().items()}
             y = self._generate(label, generator, some_input(generator, 1))
@@ -368,19 +369,19 @@ class GeneratorTests(Subject):
                 "for gradients of the picture alone.",
             )
             differ = [key for key, value in generator.state_dict().items() if not torch.equal(before[key], value)]
-            demand(not differ, f"generate() of {label} changes {listed(differ)}. It must leave the model as it was.")
+            demand(not differ, f"generate() of {label} changes {listed(differ)}. It must not change the model.")
             try:
                 generator.generate(some_input(generator, 1), **self._options, no_option_of_this_name=1)
             except TypeError:
                 continue
-            demand(False, f"generate() of {label} takes an option that does not exist. Raise a TypeError.")
+            demand(False, f"generate() of {label} accepts an option that does not exist. Raise a TypeError.")
 
 
 class DiscriminatorTests(Subject):
     """Every discriminator."""
 
     def test_judging_what_was_observed_is_forward(self) -> None:
-        """judge(observe(pictures)) == forward(pictures): finite logits, one row a picture."""
+        """judge(observe(pictures)) == forward(pictures): finite logits, one row per picture."""
         x = some_pictures(2, self._size)
         for label, discriminator in self._discriminators().items():
             logits = _judge(label, discriminator, x)
@@ -388,42 +389,42 @@ class DiscriminatorTests(Subject):
                 demand(
                     isinstance(head, Tensor) and head.ndim > 0 and len(head) == len(x),
                     f"The {label} returns {_shape(head)} for {len(x)} pictures. It must return tensors of logits with "
-                    "one row a picture.",
+                    "one row per picture.",
                 )
                 demand(head.isfinite().all(), f"The {label} returns logits that are not finite for ordinary pictures.")
-            with explained(f"The {label} cannot judge what it observed", "judge() must take what observe() returns."):
+            with explained(f"The {label} cannot judge what it observed", "judge() must accept observe()'s result."):
                 again = discriminator.judge(discriminator.observe(x))
             demand(
                 len(again) == len(logits)
                 and all(difference(one, other) <= _EXACT for one, other in zip(logits, again, strict=True)),
-                f"The {label} says something else when it judges what it has observed. Its forward() must be "
+                f"The {label} returns different logits from judge(observe(pictures)). Its forward() must be "
                 "judge(observe(pictures)); leave forward() to the base class.",
             )
 
     def test_each_picture_is_judged_alone(self) -> None:
-        """Row ``i`` of the logits depends on picture ``i`` alone, in evaluation mode."""
+        """In evaluation mode, row ``i`` of the logits depends only on picture ``i``."""
         size = self._size
         x, others = some_pictures(3, size), some_pictures(3, size, seed=1)
         for label, discriminator in self._discriminators().items():
             _check_rows(label, partial(_judge, label, discriminator), x, others)
 
     def test_the_smallest_pictures_are_judged(self) -> None:
-        """``minimum_size`` is true."""
+        """The discriminator works on pictures of the declared ``minimum_size``."""
         for label, discriminator in self._discriminators().items():
             least = discriminator.minimum_size
             with explained(
                 f"The {label} fails on pictures of {least} x {least} pixels, its minimum_size",
-                "Say what it needs, so that a run on smaller pictures is refused with a reason.",
+                "Declare the size that it needs, so that a run on smaller pictures is refused with a reason.",
             ):
                 discriminator(some_pictures(2, least))
 
     def test_gradients_flow_to_the_judged_pictures(self) -> None:
-        """Through frozen parts too; observe() trains nothing, and the gradient reaches all that judge() holds."""
+        """Through frozen parts too; observe() has no trainable parameters, and gradients reach all those of judge()."""
         size = self._size
         for name, discriminator in self._networks().discriminators.items():
             label = f"discriminator {name!r}"
             pictures = some_pictures(2, size).requires_grad_()
-            with explained(f"The {label} fails", "It must take pictures of the size that it is trained on."):
+            with explained(f"The {label} fails", "It must accept pictures of the training size."):
                 observed = discriminator.train().observe(pictures)
                 logits = discriminator.judge(observed)
             loss = sum((head * torch.randn_like(head)).sum() for head in logits)
@@ -448,8 +449,8 @@ class DiscriminatorTests(Subject):
             found = [key for key, gradient in zip(trained, gradients, strict=False) if gradient is not None]
             demand(
                 not found,
-                f"observe() of {label} uses parameters that are to be trained ({listed(found)}), but what it gives is "
-                "kept over their update. Move them to judge(), or freeze them by requires_grad_(False).",
+                f"observe() of {label} uses trainable parameters ({listed(found)}), but its result is reused after "
+                "their update. Move them to judge(), or freeze them by requires_grad_(False).",
             )
             _check_gradients(label, discriminator, logits)
 
@@ -475,14 +476,14 @@ def _check_attributes(label: str, generator: Any) -> None:
     )
     demand(
         generator.task == "image-to-image" or generator.noise_size > 0,
-        f"{label} makes pictures of noise, but its noise_size is 0. Set it to the length of a noise vector.",
+        f"{label} makes pictures from noise, but its noise_size is 0. Set it to the length of a noise vector.",
     )
 
 
 def _pass_in_training(generator: Generator, x: Tensor) -> None:
-    """For running statistics that are not those of the start.
+    """A pass in training mode, to change running statistics from their initial values.
 
-    What learns nothing has none, and need not have a forward().
+    A generator without parameters has none, and need not have a forward().
     """
     if trainable(generator):
         with torch.no_grad():
@@ -491,19 +492,19 @@ def _pass_in_training(generator: Generator, x: Tensor) -> None:
 
 
 def _judge(label: str, discriminator: Discriminator, pictures: Tensor) -> Sequence[Tensor]:
-    advice = "It must take pictures of the size that it is trained on, and as many as it is given."
+    advice = "It must accept batches of any number of pictures of the training size."
     with explained(f"The {label} fails on {_shape(pictures)}", advice), torch.no_grad():
         logits: Sequence[Tensor] = discriminator(pictures)
     demand(
         isinstance(logits, Sequence),
-        f"The {label} returns a {type(logits).__name__}. It must return a sequence of logits, one a head; for a "
+        f"The {label} returns a {type(logits).__name__}. It must return a sequence of logits, one per head; for a "
         "single head: (logits,).",
     )
     return logits
 
 
 def _repeated(run: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> Sequence[Tensor]:
-    """What is made of ``x``, if the same is made of it again; otherwise there is nothing to compare with."""
+    """The output for ``x``, if a second run gives the same; otherwise there is nothing to compare with."""
     made = run(x)
     if any(difference(one, again) > _EXACT for one, again in zip(made, run(x), strict=True)):
         skip_after("test_the_same_input_gives_the_same_pictures")
@@ -511,27 +512,27 @@ def _repeated(run: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> Sequence[
 
 
 def _check_rows(label: str, run: Callable[[Tensor], Sequence[Tensor]], x: Tensor, others: Tensor) -> None:
-    """Row 0 in two batches that have nothing else in common, and each row on its own."""
+    """Compare row 0 in two batches with no other common row, and each row on its own."""
     together, mixed = _repeated(run, x), run(torch.cat([x[:1], others[1:]]))
     advice = (
-        "No statistics of the batch in evaluation mode: nn.BatchNorm must keep running ones, and means are taken over "
-        "a row, not over dimension 0."
+        "Do not use batch statistics in evaluation mode: nn.BatchNorm must keep running ones, and means are computed "
+        "within a row, not over dimension 0."
     )
     for one, other in zip(together, mixed, strict=True):
         demand(
             difference(one[:1], other[:1]) <= _EXACT,
-            f"What the {label} makes of a row changes with the other rows of the batch. {advice}",
+            f"The output of the {label} for a row changes with the other rows of the batch. {advice}",
         )
     for index in range(len(x)):
         for one, other in zip(together, run(x[index : index + 1]), strict=True):
             demand(
                 one[index : index + 1].shape == other.shape and difference(one[index : index + 1], other) <= _CLOSE,
-                f"The {label} makes something else of a row on its own than of the same row in a batch. {advice}",
+                f"The output of the {label} for a row on its own differs from that in a batch. {advice}",
             )
 
 
 def _check_gradients(label: str, network: nn.Module, outputs: Sequence[Tensor]) -> None:
-    """Every trainable parameter takes part in what the network makes."""
+    """Every trainable parameter affects the network's output."""
     parameters = trainable(network)
     torch.manual_seed(0)
     total = sum((output * torch.randn_like(output)).sum() for output in outputs)
@@ -541,7 +542,7 @@ def _check_gradients(label: str, network: nn.Module, outputs: Sequence[Tensor]) 
     without = [name for name, gradient in found.items() if gradient is None]
     demand(
         not without,
-        f"No gradient reaches {listed(without)} of {label}, which would never learn. Use them in what it makes, look "
+        f"No gradient reaches {listed(without)} of {label}, which would never learn. Use them in the output, look "
         "for a detach(), or freeze them by requires_grad_(False).",
     )
     demand(

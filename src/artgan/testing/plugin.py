@@ -12,7 +12,7 @@ from artgan.testing.training import TrainerTests
 class PluginTests(
     MetricTests, ModelTests, TrainerTests, DiscriminatorTests, GeneratorTests, ConfigTests, ManifestTests
 ):
-    """All that artgan expects of a plugin, as tests for pytest.
+    """Everything that artgan expects of a plugin, as tests for pytest.
 
     In a test file of the plugin::
 
@@ -20,17 +20,18 @@ class PluginTests(
 
         class TestPointillism(PluginTests):
             plugin = "pointillism"
-            config = {"width": 4}      # what makes networks small and the tests quick
-            options = {"steps": 2}     # options of painting, which make it possible and quick
-            training = {"size": 32}    # options of artgan train, if the defaults here will not do
+            config = {"width": 4}      # for small networks and fast tests
+            options = {"steps": 2}     # painting options that are required or make painting fast
+            training = {"size": 32}    # options of artgan train, if the defaults here do not fit
 
-    The plugin must be installed (``pip install -e .``), since it is found as artgan finds it. Parts that it does not
-    have are skipped, with the reason; so is what cannot be tested while another test fails, which is named then.
+    The plugin must be installed (``pip install -e .``), since it is discovered in the same way as by artgan. Tests of
+    parts that it does not have are skipped with the reason, as are tests that depend on another, failing test, which
+    is named.
 
     Attributes:
         plugin: the plugin's name.
         config: values of its config.
         options: values of its painting options.
         training: values of :class:`artgan.training.options.TrainingOptions`. By default the pictures are as small as
-            the networks take, at least 32 pixels, and two make a batch.
+            the networks allow, at least 32 pixels, in batches of two.
     """

@@ -1,7 +1,7 @@
-"""The plugin under test: its parts, small networks and made-up pictures; and how a test fails.
+"""The plugin under test: its parts, small networks and synthetic pictures; and how a test fails.
 
-What a test needs and another one is about (that the networks can be built, say) is a reason to skip it, so that one
-fault is told once.
+If a test's precondition (that the networks can be built, say) has its own test and fails, the test is skipped, so that
+each fault is reported once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from artgan.training.options import TrainingOptions
 
 
 def demand(condition: object, message: str) -> None:
-    """Fail with the message alone if the condition does not hold: where in this kit is of no use to an author."""
+    """Fail with only the message if the condition does not hold: a traceback in this kit does not help an author."""
     __tracebackhide__ = True
     if not condition:
         pytest.fail(message, pytrace=False)
@@ -39,7 +39,7 @@ def demand(condition: object, message: str) -> None:
 
 @contextmanager
 def explained(wrong: str, advice: str) -> Iterator[None]:
-    """An exception becomes a failure that says what it means, with the way to it through the plugin's code."""
+    """Turn an exception into a failure with an explanation and the traceback through the plugin's code."""
     try:
         yield
     except Exception as error:
@@ -49,7 +49,7 @@ def explained(wrong: str, advice: str) -> Iterator[None]:
 
 
 def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str | None:
-    """What artgan has against a call, in its own words; None if nothing."""
+    """The message with which artgan rejects a call; None if it does not."""
     try:
         call(*arguments, **options)
     except ArtganError as error:
@@ -58,12 +58,12 @@ def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str | 
 
 
 def skip_after(test: str) -> Any:
-    """Skip what cannot be tested while another test fails."""
+    """Skip a test that depends on another one, which fails."""
     pytest.skip(f"cannot be tested, see {test}")
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """The largest difference of two tensors of one shape; 0 where both are not finite alike, infinite where one is."""
+    """The largest difference of two tensors of one shape; equal non-finite values count 0, different ones infinite."""
     one, other = one.detach().double(), other.detach().double()
     same = (one == other) | (one.isnan() & other.isnan())
     gap = torch.where(same, 0.0, (one - other).abs().nan_to_num(nan=math.inf))
@@ -71,9 +71,9 @@ def difference(one: Tensor, other: Tensor) -> float:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A fresh Python that finds the same packages as this one."""
+    """Run a new Python process that finds the same packages as this one."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300", "NO_COLOR": "1"}  # no option is cut off in a help text
+    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300", "NO_COLOR": "1"}  # so that help texts truncate no option
     return subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **wide, "PYTHONPATH": path},
@@ -85,12 +85,12 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @cache
 def _manifest_for(tests: Hashable, plugin: str) -> Plugin:
-    """Found once for all tests of a class: there may be many packages to look through."""
+    """Cached for all tests of a class, since there may be many packages to search."""
     return load_plugin(plugin)
 
 
 class Subject:
-    """What all parts of the kit know of the plugin; see :class:`artgan.testing.PluginTests` for the attributes."""
+    """The plugin as seen by all parts of the kit; see :class:`artgan.testing.PluginTests` for the attributes."""
 
     plugin: ClassVar[str]
     config: ClassVar[Mapping[str, Any]] = {}
@@ -100,13 +100,13 @@ class Subject:
     @cached_property
     def _manifest(self) -> Plugin:
         try:
-            return _manifest_for(type(self), self.plugin)  # type: ignore[arg-type]  # a class can be hashed
+            return _manifest_for(type(self), self.plugin)  # type: ignore[arg-type]  # classes are hashable
         except PluginError:
             return skip_after("test_the_plugin_is_installed")  # type: ignore[no-any-return]  # it never returns
 
     @cached_property
     def _found(self) -> FoundPlugin:
-        """How it is installed."""
+        """The plugin as installed."""
         return find_plugins()[self._manifest.name]
 
     @cached_property
@@ -133,12 +133,12 @@ class Subject:
 
     @cached_property
     def _values(self) -> Mapping[str, Any]:
-        """``config``, with what stands in ``training`` and is an option of both, as ``--size`` may be."""
+        """``config``, with the values of ``training`` for options that belong to both, as ``--size`` may."""
         names = self._field_names()
         return {**{name: value for name, value in self.training.items() if name in names}, **self.config}
 
     def _refusal(self, values: Mapping[str, Any], where: str) -> str | None:
-        """Why the config does not take some values, or None."""
+        """Why the config rejects some values, or None."""
         cls = self._part("config")
         try:
             return refusal(parse, cls, values, where=where)
@@ -156,7 +156,7 @@ class Subject:
         return settings
 
     def _refusal_of_options(self) -> str | None:
-        """Why the painting options do not take the test class's values, or None."""
+        """Why the painting options reject the test class's values, or None."""
         if self._manifest.options is None:
             return "the plugin has none" if self.options else None
         cls = self._part("options")
@@ -167,7 +167,7 @@ class Subject:
 
     @cached_property
     def _options(self) -> dict[str, Any]:
-        """What ``generate`` is given: all painting options of the plugin, with the values that the tests use."""
+        """The options of ``generate``: all painting options of the plugin, with the values of the tests."""
         if self._refusal_of_options():
             skip_after("test_the_settings_of_these_tests_are_valid")
         if self._manifest.options is None:
@@ -175,7 +175,7 @@ class Subject:
         return dataclasses.asdict(parse(self._part("options"), self.options, where="options"))
 
     def _networks(self) -> Networks:
-        """All networks, freshly initialised, as training builds them."""
+        """All networks, newly initialized, as training builds them."""
         build, config = self._part("networks"), self._settings
         torch.manual_seed(0)
         try:
@@ -204,26 +204,26 @@ class Subject:
         return generator.eval()  # type: ignore[no-any-return]  # it is one
 
     def _needs_weights(self, generator: Generator) -> None:
-        """Skip a test about what a file holds where there is nothing to hold."""
+        """Skip a test of saved weights if the generator has none."""
         if not generator.state_dict():
             pytest.skip("the generator has no weights of its own")
 
     def _build_on_meta(self) -> None:
-        """Build the generator of a loaded model as loading does, on torch's meta device."""
+        """Build the generator of a model on torch's meta device, as loading does."""
         part = "networks" if self._manifest.generator is None else "generator"
         build, config = self._part(part), self._settings
         with torch.device("meta"):
             build(config)
 
     def _needs_building_on_meta(self) -> None:
-        """Skip a test that loads a model if it cannot be built so."""
+        """Skip a test that loads a model if it cannot be built on the meta device."""
         try:
             self._build_on_meta()
         except Exception:
             skip_after("test_the_generator_is_built_without_memory")
 
     def _generators(self) -> dict[str, Generator]:
-        """Every generator, in evaluation mode, by what messages call it."""
+        """Every generator, in evaluation mode, by its name in messages."""
         manifest = self._manifest
         found: dict[str, Generator] = {}
         if manifest.networks is not None:
@@ -234,7 +234,7 @@ class Subject:
         return found or pytest.skip(f"the plugin {self.plugin} brings no model")
 
     def _discriminators(self) -> dict[str, Discriminator]:
-        """Every discriminator, in evaluation mode, by what messages call it."""
+        """Every discriminator, in evaluation mode, by its name in messages."""
         found = self._networks().discriminators
         if not found:
             pytest.skip(f"the plugin {self.plugin} has no discriminators")
@@ -242,12 +242,12 @@ class Subject:
 
     @cached_property
     def _size(self) -> int:
-        """Side of the pictures: what ``training`` says, or else what the networks take, at least 32."""
+        """Side of the pictures: as in ``training``, otherwise the least that the networks allow, at least 32."""
         if refusal(parse, TrainingOptions, self.training, where="training"):
             skip_after("test_the_settings_of_these_tests_are_valid")
         if "size" in self.training:
             return int(self.training["size"])
-        if hasattr(self._settings, "size"):  # networks that are made for one
+        if hasattr(self._settings, "size"):  # networks made for one size
             return int(self._settings.size)
         if self._manifest.networks is None:
             return fitting(self._generator(), 32)
@@ -263,7 +263,7 @@ class Subject:
         return max(-(-max(least, g.minimum_size) // stride) * stride for g in networks.generators.values())
 
     def _training(self, **values: Any) -> TrainingOptions:
-        """Options of a run; ``values`` are the test's own."""
+        """Options of a run, with ``values`` of the test."""
         mine = {"size": self._size, "batch": 2, "device": "cpu", "workers": 0, "log_every": 1}
         return parse(TrainingOptions, {**self._manifest.training, **mine, **self.training, **values}, where="training")
 
@@ -279,18 +279,18 @@ def _well_formed(networks: Any) -> bool:
 
 
 def fitting(generator: Generator, size: int) -> int:
-    """The least side that a generator of pictures takes and that is at least ``size``."""
+    """The smallest side, at least ``size``, that an image-to-image generator accepts."""
     return -(-max(size, generator.minimum_size) // generator.stride) * generator.stride
 
 
 def some_pictures(count: int, height: int, width: int | None = None, *, seed: int = 0) -> Tensor:
-    """``count`` x 3 x H x W made-up pictures over all of [-1, 1]."""
+    """``count`` x 3 x H x W synthetic pictures with values over all of [-1, 1]."""
     source = torch.Generator().manual_seed(seed)
     return torch.rand(count, 3, height, width or height, generator=source) * 2 - 1
 
 
 def some_input(generator: Generator, count: int, *, size: int = 32, seed: int = 0) -> Tensor:
-    """``count`` made-up pictures or noise vectors, whatever the generator takes."""
+    """``count`` synthetic pictures or noise vectors, depending on the generator."""
     if generator.task == "noise-to-image":
         return generator.noise(count, generator=torch.Generator().manual_seed(seed))
     return some_pictures(count, fitting(generator, size), seed=seed)

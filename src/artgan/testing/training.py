@@ -1,4 +1,4 @@
-"""What a trainer promises: who learns when, what is told and drawn, and that a stopped run goes on as if it had not."""
+"""Tests of a trainer: its updates, logs and sample sheets, and that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEP_TEST = "test_a_step_takes_batches_of_one_and_of_two"
 
 
 class Recorder:
-    """:func:`artgan.interfaces.minimise`, watched: what changes and when, and who leaves gradients behind."""
+    """:func:`artgan.interfaces.minimise`, which also records changed parameters and leftover gradients."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, nn.Parameter] = {}
@@ -33,7 +33,7 @@ class Recorder:
         self.with_gradient: set[str] = set()
 
     def watch(self, networks: Networks) -> None:
-        """Begin, once the trainer is made: it may have put its networks' parameters elsewhere."""
+        """Start recording, once the trainer is created: it may have replaced its networks' parameters."""
         for kind in ("generators", "discriminators"):
             for name, network in getattr(networks, kind).items():
                 self.parameters |= {f"{kind[:-1]} {name!r}: {k}": p for k, p in network.named_parameters()}
@@ -47,11 +47,11 @@ class Recorder:
         self.with_gradient |= {name for name, p in self.parameters.items() if p.grad is not None}
         optimizer.zero_grad()
         self.calls.append(optimizer)
-        self._judge_changes(optimizer, "run.minimise() changes parameters that the optimiser does not hold")
+        self._judge_changes(optimizer, "run.minimise() changes parameters that the optimizer does not hold")
 
     def check_since_last_update(self) -> None:
-        """What happened since the last update, or since the start."""
-        # An optimiser's parameters may be clipped after its own update (as in WGAN), and at no other time.
+        """Check changes since the last update, or since the start."""
+        # An optimizer's parameters may be clipped after its own update (as in WGAN), and at no other time.
         last = self.calls[-1] if self.calls else None
         self._judge_changes(last, "parameters change outside of run.minimise()")
         left = [name for name, parameter in self.parameters.items() if parameter.grad is not None]
@@ -61,7 +61,7 @@ class Recorder:
             )
 
     def moved(self) -> set[str]:
-        """The parameters that are no longer what they were at the start."""
+        """The parameters that have changed since the start."""
         return {name for name, value in self._values().items() if not torch.equal(value, self._start[name])}
 
     def _judge_changes(self, allowed: torch.optim.Optimizer | None, fault: str) -> None:
@@ -81,12 +81,12 @@ class Recorder:
 
 
 def held(optimizer: torch.optim.Optimizer) -> set[int]:
-    """The identities of an optimiser's parameters."""
+    """The identities of an optimizer's parameters."""
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
 class TrainerTests(Subject):
-    """The trainer, alone on made-up batches and in the real loop on made-up files."""
+    """The trainer, alone on synthetic batches and in the real loop on synthetic files."""
 
     def _trainer(self) -> tuple[Trainer, Networks, Recorder]:
         make = self._part("trainer")
@@ -99,7 +99,7 @@ class TrainerTests(Subject):
         return trainer, networks, recorder
 
     def _made(self) -> tuple[Trainer, Networks, Recorder]:
-        """The same, in tests that are not about whether it can be made."""
+        """A trainer, for tests that are not about its construction."""
         try:
             return self._trainer()
         except Exception:
@@ -110,7 +110,7 @@ class TrainerTests(Subject):
         return {name: some_pictures(count, size, seed=100 * seed + i) for i, name in enumerate(domains)}
 
     def _stepped(self, steps: int = _STEPS) -> tuple[Trainer, Networks, Recorder, list[Mapping[str, Tensor]]]:
-        """A trainer after some steps, and the figures that it returned."""
+        """A trainer after some steps, and the losses that it returned."""
         trainer, networks, recorder = self._made()
         figures = []
         torch.manual_seed(0)
@@ -123,26 +123,26 @@ class TrainerTests(Subject):
         return trainer, networks, recorder, figures
 
     def test_a_step_takes_batches_of_one_and_of_two(self) -> None:
-        """--batch is 1 unless the user says otherwise."""
+        """--batch is 1 by default."""
         for count in (1, 2):
             with explained(
-                "The trainer cannot be made", "It takes networks, config and run, as Trainer.__init__ does."
+                "The trainer cannot be created", "It takes networks, config and run, as Trainer.__init__ does."
             ):
                 trainer, _, _ = self._trainer()
             rounds = trainer.rounds
             demand(isinstance(rounds, int) and rounds >= 1, f"The trainer's rounds are {rounds!r}, not 1 or more.")
-            advice = "--batch may be any number, and is 1 by default; nn.BatchNorm1d, for one, does not take that."
+            advice = "--batch may be any number, and is 1 by default; nn.BatchNorm1d, for example, rejects that."
             for index in range(rounds):
                 with explained(f"step() fails with a batch of {count}", advice):
                     trainer.step(self._batch(count, index), index)
 
     def test_every_parameter_has_one_optimizer(self) -> None:
-        """All that is trainable learns, once."""
+        """Every trainable parameter belongs to exactly one optimizer."""
         trainer, _, recorder = self._made()
         optimizers = trainer.optimizers
         demand(
             optimizers and all(isinstance(o, torch.optim.Optimizer) for o in optimizers.values()),
-            f"The trainer's optimizers are {optimizers!r}. Set self.optimizers to torch.optim optimisers by name.",
+            f"The trainer's optimizers are {optimizers!r}. Set self.optimizers to torch.optim optimizers by name.",
         )
         holders = {
             name: [key for key, optimizer in optimizers.items() if id(parameter) in held(optimizer)]
@@ -151,22 +151,22 @@ class TrainerTests(Subject):
         without = [name for name, by in holders.items() if not by and recorder.parameters[name].requires_grad]
         demand(
             not without,
-            f"No optimiser holds {listed(without)}, so it would never learn. Give it to one of self.optimizers, or "
+            f"No optimizer holds {listed(without)}, so it would never learn. Give it to one of self.optimizers, or "
             "freeze it by requires_grad_(False).",
         )
         twice = [f"{name} ({' and '.join(by)})" for name, by in holders.items() if len(by) > 1]
-        demand(not twice, f"Two optimisers hold {listed(twice)}, and would undo each other's steps. Give it to one.")
+        demand(not twice, f"Two optimizers hold {listed(twice)}, and would undo each other's steps. Give it to one.")
 
     def test_each_update_changes_its_own_networks_alone(self) -> None:
-        """Discriminators stand still while generators learn, and the other way round."""
+        """Discriminators do not change in generator updates, and vice versa."""
         trainer, _, recorder, _ = self._stepped()
         for name, optimizer in trainer.optimizers.items():
             own = held(optimizer)
             kinds = {key.split()[0] for key, parameter in recorder.parameters.items() if id(parameter) in own}
             demand(
                 len(kinds) < 2,
-                f"The optimiser {name!r} holds parameters of generators and of discriminators, so that each learns to "
-                "please the other's loss. Make one for the generators and one for the discriminators.",
+                f"The optimizer {name!r} holds parameters of generators and of discriminators, so that each also "
+                "minimizes the other's loss. Make one for the generators and one for the discriminators.",
             )
         demand(
             not recorder.faults,
@@ -175,13 +175,13 @@ class TrainerTests(Subject):
         )
 
     def test_steps_move_every_network(self) -> None:
-        """Each optimiser is used, and each of its parameters gets a gradient from some loss."""
+        """Each optimizer is used, and each of its parameters gets a gradient from some loss."""
         trainer, _, recorder, _ = self._stepped()
         called = {id(optimizer) for optimizer in recorder.calls}
         for name, optimizer in trainer.optimizers.items():
             demand(
                 id(optimizer) in called,
-                f"The optimiser {name!r} was not used in {_STEPS} steps. Call self.run.minimise(loss, optimizer).",
+                f"The optimizer {name!r} was not used in {_STEPS} steps. Call self.run.minimise(loss, optimizer).",
             )
         owned = set().union(*(held(optimizer) for optimizer in trainer.optimizers.values()))
         names = [key for key, p in recorder.parameters.items() if id(p) in owned and p.requires_grad]
@@ -194,16 +194,16 @@ class TrainerTests(Subject):
         moved = {name.split(":")[0] for name in recorder.moved()}
         still = sorted({name.split(":")[0] for name in names} - moved)
         demand(
-            not still, f"After {_STEPS} steps {listed(still)} is as it was. Is its learning rate, or the loss, zero?"
+            not still, f"After {_STEPS} steps {listed(still)} is unchanged. Is its learning rate, or the loss, zero?"
         )
 
     def test_figures_can_be_logged(self) -> None:
-        """Finite scalars without gradient, named KIND/OF."""
+        """Logged values are finite scalars without gradient, named KIND/OF."""
         *_, figures = self._stepped()
         for name, figure in [item for one in figures for item in one.items()]:
             demand(
                 isinstance(figure, Tensor) and figure.shape == () and figure.is_floating_point(),
-                f"step() returns {name!r} as {_described(figure)}. Figures are scalar tensors: take mean() or sum().",
+                f"step() returns {name!r} as {_described(figure)}. Figures are scalar tensors: use mean() or sum().",
             )
             demand(
                 not figure.requires_grad,
@@ -212,14 +212,14 @@ class TrainerTests(Subject):
             )
             demand(
                 figure.isfinite(),
-                f"step() returns {name!r} = {float(figure)} after a few steps on made-up pictures. Look for a division "
-                "by zero or a logarithm of 0.",
+                f"step() returns {name!r} = {float(figure)} after a few steps on synthetic pictures. Look for a "
+                "division by zero or a logarithm of 0.",
             )
             kind, _, of = str(name).partition("/")
             demand(
                 kind and of,
                 f"step() returns a figure named {name!r}. Name it KIND/OF, for example 'generator/paintings': the "
-                "report and the alarms go by it.",
+                "report and the alarms rely on it.",
             )
             demand(
                 kind != "accuracy" or 0 <= float(figure) <= 1,
@@ -228,7 +228,7 @@ class TrainerTests(Subject):
         demand(all(figures), "step() returns no figures. Return at least its losses, by name.")
 
     def test_sample_sheets_can_be_drawn(self) -> None:
-        """sample() gives rows of pictures, made by the averaged generators that it is given."""
+        """sample() returns rows of pictures, made by the averaged generators that it is given."""
         trainer, networks, _, _ = self._stepped(steps=1)
         batch, averaged = self._batch(3), _averaged(networks)
         with explained("sample() fails", "It is given pictures of each domain, and generators in evaluation mode."):
@@ -238,7 +238,7 @@ class TrainerTests(Subject):
             _check_pictures(f"sample() returns {label!r}", pictures, None)
 
     def test_outputs_can_be_watched(self) -> None:
-        """outputs() gives what goes into each generator and what comes out, one for each of the batch."""
+        """outputs() returns the input and output of each generator, with as many pictures as the batch."""
         trainer, networks, _, _ = self._stepped(steps=1)
         batch, averaged = self._batch(3), _averaged(networks)
         with explained("outputs() fails", "It is given pictures of each domain, and generators in evaluation mode."):
@@ -257,7 +257,7 @@ class TrainerTests(Subject):
                 _check_pictures(f"outputs() says of the input of {name!r}", inputs, 3)
 
     def test_the_trainers_state_can_be_kept(self, tmp_path: Path) -> None:
-        """state_dict() holds JSON types and tensors, and load_state_dict() takes them back."""
+        """state_dict() holds JSON types and tensors, and load_state_dict() restores them."""
         trainer, *_ = self._stepped()
         other, *_ = self._made()
         for index, source in enumerate((trainer, other)):
@@ -268,14 +268,12 @@ class TrainerTests(Subject):
                 checkpoint.save(tmp_path, index, {"trainer": source.state_dict()}, keep=2)
             if source is trainer:
                 state = checkpoint.load(tmp_path / "step-00000000", "trainer")
-                with explained(
-                    "load_state_dict() refuses what state_dict() gave", "Write the one that fits the other."
-                ):
+                with explained("load_state_dict() refuses the result of state_dict()", "Make the two match."):
                     other.load_state_dict(state)
         demand(
             _equal(state, checkpoint.load(tmp_path / "step-00000001", "trainer")),
-            "After load_state_dict() the trainer's state_dict() is another than the one that it was given. Take back "
-            "all that it holds.",
+            "After load_state_dict() the trainer's state_dict() differs from the one that it was given. Restore "
+            "everything that it holds.",
         )
 
     def test_a_resumed_run_ends_as_one_that_never_stopped(self, tmp_path: Path) -> None:
@@ -297,15 +295,15 @@ class TrainerTests(Subject):
         if _differences(whole, tmp_path / "again"):
             demand(
                 False,
-                f"Two runs of one seed differ: {_first_difference(whole, tmp_path / 'again')}. Draw all that is random "
-                "from torch, numpy.random or random, whose global states artgan seeds and keeps; not from the clock, "
-                "the system or a generator of its own.",
+                f"Two runs with one seed differ: {_first_difference(whole, tmp_path / 'again')}. Draw all random "
+                "numbers from torch, numpy.random or random, whose global states artgan seeds and saves; not from the "
+                "clock, the system or a separate generator.",
             )
         demand(
             False,
             f"A run that was stopped and resumed differs from one that was not: {_first_difference(whole, parts)}. "
-            "All that the trainer remembers from step to step (histories, running means, generators of random "
-            "numbers) must be in its state_dict(), or in a buffer of a network.",
+            "Everything that the trainer keeps from step to step (histories, running means, random number "
+            "generators) must be in its state_dict(), or in a buffer of a network.",
         )
 
     def _run(self, folders: Mapping[str, Path], out: Path, *, resume: bool = False) -> None:
@@ -316,10 +314,8 @@ class TrainerTests(Subject):
 
 
 def _averaged(networks: Networks) -> dict[str, Generator]:
-    """Copies in evaluation mode, as the moving average keeps them."""
-    with explained(
-        "A generator cannot be copied (copy.deepcopy)", "The moving average of its weights is kept in a copy."
-    ):
+    """Copies in evaluation mode, like those of the exponential moving average."""
+    with explained("A generator cannot be copied (copy.deepcopy)", "A copy holds the moving average of its weights."):
         return {name: copy.deepcopy(g).eval().requires_grad_(False) for name, g in networks.generators.items()}
 
 
@@ -339,7 +335,7 @@ def _watched(networks: Networks, method: str, call: Any) -> Any:
     demand(
         not used,
         f"{method}() runs the generator {listed(used[:1])} of self.networks. Use the averaged ones that it is given, "
-        "generators[NAME]: they are those that the run will end with.",
+        "generators[NAME]: they become the run's final models.",
     )
     return result
 
@@ -362,7 +358,7 @@ def _described(value: Any) -> str:
 
 
 def _folder(path: Path, count: int) -> Path:
-    """Made-up pictures of odd sizes, as files."""
+    """Write synthetic pictures of odd sizes to files."""
     path.mkdir(parents=True)
     rng = np.random.default_rng(len(path.name))
     for index in range(count):
@@ -372,7 +368,7 @@ def _folder(path: Path, count: int) -> Path:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two restored states are the same."""
+    """Whether two restored states are equal."""
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and torch.equal(one, other)
     if isinstance(one, dict):
@@ -383,7 +379,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _differences(whole: Path, parts: Path) -> list[str]:
-    """The files of two runs that differ, of those that say how training went and where it ended."""
+    """The files that differ between two runs, among those that record the training and its result."""
     files = [whole / "log.jsonl"]
     files += [path for folder in ("model*", "checkpoints", "samples") for path in whole.glob(f"{folder}/**/*")]
     names = [path.relative_to(whole) for path in files if path.is_file()]
@@ -392,7 +388,7 @@ def _differences(whole: Path, parts: Path) -> list[str]:
 
 
 def _first_difference(whole: Path, other: Path) -> str:
-    """Where two runs part: a figure of the log, or else a file."""
+    """Where two runs first differ: a loss in the log, otherwise a file."""
     logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, other)]
     for ours, theirs in zip(*logs, strict=False):
         for name, figure in ours["losses"].items():

@@ -1,1 +1,1 @@
-"""The training loop that all plugins share: :func:`artgan.training.loop.train` and what it is made of."""
+"""The training loop shared by all plugins: :func:`artgan.training.loop.train` and its parts."""

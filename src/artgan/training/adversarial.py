@@ -1,4 +1,4 @@
-"""The discriminators' side of adversarial training, with all that :class:`AdversarialOptions` names."""
+"""The discriminators' side of adversarial training, with everything that :class:`AdversarialOptions` offers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from artgan.training.options import AdversarialOptions
 class Adversary:
     """All discriminators of a model as one opponent of its generators.
 
-    A trainer's step calls :meth:`generator_loss` for each picture tensor that is to fool a discriminator, if it is
-    the :meth:`generators_turn`, and :meth:`step` for the discriminators to learn. It makes :attr:`optimizer` one of
-    its optimisers and :attr:`rounds` its rounds.
+    A trainer's step calls :meth:`generator_loss` for each fake batch that should fool a discriminator, if it is the
+    :meth:`generators_turn`, and then :meth:`step` to update the discriminators. The trainer adds :attr:`optimizer` to
+    its optimizers and uses :attr:`rounds` as its rounds.
 
     Attributes:
-        observed_made: by discriminator, what it observed of the pictures that :meth:`generator_loss` saw last, with
-            their gradients, for losses of the trainer's own; until :meth:`step`.
-        observed_real: the same of the real pictures that :meth:`step` saw last, without gradients.
+        observed_made: by discriminator, its features of the last fake batch of :meth:`generator_loss`, with
+            gradients, for the trainer's own losses; cleared by :meth:`step`.
+        observed_real: by discriminator, its features of the last real batch of :meth:`step`, without gradients.
     """
 
     def __init__(self, discriminators: Mapping[str, Discriminator], options: AdversarialOptions, run: Run) -> None:
@@ -41,11 +41,11 @@ class Adversary:
         self.observed_real: dict[str, Sequence[Tensor]] = {}
 
     def generators_turn(self, index: int) -> bool:
-        """Whether the generators learn in the round ``index``: in the last one of each step."""
+        """Whether the generators are updated in the round ``index``: only in the last round of each step."""
         return (index + 1) % self.rounds == 0
 
     def generator_loss(self, name: str, made: Tensor) -> Tensor:
-        """How far N x 3 x H x W generated pictures are from fooling the discriminator ``name``, a scalar."""
+        """The adversarial loss of N x 3 x H x W generated pictures against the discriminator ``name``, a scalar."""
         discriminator = self.discriminators[name]
         observed = self.observed_made[name] = discriminator.observe(self._augment(made))
         return generator_loss(self.options.loss, discriminator.judge(observed))
@@ -55,15 +55,15 @@ class Adversary:
 
         Args:
             index: of the round.
-            real: by discriminator, N x 3 x H x W pictures.
-            made: the same of generated ones. A discriminator that is left out judges those that
-                :meth:`generator_loss` saw last, without observing them again.
+            real: by discriminator, N x 3 x H x W real pictures.
+            made: by discriminator, N x 3 x H x W generated pictures. If a discriminator is missing here, the features
+                of its last :meth:`generator_loss` call are used again.
         """
         options = self.options
         losses, figures, penalties = {}, {}, {}
         for name, pictures in real.items():
             discriminator = self.discriminators[name]
-            with torch.no_grad():  # what observe() does holds nothing to train
+            with torch.no_grad():  # observe() has no trainable parameters
                 pictures = self._augment(pictures)
                 observed = self.observed_real[name] = discriminator.observe(pictures)
                 if name in made:
@@ -76,12 +76,12 @@ class Adversary:
             )
             figures[f"accuracy/{name}"] = accuracy(options.loss, says_real, says_fake)
             if options.r1 and index % options.r1_every == 0:
-                with torch.autocast(pictures.device.type, enabled=False):  # squares of gradients need the range
+                with torch.autocast(pictures.device.type, enabled=False):  # squared gradients need float32's range
                     penalties[f"r1/{name}"] = options.r1 / 2 * r1_penalty(discriminator, pictures.float())
         self.observed_made.clear()
         adversarial = torch.stack(list(losses.values()))
         total = adversarial.sum()
-        if penalties:  # lazily (Karras et al., 2020): seldom, but as much in the mean
+        if penalties:  # lazy regularization (Karras et al., 2020): less often, but with the same mean weight
             total = total + options.r1_every * torch.stack(list(penalties.values())).sum()
         gate = (adversarial.detach().mean(), options.skip_below) if options.skip_below else None
         self.run.minimise(total, self.optimizer, gate=gate)
@@ -92,7 +92,7 @@ class Adversary:
 
 
 def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | None = None) -> torch.optim.Adam:
-    """Adam over the trainable parameters of some networks, fused on a GPU; ``lr`` overrides the option."""
+    """Adam over the trainable parameters of the modules, fused on a GPU; ``lr`` overrides the option."""
     parameters = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     fused = all(p.is_cuda for p in parameters) or None
     return torch.optim.Adam(parameters, lr or options.lr, betas=(options.beta1, options.beta2), fused=fused)
@@ -101,7 +101,7 @@ def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | 
 def normalise_spectrally(module: nn.Module) -> None:
     """Divide the weights of all convolutions and linear layers by their spectral norm (Miyato et al., 2018).
 
-    In place; by one power iteration a step, whose vectors are buffers. Layers that have it already are left alone.
+    In place, with one power iteration per step, whose vectors are buffers. Layers that already have it are skipped.
     """
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
     for part in list(module.modules()):

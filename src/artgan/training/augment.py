@@ -1,4 +1,4 @@
-"""Differentiable augmentation of all that a discriminator sees (Zhao et al., 2020, arXiv:2006.10738)."""
+"""Differentiable augmentation of everything a discriminator sees (Zhao et al., 2020, arXiv:2006.10738)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def augment(pictures: Tensor, names: Sequence[str]) -> Tensor:
-    """N x 3 x H x W pictures in [-1, 1] to as many, each changed at random; gradients flow through.
+    """Change each of N x 3 x H x W pictures in [-1, 1] at random; the result has the same shape and is differentiable.
 
-    Colours may leave [-1, 1]; what comes in from outside or is cut out is 0 (grey).
+    Colors may leave [-1, 1]; areas shifted in or cut out are 0 (gray).
 
     Args:
         pictures: from the data or from a generator.
@@ -45,10 +45,10 @@ def _translation(x: Tensor) -> Tensor:
 
 
 def _cutout(x: Tensor) -> Tensor:
-    """A rectangle of half the height and width, anywhere, also half outside."""
+    """A rectangle of half the height and width at a random place, possibly partly outside."""
     height, width = x.shape[2:]
     side_y, side_x = int(height / 2 + 0.5), int(width / 2 + 0.5)
-    # The centre lies anywhere in the picture.
+    # The center lies anywhere in the picture.
     top = _below(x, height + 1 - side_y % 2) - side_y // 2
     left = _below(x, width + 1 - side_x % 2) - side_x // 2
     rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written beside and renamed.
+"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written atomically.
 
 A checkpoint has parts, which several processes may write at once: ``shared`` by the main one, ``process-N`` by each.
-``manifest.json`` is written last and holds every file's sha256, so that damage of any kind is found.
+``manifest.json`` is written last and holds every file's sha256, so that any damage is detected.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ def save(
     main: bool = True,
     wait: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Write the state of a run as ``folder/step-N``, which appears under its name when it is complete.
+    """Write the state of a run to ``folder/step-N``, which gets this name only when it is complete.
 
     Args:
-        parts: what this process adds, by name: nested mappings and lists of JSON types and tensors.
-        keep: how many of the newest stay; older ones are removed.
-        main: whether this is the process that completes the checkpoint; all processes must call.
-        wait: returns when all processes have called it.
+        folder: of the run's checkpoints.
+        step: steps done.
+        parts: by name, the parts that this process adds: nested mappings and lists of JSON types and tensors.
+        keep: how many of the newest checkpoints to keep; older ones are removed.
+        main: whether this process completes the checkpoint; all processes must call this function.
+        wait: a barrier, which returns when all processes have called it.
     """
     target = folder / f"step-{step:08d}"
     partial = folder / f".{target.name}.part"
@@ -72,7 +74,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def newest(folder: Path) -> Path:
-    """The newest checkpoint that is whole; a damaged one is passed over with a warning.
+    """The newest intact checkpoint; damaged ones are skipped with a warning.
 
     Raises:
         TrainingError: there is none, all are damaged, or the newest was written by another version.
@@ -88,14 +90,14 @@ def newest(folder: Path) -> Path:
                 _log.warning("%s; resuming from %s, before it", damaged, path.name)
             return path
         problems.append(f"{path}: {problem}")
-    raise TrainingError(f"{problems[0]}; no older checkpoint is whole, start anew with another -o")
+    raise TrainingError(f"{problems[0]}; no older checkpoint is intact, start again with another -o")
 
 
 def load(path: Path, name: str) -> dict[str, Any]:
-    """A part of a checkpoint that :func:`newest` found.
+    """One part of a checkpoint found by :func:`newest`.
 
     Raises:
-        TrainingError: it does not have that part.
+        TrainingError: the checkpoint does not have that part.
     """
     try:
         document = json.loads((path / f"{name}.json").read_text())
@@ -129,14 +131,14 @@ def _problem(path: Path) -> str | None:
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """``value`` as JSON types, its tensors moved to ``tensors`` under the path that leads to them."""
+    """``value`` as JSON types, with its tensors moved to ``tensors`` under their paths."""
     if isinstance(value, Tensor):
         # A copy: safetensors refuses tensors that share memory.
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if isinstance(value, Mapping):
         items = [[key, _flatten(item, f"{name}/{key}", tensors)] for key, item in value.items()]
-        return {"$items": items}  # as pairs: an optimiser's state has whole numbers as keys
+        return {"$items": items}  # as pairs: an optimizer's state has integer keys
     if isinstance(value, (list, tuple)):
         return [_flatten(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]
     return value

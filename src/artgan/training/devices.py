@@ -1,4 +1,4 @@
-"""The device, the processes and the precision that a run trains with."""
+"""The device, processes and precision of a training run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from artgan.training.options import TrainingOptions
 
 
 def accelerator_for(options: TrainingOptions) -> Accelerator:
-    """What accelerate makes of the options and of how the program was launched.
+    """The accelerator for these options and for the way the program was launched.
 
     Raises:
-        ArtganError: the device or the precision cannot be used here.
+        ArtganError: the device or the precision is not available here.
     """
     device = usable_device(options.device)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if not several:  # accelerate keeps the choices of an earlier run of this process, and refuses others
+    if not several:  # accelerate keeps the settings of an earlier run in this process, and refuses others
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
     if device.index is not None:
@@ -47,10 +47,10 @@ def _check_precision(precision: str, on_cpu: bool) -> None:
         raise TrainingError("--precision fp16 needs a GPU; on a CPU leave it out")
     if on_cpu and precision == "bf16" and not _cpu_has_bf16():
         raise TrainingError(
-            "--precision bf16: this CPU has no bf16 instructions, and would be some hundred times slower; leave it out"
+            "--precision bf16: this CPU has no bf16 instructions, and would be some hundred times slower; omit it"
         )
     if not on_cpu and precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
-        raise TrainingError(f"--precision bf16: {torch.cuda.get_device_name()} does not have it; take fp16")
+        raise TrainingError(f"--precision bf16: {torch.cuda.get_device_name()} does not support it; use fp16")
 
 
 def _cpu_has_bf16() -> bool:

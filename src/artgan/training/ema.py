@@ -12,10 +12,10 @@ from artgan.interfaces import Generator
 
 
 class EMA:
-    """A moving average of each generator's parameters, and a copy of its buffers.
+    """An exponential moving average of each generator's parameters, and a copy of its buffers.
 
-    The average follows quickly at first, with decay min(``decay``, (1 + n) / (10 + n)) after n updates, so that
-    a short run's average does not remember the random start.
+    The decay after n updates is min(``decay``, (1 + n) / (10 + n)): the average follows quickly at first, so that in
+    a short run it does not keep the random initialization.
     """
 
     def __init__(self, generators: Mapping[str, Generator], decay: float) -> None:
@@ -24,7 +24,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, generators: Mapping[str, Generator], step: int) -> None:
-        """Take in the generators as they are after ``step`` updates (from 0)."""
+        """Update the average with the generators' current state; ``step`` updates (from 0) came before."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, generator in generators.items():
             average = self.generators[name]
@@ -34,10 +34,10 @@ class EMA:
                 kept.copy_(buffer)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """By generator, its averaged state."""
+        """The averaged state of each generator, by name."""
         return {name: generator.state_dict() for name, generator in self.generators.items()}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Restore a state returned by :meth:`state_dict`."""
         for name, generator in self.generators.items():
             generator.load_state_dict(state[name])

@@ -1,4 +1,4 @@
-"""One step of a GAN that makes pictures from noise: one generator against one discriminator."""
+"""One step of a GAN that generates pictures from noise: one generator against one discriminator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.training.adversarial import Adversary, adam
 
 PICTURES = "pictures"
-"""What the domain, the generator and the discriminator of such a GAN are called."""
+"""The name of such a GAN's domain, generator and discriminator."""
 
 
 class NoiseTrainer(Trainer):
-    """Goodfellow et al., 2014, algorithm 1: in each round the discriminator learns, in the last the generator does too.
+    """Goodfellow et al., 2014, algorithm 1: each round updates the discriminator, the last one also the generator.
 
     The networks are ``{"pictures": generator}`` and ``{"pictures": discriminator}``, the config is a
     :class:`artgan.training.options.AdversarialOptions`, and the plugin's only domain is ``pictures``.
@@ -28,11 +28,11 @@ class NoiseTrainer(Trainer):
         self.adversary = Adversary(networks.discriminators, config, run)
         self.rounds = self.adversary.rounds
         self.optimizers = {"generator": adam([self.generator], config), "discriminator": self.adversary.optimizer}
-        # Sample sheets show the same noise throughout. Its own generator: it must not depend on what was drawn before.
+        # All sample sheets use the same noise. A separate generator makes it independent of earlier draws.
         self.fixed = self.generator.noise(64, generator=torch.Generator().manual_seed(0))
 
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
-        """The discriminator's update, then the generator's on the same noise; see :meth:`Trainer.step`."""
+        """The discriminator step, then the generator step on the same noise; see :meth:`Trainer.step`."""
         real = batch[PICTURES]
         noise = self.generator.noise(len(real)).to(real)
         turn = self.adversary.generators_turn(index)
@@ -46,7 +46,7 @@ class NoiseTrainer(Trainer):
         return figures
 
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
-        """Rows of pictures from the same noise each time, and a row of real ones."""
+        """Rows of pictures from the same noise each time, and a row of real pictures."""
         real = batch[PICTURES]
         columns = len(real)
         rows = {"real": real}
@@ -58,6 +58,6 @@ class NoiseTrainer(Trainer):
     def outputs(
         self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]
     ) -> Mapping[str, tuple[Tensor | None, Tensor]]:
-        """As many pictures as the batch has."""
+        """As many generated pictures as the batch has."""
         real = batch[PICTURES]
         return {PICTURES: (None, generators[PICTURES](self.generator.noise(len(real)).to(real)))}

@@ -1,6 +1,6 @@
-"""Alarms while a GAN trains: what goes wrong often, seen early, with what usually helps.
+"""Alarms during GAN training: frequent failures, detected early, with the usual remedies.
 
-Each sign must last before it is told, since a healthy run shows most of them in its first steps: a generator
+Each sign must persist before it is reported, since a healthy run shows most of them in its first steps: a generator
 begins with pictures that are alike, or with a copy of its input, and a discriminator is ahead for a while.
 """
 
@@ -17,9 +17,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sign:
-    """When a sign is an alarm: seen without a break for ``lasting`` steps, where those before ``after`` do not count.
+    """When a sign becomes an alarm: once it has persisted for ``lasting`` steps, not counting those before ``after``.
 
-    Together at most 400 steps, so that trouble from the start, and a slower one, is told within 500.
+    Both together are at most 400 steps, so that a failure from the start, or a slower one, is reported within 500.
     """
 
     after: int
@@ -27,16 +27,16 @@ class Sign:
     bound: float
 
 
-# The share of logits on the right side, averaged over some steps. A healthy game stays at 0.5 to 0.95, but
-# a discriminator may well tell all apart in the first 200 steps.
+# The share of logits on the right side, averaged over some steps. A healthy run stays between 0.5 and 0.95, but in
+# the first 200 steps a discriminator may well classify everything correctly.
 WON = Sign(after=100, lasting=250, bound=0.98)
-_NEWEST = 0.2  # weight of the newest accuracy in the running mean: a won discriminator slips now and then
-# The distance between generated pictures: of noise, as a share of a picture's own contrast; of pictures, as a
+_NEWEST = 0.2  # weight of the newest accuracy in the running mean: even a dominant discriminator slips now and then
+# The distance between generated pictures: from noise, as a share of a picture's own contrast; from pictures, as a
 # share of the distance between the inputs.
 COLLAPSE = Sign(after=100, lasting=150, bound=0.1)
 # The mean change as a share of the input's contrast. A mild style changes photographs by 0.15 and more.
 COPIES = Sign(after=150, lasting=200, bound=0.12)
-# Distances below this, five grey levels of 256, are no distance: pictures are alike whatever their contrast.
+# Below this distance, five gray levels of 256, pictures count as alike whatever their contrast.
 _VISIBLE = 0.04
 
 
@@ -49,12 +49,12 @@ REMEDIES = {
     "copies-input": "lower the weights of the losses that hold it to its input, or raise --lr; "
     "with a discriminator that has won, lower --lr-discriminator too",
 }
-"""What usually helps, by kind of alarm; a plugin's manifest may know better."""
+"""The usual remedies, by kind of alarm; a plugin's manifest may override them."""
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """What was seen at ``step``, with the figure, and the likely remedies by the names of their options."""
+    """What was detected at ``step``, with the measured value, and the likely remedies as option names."""
 
     step: int
     kind: str
@@ -62,10 +62,10 @@ class Alarm:
 
 
 class Health:
-    """Watches a run's figures and pictures; tells each kind of trouble, by name, once until it goes away.
+    """Watches a run's losses and pictures; reports each problem once, and again only after it has gone away.
 
     Args:
-        remedies: by kind of alarm, in place of :data:`REMEDIES`.
+        remedies: by kind of alarm; they override :data:`REMEDIES`.
     """
 
     def __init__(self, remedies: Mapping[str, str] | None = None) -> None:
@@ -75,12 +75,12 @@ class Health:
         self.accuracy: dict[str, float] = {}  # by discriminator, its running mean
 
     def observe(self, step: int, figures: Mapping[str, float]) -> list[Alarm]:
-        """Judge the means of the last few steps, every 10 steps or so.
+        """Check the means of the last few steps; called every 10 steps or so.
 
         Args:
             step: steps done.
-            figures: losses by name, and as ``accuracy/NAME`` the share of a discriminator's logits, over real
-                and generated pictures alike, that are on the right side.
+            figures: losses by name, and as ``accuracy/NAME`` the share of a discriminator's logits on the right side,
+                over real and generated pictures together.
         """
         alarms = []
         bad = [name for name, figure in figures.items() if not math.isfinite(figure)]
@@ -102,12 +102,12 @@ class Health:
 
     @torch.no_grad()
     def inspect(self, step: int, outputs: Mapping[str, tuple[Tensor | None, Tensor]]) -> list[Alarm]:
-        """Judge what the generators made of a fixed batch, every 50 steps or so.
+        """Check the generators' outputs for a fixed batch; called every 50 steps or so.
 
         Args:
             step: steps done.
-            outputs: by generator, its input (None for noise) and what it made of it, N x 3 x H x W in [-1, 1].
-                Of a single picture nothing can be said but that it is not finite.
+            outputs: by generator, its input (None for noise) and its output, each N x 3 x H x W in [-1, 1].
+                With N = 1 only non-finite values can be detected.
         """
         alarms = []
         for name, (inputs, pictures) in outputs.items():
@@ -130,7 +130,7 @@ class Health:
             alike = distance < max(COLLAPSE.bound * expected, _VISIBLE)
         else:
             expected, unit = _distance(inputs), "their inputs' distance"
-            # Inputs that are alike themselves say nothing.
+            # If the inputs themselves are alike, nothing follows from similar outputs.
             alike = distance < COLLAPSE.bound * expected and expected > _VISIBLE
         if not self._begins(f"collapse/{name}", step, COLLAPSE, seen=alike):
             return []
@@ -146,7 +146,7 @@ class Health:
         if not self._begins(f"copies-input/{name}", step, COPIES, seen=copied):
             return []
         seen = (
-            f"generator {name} copies its input: it changes pictures by {change * 127.5:.1f} of 255 grey levels, "
+            f"generator {name} copies its input: it changes pictures by {change * 127.5:.1f} of 255 gray levels, "
             f"{change / contrast:.1%} of their contrast"
         )
         return [self._alarm(step, "copies-input", seen)]
@@ -155,7 +155,7 @@ class Health:
         return Alarm(step, kind, f"{seen}. Likely remedies: {self.remedies[kind]}")
 
     def _begins(self, key: str, step: int, sign: Sign | None = None, *, seen: bool) -> bool:
-        """Whether this is the moment to tell ``key``, which is ``seen`` or not at ``step``."""
+        """Whether to report ``key`` now, given whether it is ``seen`` at ``step``."""
         if not seen:
             self.since.pop(key, None)
             if key in self.told:
@@ -171,11 +171,11 @@ class Health:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen and told so far, as JSON types."""
+        """What was seen and reported so far, as JSON types."""
         return {"since": dict(self.since), "told": list(self.told), "accuracy": dict(self.accuracy)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Restore a state returned by :meth:`state_dict`."""
         self.since, self.told, self.accuracy = dict(state["since"]), list(state["told"]), dict(state["accuracy"])
 
 

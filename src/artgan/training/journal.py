@@ -1,4 +1,4 @@
-"""What a run writes down as it goes, as JSON lines and for TensorBoard."""
+"""The log of a run, as JSON lines and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from artgan.files import atomic_write, remove_unfinished
 
 
 class Journal:
-    """Averages the figures of some steps into a line of ``log.jsonl`` and a point of TensorBoard.
+    """Averages the losses of several steps into one line of ``log.jsonl`` and one TensorBoard point.
 
-    ``log.jsonl`` holds ``step`` (steps done), ``losses`` and ``rates``, and nothing that differs between a run that
-    was stopped and one that was not; how many ``seconds`` a step took stands in ``timing.jsonl``.
+    ``log.jsonl`` holds ``step`` (steps done), ``losses`` and ``rates``, and nothing that differs between a resumed run
+    and an uninterrupted one; the ``seconds`` per step are in ``timing.jsonl``.
     """
 
     def __init__(self, run: Path, *, write: bool = True) -> None:
         self.run = run
-        self.write = write  # one of several processes does
+        self.write = write  # only one of several processes writes
         self.figures: dict[str, list[Tensor]] = {}
         self.seconds: list[float] = []
         self.tensorboard: SummaryWriter | None = None
 
     def begin(self, step: int) -> None:
-        """Start after ``step`` steps: what was written of later ones will be done, and written, again."""
+        """Start after ``step`` steps; lines of later steps are removed, since these steps will be repeated."""
         if not self.write:
             return
         remove_unfinished(self.run)
@@ -40,16 +40,16 @@ class Journal:
         self.tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1 if step else None)
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
-        """Take in the figures of one step, or of one batch of it."""
+        """Add the losses of one step, or of one of its minibatches."""
         for name, figure in figures.items():
             self.figures.setdefault(name, []).append(figure)
 
     def means(self) -> dict[str, Tensor]:
-        """The mean of each figure since the last line."""
+        """The mean of each loss since the last line."""
         return {name: torch.stack(values).double().mean() for name, values in self.figures.items()}
 
     def line(self, step: int, figures: Mapping[str, float], rates: Mapping[str, float]) -> None:
-        """Write a line with the given means, and begin to gather those of the next."""
+        """Write a line with the given means, and start collecting for the next one."""
         self.append("log", {"step": step, "losses": dict(figures), "rates": dict(rates)})
         if self.seconds:
             self.append("timing", {"step": step, "seconds": round(sum(self.seconds) / len(self.seconds), 6)})
@@ -70,22 +70,22 @@ class Journal:
             self.tensorboard.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """The figures gathered since the last line."""
+        """The losses collected since the last line."""
         return {name: list(values) for name, values in self.figures.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[Tensor]], device: torch.device) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Restore a state returned by :meth:`state_dict`."""
         self.figures = {name: [value.to(device) for value in values] for name, values in state.items()}
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Replace a JSON-lines file, at once."""
+    """Replace a JSON-lines file atomically."""
     with atomic_write(path) as part:
         part.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON-lines file; a last one that a killed run left half-written is passed over."""
+    """The lines of a JSON-lines file, without an incomplete last line left by a killed run."""
     lines = []
     for text in path.read_text(errors="replace").splitlines():
         try:

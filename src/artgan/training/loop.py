@@ -1,6 +1,6 @@
 """The training loop: devices, processes, precision, schedule, average, checkpoints, log, samples and alarms.
 
-What one step does is the plugin's.
+The plugin defines what one step does.
 """
 
 from __future__ import annotations
@@ -48,27 +48,27 @@ def train(
 
     ``out`` receives ``config.yaml``, ``log.jsonl``, ``tensorboard/``, ``samples/``, ``checkpoints/``, ``report.html``
     and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``. With
-    ``models_every``, ``models/step-NNNNNNNN/`` are those of certain steps.
+    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``.
 
-    Started by ``accelerate launch`` as several processes, all of them call this with the same arguments; each draws
-    pictures of its own, gradients are averaged, and ``out`` must be a folder that all of them see.
+    If ``accelerate launch`` starts several processes, all of them call this with the same arguments. Each draws its
+    own pictures, gradients are averaged, and ``out`` must be a folder that all of them can access.
 
     Args:
-        plugin: whose networks and trainer.
+        plugin: provides the networks and the trainer.
         config: an instance of the plugin's config dataclass.
-        options: what all plugins share.
+        options: the training options that all plugins share.
         folders: where the pictures of each of the plugin's domains are; see :func:`artgan.data.open_pictures`.
         out: the run's folder; must be new or empty unless ``resume``.
-        resume: go on from the newest checkpoint of ``out``, or begin again if it has none yet; only ``steps`` or
-            ``epochs`` may differ then, and the learning rates follow the schedule of the new length.
+        resume: resume from the newest checkpoint of ``out``, or start again if it has none yet. Only ``steps`` or
+            ``epochs`` may then differ, and the learning rates follow the schedule of the new length.
 
     Returns:
         The folder of the trained model; None if the run was interrupted (a checkpoint is written first).
 
     Raises:
-        TrainingError: the run's folder is taken, differs from what is asked, cannot be written, or holds no good
-            checkpoint; the device cannot do what is asked; a loss that is not finite.
-        PictureError: a folder without pictures, or a picture that cannot be read.
+        TrainingError: the run's folder is in use, was written with other options, cannot be written, or has no intact
+            checkpoint; the device does not support the options; a loss is not finite.
+        PictureError: a folder has no pictures, or a picture cannot be read.
     """
     domains = {name: open_pictures(folders[name]) for name in plugin.domains}
     for pictures in domains.values():
@@ -106,10 +106,10 @@ def train(
 
 @contextmanager
 def _explaining_errors(out: Path) -> Iterator[None]:
-    """Errors that the user can do something about, in words."""
+    """Turn errors that the user can act on into readable messages."""
     try:
         yield
-    except (OSError, SafetensorError) as error:  # a full disk, say; what was written before is whole
+    except (OSError, SafetensorError) as error:  # a full disk, say; everything written before is intact
         raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint is intact") from None
     except RuntimeError as error:
         problem = _explained(error)
@@ -119,7 +119,7 @@ def _explaining_errors(out: Path) -> Iterator[None]:
 
 
 def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> Iterator[dict[str, Tensor]]:
-    """The batches after ``done`` steps, decoded ahead by other processes where there are cores to spare."""
+    """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
     options, accelerator = session.options, session.accelerator
     draws = Draws(
         domains,
@@ -135,7 +135,7 @@ def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> 
     if workers is None:
         cores = os.cpu_count() or 1
         workers = min(8, cores) if on_gpu else int(cores > 1)
-    # A generator of its own: by default the loader would draw from the one that a resumed run must find as it was.
+    # Its own generator: by default the loader would draw from the global one, whose state a resumed run restores.
     own = torch.Generator()
     loader = DataLoader(
         draws,
@@ -149,9 +149,9 @@ def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> 
 
 
 def _explained(error: RuntimeError) -> str | None:
-    """Errors of torch that its user can do something about, in words."""
+    """A readable message for a torch error that the user can act on, or None."""
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return "not enough memory for a step; take a smaller --batch (with --accumulate to make up for it) or --size"
+        return "not enough memory for a step; use a smaller --batch (with --accumulate to make up for it) or --size"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
     return None
@@ -159,9 +159,9 @@ def _explained(error: RuntimeError) -> str | None:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted in the list, to be acted on when a step is complete; a second one ends at once."""
+    """Collect Ctrl-C and SIGTERM in a list, to be handled after the current step; a second one ends at once."""
     noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield noted
         return
 

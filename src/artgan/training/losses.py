@@ -17,10 +17,10 @@ def discriminator_loss(
     real_label: float = 1.0,
     fake_label: float = 0.0,
 ) -> Tensor:
-    """What the discriminator minimises; the mean over each head's entries, summed over the heads.
+    """The discriminator's loss: the mean over each head's entries, summed over the heads.
 
     ``"nonsaturating"``: cross-entropy, -log s(r) - log(1 - s(f)) with the sigmoid s (Goodfellow et al., 2014); with
-    other labels a and b than 1 and 0, -a log s(r) - (1 - a) log(1 - s(r)) and the same of f and b (label smoothing:
+    labels a and b other than 1 and 0, -a log s(r) - (1 - a) log(1 - s(r)) and likewise for f and b (label smoothing:
     Salimans et al., 2016).
     ``"lsgan"``: ((r - a)^2 + (f - b)^2) / 2 (Mao et al., 2017, halved as in Zhu et al., 2017).
     ``"hinge"``: max(0, 1 - r) + max(0, 1 + f) (Lim and Ye, 2017); it has no labels.
@@ -38,9 +38,9 @@ def discriminator_loss(
 
 
 def generator_loss(kind: str, fake: Sequence[Tensor]) -> Tensor:
-    """What the generator minimises: ``"nonsaturating"`` -log s(f), ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f.
+    """The generator's loss: ``"nonsaturating"`` -log s(f), ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f.
 
-    Mean and sum as in :func:`discriminator_loss`.
+    Averaged and summed as in :func:`discriminator_loss`.
     """
     if kind == "nonsaturating":
         losses = [_cross_entropy(f, 1.0) for f in fake]
@@ -54,7 +54,7 @@ def generator_loss(kind: str, fake: Sequence[Tensor]) -> Tensor:
 
 
 def accuracy(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """How often the logits are on the right side, 0 to 1: the mean over real and fake, entries and heads."""
+    """The share of logits on the right side, 0 to 1: the mean over real and fake, entries and heads."""
     boundary = 0.5 if kind == "lsgan" else 0.0
     right = [
         ((r > boundary).float().mean() + (f < boundary).float().mean()) / 2 for r, f in zip(real, fake, strict=True)
@@ -63,13 +63,13 @@ def accuracy(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tenso
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Sequence[Tensor]], real: Tensor) -> Tensor:
-    """|gradient of D at the real pictures|^2, the mean over pictures (Mescheder et al., 2018, without gamma / 2).
+    """|gradient of D at the real pictures|^2, averaged over the pictures (Mescheder et al., 2018, without gamma / 2).
 
     D of a picture is the mean over each head's entries, summed over the heads.
 
     Args:
-        discriminator: N x 3 x H x W pictures to logits, one N x ... tensor a head.
-        real: pictures; no gradient flows further back.
+        discriminator: maps N x 3 x H x W pictures to logits, one N x ... tensor per head.
+        real: N x 3 x H x W pictures; no gradient flows beyond them.
     """
     real = real.detach().requires_grad_()
     total = torch.stack([logits.flatten(1).mean(1).sum() for logits in discriminator(real)]).sum()

@@ -1,4 +1,4 @@
-"""An update of a run: scaled, accumulated, and averaged over processes."""
+"""The parameter update of a run, with loss scaling, accumulation, and averaging over processes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 class RunMinimise:
     """:class:`artgan.interfaces.Minimise` with loss scaling, accumulation, and gradients averaged over processes.
 
-    The average is taken here and not by wrapping networks (DDP): in a GAN's step a network takes part in
-    several losses, and in some without a gradient of its own, which the wrapper cannot know.
+    The gradients are averaged here instead of wrapping the networks in DDP: in a GAN's step a network takes part in
+    several losses, some of them without gradients of its own, which the wrapper cannot know.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -23,7 +23,7 @@ class RunMinimise:
         self.gated: dict[int, list[Tensor]] = {}
 
     def take(self, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
-        """The optimisers that will be stepped."""
+        """Set the optimizers to step."""
         self.optimizers = {id(o): self.accelerator.prepare_optimizer(o) for o in optimizers.values()}
 
     def __call__(

@@ -1,4 +1,4 @@
-"""The training options that all plugins share, and those that all adversarial ones do. Free of torch."""
+"""The training options shared by all plugins, and those shared by all adversarial ones. Free of torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from artgan.sampling.noise import Noise
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How long, on what, how often; one field is one option of ``artgan train PLUGIN``."""
+    """The options that all plugins share; each field is an option of ``artgan train PLUGIN``."""
 
-    steps: int | None = option(None, "optimisation steps in all; or give --epochs", least=1)
+    steps: int | None = option(None, "optimization steps in total; or give --epochs", least=1)
     epochs: int | None = option(None, "passes over the larger set of pictures [default: 200]", least=1)
-    batch: int = option(1, "pictures of each kind that a process takes at once", least=1, most=4096)
-    accumulate: int = option(1, "batches whose gradients are added up for one update", least=1, most=65536)
+    batch: int = option(1, "batch size per process: pictures of each kind", least=1, most=4096)
+    accumulate: int = option(1, "batches whose gradients are accumulated for one update", least=1, most=65536)
     size: int = option(256, "side of the square crops, in pixels", least=16, most=4096)
     zoom: float | None = option(
         None,
@@ -25,33 +25,38 @@ class TrainingOptions:
     )
     seed: int = option(0, "seed of networks, draws and noise", least=0, most=2**63 - 1)
     start_from: str | None = option(
-        None, "model whose weights the (first) generator begins with, of the same networks; to go on from, to fine-tune"
+        None, "model to fine-tune: the (first) generator starts from its weights; the networks must be the same"
     )
-    device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best there is]")
+    device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best available]")
     precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
     compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")
-    channels_last: bool = option(False, "keep tensors in channels-last order, which mixed precision on a GPU likes")
+    channels_last: bool = option(False, "keep tensors in channels-last order, which suits mixed precision on a GPU")
     workers: int | None = option(
-        None, "processes that read pictures ahead [default: 1, on a GPU 8 or the cores]", least=0, most=256
+        None,
+        "worker processes that prefetch pictures [default: 1; on a GPU, one per core, at most 8]",
+        least=0,
+        most=256,
     )
     decay_from: float = option(
-        0.5, "the learning rate falls linearly to 0 from this share of the steps on", least=0, most=1
+        0.5, "share of the steps after which the learning rate falls linearly to 0", least=0, most=1
     )
-    ema: float = option(0.999, "decay of the generators' moving average", least=0, most=0.999999)
+    ema: float = option(0.999, "decay of the generators' exponential moving average", least=0, most=0.999999)
     checkpoint_every: int = option(500, "steps between checkpoints", least=1)
-    keep: int = option(2, "checkpoints kept", least=1)
+    keep: int = option(2, "how many of the newest checkpoints to keep", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)
     models_every: int | None = option(
-        None, "keep the model of every so many steps in RUN/models as well, to compare them", least=1
+        None, "also keep a model in RUN/models every so many steps, for comparison", least=1
     )
-    log_every: int = option(10, "steps that a line of the log averages over", least=1)
-    metrics: str = option("", "scores to take on the way (artgan evaluate --list shows them): NAME or NAME,NAME")
+    log_every: int = option(10, "steps averaged in one line of the log", least=1)
+    metrics: str = option(
+        "", "metrics to compute during training (artgan evaluate --list shows them): NAME or NAME,NAME"
+    )
     metrics_every: int = option(1000, "steps between scores", least=1)
     metrics_every_epochs: int | None = option(None, "epochs between scores, in place of --metrics-every", least=1)
     metric_weights: tuple[str, ...] = option(
         (), "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]"
     )
-    metrics_on: int = option(200, "pictures of each kind that a score is taken on", least=2)
+    metrics_on: int = option(200, "pictures of each kind used for a score", least=2)
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
@@ -67,7 +72,7 @@ class TrainingOptions:
         return _names(self.metrics)
 
     def total_steps(self, pictures: int, processes: int = 1) -> int:
-        """The number of steps, where an epoch is a pass over ``pictures`` pictures."""
+        """The number of steps in total, where an epoch is a pass over ``pictures`` pictures."""
         if self.steps is not None:
             return self.steps
         return (self.epochs or 200) * self.steps_per_epoch(pictures, processes)
@@ -77,26 +82,26 @@ class TrainingOptions:
         return -(-pictures // (self.batch * self.accumulate * processes))
 
     def steps_between_scores(self, pictures: int, processes: int = 1) -> int:
-        """How often scores are taken, in steps."""
+        """The number of steps between scores."""
         if self.metrics_every_epochs is None:
             return self.metrics_every
         return self.metrics_every_epochs * self.steps_per_epoch(pictures, processes)
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
-        """What the learning rates are multiplied by at ``step`` of ``steps``: 1, then linearly down to 0."""
+        """The factor of the learning rates at ``step`` of ``steps``: 1, then falling linearly to 0."""
         start = self.decay_from * steps
         return 1.0 if step < start else (steps - step) / (steps - start)
 
 
 AUGMENTATIONS = ("color", "translation", "cutout")
-"""What DiffAugment can do, in the order in which it does it."""
+"""The augmentations of DiffAugment, in the order in which they are applied."""
 
 
 @dataclass(frozen=True)
 class AdversarialOptions:
-    """What any plugin with discriminators offers; its config inherits from this and may set other defaults.
+    """The options of any plugin with discriminators; its config inherits from this and may set other defaults.
 
-    :class:`artgan.training.adversarial.Adversary` does what they say.
+    :class:`artgan.training.adversarial.Adversary` implements them.
     """
 
     loss: str = option(
@@ -108,18 +113,18 @@ class AdversarialOptions:
     lr_discriminator: float | None = option(None, "the discriminators' learning rate [default: as --lr]", above=0)
     beta1: float = option(0.5, "Adam's beta1", least=0, most=0.9999)
     beta2: float = option(0.999, "Adam's beta2", least=0, most=0.999999)
-    discriminator_steps: int = option(1, "updates of the discriminators for each of the generators", least=1, most=100)
+    discriminator_steps: int = option(1, "discriminator updates per generator update", least=1, most=100)
     skip_below: float = option(
-        0.0, "the discriminators are not updated while the mean of their losses is under this", least=0
+        0.0, "do not update the discriminators while the mean of their losses is below this", least=0
     )
     r1: float = option(0.0, "gamma of the R1 gradient penalty; 0 for none (StyleGAN2 at 256 px: 1 to 10)", least=0)
-    r1_every: int = option(16, "the R1 penalty counts, that many times as much, on every so many updates", least=1)
-    real_label: float = option(1.0, "what the discriminators are to say of real pictures (smoothing: 0.9)")
-    fake_label: float = option(0.0, "what the discriminators are to say of generated pictures")
+    r1_every: int = option(16, "apply the R1 penalty, multiplied by this number, only every so many updates", least=1)
+    real_label: float = option(1.0, "the discriminators' label for real pictures (label smoothing: 0.9)")
+    fake_label: float = option(0.0, "the discriminators' label for generated pictures")
     diffaugment: str = option(
-        "", "augmentations of all that the discriminators see: color,translation,cutout or some of them"
+        "", "augmentations of everything the discriminators see: color,translation,cutout or some of them"
     )
-    spectral_norm: bool = option(False, "spectral normalisation of the discriminators' layers")
+    spectral_norm: bool = option(False, "spectral normalization of the discriminators' layers")
 
     def __post_init__(self) -> None:
         if self.loss == "hinge" and (self.real_label, self.fake_label) != (1.0, 0.0):
@@ -136,14 +141,14 @@ class AdversarialOptions:
 
 @dataclass(frozen=True)
 class NoiseOptions(AdversarialOptions):
-    """What any plugin offers that makes pictures from noise; its config inherits from this."""
+    """The options of any plugin that generates pictures from noise; its config inherits from this."""
 
     noise: str = option(
         "normal(0,1)",
-        "what pictures are made from: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
+        "distribution of the noise: normal(MEAN,VARIANCE), uniform(LOW,HIGH), gamma(SHAPE,SCALE) or "
         "truncated(MEAN,VARIANCE,BOUND)",
     )
-    noise_size: int = option(100, "numbers that one picture is made from", least=1, most=4096)
+    noise_size: int = option(100, "length of a picture's noise vector", least=1, most=4096)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""What a run writes into its folder besides the log: sample sheets, models, scores, checkpoints, the report."""
+"""What a run writes to its folder besides the log: sample sheets, models, scores, checkpoints, the report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from artgan.training.schedule import Due
 from artgan.training.scores import Scores
 from artgan.training.session import Session
 
-_REPORT_EVERY = 30.0  # seconds between two reports, at least
+_REPORT_EVERY = 30.0  # minimum seconds between two reports
 
 _log = logging.getLogger(__name__)
 
 
 class RunOutputs:
-    """Writes what is due. All processes call it alike; the main one writes.
+    """Writes the outputs that are due. All processes call it; only the main one writes.
 
     Args:
         session: the run.
         out: its folder.
-        fixed: the pictures of each domain that every sample sheet shows.
-        scores: the metrics that judge it.
+        fixed: by domain, the N x 3 x H x W pictures that every sample sheet shows.
+        scores: the metrics to compute.
     """
 
     def __init__(self, session: Session, out: Path, fixed: Mapping[str, Tensor], scores: Scores) -> None:
@@ -36,20 +36,20 @@ class RunOutputs:
         self._report_due = time.monotonic()
 
     def begin(self, done: int, steps: int) -> None:
-        """Before the first of ``steps`` steps that are not done yet."""
+        """Write what is due before the first step; ``done`` of ``steps`` steps are complete."""
         if not self._session.is_main:
             return
-        if done == 0:  # what there was before any training
+        if done == 0:  # the samples before any training
             self._samples(0)
-        if done >= steps:  # killed between the last checkpoint and what is made of it
+        if done >= steps:  # killed between the last checkpoint and its report
             self._session.save_models(self._out, done)
             self._report()
 
     def write(self, step: int, due: Due) -> None:
-        """Do what is due after a step.
+        """Write what is due after a step.
 
         Raises:
-            TrainingError: a loss or a weight is not finite; nothing is written then.
+            TrainingError: a loss or a weight is not finite; nothing is then written.
         """
         session, main = self._session, self._session.is_main
         if due.check:
@@ -77,7 +77,7 @@ class RunOutputs:
         self._session.draw_samples(self._fixed, self._out / "samples" / f"step-{step:08d}.jpg")
 
     def _report(self) -> None:
-        """The run goes on if its report cannot be made."""
+        """Write the report; the run continues if this fails."""
         from artgan.reports.run import write_run_report
 
         try:

@@ -1,4 +1,4 @@
-"""The state of every random generator that a run draws from."""
+"""The state of every random generator that a run uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Take back what :func:`random_state` gave."""
+    """Restore a state returned by :func:`random_state`."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -41,7 +41,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def own_random_state() -> Iterator[None]:
-    """Restores the random state at the end: what happens inside draws nothing from the run."""
+    """Restore the random state on exit, so that the code inside does not affect the run."""
     state = random_state()
     try:
         yield

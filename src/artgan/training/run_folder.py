@@ -1,4 +1,4 @@
-"""A run's folder: its ``config.yaml``, and what is noted of each start."""
+"""A run's folder: its ``config.yaml``, and the record of each session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from artgan.training.options import TrainingOptions
 def description(
     plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureSet]
 ) -> dict[str, Any]:
-    """The resolved configuration of a run, as ``config.yaml`` holds it."""
+    """The resolved configuration of a run, as written to ``config.yaml``."""
     return {
         "plugin": plugin.name,
         "config": configs.to_dict(config),
@@ -41,18 +41,18 @@ def description(
 def prepare_folder(
     out: Path, wanted: dict[str, Any], classes: Mapping[str, type], *, resume: bool, accelerator: Accelerator
 ) -> None:
-    """A new run's folder gets its ``config.yaml``; a resumed run's must agree with it, but for how long it goes on.
+    """Write ``config.yaml`` for a new run, or compare it for a resumed one, which may differ only in its length.
 
     Args:
         out: the run's folder.
-        wanted: what :func:`description` gave.
-        classes: the dataclasses of sections; options that are newer than the run have their defaults in it.
-        resume: whether the run goes on.
-        accelerator: whose processes all call this.
+        wanted: the result of :func:`description`.
+        classes: the dataclass of each section; options added since the run began have their defaults.
+        resume: whether the run is resumed.
+        accelerator: of the run; all of its processes must call this.
 
     Raises:
-        TrainingError: the folder is taken, differs from what is asked, or cannot be written.
-        ConfigError: an option of the run is not known any more.
+        TrainingError: the folder is in use, holds a run with other options, or cannot be written.
+        ConfigError: an option of the run no longer exists.
     """
     path = out / "config.yaml"
     if resume:
@@ -68,7 +68,7 @@ def prepare_folder(
     try:
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
-        accelerator.wait_for_everyone()  # all have looked
+        accelerator.wait_for_everyone()  # until all have checked
         if not accelerator.is_main_process:
             return
         out.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def read_run_config(out: Path) -> dict[str, Any]:
     """The ``config.yaml`` of a run.
 
     Raises:
-        TrainingError: it is missing or not what a run writes.
+        TrainingError: it is missing or was not written by a run.
     """
     path = out / "config.yaml"
     try:
@@ -104,7 +104,7 @@ def read_run_config(out: Path) -> dict[str, Any]:
 def session_line(
     plugin: Plugin, options: TrainingOptions, accelerator: Accelerator, done: int, steps: int
 ) -> dict[str, Any]:
-    """What a start or a resumption is noted with."""
+    """The record of a session: a start or a resumption."""
     versions = {name: version(name) for name in ("artgan", "torch", "accelerate")}
     found = find_plugins().get(plugin.name)
     if found is not None:

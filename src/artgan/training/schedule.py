@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from artgan.training.options import TrainingOptions
 
 INSPECT_EVERY = 100
-"""Steps between two looks at what the generators make; one costs about as much as a step."""
+"""Steps between two inspections of the generators' outputs; each costs about as much as a step."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Due:
 
     Attributes:
         log: a line of the log.
-        check: whether everything is still finite; always before something is logged or saved.
-        inspect: a look at what the generators make, for the health of the run.
+        check: a check that everything is still finite; always before something is logged or saved.
+        inspect: an inspection of the generators' outputs, for the health of the run.
         samples: a sample sheet.
         models: a copy of the models that later ones do not replace.
         scores: scores by the run's metrics.
-        checkpoint: a checkpoint, with the models and, where the last one is old, the report.
-        last: this was the last step, because the run is complete or was interrupted.
-        interrupted: the run ends before it is complete.
+        checkpoint: a checkpoint, with the models and, if the last one is stale, the report.
+        last: whether this was the last step, because the run is complete or was interrupted.
+        interrupted: whether the run ends before it is complete.
     """
 
     log: bool
@@ -39,7 +39,7 @@ class Due:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often each thing is done, in steps; 0 for never. All but copies of models are also due at the last step."""
+    """The interval of each task in steps, 0 for never. All except copies of models are also due at the last step."""
 
     steps: int
     log_every: int
@@ -50,7 +50,7 @@ class Schedule:
 
     @classmethod
     def of(cls, options: TrainingOptions, steps: int, *, scores_every: int) -> Schedule:
-        """The schedule that the options ask for in a run of so many steps."""
+        """The schedule of the options for a run of ``steps`` steps."""
         return cls(
             steps=steps,
             log_every=options.log_every,
@@ -61,7 +61,7 @@ class Schedule:
         )
 
     def after(self, step: int, *, interrupted: bool = False) -> Due:
-        """What is due after the step of that number, from 1; an interrupted run writes a checkpoint and ends."""
+        """What is due after ``step``, counted from 1; an interrupted run writes a checkpoint and ends."""
         complete = step == self.steps
 
         def due(every: int) -> bool:

@@ -1,4 +1,4 @@
-"""Scores that are taken while a run goes on."""
+"""Scores computed during a run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from artgan.metrics.perceptual import PerceptualMetric
 from artgan.metrics.scoring import MetricNetworks, reason, validated
 from artgan.training.options import TrainingOptions
 
-_SEED = 0  # of the noise behind generated pictures: the same at each step, so that scores can be compared
+_SEED = 0  # of the noise for generated pictures: the same at each step, so that scores are comparable
 _BATCH = 8
 
 
 class Scores:
-    """What some metrics say of the first generator, on the same pictures each time.
+    """The scores of the first generator, computed on the same pictures each time.
 
-    The real pictures are those of the domain that the generator is named after; with the inputs of the generated
-    ones they are spread evenly over their sets, and cropped in the middle.
+    The real pictures are those of the domain that the generator is named after. They and the inputs of the generated
+    ones are spread evenly over their sets and center-cropped.
 
     Raises:
-        PluginError: no such metric, or it cannot be imported.
-        WeightsError: an extractor's weights cannot be fetched or read.
+        PluginError: there is no such metric, or it cannot be imported.
+        WeightsError: an extractor's weights cannot be downloaded or read.
     """
 
     def __init__(self, options: TrainingOptions, domains: Mapping[str, PictureSet], device: torch.device) -> None:
@@ -41,13 +41,13 @@ class Scores:
         self._networks = MetricNetworks(weight_files(options.metric_weights), size=self.size, device=device)
         for cls in self.metrics.values():
             if issubclass(cls, (FeatureMetric, PerceptualMetric)):
-                self._networks.metric(cls)  # what is missing is to be told before hours of training
-        # By extractor and side, of the pictures that stay what they are: those of the first time.
+                self._networks.metric(cls)  # so that missing parts are reported before hours of training
+        # By extractor and side, the features of pictures that do not change, computed once.
         self._features: dict[tuple[str, str], Tensor] = {}
 
     @torch.no_grad()
     def take(self, trainer: Trainer, generators: Mapping[str, Generator]) -> tuple[dict[str, Score], dict[str, str]]:
-        """Every metric's scores, under the names that it gives them; and why a metric has none, by its name."""
+        """All scores by name, and by metric the reason for each one that failed."""
         torch.manual_seed(_SEED)
         kind = next(iter(generators))
         metrics: dict[str, Metric] = {}
@@ -55,7 +55,7 @@ class Scores:
         for name, cls in self.metrics.items():
             try:
                 metrics[name] = self._networks.metric(cls)
-            except (Exception, SystemExit) as error:  # a stranger's metric may raise anything, here and below
+            except (Exception, SystemExit) as error:  # third-party metrics may raise anything, here and below
                 failed[name] = error
         of_features = {name: metric for name, metric in metrics.items() if isinstance(metric, FeatureMetric)}
         extractors = {metric.extractor_name: metric.extractor for metric in of_features.values()}

@@ -1,4 +1,4 @@
-"""What moves while a run goes on: networks, optimisers, average, log and alarms, in one or several processes."""
+"""The state of a run: networks, optimizers, average, log and alarms, in one or several processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Session:
-    """The moving parts of a run, and what is done with them: stepped, remembered, looked at, written."""
+    """The state of a run, with methods that step, save and restore, inspect, and log it."""
 
     def __init__(
         self, plugin: Plugin, config: Any, options: TrainingOptions, steps: int, accelerator: Accelerator, out: Path
@@ -71,15 +71,15 @@ class Session:
         ]
         if options.compile:
             _compile(networks)
-        seed_all(options.seed + accelerator.process_index)  # noise and dropout: each process its own
+        seed_all(options.seed + accelerator.process_index)  # each process has its own noise and dropout
 
     @property
     def batches_per_step(self) -> int:
-        """How many batches :meth:`step` takes."""
+        """How many batches :meth:`step` uses."""
         return self.trainer.rounds * self.options.accumulate
 
     def step(self, step: int, batches: Iterator[Mapping[str, Tensor]]) -> None:
-        """Make the step of that number, from 1, with the next batches (uint8, as :class:`Draws` gives them)."""
+        """Do one step, counted from 1, on the next batches (uint8, from :class:`Draws`)."""
         began = time.perf_counter()
         factor = self.options.learning_rate_factor(step - 1, self.steps)
         for name, optimizer in self.trainer.optimizers.items():
@@ -98,10 +98,10 @@ class Session:
         self.journal.seconds.append(time.perf_counter() - began)
 
     def start_from(self, name: str) -> None:
-        """Give the first generator, and its average, the weights of a model.
+        """Load a model's weights into the first generator and its average.
 
         Raises:
-            ArtganError: there is no such model, or its network is another one.
+            ArtganError: there is no such model, or its network is a different one.
         """
         state = load(name).generator.state_dict()
         first = next(iter(self.generators))
@@ -112,7 +112,7 @@ class Session:
             raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
 
     def begin(self, done: int, line: Mapping[str, Any]) -> None:
-        """Open the log after so many steps, with a line about this start."""
+        """Open the log after ``done`` steps, with a line about this session."""
         self.journal.begin(done)
         self.journal.append("sessions", line)
 
@@ -125,7 +125,7 @@ class Session:
         self.accelerator.wait_for_everyone()
 
     def save_models(self, out: Path, step: int, *, name: str = "model") -> None:
-        """Write the first averaged generator as ``out / name``, and the others beside it."""
+        """Write the first averaged generator to ``out / name``, and the others to ``NAME-GENERATOR`` next to it."""
         plugin, config = self._built_by
         for index, (other, generator) in enumerate(self.ema.generators.items()):
             folder = out / (name if index == 0 else f"{name}-{other}")
@@ -152,7 +152,7 @@ class Session:
         checkpoint.save(folder, step, parts, keep=self.options.keep, main=self.is_main, wait=self.wait)
 
     def restore(self, folder: Path) -> int:
-        """Take back the newest checkpoint that is whole; returns its step, 0 if the run has written none yet."""
+        """Restore the newest intact checkpoint; return its step, or 0 if the run has none yet."""
         accelerator = self.accelerator
         if not checkpoint.checkpoints(folder):
             return 0
@@ -162,7 +162,7 @@ class Session:
         state = checkpoint.load(found[0], "shared")
         if state["processes"] != accelerator.num_processes:
             raise TrainingError(
-                f"{found[0]}: of a run in {state['processes']} processes, which draw other pictures than "
+                f"{found[0]}: from a run in {state['processes']} processes, which draw other pictures than "
                 f"{accelerator.num_processes} would; resume with as many"
             )
         for name, network in self.networks.items():
@@ -180,7 +180,7 @@ class Session:
         return checkpoint.step_of(found[0])
 
     def _share_buffers(self) -> None:
-        """Running statistics and the like are the main process's: without this, each would have its own."""
+        """Copy running statistics and other buffers from the main process: otherwise each would have its own."""
         if self.accelerator.num_processes > 1 and self.buffers:
             flat = broadcast(torch.cat([buffer.flatten().float() for buffer in self.buffers]))
             spread(flat, self.buffers)
@@ -192,16 +192,16 @@ class Session:
         return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum"))
 
     def figures(self) -> dict[str, float]:
-        """The mean of each figure since the last line of the log, over all processes."""
+        """The mean of each loss since the last line of the log, over all processes."""
         means = self.journal.means()
         together = self.accelerator.reduce(torch.stack(list(means.values())), "mean") if means else []
         return {name: float(value) for name, value in zip(means, together, strict=True)}
 
     def check_finite(self, step: int) -> None:
-        """End the run before anything that is not finite is saved.
+        """Stop the run before non-finite values are saved.
 
         Raises:
-            TrainingError: a loss or a weight is not.
+            TrainingError: a loss or a weight is not finite.
         """
         figures = self.figures()
         bad = [f"the loss {name}" for name, figure in figures.items() if not math.isfinite(figure)]
@@ -209,21 +209,21 @@ class Session:
             if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
                 bad.append(f"a weight of the {name.replace('/', ' ')}")
         if bad:
-            self._tell(step, self.health.observe(step, figures))
+            self._report(step, self.health.observe(step, figures))
             raise TrainingError(
                 f"step {step}: {bad[0]} is no longer finite; the last checkpoint is intact. "
                 "Start again with a smaller --lr, or without mixed precision"
             )
 
     def log(self, step: int) -> None:
-        """Write a line of the log, and tell what it says of the run's health."""
+        """Write a line of the log, and report alarms about the run's health."""
         figures = self.figures()
         rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
         self.journal.line(step, figures, rates)
-        self._tell(step, self.health.observe(step, figures))
+        self._report(step, self.health.observe(step, figures))
 
     def inspect(self, step: int, fixed: Mapping[str, Tensor]) -> None:
-        """Look at what the generators make."""
+        """Check the generators' outputs for a few fixed pictures, and report alarms."""
         few = {name: pictures[:_INSPECTED] for name, pictures in fixed.items()}
         for generator in self.generators.values():
             generator.eval()
@@ -231,16 +231,16 @@ class Session:
             outputs = self.trainer.outputs(few, self.generators)
         for generator in self.generators.values():
             generator.train()
-        self._tell(step, self.health.inspect(step, outputs))
+        self._report(step, self.health.inspect(step, outputs))
 
     def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
-        """Write a sheet of what the averaged generators make."""
+        """Write a sample sheet of the averaged generators."""
         with own_random_state(), torch.no_grad():
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
 
     def take_scores(self, step: int, scores: Scores) -> None:
-        """Let the metrics judge the averaged generators; one that fails is told, and the run goes on."""
+        """Compute the metrics of the averaged generators; one that fails is logged, and the run continues."""
         with own_random_state():
             found, failed = scores.take(self.trainer, self.ema.generators)
         for name, why in failed.items():
@@ -251,7 +251,7 @@ class Session:
             line["intervals"] = {name: score.interval for name, score in found.items() if score.interval}
             self.journal.append("metrics", line)
 
-    def _tell(self, step: int, alarms: Any) -> None:
+    def _report(self, step: int, alarms: Any) -> None:
         for alarm in alarms:
             self.journal.append("health", asdict(alarm))
             if self.is_main:
@@ -282,7 +282,7 @@ def _check_size(networks: Networks, size: int) -> None:
 
 
 def _compile(networks: Networks) -> None:
-    """In place, and after the averages are copied from them."""
+    """Compile in place, after the averages were copied."""
     for generator in networks.generators.values():
         generator.compile()
     for discriminator in networks.discriminators.values():
@@ -291,7 +291,7 @@ def _compile(networks: Networks) -> None:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """A nested state with its tensors on a device."""
+    """A nested state with its tensors moved to a device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a training is to be, put together from what several places say. Free of torch."""
+"""The settings of a training run, merged from several sources. Free of torch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def configure(
 ) -> tuple[Any, TrainingOptions]:
     """The plugin's config and the training options.
 
-    From weakest to strongest: the plugin's choice, what is stored, the preset, what is given. A training option that
-    is a field of the config too (the size that the networks are made for) is the config's.
+    From lowest to highest precedence: the plugin's defaults, the stored values, the preset, the given values. If a
+    training option is also a field of the config (the size that the networks are made for), the config decides.
 
     Args:
-        plugin: what is to be trained.
-        given: options of both by name; other names are passed over.
-        preset: one of the plugin's.
+        plugin: the plugin to train.
+        given: options of both, by name; other names are ignored.
+        preset: the name of one of the plugin's presets.
         stored: the sections ``config`` and ``training`` of a run or a file.
 
     Raises:
-        ConfigError: there is no such preset, or an option has a value that it cannot have.
+        ConfigError: there is no such preset, or the value of an option is invalid.
     """
     chosen = preset_of(plugin, preset) if preset is not None else {}
     stored = stored or {"config": {}, "training": {}}
@@ -42,13 +42,13 @@ def configure(
     usual = {**plugin.training, **stored["training"]}
     training = merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
     for one, other in (_LENGTH, _LENGTH[::-1]):
-        if one in given and other not in given:  # what is given replaces what is not
+        if one in given and other not in given:  # the given one replaces the other
             training.pop(other, None)
     return config, parse(TrainingOptions, training, where="training")
 
 
 def preset_of(plugin: Plugin, name: str) -> Mapping[str, Any]:
-    """The values of a plugin's preset, of its config and of training.
+    """The values of a plugin's preset, for both its config and training.
 
     Raises:
         ConfigError: there is no such preset.
@@ -62,7 +62,7 @@ def named_study(plugins: Sequence[Plugin], name: str) -> tuple[Plugin, str]:
     """The plugin that has a study of that name, and what the study varies.
 
     Raises:
-        ConfigError: none of the plugins has it, or several have.
+        ConfigError: none of the plugins has it, or several do.
     """
     having = [plugin for plugin in plugins if name in plugin.studies]
     if not having:
@@ -75,7 +75,7 @@ def named_study(plugins: Sequence[Plugin], name: str) -> tuple[Plugin, str]:
 
 
 def merged(where: str, cls: type, stored: Mapping[str, Any], *stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """The options under their present names, the last winning; of the stronger parts those that ``cls`` has."""
+    """The options under their current names, the last value winning; from ``stronger`` only the fields of ``cls``."""
     names = {*renamed_options(cls), *(field.name for field in dataclasses.fields(cls))}
     own = [{name: value for name, value in part.items() if name in names} for part in stronger]
     return {name: value for part in (stored, *own) for name, value in with_new_names(cls, part, where=where).items()}

@@ -1,4 +1,4 @@
-"""The same training again and again with one option varied, and what came of it on one page."""
+"""Studies: the same training with one option varied, and a report that compares the results."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
 from artgan.training.settings import configure
 
-_PICTURES = 256  # of each kind that the figures are taken on
+_PICTURES = 256  # of each kind, for the scores
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one value; ``error`` is None if the run went to its end."""
+    """The result for one value; ``error`` is None if the run completed."""
 
     value: str
     run: Path
@@ -42,10 +42,10 @@ class Outcome:
 
 
 def parse_vary(text: str) -> tuple[str, list[str]]:
-    """``key=a,b,c`` as the key and its values; a comma in parentheses belongs to a value.
+    """Parse ``key=a,b,c`` into the key and its values; a comma in parentheses belongs to a value.
 
     Raises:
-        ConfigError: it is nothing of the kind.
+        ConfigError: the text has another form, fewer than two values, or a value twice.
     """
     key, equals, rest = text.partition("=")
     values = [value.strip() for value in re.split(r",(?![^()]*\))", rest)]
@@ -67,21 +67,21 @@ def study(
 ) -> list[Outcome]:
     """Train once for each value of an option, all else (seed, data, steps) equal, and write ``OUT/report.html``.
 
-    A run that is there already, begun by the same study, is gone on with. One that fails is told, and the next begins.
-    Each run's ``metrics.jsonl`` receives two figures of its last model, which need no network: the distance to the real
-    pictures in statistics of colours and edges (``style-distance-filters``, 0 is best), and ``diversity``, the mean
-    distance of two pictures as a share of that of two real ones.
+    A run already begun by the same study is resumed. If a run fails, its error is recorded and the next one begins.
+    Each run's ``metrics.jsonl`` receives two scores of its last model, which need no network: the distance to the real
+    pictures in statistics of colors and edges (``style-distance-filters``, 0 is best), and ``diversity``, the mean
+    distance between two pictures as a share of that between two real ones.
 
     Args:
-        plugin: what is trained.
+        plugin: the plugin to train.
         vary: ``key=a,b,c``; the key is an option of the plugin or of training.
-        settings: other options, by name, as texts.
+        settings: other options, by name, as strings.
         folders: where the pictures of each of the plugin's domains are.
         out: the study's folder, with a run's folder for each value.
-        advance: called after each.
+        advance: called with each outcome.
 
     Raises:
-        ArtganError: an option that there is not, or a value that it cannot have; said before anything is trained.
+        ArtganError: there is no such option, or a value is invalid; raised before any training starts.
         KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
     """
     key, plans = plan(plugin, vary, settings)
@@ -94,7 +94,7 @@ def study(
         run = out / re.sub(r"[^\w.=-]+", "_", f"{key}={value}").strip("_")
         try:
             model = train(plugin, config, options, folders, run, resume=(run / "config.yaml").exists())
-            if model is None:  # stopped, with a checkpoint; called again, the study goes on there
+            if model is None:  # stopped, with a checkpoint; the next call resumes the study there
                 raise KeyboardInterrupt
             figures = _figures(run, sets, plugin.target_domain, options.size)
             outcome = Outcome(value, run, figures)
@@ -109,17 +109,17 @@ def study(
 
 
 def plan(plugin: Plugin, vary: str, settings: Mapping[str, str]) -> tuple[str, dict[str, tuple[Any, TrainingOptions]]]:
-    """The option that a study varies, and the plugin's config and the training options by its values.
+    """The option that a study varies, and for each of its values the plugin's config and the training options.
 
     Raises:
-        ConfigError: ``vary`` is no study, or there is an option that the plugin does not have or a value that is wrong.
+        ConfigError: ``vary`` cannot be parsed, the plugin lacks an option, or a value is invalid.
     """
     key, values = parse_vary(vary)
     return key, {value: _configure(plugin, {**settings, key: value}) for value in values}
 
 
 def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, TrainingOptions]:
-    """The plugin's config and the training options that the texts say, on top of the plugin's own choice."""
+    """The plugin's config and the training options, with the given strings on top of the plugin's defaults."""
     kinds = {**field_types(TrainingOptions), **field_types(resolve(plugin, "config"))}
     given = {}
     for key, text in settings.items():
@@ -148,7 +148,7 @@ def _typed(text: str, kind: type, key: str) -> Any:
 
 
 def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size: int) -> dict[str, float]:
-    """Take the figures of a run's model, and write them down beside its scores."""
+    """Compute the scores of a run's model, and add them to its ``metrics.jsonl``."""
     generator = load(f"local-dir:{run / 'model'}").generator
     if target is None:
         raise ArtganError("there are no real pictures to compare with: the plugin has no domains")
@@ -170,7 +170,7 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size
 
 
 def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:
-    """Pictures of the generator, N x 3 x S x S in [-1, 1]: from noise, or from the input set."""
+    """Pictures by the generator, N x 3 x S x S in [-1, 1]: from noise, or from the input set."""
     if generator.task == "noise-to-image":
         return torch.stack([images.to_tensor(picture) for picture in draw(generator, range(_PICTURES))])
     if inputs is None:
@@ -179,12 +179,12 @@ def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:
 
 
 def _crops(pictures: PictureSet, size: int) -> Tensor:
-    """The middles of some pictures, evenly over the set, N x 3 x S x S in [-1, 1]."""
+    """Center crops of pictures spread evenly over the set, N x 3 x S x S in [-1, 1]."""
     count = min(_PICTURES, len(pictures))
     return to_pictures({"": centre_crops(pictures, count, size)}, torch.device("cpu"))[""]
 
 
 def spread(pictures: Tensor) -> float:
-    """The mean root-mean-square distance of two pictures, seen at 32 x 32."""
+    """The mean root-mean-square distance between two of N x 3 x H x W pictures, resized to 32 x 32."""
     small = torch.nn.functional.interpolate(pictures, size=(32, 32), mode="bilinear", antialias=True).flatten(1)
     return float(torch.pdist(small).mean() / small.shape[1] ** 0.5)

@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu, Park, Isola and Efros, 2017) as an artgan plugin. This module is the manifest: no torch here."""
+"""CycleGAN (Zhu, Park, Isola and Efros, 2017) as an artgan plugin. This module is the manifest, and free of torch."""
 
 from artgan.plugin import Plugin
 
@@ -23,7 +23,7 @@ plugin = Plugin(
         "tensorflow": "TensorFlow's CycleGAN tutorial, the arrays of its U-Net generator as .npz",
     },
     presets={
-        # The paper's: 11.4M parameters a generator, the reference's state-dict layout.
+        # The paper's: 11.4M parameters per generator, the reference implementation's state-dict layout.
         "paper": {},
         # For CPUs: narrow, and trained against frozen VGG-19 features.
         "compact": {
@@ -35,9 +35,9 @@ plugin = Plugin(
             "lambda_cycle": 4.0,
             "lambda_identity": 1.0,
         },
-        # A student for `artgan distill`: as fast as it gets, and pictures of any size in tiles.
+        # A student for `artgan distill`: the fastest one, and paints pictures of any size in tiles.
         "fast": _FAST,
-        # The same from photo to painting alone, held by the content and drawn by the style of VGG-19's features.
+        # The same network with one-way training, with content and style losses on VGG-19's features.
         "one-sided": {
             **_FAST,
             **_PROJECTED,

@@ -9,7 +9,7 @@ from artgan.plugin import AdversarialOptions, option
 
 @dataclass(frozen=True)
 class CycleGANConfig(AdversarialOptions):
-    """What builds and trains the networks of Zhu et al., 2017 (arXiv:1703.10593), and what we added."""
+    """The options for building and training the networks of Zhu et al., 2017 (arXiv:1703.10593), and our additions."""
 
     # The generators.
     architecture: str = option(
@@ -19,7 +19,7 @@ class CycleGANConfig(AdversarialOptions):
         choices=("resnet", "unet", "subpixel"),
     )
     width: int = option(64, "channels of a generator's first layer", least=1, most=512)
-    blocks: int = option(9, "residual blocks, not of a unet (the paper: 6 below 256 px, else 9)", least=0, most=64)
+    blocks: int = option(9, "residual blocks, not of a unet (the paper: 6 below 256 px, otherwise 9)", least=0, most=64)
     downsample: str = option(
         "strided",
         "how a resnet halves: strided convolutions (the paper's) or antialiased (convolve, then blur; CUT's)",
@@ -31,10 +31,10 @@ class CycleGANConfig(AdversarialOptions):
         "convolve (nearest: the same with zeros at the edges, PyTorch-GAN's); antialiased (blur, then convolve; CUT's)",
         choices=("transposed", "resize", "nearest", "antialiased"),
     )
-    skip: bool = option(False, "the generator adds a change to the picture instead of painting it anew; not a unet")
+    skip: bool = option(False, "the generator adds a change to the picture instead of painting a new one; not a unet")
     smooth_colors: bool = option(
         False,
-        "a subpixel generator blurs what it paints in its colors, not in its lightness, as most JPEG files do",
+        "a subpixel generator blurs the colors of its painting, but not the lightness, as most JPEG files do",
         renamed_from=("smooth_colours", "0.3"),
     )
     remove_grid: bool = option(
@@ -59,31 +59,31 @@ class CycleGANConfig(AdversarialOptions):
         choices=("lsgan", "hinge", "nonsaturating"),
     )
     lambda_cycle: float = option(
-        10.0, "weight of the cycle loss; 0 for photo to painting alone: no way back is learned", least=0
+        10.0, "weight of the cycle loss; 0 for one-way training: only photo to painting is learned", least=0
     )
     lambda_identity: float = option(5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0)
-    identity_every: int = option(1, "the identity loss counts on every so many steps", least=1)
+    identity_every: int = option(1, "apply the identity loss only every so many steps", least=1)
     lambda_content: float = option(
         0.0,
-        "weight of the content loss: what the projected discriminator's deepest features keep of the photo",
+        "weight of the content loss: how far the projected discriminator's deepest features move from the photo's",
         least=0,
     )
     lambda_style: float = option(
         0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
     )
-    pool: int = option(50, "history of generated pictures that the discriminators see; 0 for none", least=0)
+    pool: int = option(50, "size of the history of generated pictures shown to the discriminators; 0 for none", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
-            raise ValueError("skip is not for the unet, which paints anew")
+            raise ValueError("skip is not for the unet, which paints a new picture")
         if self.architecture != "subpixel" and self.smooth_colors:
             raise ValueError("smooth_colors is for the subpixel generator")
         if self.architecture != "subpixel" and self.remove_grid:
             raise ValueError("remove_grid is for the subpixel generator")
         if self.architecture == "subpixel" and self.width % 2:
-            raise ValueError("a subpixel generator's width is an even number")
+            raise ValueError("a subpixel generator's width must be an even number")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):
             raise ValueError("the content and the style loss need VGG-19: discriminator projected")
         if self.lambda_content and self.augmentations:
-            raise ValueError("the content loss compares with the photo as it is: not with diffaugment")
+            raise ValueError("the content loss compares with the unchanged photo: not with diffaugment")

@@ -1,7 +1,7 @@
-"""Other projects' CycleGAN generators: recognised by their names and shapes, and given ours.
+"""Converts other projects' CycleGAN generators, which are recognized by their weights' names and shapes.
 
-The ResNets are one network under several names, its convolutions always in the same order. Where they stand among
-the numbered layers says how the network halves and doubles.
+The ResNets are one network under several names, with its convolutions always in the same order. Their positions among
+the numbered layers determine how the network downsamples and upsamples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONVOLUTION = re.compile(r"model\.(\d+)(?:\.((?:conv_)?block)\.(\d+))?(\.conv)?
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 # The numbers of the first three convolutions and of the first block, and those of the last three convolutions after
-# the last block: the layout, how it halves, how it doubles.
+# the last block, to the layout and the kinds of downsampling and upsampling.
 _RESNETS = {
     ((1, 4, 7, 10), (1, 4, 8)): ("cyclegan", "strided", "transposed"),
     ((1, 4, 7, 10), (2, 6, 10)): ("pytorch-gan", "strided", "nearest"),
@@ -44,7 +44,7 @@ def convert(state: Mapping[str, Tensor]) -> Converted | None:
     """Another project's generator as ours; see :class:`artgan.models.converting.Converted`.
 
     Raises:
-        WeightsError: a discriminator, or a generator with other norms or filters, or not for RGB.
+        WeightsError: the weights are a discriminator's, or a generator's with other norms or filters, or not for RGB.
     """
     if _is_discriminator(state):
         raise WeightsError("these are a discriminator's weights; convert the generator's")
@@ -52,7 +52,7 @@ def convert(state: Mapping[str, Tensor]) -> Converted | None:
 
 
 def _is_discriminator(state: Mapping[str, Tensor]) -> bool:
-    """A PatchGAN: 4x4 convolutions, the last of which makes one channel."""
+    """A PatchGAN has 4x4 convolutions, the last of which outputs one channel."""
     kernels = {name: value for name, value in state.items() if value.ndim == 4 and not name.endswith(".filt")}
     if not 3 <= len(kernels) <= 9:  # more would be a whole checkpoint
         return False
@@ -83,12 +83,12 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
         return None
     filters = {name: value for name, value in state.items() if name.endswith(".filt")}
     blocks = {match[2] for match in matches} - {None}
-    if layout == "pytorch-gan" and filters:  # CUT with --no_antialias, which leaves the doublings antialiased
+    if layout == "pytorch-gan" and filters:  # CUT with --no_antialias, which still upsamples with antialiasing
         layout, upsample = "cut", "antialiased"
-    elif layout == "pytorch-gan" and blocks != {"block"}:  # nothing says how it doubles
+    elif layout == "pytorch-gan" and blocks != {"block"}:  # nothing shows how it upsamples
         return None
     elif layout == "cyclegan" and blocks == {"block"}:
-        layout = "pytorch-gan"  # as some have changed it
+        layout = "pytorch-gan"  # as changed by some projects
     convolutions = [match[0].removesuffix(".weight") for match in matches]
     used = {f"{name}.{part}": state.get(f"{name}.{part}") for name in convolutions for part in ("weight", "bias")}
     _refuse_other_layers([name for name in state if name not in used and name not in filters], layout)
@@ -115,18 +115,18 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
 
 
 def _is_no_transposed(weight: Tensor) -> bool:
-    """Channels of a transposed convolution come in first; artgan's own resize-convolutions have none of these."""
+    """Transposed convolutions have the input channels first; artgan's own resize-convolutions have none of these."""
     return weight.shape[0] != 2 * weight.shape[1]
 
 
 def _refuse_other_layers(names: Sequence[str], layout: str) -> None:
-    """Nothing may be left over, but for what the authors' files of before 2018 carry and their code throws away."""
+    """No names may remain, except for those in the authors' files from before 2018, which their code ignores."""
     if layout == "cyclegan" and all(name.endswith(_STATISTICS) for name in names):
         return
     if names:
         raise WeightsError(
-            f"looks like {layout}, but with {names[0]}, which is of no layer of it; learned norms and batch norms are "
-            "not converted"
+            f"looks like {layout}, but with {names[0]}, which belongs to none of its layers; learned norms and batch "
+            "norms are not converted"
         )
 
 
@@ -140,8 +140,8 @@ def _check_filters(filters: Mapping[str, Tensor]) -> None:
 def _unet(state: Mapping[str, Tensor]) -> Converted | None:
     """The arrays of TensorFlow's tutorial in the order of ``model.get_weights()``, whatever their names.
 
-    Kernels are H x W x in x out, those of transposed convolutions H x W x out x in; both turn into PyTorch's by the
-    same permutation. "Same" padding of a 4x4 kernel with stride 2 is 1 pixel on each side where sides are even.
+    Kernels are H x W x in x out, those of transposed convolutions H x W x out x in; the same permutation turns both
+    into PyTorch's. "Same" padding of a 4x4 kernel with stride 2 is 1 pixel on each side if the sides are even.
     """
     values = [*state.values()]
     if not values or values[0].ndim != 4 or values[0].shape[2] != 3:
@@ -154,7 +154,7 @@ def _unet(state: Mapping[str, Tensor]) -> Converted | None:
     names = [re.split(r"[/.]", name)[-1].split(":")[0] for name in state]
     for name, own, role in zip(state, names, roles, strict=True):
         if _ROLES.get(own, role) != role:
-            raise WeightsError(f"looks like tensorflow, but {name} stands where a {role} belongs; keep Keras' order")
+            raise WeightsError(f"looks like tensorflow, but {name} is in the place of a {role}; keep Keras' order")
     if "gamma" in names:
         config["epsilon"] = _ADDONS_EPSILON
     turned = [value.permute(3, 2, 0, 1) if value.ndim == 4 else value for value in values]
@@ -162,7 +162,7 @@ def _unet(state: Mapping[str, Tensor]) -> Converted | None:
 
 
 def _converted(layout: str, config: Mapping[str, Any], values: Sequence[Tensor]) -> Converted | None:
-    """The values under the names that our generator has for them, which stand in the same order."""
+    """The values under the names of our generator, which has them in the same order."""
     if config["width"] < 1:
         return None
     with torch.device("meta"):

@@ -21,7 +21,7 @@ from artgan_cyclegan.style import STYLE_LAYERS, moments
 
 
 class ResizeConv2d(nn.Conv2d):
-    """Nearest-neighbour doubling, then a 3x3 convolution: no checkerboard (Odena et al., 2016)."""
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution: no checkerboard (Odena et al., 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
@@ -32,7 +32,7 @@ class ResizeConv2d(nn.Conv2d):
 
 
 class BlurPool2d(nn.Module):
-    """Every other pixel of a picture blurred by (1 2 1): halving without aliases (Zhang, 2019, arXiv:1904.11486)."""
+    """Downsampling by 2 after a blur with (1 2 1): no aliasing (Zhang, 2019, arXiv:1904.11486)."""
 
     blur: Tensor
 
@@ -48,31 +48,31 @@ class BlurPool2d(nn.Module):
 
 
 class BlurUpsample2d(nn.Module):
-    """Doubling by a transposed convolution with the blur (1 3 3 1), the counterpart of :class:`BlurPool2d`."""
+    """Upsampling by 2 with the blur (1 3 3 1) as a transposed convolution, the counterpart of :class:`BlurPool2d`."""
 
     blur: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # Each pixel makes four.
+        # Each pixel becomes four.
         self.register_buffer("blur", 4 * _square(1.0, 3.0, 3.0, 1.0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x C x 2H x 2W."""
         channels = x.shape[1]
         padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        # Padding of a transposed convolution crops: what the replicated edge made goes again.
+        # The padding of a transposed convolution crops: it removes the output of the replicated edge.
         return F.conv_transpose2d(padded, self.blur.expand(channels, 1, 4, 4), stride=2, padding=3, groups=channels)
 
 
 def _square(*taps: float) -> Tensor:
-    """A square blur, 1 x 1 x K x K, with the sum 1."""
+    """A square blur kernel, 1 x 1 x K x K, with the sum 1."""
     row = torch.tensor(taps)
     return (row[:, None] * row / row.sum() ** 2)[None, None]
 
 
 class ResidualBlock(nn.Module):
-    """Two reflection-padded 3x3 convolutions with instance norm, added to the input."""
+    """Two reflection-padded 3x3 convolutions with instance norm, added to their input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -92,16 +92,16 @@ class ResidualBlock(nn.Module):
 
 
 class ResNetGenerator(Generator):
-    """Photo to painting, or back: 7x7 convolution, two halvings, residual blocks, two doublings, 7x7 convolution.
+    """Photo to painting or back: 7x7 convolution, downsampling to 1/4, residual blocks, upsampling, 7x7 convolution.
 
     Args:
-        width: channels at full resolution; twice and four times as many below.
+        width: channels at full resolution; twice and four times as many at 1/2 and 1/4.
         blocks: number of residual blocks.
         upsample: ``"transposed"``, ``"resize"`` (with reflected edges), ``"nearest"`` (the same with zeros at the
             edges) or ``"antialiased"``.
         downsample: ``"strided"`` or ``"antialiased"``.
-        skip: the output is the input plus what the network makes, clamped to [-1, 1]; while training, the
-            gradient passes the clamp unchanged. Without it, the output goes through tanh.
+        skip: the output is the input plus the network's result, clamped to [-1, 1]; in training, the gradient passes
+            the clamp unchanged. Without it, the output goes through tanh.
     """
 
     thread_safe = True
@@ -137,7 +137,7 @@ class ResNetGenerator(Generator):
 
         self.skip = skip
         self.memory_per_pixel = 33 * width  # measured: 9.7 GB for 12 megapixels at width 24
-        self.reach = 8 * blocks + 32  # two 3x3 convolutions a block at a quarter of the size; the rest at both ends
+        self.reach = 8 * blocks + 32  # two 3x3 convolutions per block at a quarter of the size; the rest at both ends
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, width, 7),
@@ -152,7 +152,7 @@ class ResNetGenerator(Generator):
             nn.Identity() if skip else nn.Tanh(),
         )
         self.apply(_initialise)
-        if skip:  # begin close to the identity
+        if skip:  # start close to the identity
             nn.init.normal_(output.weight, 0.0, 0.002)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class ResNetGenerator(Generator):
 
 
 class PlainResidualBlock(nn.Module):
-    """Two reflection-padded 3x3 convolutions without norm, added to the input; begins close to the identity."""
+    """Two reflection-padded 3x3 convolutions without norm, added to their input; starts close to the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -178,25 +178,24 @@ class PlainResidualBlock(nn.Module):
         return x + self.second(F.relu(self.first(x), inplace=True))  # type: ignore[no-any-return]  # untyped call
 
 
-_GRID_WINDOW = 9  # blocks in a row over which a sub-pixel generator looks for what repeats: much longer than a stroke
+_GRID_WINDOW = 9  # blocks per side of the window for the grid of a sub-pixel generator: much longer than a stroke
 
 
 class SubpixelGenerator(Generator):
     """Photo to painting with all convolutions at a quarter of the size (sub-pixel: Shi et al., 2016, arXiv:1609.05158).
 
-    The 4x4 pixels of a block go in as channels and come out as channels: nothing runs at full size. Of the whole
-    picture it knows what one instance norm at the entrance tells it, whose output stands beside its input; so the
-    statistics that tiles need are had for the price of one convolution. Made to be taught by a larger network
-    (``artgan distill``).
+    The 4x4 pixels of a block are the channels of input and output: nothing runs at full size. Its only global
+    information comes from one instance norm after the first convolution, whose output is concatenated with its input,
+    so the statistics for tiles cost only one convolution. Meant to be trained by a larger network (``artgan distill``).
 
     Args:
         width: channels at a quarter of the size, an even number.
         blocks: number of residual blocks.
-        skip: as of :class:`ResNetGenerator`.
-        smooth_colors: whether what is made is blurred in its colours, as far as these differ from grey: over the 4
+        skip: as for :class:`ResNetGenerator`.
+        smooth_colors: whether the colors of the network's result, their difference from gray, are averaged over the 4
             pixels of a block, which leaves nothing that repeats from block to block.
-        remove_grid: whether what repeats from block to block over 9 x 9 blocks is removed from the output. On plain
-            ground the network sees every block alike, and any texture that it makes there is such a grid.
+        remove_grid: whether the pattern that repeats from block to block, over 9 x 9 blocks, is removed from the
+            output. In plain areas all blocks look alike to the network, and any texture that it makes is such a grid.
     """
 
     thread_safe = True
@@ -225,7 +224,7 @@ class SubpixelGenerator(Generator):
         self.norm = nn.InstanceNorm2d(width // 2)
         self.blocks = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
         self.output = nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect")
-        if skip:  # begin close to the identity
+        if skip:  # start close to the identity
             nn.init.normal_(self.output.weight, 0.0, 0.002)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -236,13 +235,13 @@ class SubpixelGenerator(Generator):
             grey = made.mean(1, keepdim=True)
             made = grey + _block_means(made - grey)
         if self.remove_grid:
-            fine = F.pixel_unshuffle(made - _block_means(made), 4)  # slopes are not in it: they would become steps
+            fine = F.pixel_unshuffle(made - _block_means(made), 4)  # without ramps, which would become steps
             made = made - F.pixel_shuffle(_window_means(fine, _GRID_WINDOW), 4)
         return _added(x, made) if self.skip else made.tanh()
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm with a learned scale and offset, which takes maps of a single value too (it makes them 0)."""
+    """Instance norm with a learned scale and offset, which also accepts maps of a single value (normalized to 0)."""
 
     def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
         super().__init__()
@@ -257,12 +256,12 @@ class InstanceNorm(nn.Module):
 
 
 class UNetGenerator(Generator):
-    """Photo to painting through eight halvings and eight doublings, each doubling beside what the halving saw.
+    """Photo to painting through eight downsampling and eight upsampling layers with skip connections.
 
     TensorFlow's tutorial trains it at 256 px, where the innermost map is a single pixel.
 
     Args:
-        width: channels after the first halving; they double up to eight times as many.
+        width: channels after the first downsampling; they double up to eight times as many.
         epsilon: added to the variance in the norms.
     """
 
@@ -285,7 +284,7 @@ class UNetGenerator(Generator):
             return nn.Sequential(conv, InstanceNorm(narrower, epsilon), *drop, nn.ReLU(inplace=True))
 
         self.memory_per_pixel = 7 * width  # measured in the same way
-        # The modules and their parameters stand in the order in which Keras keeps the tutorial's.
+        # The modules and their parameters have the same order as the tutorial's in Keras.
         self.down = nn.ModuleList(
             down(channels, wider, normalise=level > 0)
             for level, (channels, wider) in enumerate(zip([3, *widths[:-1]], widths, strict=True))
@@ -314,14 +313,14 @@ class PatchDiscriminator(Discriminator):
 
     Args:
         width: channels of the first layer.
-        layers: stride-2 convolutions; two more with stride 1 follow.
-        shrink: the pictures are averaged down by this factor first (a wider, coarser look).
+        layers: number of stride-2 convolutions; two more with stride 1 follow.
+        shrink: the pictures are first downsampled by this factor (a larger, coarser receptive field).
     """
 
     def __init__(self, width: int = 64, layers: int = 3, shrink: int = 1) -> None:
         super().__init__()
         self.shrink = shrink
-        self.minimum_size = 3 * 2**layers * shrink  # what is left must be 3 x 3: the last two layers take 1 each
+        self.minimum_size = 3 * 2**layers * shrink  # 3 x 3 must remain: the last two layers take 1 each
         parts: list[nn.Module] = [
             nn.Conv2d(3, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
@@ -351,8 +350,8 @@ class PatchDiscriminator(Discriminator):
 class ProjectedDiscriminator(Discriminator):
     """Small heads on frozen VGG-19 features, and PatchGANs on pixels (after Sauer et al., 2021, arXiv:2111.01007).
 
-    Pretrained features tell strokes from photographs from the first step on; the pixel parts see what the
-    features pass over: at full size the finest grain, at a quarter of it the colours.
+    Pretrained features distinguish strokes from photographs from the first step; the pixel parts see what the
+    features miss: the finest grain at full size, the colors at a quarter of it.
     """
 
     layers = ("conv2_2", "conv3_1", "conv4_1")
@@ -377,9 +376,9 @@ class ProjectedDiscriminator(Discriminator):
         self.minimum_size = max(part.minimum_size for part in pixels)
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
-        """Pictures N x 3 x H x W to themselves, their layer-normalised VGG-19 features and their moments.
+        """Pictures N x 3 x H x W to themselves, their layer-normalized VGG-19 features and their moments.
 
-        The features are N x C x h x w each. Moments (:func:`artgan_cyclegan.style.moments`) are taken of the style
+        The features are N x C x h x w each. Moments (:func:`artgan_cyclegan.style.moments`) are computed for the style
         layers if the network has them all.
         """
         seen = dict(zip(self.features.layers, self.features(pictures), strict=True))
@@ -387,7 +386,7 @@ class ProjectedDiscriminator(Discriminator):
         return (pictures, *normalised, *chain.from_iterable(moments(seen[layer]) for layer in self.style_layers))
 
     def content(self, pictures: Tensor) -> Tensor:
-        """The deepest of the features alone, as :meth:`observe` gives them."""
+        """Only the deepest of the features of :meth:`observe`."""
         return _layer_norm(self.features(pictures)[-1])
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -400,28 +399,28 @@ class ProjectedDiscriminator(Discriminator):
 
 
 def _layer_norm(features: Tensor) -> Tensor:
-    """N x C x H x W with mean 0 and variance 1 over the channels of each place."""
+    """N x C x H x W with mean 0 and variance 1 over the channels of each position."""
     return F.layer_norm(features.movedim(1, -1), features.shape[1:2]).movedim(-1, 1)
 
 
 def _block_means(x: Tensor) -> Tensor:
-    """N x C x H x W to the same: means of 5 x 5 pixels, the outer ones halved: as of 4 x 4, but with a middle.
+    """N x C x H x W to the same: means of 5 x 5 pixels with the outer ones halved: like 4 x 4, but centered.
 
-    What has a period of 4 (or 2) pixels is not in them.
+    They contain nothing with a period of 4 (or 2) pixels.
     """
     padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
     return _sums(_sums(padded, 4), 2) / 64
 
 
 def _window_means(x: Tensor, length: int) -> Tensor:
-    """N x C x H x W to the same: means of ``length`` x ``length`` pixels, an odd number, as far as they are there."""
+    """N x C x H x W to the same: means of ``length`` x ``length`` pixels (odd), truncated at the borders."""
     half = length // 2
     total, there = (_sums(F.pad(y, (half,) * 4), length) for y in (x, torch.ones_like(x[:1, :1])))
     return total / there
 
 
 def _sums(x: Tensor, length: int) -> Tensor:
-    """Sums of ``length`` x ``length`` pixels, of which ``length`` - 1 fewer fit in; much faster than pooling."""
+    """Sums of ``length`` x ``length`` pixels; H and W shrink by ``length`` - 1; much faster than pooling."""
 
     def along(dim: int, x: Tensor, length: int) -> Tensor:
         if length == 1:
@@ -439,7 +438,7 @@ def _added(x: Tensor, made: Tensor) -> Tensor:
     """The input plus a change, clamped to [-1, 1]."""
     painting = x + made
     clamped = painting.clamp(-1.0, 1.0)
-    # Straight through: a clamped pixel must still learn its way back.
+    # Straight-through estimator: clamped pixels must still get a gradient.
     return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
 
 
@@ -452,7 +451,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerator | UNetGenerator:
-    """One generator, freshly initialised."""
+    """One generator, newly initialized."""
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
     if config.architecture == "subpixel":
@@ -461,10 +460,10 @@ def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerat
 
 
 def build(config: CycleGANConfig) -> Networks:
-    """The generators and discriminators of both directions, or of paintings alone without a cycle; all new.
+    """New generators and discriminators of both directions, or only of paintings if there is no cycle loss.
 
     Raises:
-        artgan.WeightsError: the projected discriminator's VGG-19 weights cannot be read or fetched.
+        artgan.WeightsError: the projected discriminator's VGG-19 weights cannot be read or downloaded.
     """
 
     features = None

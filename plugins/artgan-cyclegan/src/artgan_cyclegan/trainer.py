@@ -15,11 +15,13 @@ from artgan_cyclegan.networks import ProjectedDiscriminator
 from artgan_cyclegan.style import StyleMemory
 
 _STYLES = 64  # pictures of each kind
-_DEEPEST = len(ProjectedDiscriminator.layers)  # its place in what a projected discriminator observes; moments follow
+_DEEPEST = len(
+    ProjectedDiscriminator.layers
+)  # its index in the output of a projected discriminator's observe(); moments follow
 
 
 class PicturePool:
-    """A history of generated pictures (Shrivastava et al., 2017): half of what goes in comes back out later.
+    """A history of generated pictures (Shrivastava et al., 2017): half of the input is returned later.
 
     Args:
         size: pictures kept; with 0, pictures pass unchanged.
@@ -30,7 +32,7 @@ class PicturePool:
         self.pictures: list[Tensor] = []
 
     def exchange(self, pictures: Tensor) -> Tensor:
-        """N x 3 x H x W pictures in, as many out: each itself or, at random, an older one that it replaces."""
+        """N x 3 x H x W pictures to as many: each is returned or, at random, swapped for an older one."""
         returned = []
         for picture in pictures.detach():
             if len(self.pictures) < self.size:
@@ -43,13 +45,13 @@ class PicturePool:
 
 
 class CycleGANTrainer(Trainer):
-    """The translators and their discriminators, updated in turn; without a cycle loss those of paintings alone."""
+    """Alternating updates of generators and discriminators; without a cycle loss only those of paintings."""
 
     config: CycleGANConfig
 
     def __init__(self, networks: Networks, config: CycleGANConfig, run: Run) -> None:
         super().__init__(networks, config, run)
-        # How each domain is reached: by the generator named after it, from the other one.
+        # Each domain is generated from the other one, by the generator named after it.
         others = {"paintings": "photos", "photos": "paintings"}
         self.others = {domain: others[domain] for domain in networks.generators}
         self.pools = {domain: PicturePool(config.pool) for domain in self.others}
@@ -65,7 +67,7 @@ class CycleGANTrainer(Trainer):
         """Generators first, then discriminators; see :meth:`artgan.interfaces.Trainer.step`."""
         if self.adversary.generators_turn(index):
             made, losses = self._step_generators(batch, index)
-            to_judge = {}  # what generator_loss() saw, without observing it again
+            to_judge = {}  # fake batches of generator_loss(), whose features are reused
         else:
             with torch.no_grad():
                 made = {domain: self.networks.generators[domain](batch[o]) for domain, o in self.others.items()}
@@ -112,7 +114,7 @@ class CycleGANTrainer(Trainer):
         )
 
     def _content_lost(self, domain: str, photos: Tensor) -> Tensor:
-        """1 - the cosine of the deepest features, at each place, of photos and of what was made of them; the mean."""
+        """1 - the mean cosine, over positions, between the deepest features of photos and of their paintings."""
         discriminator = self.networks.discriminators[domain]
         assert isinstance(discriminator, ProjectedDiscriminator)
         with torch.no_grad():
@@ -143,7 +145,7 @@ class CycleGANTrainer(Trainer):
         return state | {"styles": {domain: memory.state_dict() for domain, memory in self.styles.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the histories back."""
+        """Restore the histories."""
         for domain, pool in self.pools.items():
             pool.pictures = list(state[domain])
         for domain, memory in self.styles.items():

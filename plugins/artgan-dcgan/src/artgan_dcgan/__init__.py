@@ -1,4 +1,4 @@
-"""DCGAN (Radford, Metz and Chintala, 2016) as an artgan plugin. This module is the manifest: no torch here."""
+"""DCGAN (Radford, Metz and Chintala, 2016) as an artgan plugin. This module is the manifest, and free of torch."""
 
 from artgan.plugin import Plugin
 
@@ -12,12 +12,12 @@ plugin = Plugin(
     domains={"pictures": "folder of pictures"},
     training={"batch": 128, "zoom": 1.0, "decay_from": 1.0},
     presets={
-        # The paper's LSUN model: 1024 channels at 4x4, 5x5 kernels, uniform noise, no average.
+        # The paper's LSUN model: 1024 channels at 4x4, 5x5 kernels, uniform noise, no moving average.
         "paper": {"width": 128, "kernel": 5, "noise": "uniform(-1,1)", "ema": 0.0},
-        # The Monet project's: half as wide, 4x4 kernels, and labels that leave the discriminator in doubt.
+        # The Monet project's: half as wide, 4x4 kernels, and smoothed labels.
         "monet": {"real_label": 0.8, "fake_label": 0.1, "batch": 64},
     },
-    # The study that the Monet project made by hand.
+    # The study that the Monet project did by hand.
     studies={
         "noise": "noise=uniform(-1,1),normal(0,1),gamma(2,1),normal(-1,1),normal(1,1),normal(0,0.01),normal(0,100)"
     },

@@ -9,11 +9,11 @@ from artgan.plugin import NoiseOptions, option
 
 @dataclass(frozen=True)
 class DCGANConfig(NoiseOptions):
-    """What builds and trains the networks of Radford et al., 2016 (arXiv:1511.06434)."""
+    """The options for building and training the networks of Radford et al., 2016 (arXiv:1511.06434)."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 64 or 128", least=32, most=128)
     width: int = option(
-        64, "channels of the layer beside the picture, doubled with each halving (the paper: 128)", least=1, most=256
+        64, "channels of the layer next to the picture, doubled with each halving (the paper: 128)", least=1, most=256
     )
     kernel: int = option(4, "side of the kernels: 4, or the paper's 5", least=4, most=5)
 

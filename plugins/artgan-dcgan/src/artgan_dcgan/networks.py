@@ -12,11 +12,11 @@ from artgan_dcgan.config import DCGANConfig
 
 
 class DCGANGenerator(NoiseGenerator):
-    """Noise to 4x4, then doublings by transposed convolutions with batch norm and ReLU, the last with tanh.
+    """Noise to 4x4, then upsampling by transposed convolutions with batch norm and ReLU, the last with tanh.
 
     Args:
         size: side of the pictures, in pixels.
-        width: channels before the last layer; twice as many with each halving.
+        width: channels before the last layer; doubled at each lower resolution.
         kernel: 4 or 5.
         noise: distribution of the noise.
         noise_size: its length Z.
@@ -43,7 +43,7 @@ class DCGANGenerator(NoiseGenerator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """Halvings by strided convolutions with batch norm (but for the first) and leaky ReLU, then one logit of 4x4."""
+    """Strided convolutions with batch norm (except the first) and leaky ReLU, then one logit from 4x4."""
 
     def __init__(self, size: int, width: int, kernel: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class DCGANDiscriminator(Discriminator):
 
 
 def _channels(size: int, width: int) -> list[int]:
-    """Of the layers from the picture's side down to 4x4."""
+    """The channels of the layers from the picture's side down to 4x4."""
     halvings = (size // 4).bit_length() - 1
     return [width * 2**i for i in range(halvings)]
 
@@ -81,7 +81,7 @@ def _halving(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), as the paper says; batch norm's gains from N(1, 0.02), as its authors' code does."""
+    """Weights from N(0, 0.02), as in the paper; batch norm's gains from N(1, 0.02), as in its authors' code."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
@@ -91,12 +91,12 @@ def _initialise(module: nn.Module) -> None:
 
 
 def build_generator(config: DCGANConfig) -> DCGANGenerator:
-    """A generator, freshly initialised."""
+    """A generator, newly initialized."""
     return DCGANGenerator(config.size, config.width, config.kernel, Noise.parse(config.noise), config.noise_size)
 
 
 def build(config: DCGANConfig) -> Networks:
-    """Generator and discriminator, freshly initialised."""
+    """Generator and discriminator, newly initialized."""
     return Networks(
         generators={"pictures": build_generator(config)},
         discriminators={"pictures": DCGANDiscriminator(config.size, config.width, config.kernel)},

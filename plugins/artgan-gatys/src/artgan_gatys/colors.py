@@ -1,16 +1,16 @@
-"""Colours kept (Gatys, Bethge, Hertzmann and Shechtman, 2016, "Preserving color in neural artistic style transfer")."""
+"""Color preservation (Gatys et al., 2016, "Preserving color in neural artistic style transfer")."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Luminance and two differences of colour (ITU-R BT.601's weights; YIQ, as in the paper).
+# Luminance and two color differences (ITU-R BT.601's weights; YIQ, as in the paper).
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
 
 
 def luminance(picture: Tensor) -> Tensor:
-    """1 x 3 x H x W in [-1, 1] without its colours: three channels that are one."""
+    """1 x 3 x H x W in [-1, 1] without its colors: three equal channels."""
     grey: Tensor = torch.einsum("ij,njhw->nihw", _YIQ[:1].to(picture), picture)
     return grey.expand(-1, 3, -1, -1)
 
@@ -22,7 +22,7 @@ def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
 
 
 def with_colors_of(painting: Tensor, photo: Tensor) -> Tensor:
-    """The painting's luminance with the photo's colours; both 1 x 3 x H x W in [-1, 1], as is the result."""
+    """The painting's luminance with the photo's colors; both 1 x 3 x H x W in [-1, 1], as is the result."""
     to_yiq = _YIQ.to(painting)
     luminance = torch.einsum("ij,njhw->nihw", to_yiq[:1], painting)
     colors = torch.einsum("ij,njhw->nihw", to_yiq[1:], photo)
@@ -31,10 +31,10 @@ def with_colors_of(painting: Tensor, photo: Tensor) -> Tensor:
 
 
 def match_colors(style: Tensor, photo: Tensor) -> Tensor:
-    """The style with mean and covariance of the photo's colours; 1 x 3 x H x W in [-1, 1] each, of any sizes.
+    """The style with the mean and covariance of the photo's colors; each 1 x 3 x H x W in [-1, 1], of any size.
 
-    By the symmetric square roots of the covariances (the paper's second way, image analogies'). Values beyond the
-    range are clamped, so that mean and covariance hold but nearly.
+    Uses the symmetric square roots of the covariances (the paper's second method, from image analogies). Values beyond
+    the range are clamped, so mean and covariance match only approximately.
     """
     a, b = (picture.double().transpose(0, 1).flatten(1) for picture in (style, photo))
     move = _root(torch.cov(b)) @ torch.linalg.pinv(_root(torch.cov(a)), hermitian=True)

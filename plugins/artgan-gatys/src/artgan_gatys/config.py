@@ -1,4 +1,4 @@
-"""The options of style transfer, and the published recipes that they may start from. Free of torch."""
+"""The options of style transfer, and the published recipes that they can start from. Free of torch."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class GatysConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a published implementation sets; :class:`GatysOptions` may set each otherwise.
+    """The settings of a published implementation; :class:`GatysOptions` can override each.
 
     Attributes:
-        formula: how losses are normalised; see :mod:`artgan_gatys.losses`.
-        content_layers: whose features are to be the photo's.
-        style_layers: whose Gram matrices are to be the style's.
+        formula: how losses are normalized; see :mod:`artgan_gatys.losses`.
+        content_layers: layers whose features should match the photo's.
+        style_layers: layers whose Gram matrices should match the style's.
         layer_weights: of the style layers: "mean", 1 / their number each; "sum", 1 each; "channels", 1000 / N^2 for N
             channels.
         content_weight: of the content loss.
-        style_weight: of the style loss; with the formula "relative" of its share of the photo's own.
-        tv_weight: of the squared differences between neighbouring pixels.
+        style_weight: of the style loss; with the formula "relative", of its ratio to the photo's own.
+        tv_weight: of the squared differences between neighboring pixels.
         tv1_weight: of the absolute ones.
         pooling: max or avg.
         start: content, noise, or a picture's path.
-        noise: standard deviation of the noise about the network's mean color, where pixels are in [-1, 1].
-        size: longer side that is worked at, in pixels.
+        noise: standard deviation of the noise around the network's mean color, with pixels in [-1, 1].
+        size: longer side of the working size, in pixels.
         iterations: at each scale.
-        scales: of the pyramid, None for as many as the size allows.
+        scales: number of scales of the pyramid, None for as many as the size allows.
     """
 
     formula: str
@@ -88,10 +88,10 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class GatysOptions:
-    """How a photo is painted. What is None is the recipe's."""
+    """How a photo is painted. If an option is None, the recipe's value is used."""
 
     style: tuple[str, ...] = option(
-        (), "a picture, or a folder of one artist's, in whose style to paint; PATH:0.3 gives one of several a weight"
+        (), "a style picture, or a folder of one artist's pictures; PATH:0.3 gives one of several a weight"
     )
     recipe: str = option(
         "artgan",
@@ -99,52 +99,54 @@ class GatysOptions:
         choices=tuple(RECIPES),
     )
     size: int | None = option(
-        None, "longer side that is worked at, in pixels; the painting has the photo's size [default: 512]", least=16
+        None, "longer side of the working size, in pixels; the painting has the photo's size [default: 512]", least=16
     )
     iterations: int | None = option(None, "at each scale [default: the recipe's]", least=1)
     scales: int | None = option(
-        None, "sizes worked at, each twice the one before [default: the recipe's; artgan: from 128 px up]", least=1
+        None,
+        "number of working sizes, each twice the previous one [default: the recipe's; artgan: from 128 px up]",
+        least=1,
     )
     final_iterations: int = option(
-        10, "at the photo's full size after enlarging, where that fits in memory; 0 only enlarges", least=0
+        10, "iterations at the photo's full size after enlarging, if that fits in memory; 0 only enlarges", least=0
     )
     start: str | None = option(None, "content, noise or a picture's path [default: the recipe's]")
     optimizer: str = option("lbfgs", "lbfgs or adam", choices=("lbfgs", "adam"))
     lr: float = option(0.02, "Adam's learning rate", above=0)
-    content_weight: float | None = option(None, "0 makes a texture of the style alone", least=0)
+    content_weight: float | None = option(None, "of the content loss; 0 makes a texture from the style alone", least=0)
     style_weight: float | None = option(None, "of the style loss [default: the recipe's]", least=0)
-    tv_weight: float | None = option(None, "of squared differences between neighbours [default: the recipe's]", least=0)
+    tv_weight: float | None = option(None, "of squared differences between neighbors [default: the recipe's]", least=0)
     tv1_weight: float | None = option(
-        None, "of absolute differences between neighbours [default: the recipe's]", least=0
+        None, "of absolute differences between neighbors [default: the recipe's]", least=0
     )
     content_layers: tuple[str, ...] = option((), "like relu4_2; conv4_2 is before the ReLU [default: the recipe's]")
-    style_layers: tuple[str, ...] = option((), "the same of the style [default: the recipe's]")
+    style_layers: tuple[str, ...] = option((), "the same for the style [default: the recipe's]")
     pooling: str | None = option(None, "max or avg [default: the recipe's]", choices=("max", "avg"))
-    style_scale: float = option(1.0, "size of the style beside the painting's", above=0, most=4)
+    style_scale: float = option(1.0, "size of the style relative to the painting's", above=0, most=4)
     color: str = option(
         "style",
-        "whose colors: the style's; photo: the photo's are put back; match: the style is given the photo's before",
+        "whose colors: the style's; photo: the photo's are restored; match: the style gets the photo's colors first",
         choices=("style", "photo", "match"),
     )
     mask: str | None = option(None, "a picture of the photo's size, whose colors name regions")
     style_mask: tuple[str, ...] = option(
-        (), "one for each style picture: where in it a region's style is, in the same colors"
+        (), "one for each style picture: marks each region's style in it, in the same colors"
     )
     weights: str | None = option(None, "a safetensors file of the network's weights [default: from the Hub, by timm]")
     seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
-    preview: str | None = option(None, "a new picture, which is written again and again while it works")
+    preview: str | None = option(None, "a new picture file, updated repeatedly during the work")
     preview_every: int = option(10, "iterations between previews", least=1)
-    resume: bool = option(False, "go on where the same work was interrupted")
+    resume: bool = option(False, "resume the same work where it was interrupted")
 
     def __post_init__(self) -> None:
         if bool(self.style_mask) != (self.mask is not None):
             raise ValueError("mask and style_mask go together: regions of the photo, and of each style picture")
 
     def resolved(self) -> Recipe:
-        """The recipe with what the options set otherwise.
+        """The recipe with the options that override it.
 
         Raises:
-            ValueError: no loss is left to follow.
+            ValueError: all loss weights are 0.
         """
         recipe = RECIPES[self.recipe]
         own: dict[str, Any] = {
@@ -156,10 +158,10 @@ class GatysOptions:
         own["style_layers"] = _names(self.style_layers) or recipe.style_layers
         recipe = dataclasses.replace(recipe, **own)
         if recipe.content_weight == recipe.style_weight == 0:
-            raise ValueError("content_weight and style_weight are both 0: nothing is left to paint by")
+            raise ValueError("content_weight and style_weight are both 0: there is nothing to optimize")
         return recipe
 
 
 def _names(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The names in some texts, each of which may hold several, separated by commas."""
+    """The names in some strings, each of which may hold several, separated by commas."""
     return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))

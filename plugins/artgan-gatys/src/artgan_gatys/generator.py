@@ -1,4 +1,4 @@
-"""A generator that makes a painting by changing it until its features are the photo's and its style the style's."""
+"""A generator that optimizes a painting until its content features match the photo's and its style the style's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artgan_gatys.synthesis import Synthesis
 class GatysGenerator(Generator):
     """Gatys, Ecker and Bethge, 2016 (CVPR, "Image style transfer using convolutional neural networks").
 
-    It has no weights of its own: those of its feature network are fetched by timm, or read from a file, when it
+    It has no weights of its own: those of its feature network are downloaded by timm, or read from a file, when it
     paints.
     """
 
@@ -29,12 +29,12 @@ class GatysGenerator(Generator):
     def __init__(self, config: GatysConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("place", torch.empty(0), persistent=False)  # knows the device
+        self.register_buffer("place", torch.empty(0), persistent=False)  # holds the device
         self._networks: dict[tuple[Any, ...], FeatureNetwork] = {}
-        self._previews: set[str] = set()  # what it wrote itself may be written again
+        self._previews: set[str] = set()  # files that it wrote itself may be overwritten
 
     def forward(self, x: Tensor) -> Tensor:
-        """There is no painting without options.
+        """Not available, since painting needs options.
 
         Raises:
             TypeError: always; use :meth:`generate`.
@@ -50,10 +50,10 @@ class GatysGenerator(Generator):
             options: fields of :class:`artgan_gatys.config.GatysOptions`.
 
         Raises:
-            ConfigError: options that do not go together, or a layer that the network does not have.
+            ConfigError: the options are inconsistent, or the network does not have a layer.
             PictureError: a style or a mask cannot be read; a photo is too small for the layers, too large for the
-                memory, or of another size than its mask.
-            WeightsError: the network's weights cannot be had.
+                memory, or differs in size from its mask.
+            WeightsError: the network's weights cannot be downloaded or read.
             Interrupted: by Ctrl-C; it holds the paintings so far.
         """
         given = GatysOptions(**options)
@@ -76,14 +76,14 @@ class GatysGenerator(Generator):
         return torch.cat(paintings).to(x.dtype)
 
     def _check_preview(self, options: GatysOptions) -> None:
-        """A preview replaces no other file, which might be a photo."""
+        """Make sure that a preview replaces no other file, which might be a photo."""
         if options.preview is not None:
             known = options.resume or options.preview in self._previews
             check_writable(options.preview, overwrite=known)
             self._previews.add(options.preview)
 
     def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:
-        """The feature network for a recipe; the last one is kept."""
+        """The feature network for a recipe; the last one is cached."""
         key = (recipe.layers, recipe.pooling, weights)
         if key not in self._networks:
             self._networks.clear()

@@ -1,7 +1,7 @@
-"""What a painting is to have of its photo and of its style: losses of published normalisations.
+"""Content and style losses with published normalizations.
 
 F are a layer's features of the painting, N channels of M positions each, P and S those of the photo and the style;
-their Gram matrices are G = F F^T and A = S S^T. The formulas, of a content and of a style layer:
+the Gram matrices are G = F F^T and A = S S^T. The formulas for a content and a style layer:
 
 ==============  ==============================  =======================================================
 name            content                         style
@@ -12,9 +12,9 @@ name            content                         style
 ``relative``    sum (F - P)^2 / sum P^2         sum (G / M - A / M)^2 / sum (A / M)^2
 ==============  ==============================  =======================================================
 
-``gatys2016`` is Gatys, Ecker and Bethge, 2016 (equations 1 and 4), ``mean`` their PyTorch code's, ``neural-style``
-Johnson's. A style of another size than the painting has its own M. ``relative`` knows no scale of features, so that
-one set of weights serves any network and layer.
+``gatys2016`` is from Gatys, Ecker and Bethge, 2016 (equations 1 and 4), ``mean`` from their PyTorch code,
+``neural-style`` from Johnson's. A style whose size differs from the painting's has its own M. ``relative`` is
+independent of the scale of features, so one set of weights fits any network and layer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMULAS = ("gatys2016", "mean", "neural-style", "relative")
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars, already weighted; what is minimised is their sum."""
+    """Weighted scalar losses, whose sum is minimized."""
 
     content: Tensor
     style: Tensor
@@ -51,12 +51,12 @@ class Losses:
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What a style layer's features are to be like, in one region.
+    """The target of a style layer's features in one region.
 
     Attributes:
-        gram: N x N, divided by the number of positions.
+        gram: the Gram matrix, N x N, divided by the number of positions.
         guide: how much each position of the painting belongs to the region, 1 x 1 x h x w; None: all of it.
-        share: of the painting, that the region takes.
+        share: of the painting that the region covers.
     """
 
     gram: Tensor
@@ -65,10 +65,10 @@ class StyleTarget:
 
 
 def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
-    """1 x N x h x w features to their N x N Gram matrix, divided by the number of positions.
+    """The N x N Gram matrix of 1 x N x h x w features, divided by the number of positions.
 
-    Guided (Gatys et al., 2017, "Controlling perceptual factors"), the features are multiplied by the guide first,
-    1 x 1 x h x w, and the sum of its squares counts as the number of positions.
+    With a guide, 1 x 1 x h x w (Gatys et al., 2017, "Controlling perceptual factors"), the features are first
+    multiplied by it, and the sum of its squares counts as the number of positions.
     """
     if guide is None:
         flat = features.flatten(2)[0]
@@ -81,12 +81,12 @@ class Objective:
     """The losses of a painting, 1 x 3 x H x W in [-1, 1].
 
     Args:
-        network: whose features are compared.
+        network: computes the features to compare.
         formula: one of ``FORMULAS``.
         content: by layer, the photo's features.
         style: by layer, its regions' targets.
         layer_weights: of the style layers.
-        weights: of content, style, the squared and the absolute differences between neighbouring pixels.
+        weights: of content, style, the squared and the absolute differences between neighboring pixels.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Objective:
 
 
 def content_loss(formula: str, painting: Tensor, photo: Tensor) -> Tensor:
-    """The distance of a layer's features, as the module's table has it."""
+    """The distance of a layer's features, as in the module's table."""
     distance = (painting - photo).square().sum()
     if formula == "gatys2016":
         return distance / 2
@@ -153,9 +153,9 @@ def style_loss(formula: str, painting: Tensor, style: Tensor) -> Tensor:
 
 
 def total_variation(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Of pixel values 0 to 255: half the sum of squared differences between neighbours, and the sum of absolute ones.
+    """Half the sum of squared differences between neighbors, and the sum of absolute ones, for pixels in 0 to 255.
 
-    The first is Johnson's (neural-style), over all pixels but the last row and column.
+    The first is Johnson's (neural-style), over all pixels except the last row and column.
     """
     pixels = (picture + 1) * 127.5
     right = pixels[..., :-1, 1:] - pixels[..., :-1, :-1]

@@ -20,11 +20,11 @@ from artgan.toolkit import explain, one_line
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen network that gives the features of some of its layers, and runs no further than the last of them.
+    """A frozen network that returns the features of some of its layers, and stops after the last of them.
 
     Args:
-        network: takes N x 3 x H x W pictures, normalised by ``mean`` and ``std`` of the range 0 to 1.
-        layers: names of the layers to the modules of ``network`` whose outputs they are.
+        network: accepts N x 3 x H x W pictures, normalized by ``mean`` and ``std`` of the range 0 to 1.
+        layers: by name of the layer, the module of ``network`` whose output it is.
     """
 
     mean: Tensor
@@ -63,30 +63,31 @@ class FeatureNetwork(nn.Module):
 
 
 class _Done(Exception):
-    """All features are there."""
+    """All features are computed."""
 
 
 def build_network(
     name: str, wanted: Sequence[str], *, pooling: str = "max", weights: str | Path | None = None
 ) -> FeatureNetwork:
-    """A network of timm with ImageNet weights, as far as the wanted layers need it.
+    """A network of timm with ImageNet weights, up to the last wanted layer.
 
     VGG's layers have their usual names: ``conv4_2`` is the second convolution of the fourth block, ``relu4_2`` the
-    rectifier after it, ``pool4`` the pooling at the block's end. Those of other networks are named as their modules
-    are: ``layer2.0.act1``.
+    ReLU after it, ``pool4`` the pooling at the end of the block. Layers of other networks have the names of their
+    modules: ``layer2.0.act1``.
 
     Args:
-        name: as timm has it.
+        name: in timm.
         wanted: names of layers.
         pooling: ``"max"``, or ``"avg"`` to replace maxima by means, as Gatys et al. suggest.
-        weights: a safetensors file with timm's key names; it need not hold what comes after the wanted layers. By
-            default timm fetches the weights from the Hub.
+        weights: a safetensors file with timm's key names; layers after the wanted ones may be missing. By default
+            timm downloads the weights from the Hub.
 
     Raises:
-        ConfigError: timm has no such network, or the network no such layer.
-        WeightsError: the file cannot be read, lacks a layer or is another network's; or no Hub can be reached.
+        ConfigError: timm has no such network, or the network has no such layer.
+        WeightsError: the file cannot be read, lacks a layer or belongs to another network; or the Hub cannot be
+            reached.
     """
-    if ":" in name:  # to timm a place to load code and weights from; a model's card must not choose it
+    if ":" in name:  # timm would load code and weights from there; a model card must not choose that
         raise ConfigError(f"network {name!r}: must be the name of one of timm's networks")
     try:
         with torch.device("meta"):
@@ -95,7 +96,7 @@ def build_network(
         raise ConfigError(f"network {name!r}: timm cannot build it ({one_line(error)})") from None
     for module in network.modules():
         if hasattr(module, "inplace"):
-            setattr(module, "inplace", False)  # noqa: B010  # it would overwrite the features before it
+            setattr(module, "inplace", False)  # noqa: B010  # it would overwrite the previous features
         for key, child in module.named_children():
             if pooling == "avg" and isinstance(child, nn.MaxPool2d):
                 setattr(module, key, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
@@ -112,11 +113,11 @@ def build_network(
 
 @torch.enable_grad()
 def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: int) -> tuple[dict[str, Size], int, int]:
-    """What a picture of that size would give; nothing is computed.
+    """The shapes and memory use for a picture of that size; nothing is computed.
 
     Returns:
-        The shape of each wanted layer's features; the bytes, in float32, of all that a gradient needs kept, and of the
-        largest tensor of it.
+        The shape of each wanted layer's features; the bytes, in float32, of all tensors kept for the gradient, and of
+        the largest of them.
 
     Raises:
         PictureError: the picture is too small for the layers.
@@ -139,7 +140,7 @@ def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: in
         features = functional_call(network, state, (picture, wanted))
     flat = next((layer for layer, found in features.items() if found.ndim != 4), None)
     if flat is not None:
-        raise ConfigError(f"the layer {flat} has no positions; take one before it")
+        raise ConfigError(f"the layer {flat} has no positions; use an earlier one")
     small = [layer for layer, found in features.items() if min(found.shape[2:]) < 2]
     missing = next(iter(small or (() if features else wanted[-1:])), None)
     if missing is not None:
@@ -148,7 +149,7 @@ def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: in
 
 
 def _paths(network: nn.Module) -> dict[str, str]:
-    """The names of a network's layers, and where its modules are."""
+    """The names of a network's layers, and the paths of their modules."""
     if not isinstance(network, VGG):
         leaves = {name: name for name, module in network.named_modules() if name and not list(module.children())}
         blocks = {name: name for name, module in network.named_modules() if name and name not in leaves}
@@ -181,7 +182,7 @@ def _state(name: str, weights: str | Path | None) -> dict[str, Tensor]:
 
 
 def _fill(network: FeatureNetwork, wanted: Sequence[str], state: Mapping[str, Tensor], where: str) -> None:
-    """Give weights to the modules that the wanted layers need; the others are emptied."""
+    """Load weights into the modules that the wanted layers need; the others are emptied."""
     used: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda module, inputs: used.add(module)) for m in network.network.modules()]
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Optimisers of one tensor that evaluate each point once and never accept one that is not finite."""
+"""Optimizers of one tensor that evaluate each point once and never accept a non-finite loss."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
-"""A point to the loss there and its gradient."""
+"""Maps a point to its loss and gradient."""
 
-_WIDEST = 1 / 32  # cycles a pixel: wider waves than this are not favoured further
+_WIDEST = 1 / 32  # cycles per pixel: lower frequencies get no more weight than this one
 
 _log = logging.getLogger(__name__)
 
 
 class Optimizer(ABC):
-    """Goes from a point to better ones.
+    """Improves a point step by step.
 
     Attributes:
-        point: where it is.
-        loss: there.
-        evaluations: how many there were.
-        stuck: whether no step leads further down.
+        point: the current point.
+        loss: at this point.
+        evaluations: number of evaluations so far.
+        stuck: whether no step lowers the loss further.
     """
 
     def __init__(self, evaluate: Evaluate, point: Tensor) -> None:
@@ -43,7 +43,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """What, with the point, is needed to go on."""
+        """Everything besides the point that is needed to resume."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -56,20 +56,20 @@ class Optimizer(ABC):
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS (Liu and Nocedal, 1989): one evaluation an iteration where the first try is good.
+    """Limited-memory BFGS (Liu and Nocedal, 1989): one evaluation per iteration if the first try succeeds.
 
-    The step is the whole quasi-Newton step; where it does not lower the loss enough (Armijo's condition) or leads to
-    a loss that is not finite, a shorter one is tried.
+    The first try is the full quasi-Newton step; if it does not lower the loss enough (Armijo's condition) or the loss
+    there is not finite, a shorter one is tried.
 
     Args:
-        evaluate: a point to loss and gradient.
-        point: where to begin.
-        history: how many pairs of steps and changes of the gradient are remembered.
-        precondition: what the first guess of the inverse Hessian does to a gradient, but for its scale: linear,
-            symmetric and positive definite.
+        evaluate: maps a point to loss and gradient.
+        point: the starting point.
+        history: number of pairs of steps and gradient changes to keep.
+        precondition: applies the initial inverse Hessian to a gradient, up to scale: linear, symmetric and positive
+            definite.
     """
 
-    _ENOUGH = 1e-4  # Armijo's share of what the gradient promises
+    _ENOUGH = 1e-4  # Armijo's share of the decrease predicted by the gradient
     _TRIES = 12
 
     def __init__(
@@ -85,10 +85,10 @@ class LBFGS(Optimizer):
         self.precondition = precondition
         self.steps: list[Tensor] = []
         self.changes: list[Tensor] = []
-        self.reach = 0.0  # how long a step to try while there is no history; 0: not known
+        self.reach = 0.0  # length of the step to try without a history; 0: unknown
 
     def step(self) -> None:
-        """One iteration; without a way down even along the gradient, the optimiser is stuck."""
+        """One iteration; if not even the gradient direction lowers the loss, the optimizer is stuck."""
         if not self.gradient.any():
             self.stuck = True
             return
@@ -98,7 +98,7 @@ class LBFGS(Optimizer):
             self._forget()
             direction = self._direction()
             slope = _dot(self.gradient, direction)
-        # Without a history nothing is known of the scale. Where the slope grows steeper on the way down, none comes up.
+        # Without a history the scale is unknown. With negative curvature along the step, no pair is added to it.
         length = 1.0 if self.steps else self.reach or min(1.0, 1.0 / float(direction.abs().sum()))
         for _ in range(self._TRIES):
             point = self.point + length * direction
@@ -107,7 +107,7 @@ class LBFGS(Optimizer):
                 self._accept(point, loss, gradient, length * direction)
                 self.reach = 2 * length
                 return
-            if math.isfinite(loss):  # the minimum of the parabola through what is known, within reason
+            if math.isfinite(loss):  # the minimum of the interpolating parabola, within limits
                 best = -slope * length**2 / (2 * (loss - self.loss - slope * length))
                 length = min(max(best, 0.1 * length), 0.5 * length)
             else:
@@ -134,7 +134,7 @@ class LBFGS(Optimizer):
 
     def _accept(self, point: Tensor, loss: float, gradient: Tensor, step: Tensor) -> None:
         change = gradient - self.gradient
-        # Else the estimate would not stay positive definite.
+        # Otherwise the estimate would not stay positive definite.
         if _dot(step, change) > 1e-8 * math.sqrt(_dot(step, step) * _dot(change, change)):
             self.steps = [*self.steps, step][-self.history :]
             self.changes = [*self.changes, change][-self.history :]
@@ -158,9 +158,9 @@ class LBFGS(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015); :attr:`point` is the best that it has been to.
+    """Adam (Kingma and Ba, 2015); :attr:`point` is the best point so far.
 
-    A loss that is not finite takes it back there, with half the rate and without momentum.
+    After a non-finite loss it returns there, with half the learning rate and without momentum.
     """
 
     _BETAS = 0.9, 0.999
@@ -183,7 +183,7 @@ class Adam(Optimizer):
         square = self.square.lerp(self.slope.square(), 1 - two)
         step = mean / (1 - one**count) / ((square / (1 - two**count)).sqrt() + 1e-8)
         here = self.here - self.lr * step
-        loss, slope = self._at(here)  # Ctrl-C comes here: nothing may have changed before
+        loss, slope = self._at(here)  # Ctrl-C arrives here: the state must not have changed before
         self.here, self.slope, self.mean, self.square, self.count = here, slope, mean, square, count
         if not math.isfinite(loss):
             _log.warning("the loss was not finite; back to the best picture so far, with a smaller step")
@@ -193,7 +193,7 @@ class Adam(Optimizer):
             self.point, self.loss, self.gradient = self.here, loss, self.slope
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Where it is, its moments, and the rate."""
+        """The current point, the moments, and the learning rate."""
         numbers = torch.tensor([self.count, self.lr], dtype=torch.float64)
         return {"here": self.here, "slope": self.slope, "mean": self.mean, "square": self.square, "numbers": numbers}
 
@@ -204,11 +204,11 @@ class Adam(Optimizer):
 
 
 def favour_low_frequencies(gradient: Tensor) -> Tensor:
-    """N x C x H x W with each frequency divided by its height (1/f), as it is spread in pictures (Field, 1987).
+    """N x C x H x W with each frequency component divided by its frequency (1/f), as in natural images (Field, 1987).
 
-    Gradients of perceptual losses are mostly of high frequencies, and large areas of colour come last. As L-BFGS's
-    first guess this saves up to half of its iterations; Olah, Mordvintsev and Schubert (2017) change the variables to
-    the same end.
+    Gradients of perceptual losses consist mostly of high frequencies, and large areas of color converge last. As the
+    initial inverse Hessian of L-BFGS this saves up to half of its iterations; Olah, Mordvintsev and Schubert (2017)
+    change the variables for the same purpose.
     """
     height, width = gradient.shape[-2:]
     rows, columns = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)

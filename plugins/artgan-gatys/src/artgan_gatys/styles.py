@@ -21,12 +21,12 @@ _MOST_REGIONS = 16
 
 @dataclass(frozen=True)
 class Style:
-    """One of the pictures in whose style to paint. It is read when it is needed: a folder may hold many.
+    """One of the style pictures. It is read only when needed, since a folder may hold many.
 
     Attributes:
-        name: for people.
+        name: for messages.
         weight: its share of the blend.
-        read: reads it.
+        read: reads the picture.
         mask: the path of its mask, or None.
     """
 
@@ -52,7 +52,7 @@ def find_styles(paths: Sequence[str], masks: Sequence[str]) -> list[Style]:
     """The style pictures of ``PATH`` or ``PATH:WEIGHT``, where a path may be a folder; the weights sum to 1.
 
     Raises:
-        ConfigError: none is given, a weight is not positive, or there are not as many masks as pictures.
+        ConfigError: no style is given, a weight is not positive, or the number of masks differs from that of pictures.
         PictureError: a folder holds no pictures.
     """
     if not paths:
@@ -72,15 +72,15 @@ def find_styles(paths: Sequence[str], masks: Sequence[str]) -> list[Style]:
 
 
 def read_mask(path: str, size: tuple[int, int], name: str) -> dict[int, Tensor]:
-    """By colour (0xRRGGBB) the region that it marks: 1 where it is, else 0, 1 x 1 x H x W.
+    """The regions of a mask by color (0xRRGGBB), 1 x 1 x H x W each: 1 inside, 0 outside.
 
     Args:
-        path: a picture of few colours.
+        path: a picture of few colors.
         size: width and height of the picture that it belongs to.
-        name: what that picture is called in an error.
+        name: of that picture, for errors.
 
     Raises:
-        PictureError: it cannot be read, has another size, or so many colours that it is no mask.
+        PictureError: the mask cannot be read, has another size, or too many colors.
     """
     rgb = decode(path).rgb
     if rgb.size != size:
@@ -92,7 +92,7 @@ def read_mask(path: str, size: tuple[int, int], name: str) -> dict[int, Tensor]:
     colors = torch.unique(labels).tolist()
     if len(colors) > _MOST_REGIONS:
         raise PictureError(
-            f"{path}: has {len(colors)} colours, where a mask has one for each of at most {_MOST_REGIONS} regions; "
+            f"{path}: has {len(colors)} colors, where a mask has one for each of at most {_MOST_REGIONS} regions; "
             "save it as PNG, drawn without smoothing"
         )
     return {color: (labels == color).float()[None, None] for color in colors}
@@ -106,7 +106,7 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
 
 
 def fit(height: int, width: int, longer: float) -> tuple[int, int]:
-    """Height and width of the same aspect with a given longer side."""
+    """Height and width with the same aspect ratio and the given longer side."""
     factor = longer / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
 

@@ -1,4 +1,4 @@
-"""One photo's painting: from coarse to fine, watched, previewed, and kept so that it can go on after a stop."""
+"""Paints one photo from coarse to fine, with progress and previews, and saves its state so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from artgan_gatys.networks import FeatureNetwork, trace
 from artgan_gatys.optimizers import LBFGS, Adam, Optimizer, favour_low_frequencies
 from artgan_gatys.styles import Style, fit, resize
 
-_SMALLEST = 128  # longer side of the pyramid's coarsest scale, in pixels, at least
-_HISTORY_BYTES = 512e6  # of L-BFGS's memory: 100 pairs at up to 450 px, 10 at least
+_SMALLEST = 128  # minimum longer side of the pyramid's coarsest scale, in pixels
+_HISTORY_BYTES = 512e6  # of L-BFGS's memory: 100 pairs at up to 450 px, at least 10
 _NARROWEST = 64  # shorter side of a style, in pixels: the recipes' deepest layer has a position every 16
-_LONGEST = 32  # times its shorter side, a style's longer one
-_CACHE_BYTES = 2e9  # of states that are kept
-_BYTES = 12  # of a pixel: three numbers in float32
-_SAVE_EVERY = 60.0  # seconds between two states on the disk
-_NEAREST = 0.05  # the photo's style loss, relative to the style's Gram matrices, is taken as at least that
-_TELL_FROM = 30.0  # seconds that are worth a word beforehand
+_LONGEST = 32  # maximum ratio of a style's longer to its shorter side
+_CACHE_BYTES = 2e9  # of saved states
+_BYTES = 12  # per pixel: three numbers in float32
+_SAVE_EVERY = 60.0  # seconds between two saved states
+_NEAREST = 0.05  # lower bound of the photo's own style loss, relative to the style's Gram matrices
+_TELL_FROM = 30.0  # expected seconds from which the time is logged beforehand
 
 _log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ class Synthesis:
 
     Args:
         network: with the layers that the recipe names.
-        name: the network's.
+        name: of the network.
         photo: 1 x 3 x H x W in [-1, 1], on the device to work on.
-        options: what was asked for.
-        recipe: what follows from it.
-        styles: none where the style has no weight.
-        regions: of the photo's mask, by colour, 1 x 1 x H x W.
+        options: the requested options.
+        recipe: the recipe that follows from them.
+        styles: none if the style has no weight.
+        regions: of the photo's mask, by color, 1 x 1 x H x W.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Synthesis:
         """The painting, 1 x 3 x H x W in [-1, 1], of the photo's size.
 
         Raises:
-            Interrupted: by Ctrl-C, with the painting so far; the state is kept for ``resume``.
+            Interrupted: by Ctrl-C, with the painting so far; the state is saved for ``resume``.
             PictureError: the photo is too small for the layers or too large for the memory, or its loss is not finite.
             ConfigError: no style has one of the photo's regions.
         """
@@ -104,7 +104,7 @@ class Synthesis:
         if self.options.resume:
             found = self.state.read()
             if found is None:
-                _log.warning("there is no state of this very work to resume, so it begins anew")
+                _log.warning("there is no saved state of exactly this work to resume, so it starts again")
             else:
                 first, begun, seconds, point, inside = found
                 self._began -= seconds
@@ -118,9 +118,9 @@ class Synthesis:
                 raise
             raise Interrupted(self._finished(self.painting)) from None
         except FloatingPointError as error:
-            raise PictureError(f"{error}; are the network's weights whole, and the losses' within reason?") from None
+            raise PictureError(f"{error}; are the network's weights intact, and the losses' reasonable?") from None
         assert self.painting is not None  # there is at least one scale
-        if time.monotonic() - self._began > _SAVE_EVERY:  # whoever asked for it may fail to write it
+        if time.monotonic() - self._began > _SAVE_EVERY:  # the caller may fail to write the painting
             self._keep(len(self.scales), 0, self.painting, {})
         elif first < len(self.scales):
             self.state.remove()
@@ -150,12 +150,12 @@ class Synthesis:
         return True
 
     def _check(self) -> None:
-        """Refuse what cannot work, before any work."""
+        """Check for errors before any work."""
         (height, width), _ = self.scales[0]
         try:
             trace(self.network, self.layers, height, width)
         except PictureError as error:
-            raise PictureError(f"the photo: {error}; take a larger size or earlier layers") from None
+            raise PictureError(f"the photo: {error}; use a larger size or earlier layers") from None
         free = free_memory(self.photo.device)
         for index, ((height, width), iterations) in enumerate(self.scales):
             needed = self.memory(height, width, iterations)
@@ -179,16 +179,16 @@ class Synthesis:
             )
 
     def memory(self, height: int, width: int, iterations: int) -> int:
-        """About how many bytes so many iterations at that size take."""
+        """The approximate memory, in bytes, of so many iterations at that size."""
         try:
             _, kept, largest = trace(self.network, self.layers, height, width)
-        except PictureError:  # so small that it takes nothing
+        except PictureError:  # so small that it needs next to nothing
             return 0
         picture = _BYTES * height * width
         working = (
             kept + (3 + len(self.regions)) * largest + (2 * min(iterations, _history(height, width)) + 6) * picture
         )
-        # What is kept for a gradient is about what a style's features are, which need none.
+        # The features of a style, which need no gradient, take about as much memory as those kept for one.
         return int(max(working, (1 + len(self.regions)) * kept * self.options.style_scale**2))
 
     def _start(self, height: int, width: int) -> Tensor:
@@ -203,14 +203,14 @@ class Synthesis:
         return resize(picture, height, width).to(self.photo)
 
     def _work(self, scale: int, begun: int, inside: Mapping[str, Tensor]) -> None:
-        """Iterate at one scale, from ``begun`` iterations on with the optimiser's state as it was then."""
+        """Iterate at one scale, after ``begun`` iterations with the optimizer's state from then."""
         (height, width), iterations = self.scales[scale]
         before = self._start(height, width) if self.painting is None else self.painting
         self.painting = resize(before, height, width)
         if not iterations:
             return
         if before.shape != self.painting.shape and self.recipe.start == "content" and self.recipe.content_weight:
-            content = resize(self.content, height, width)  # enlarging has no detail: begin with the photo's
+            content = resize(self.content, height, width)  # enlarging adds no detail: start with the photo's
             self.painting = self.painting + content - resize(resize(content, *before.shape[-2:]), height, width)
         optimizer: Optimizer | None = None
         done = begun
@@ -233,7 +233,7 @@ class Synthesis:
         except KeyboardInterrupt:
             self._keep(scale, done, self.painting, inside if optimizer is None else optimizer.state_dict())
             _log.warning(
-                "interrupted after %d of %d iterations at %d x %d; the same with resume goes on from here",
+                "interrupted after %d of %d iterations at %d x %d; run the same with resume to continue from here",
                 done, iterations, width, height,
             )  # fmt: skip
             raise
@@ -242,7 +242,7 @@ class Synthesis:
         self.state.write(scale, done, time.monotonic() - self._began, painting, inside)
 
     def _optimizer(self, scale: int, begun: int, inside: Mapping[str, Tensor]) -> Optimizer:
-        """The optimiser of one scale, at the painting so far."""
+        """The optimizer of one scale, starting at the painting so far."""
         assert self.painting is not None
         (height, width), _ = self.scales[scale]
         objective = self._objective(height, width)
@@ -282,7 +282,7 @@ class Synthesis:
             (recipe.content_weight, recipe.style_weight, recipe.tv_weight, recipe.tv1_weight),
         )
         if recipe.formula == "relative" and recipe.content_weight and style:
-            # What is left of the photo's own style loss is weighed: styles near and far are treated alike.
+            # The style loss is relative to the photo's own, so that similar and distant styles get equal weight.
             content_weight, style_weight, tv_weight, tv1_weight = objective.weights
             own = max(float(objective.style_loss(features)), _NEAREST)
             objective.weights = (content_weight, style_weight / own, tv_weight, tv1_weight)
@@ -294,12 +294,12 @@ class Synthesis:
 
     @torch.no_grad()
     def _style_targets(self, height: int, width: int, shapes: Mapping[str, Size]) -> dict[str, list[StyleTarget]]:
-        """By layer, the Gram matrix that each region of the painting is to have: the mean over all styles that have it.
+        """By layer, the target Gram matrix of each region of the painting: the mean over all styles with that region.
 
         Args:
             height: of the scale.
             width: of the scale.
-            shapes: of the style layers' features of the painting.
+            shapes: of the painting's features in the style layers.
         """
         regions: Sequence[int | None] = [*self.regions] or [None]
         blends: dict[int | None, dict[str, Tensor]] = {color: {} for color in regions}
@@ -322,7 +322,7 @@ class Synthesis:
         targets: dict[str, list[StyleTarget]] = {layer: [] for layer in shapes}
         for color, blend in blends.items():
             if shapes and not blend:
-                raise ConfigError(f"{self.options.mask}: no style mask has its colour #{color:06x}")
+                raise ConfigError(f"{self.options.mask}: no style mask has its color #{color:06x}")
             fields = guides(self.regions[color], shapes) if color is not None else {}
             share = float(self.regions[color].mean()) if color is not None else 1.0
             for layer, matrix in blend.items():
@@ -330,10 +330,10 @@ class Synthesis:
         return targets
 
     def _style_picture(self, style: Style, longer: int) -> Tensor:
-        """A style at its size beside a painting whose longer side is ``longer``.
+        """A style at its size relative to a painting whose longer side is ``longer``.
 
-        Beyond the size that is worked at, in the last pass, it is not enlarged: that would show nothing new.
-        And it is never so narrow that the layers would not see it.
+        In the last pass it is not enlarged beyond the working size, since that would add no detail. It is never too
+        narrow for the layers.
         """
         picture = style.picture().to(self.photo)
         if self.options.color == "match":
@@ -350,7 +350,7 @@ class Synthesis:
         return resize(picture, height, width)
 
     def _tell(self, scale: int, begun: int, seconds: float) -> None:
-        """How long the rest will take, judged by one evaluation, if that is worth a word."""
+        """Log the expected remaining time, estimated from one evaluation, if it is long."""
         (height, width), _ = self.scales[scale]
         pixels = sum(h * w * iterations for (h, w), iterations in self.scales[scale:]) - height * width * begun
         needed = seconds * pixels / (height * width)
@@ -360,7 +360,7 @@ class Synthesis:
         memory = max(self.memory(*size, iterations) for size, iterations in self.scales if iterations)
         _log.warning(
             "this will take about %s and %.1f GB of memory; fewer iterations, a smaller size or final_iterations=0 "
-            "take less",
+            "reduce that",
             f"{needed / 60:.0f} minutes" if needed > 90 else f"{needed:.0f} seconds",
             memory / 1e9,
         )
@@ -383,17 +383,17 @@ class Synthesis:
 
 
 class State:
-    """Where an interrupted synthesis stands, in the user's cache, under a name that says of which work.
+    """The saved state of an interrupted synthesis, in the user's cache, under a name that identifies the work.
 
     Args:
-        digest: of all that decides what the work is.
+        digest: of everything that defines the work.
     """
 
     def __init__(self, digest: str) -> None:
         self.path = cache_folder("gatys") / f"{digest}.safetensors"
 
     def write(self, scale: int, iteration: int, seconds: float, painting: Tensor, inside: Mapping[str, Tensor]) -> None:
-        """Keep it, the time it took, and the optimiser's state; a disk that does not take it is told, and no more."""
+        """Save the painting, the time it took, and the optimizer's state; if that fails, only log a warning."""
         make_room(self.path.parent, "*.safetensors", _CACHE_BYTES)
         tensors = {f"optimizer.{key}": value.contiguous() for key, value in inside.items()}
         tensors["point"] = painting.clone()  # a file of safetensors cannot hold one tensor under two names
@@ -407,7 +407,7 @@ class State:
             _log.warning("%s: cannot be written, so there will be nothing to resume (%s)", self.path, error)
 
     def read(self) -> tuple[int, int, float, Tensor, dict[str, Tensor]] | None:
-        """Scale, iterations in it, seconds in all, painting, the optimiser's state; None if there is no whole one."""
+        """Scale, iterations in it, total seconds, painting, optimizer state; None if there is no intact state."""
         try:
             with safe_open(self.path, "pt") as file:
                 where = json.loads(file.metadata()["artgan"])
@@ -420,18 +420,18 @@ class State:
         return scale, iteration, seconds, point, inside
 
     def remove(self) -> None:
-        """It is not needed any more."""
+        """Remove the state, which is no longer needed."""
         with suppress(OSError):
             self.path.unlink()
 
 
 def _history(height: int, width: int) -> int:
-    """How many steps L-BFGS remembers of a picture of that size: the more the better it knows the way."""
+    """The length of L-BFGS's history for a picture of that size: the longer, the better its steps."""
     return max(10, min(100, int(_HISTORY_BYTES / (2 * _BYTES * height * width))))
 
 
 def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> str:
-    """Of the photo, the recipe, the options, and the files that these name (by size and time)."""
+    """A digest of the photo, the recipe, the options, and the files that these name (by size and time)."""
     asked = asdict(options)
     for key in ("preview", "preview_every", "resume"):
         del asked[key]
@@ -442,5 +442,5 @@ def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> 
         for file in sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []:
             status = file.stat()
             files[str(file.resolve())] = (status.st_size, status.st_mtime_ns)
-    told = json.dumps([name, list(photo.shape), asked, asdict(recipe), sorted(files.items())])
-    return hashlib.sha256(told.encode() + photo.cpu().numpy().tobytes()).hexdigest()[:32]
+    identity = json.dumps([name, list(photo.shape), asked, asdict(recipe), sorted(files.items())])
+    return hashlib.sha256(identity.encode() + photo.cpu().numpy().tobytes()).hexdigest()[:32]

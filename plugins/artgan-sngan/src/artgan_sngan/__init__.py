@@ -1,13 +1,13 @@
-"""SN-GAN (Miyato, Kataoka, Koyama, Yoshida, 2018) as an artgan plugin. This module is the manifest: no torch here."""
+"""SN-GAN (Miyato, Kataoka, Koyama, Yoshida, 2018) as an artgan plugin: the manifest, free of torch."""
 
 from artgan.plugin import Plugin
 
-# For sets of a few hundred pictures: the discriminator sees them shifted, recoloured and in part covered.
+# For sets of a few hundred pictures: the discriminator sees them shifted, recolored and partly covered.
 _FEW = {"diffaugment": "color,translation,cutout", "ema": 0.999}
 
 plugin = Plugin(
     name="sngan",
-    summary="Pictures from noise with a spectrally normalised discriminator (Miyato et al., 2018)",
+    summary="Pictures from noise with a spectrally normalized discriminator (Miyato et al., 2018)",
     config="artgan_sngan.config:SNGANConfig",
     generator="artgan_sngan.networks:build_generator",
     networks="artgan_sngan.networks:build",
@@ -29,7 +29,7 @@ plugin = Plugin(
             "discriminator_steps": 5,
             "decay_from": 0.0,
         },
-        # The Bob Ross project's networks, which had no spectral normalisation, whatever their name said.
+        # The Bob Ross project's networks, which had no spectral normalization despite their name.
         "joy-of-painting": {
             "architecture": "joy-of-painting",
             "loss": "nonsaturating",

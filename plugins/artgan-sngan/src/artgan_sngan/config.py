@@ -11,12 +11,12 @@ SIZES = {
     "resnet": (32, 48, 64, 96, 128, 256),
     "joy-of-painting": (32, 64, 128, 256),
 }
-"""The sides of the pictures that each architecture can make, in pixels."""
+"""The picture sizes that each architecture supports, in pixels."""
 
 
 @dataclass(frozen=True)
 class SNGANConfig(NoiseOptions):
-    """What builds and trains the networks of Miyato et al., 2018 (arXiv:1802.05957), and of the Bob Ross project."""
+    """The options for the networks of Miyato et al., 2018 (arXiv:1802.05957), and those of the Bob Ross project."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 48, 64, 96, 128 or 256", least=32, most=256)
     architecture: str = option(
@@ -36,7 +36,7 @@ class SNGANConfig(NoiseOptions):
         least=4,
         most=512,
     )
-    noise_size: int = option(128, "numbers that one picture is made from", least=1, most=4096)
+    noise_size: int = option(128, "length of a picture's noise vector", least=1, most=4096)
     loss: str = option(
         "hinge",
         "adversarial loss: hinge or nonsaturating (cross-entropy), the paper's two, or lsgan (least squares)",
@@ -44,8 +44,8 @@ class SNGANConfig(NoiseOptions):
     )
     beta1: float = option(0.0, "Adam's beta1", least=0, most=0.9999)
     beta2: float = option(0.9, "Adam's beta2", least=0, most=0.999999)
-    discriminator_steps: int = option(5, "updates of the discriminator for each of the generator", least=1, most=100)
-    spectral_norm: bool = option(True, "spectral normalisation of the discriminator's layers")
+    discriminator_steps: int = option(5, "discriminator updates per generator update", least=1, most=100)
+    spectral_norm: bool = option(True, "spectral normalization of the discriminator's layers")
 
     def __post_init__(self) -> None:
         super().__post_init__()

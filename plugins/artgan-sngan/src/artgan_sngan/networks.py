@@ -1,7 +1,7 @@
 """The networks of SN-GAN (Miyato et al., 2018, appendix B.4), and those of the Bob Ross project.
 
-A generator begins with a dense layer; the side of its first feature map is the picture's divided by what its
-doublings make. Spectral normalisation of the discriminators is an option of training, and stands in the config.
+A generator begins with a dense layer; the side of its first feature map is the picture's divided by the total
+upsampling factor. Spectral normalization of the discriminators is a training option in the config.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SNGANGenerator(NoiseGenerator):
 
 
 class LayeredDiscriminator(Discriminator):
-    """One logit a picture from layers in a row.
+    """One logit per picture from sequential layers.
 
     Args:
         size: side of the pictures that the layers are made for, in pixels.
@@ -62,16 +62,16 @@ class LayeredDiscriminator(Discriminator):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, 1x1 where the shape changes (Gulrajani et al., 2017; figures 8 and 9).
+    """Two 3x3 convolutions and a shortcut, 1x1 if the shape changes (Gulrajani et al., 2017; figures 8 and 9).
 
     Args:
         before: channels in.
         after: channels out.
         resample: ``"up"`` (nearest, before the convolutions), ``"down"`` (2x2 means, after them) or ``""``.
-        norm: a generator's: batch norm before each ReLU, and ``after`` channels between the convolutions, where a
-            discriminator's has ``before``.
-        first: a discriminator's first: no ReLU before its first convolution, ``after`` channels between them, and the
-            shortcut shrinks before it convolves.
+        norm: for a generator: batch norm before each ReLU, and ``after`` channels between the convolutions, where a
+            discriminator has ``before``.
+        first: for a discriminator's first block: no ReLU before the first convolution, ``after`` channels between the
+            convolutions, and a shortcut that downsamples before its convolution.
     """
 
     def __init__(self, before: int, after: int, resample: str = "", *, norm: bool = False, first: bool = False) -> None:
@@ -91,13 +91,13 @@ class ResidualBlock(nn.Module):
         inside = self.conv1(_doubled(inside) if self.resample == "up" else inside)
         inside = self.conv2(F.relu(self.norm2(inside)))
         if self.resample == "up":
-            beside: Tensor = self.shortcut(_doubled(x))
+            shortcut: Tensor = self.shortcut(_doubled(x))
         elif self.resample == "down":
             inside = _halved(inside)
-            beside = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
+            shortcut = self.shortcut(_halved(x)) if self.first else _halved(self.shortcut(x))
         else:
-            beside = self.shortcut(x)
-        return inside + beside
+            shortcut = self.shortcut(x)
+        return inside + shortcut
 
 
 class SumPool(nn.Module):
@@ -109,7 +109,7 @@ class SumPool(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """As the paper's authors' code does: within residual blocks Glorot's uniform, else N(0, 0.02); biases 0."""
+    """As in the authors' code: Glorot uniform within residual blocks, otherwise N(0, 0.02); biases 0."""
     if isinstance(module, ResidualBlock):
         for convolution in (module.conv1, module.conv2):
             nn.init.xavier_uniform_(convolution.weight, 2**0.5)
@@ -134,7 +134,7 @@ def _norm(channels: int) -> list[nn.Module]:
 
 
 def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
-    """Table 3: three doublings by transposed convolutions."""
+    """Table 3: upsampling by three transposed convolutions."""
     width = config.width or 512
     layers = _norm(width)
     for index in range(3):
@@ -145,7 +145,7 @@ def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
 
 
 def _cnn_discriminator(config: SNGANConfig) -> list[nn.Module]:
-    """Table 3: pairs of a 3x3 convolution and a halving 4x4 one, then 3x3, then dense."""
+    """Table 3: pairs of a 3x3 convolution and a 4x4 one with stride 2, then 3x3, then dense."""
     width = config.discriminator_width or 64
     layers: list[nn.Module] = []
     before = 3
@@ -158,14 +158,14 @@ def _cnn_discriminator(config: SNGANConfig) -> list[nn.Module]:
 
 
 def _resnet_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
-    """Table 4 (32 px: 256 channels throughout), 5 (48 px) and 6 (128 px); other sizes take after table 6."""
+    """Table 4 (32 px: 256 channels throughout), 5 (48 px) and 6 (128 px); other sizes follow table 6."""
     if config.size == 32:
         width = config.width or 256
         channels = [width] * 4
     else:
         width = config.width or (512 if config.size == 48 else 1024)
         doublings = (config.size // (6 if config.size in (48, 96) else 4)).bit_length() - 1
-        # The last map has 64 channels, those before it twice as many each, but never more than the first.
+        # The last map has 64 channels, and each one before it twice as many, but never more than the first.
         last = max(1, width // (8 if config.size == 48 else 16))
         channels = [width, *(min(width, last << doublings - 1 - i) for i in range(doublings))]
     blocks = [ResidualBlock(b, a, "up", norm=True) for b, a in itertools.pairwise(channels)]
@@ -174,7 +174,7 @@ def _resnet_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
 
 
 def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
-    """The same tables: 32 px: two halvings and two more blocks of 128; else halvings to 4 or 3 px and one more."""
+    """The same tables: at 32 px two "down" blocks and two more of 128; else "down" blocks to 4 or 3 px and one more."""
     if config.size == 32:
         width = config.discriminator_width or 128
         blocks = [ResidualBlock(3, width, "down", first=True), ResidualBlock(width, width, "down")]
@@ -190,7 +190,7 @@ def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
 
 
 def _joy_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
-    """Doubling by nearest neighbours, then a convolution; four of them from 4x4 for 64 px."""
+    """Nearest-neighbor upsampling, then a convolution; four times, from 4x4, for 64 px."""
     width = config.width or 256
     layers: list[nn.Module] = _norm(width)
     before = width
@@ -202,7 +202,7 @@ def _joy_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
 
 
 def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
-    """Halving convolutions, each with leaky ReLU, dropout and (but for the first) batch norm; then dense 1024."""
+    """Strided convolutions, each with leaky ReLU, dropout and (except the first) batch norm; then dense 1024."""
     width = config.discriminator_width or 16
     layers: list[nn.Module] = []
     before = 3
@@ -222,12 +222,12 @@ _DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "
 
 
 def build_generator(config: SNGANConfig) -> SNGANGenerator:
-    """A generator, freshly initialised."""
+    """A generator, newly initialized."""
     channels, side, layers = _GENERATORS[config.architecture](config)
     return SNGANGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
 
 
 def build(config: SNGANConfig) -> Networks:
-    """Generator and discriminator, freshly initialised."""
+    """Generator and discriminator, newly initialized."""
     discriminator = LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
     return Networks(generators={"pictures": build_generator(config)}, discriminators={"pictures": discriminator})

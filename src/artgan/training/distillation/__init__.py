@@ -1,6 +1,6 @@
-"""Distillation: a small generator learns from photos alone to paint as a large one does (Hinton et al., 2015).
+"""Distillation: a small generator learns from photos alone to paint like a large one (Hinton et al., 2015).
 
-It is trained as a plugin's networks are, by the same loop; this module is its manifest: no torch here.
+It uses the same training loop as a plugin's networks; this module is its manifest, and free of torch.
 """
 
 from artgan.discovery import Plugin

@@ -1,4 +1,4 @@
-"""The options of distillation, and which network the student is. Free of torch."""
+"""The options of distillation, and the choice of the student's network. Free of torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artgan.training.settings import merged, preset_of
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """Who teaches whom, and what the student is judged by."""
+    """The teacher, the student, and the student's losses."""
 
     teacher: str = option("", "the model to learn from")
     student: str = option(
@@ -28,8 +28,8 @@ class DistillationConfig:
     lambda_features: float = option(
         0.2, "weight of the mean absolute difference of VGG-19's features, as a share of the teacher's", least=0
     )
-    features_every: int = option(1, "the features count on every so many steps", least=1)
-    features_size: int = option(128, "side of the crop that the features are taken of, in pixels", least=16)
+    features_every: int = option(1, "compute the features only every so many steps", least=1)
+    features_size: int = option(128, "side of the crop that the features are computed on, in pixels", least=16)
     features: str | None = option(None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm")
     lr: float = option(5e-4, "Adam's learning rate", above=0)
 
@@ -38,7 +38,7 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
     """The student's plugin and its parsed config.
 
     Raises:
-        ArtganError: there is no such plugin, preset or option, or the teacher is no model.
+        ArtganError: there is no such plugin, preset or option, or the teacher is not a model.
     """
     if not config.teacher:
         raise ConfigError("name the teacher: artgan distill TEACHER")

@@ -1,4 +1,4 @@
-"""One step of distillation: the student paints what the teacher painted."""
+"""One step of distillation: the student learns to reproduce the teacher's painting."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _STUDENT = "student"
 
 
 def build(config: DistillationConfig) -> Networks:
-    """The student, freshly initialised.
+    """The student, newly initialized.
 
     Raises:
-        ConfigError: it makes no pictures from pictures.
+        ConfigError: it is not an image-to-image generator.
     """
     plugin, parsed = student_of(config)
     student = new_generator(plugin, parsed)
@@ -34,9 +34,9 @@ def build(config: DistillationConfig) -> Networks:
 
 
 class DistillationTrainer(Trainer):
-    """The difference to the teacher's painting, in pixels and in VGG-19's features.
+    """Minimizes the difference from the teacher's painting, in pixels and in VGG-19's features.
 
-    The teacher sees whole crops: where it takes statistics over the picture, these are the crop's.
+    The teacher sees whole crops: if it computes statistics over the picture, these are the crop's.
     """
 
     config: DistillationConfig
@@ -67,13 +67,13 @@ class DistillationTrainer(Trainer):
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _taught(self, photos: Tensor) -> Tensor:
-        """What the teacher makes of N x 3 x H x W photos, as an ordinary tensor."""
+        """The teacher's painting of N x 3 x H x W photos, as an ordinary tensor."""
         height, width = photos.shape[2:]
         painted = self.teacher.generate(pad(photos, self.teacher.stride, self.teacher.minimum_size), **self.options)
         return painted[:, :, :height, :width].clone()  # generate() may have run in inference mode
 
     def _features_apart(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """The mean over the layers of how far the features are apart, at one place of the pictures."""
+        """The relative distance between the features in one random crop of the pictures, averaged over the layers."""
         assert self.vgg19 is not None
         side = self.config.features_size
         for axis in (2, 3):
@@ -87,7 +87,7 @@ class DistillationTrainer(Trainer):
         return torch.stack(apart).mean()
 
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
-        """Photos, and what teacher and student make of them."""
+        """Photos, and the teacher's and the student's paintings of them."""
         photos = batch["photos"]
         return {"photo": photos, "teacher": self._taught(photos), "student": generators[_STUDENT](photos)}
 
