@@ -12,17 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    [
-        "artgan.cli.app",
-        "artgan.reports.run",
-        "artgan.training.loop",
-        "artgan_cyclegan.trainer",
-        "torch._dynamo",  # every optimiser imports it
-        "torch.utils.tensorboard",
-    ]
-)
+FORKED = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")  # Windows cannot fork
+if sys.platform != "win32":
+    FORKED.set_forkserver_preload(
+        [
+            "artgan.cli.app",
+            "artgan.reports.run",
+            "artgan.training.loop",
+            "artgan_cyclegan.trainer",
+            "torch._dynamo",  # every optimizer imports it
+            "torch.utils.tensorboard",
+        ]
+    )
 
 
 def artgan(
