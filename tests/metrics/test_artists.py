@@ -70,9 +70,7 @@ def test_the_report_is_json_and_a_table() -> None:
     assert read["sets"]["painted"]["shares"]["Monet"]["share"] == 1
     assert read["confusion"] == [[20, 0], [0, 30]]
     first, *table = report.lines()
-    assert first == (
-        "cross-validated accuracy: 100.0% (92.9% to 100.0%); mean over artists 100.0%, by chance 50.0%"
-    )
+    assert first == ("cross-validated accuracy: 100.0% (92.9% to 100.0%); mean over artists 100.0%, by chance 50.0%")
     assert [line.split("  ")[0].strip() for line in table] == ["taken for", "Monet", "Van Gogh", "painted"]
     assert len({len(line) for line in table}) == 1
     assert table[2].endswith("30 of 30")
