@@ -131,7 +131,7 @@ def test_style_reads_features_that_lie_on_disk(tmp_path: Path) -> None:
     [
         ((3, 9, 9), "at least 4 real pictures, got 3"),
         ((9, 3, 9), "at least 4 generated pictures, got 3"),
-        ((9, 9, 1), "at least 2 pictures that went in, got 1"),
+        ((9, 9, 1), "at least 2 input pictures, got 1"),
     ],
 )
 def test_style_needs_some_pictures(n: tuple[int, int, int], message: str) -> None:

@@ -448,7 +448,7 @@ class Evaluator:
         if metric.against == "inputs":
             orders["inputs"], orders["fake"] = pairs(sets["inputs"], sets["fake"])
             if alone := len(sets["fake"]) - len(orders["fake"]):
-                notes.append(f"{alone} of {len(sets['fake'])} paintings have no photo of their name: they are left out")
+                notes.append(f"{alone} of {len(sets['fake'])} paintings have no photo of the same name: skipped")
         else:
             for kind in ("real", "fake") if metric.against == "real" else ("fake",):
                 orders[kind] = np.random.default_rng(_SHUFFLE).permutation(len(sets[kind])).tolist()

@@ -40,7 +40,7 @@ class Style(FeatureMetric):
         """
         require_pictures(real, fake, least=4)
         if inputs is not None:
-            require_rows("pictures that went in", inputs, 2)
+            require_rows("input pictures", inputs, 2)
         scale = Scale([real, fake if inputs is None else inputs])
         x, y = Standardized(real, scale), Standardized(fake, scale)
         distances = {"real halves": kernel_distance(*(Standardized(real, scale, half) for half in _halves(len(real))))}

@@ -67,7 +67,7 @@ def prepare_folder(
                 raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(old, new)}")
     try:
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to go on")
+            raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to continue")
         accelerator.wait_for_everyone()  # until all have checked
         if not accelerator.is_main_process:
             return
