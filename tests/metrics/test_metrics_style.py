@@ -241,7 +241,7 @@ def test_diversity_refuses_what_has_none(network: VGG19) -> None:
     with pytest.raises(ValueError, match="real pictures are all the same"):
         diversity(network, squares(1, 0).expand(3, -1, -1, -1), squares(3, 1), batch=1).compute()
     metric = diversity(network, squares(3, 0), squares(3, 1))
-    with pytest.raises(ValueError, match="of one size"):
+    with pytest.raises(ValueError, match="same size"):
         metric.update(torch.zeros(1, 3, 32, 32), real=False)
 
 

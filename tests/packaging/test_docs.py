@@ -102,7 +102,7 @@ def test_the_page_on_plugins_works_from_top_to_bottom(tmp_path: Path, tmp_path_f
             assert painting.size == (61, 45)
     assert (folder / "published.jpg").read_bytes() == (folder / "photo-seurat.jpg").read_bytes()
     assert (folder / "converted/model.safetensors").is_file()
-    assert any('"colourfulness"' in log.read_text() for log in (folder / "run").glob("*.jsonl"))
+    assert any('"colorfulness"' in log.read_text() for log in (folder / "run").glob("*.jsonl"))
     [wheel] = (folder / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = archive.namelist()

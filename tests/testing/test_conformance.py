@@ -805,7 +805,7 @@ FAULTS: dict[str, Fault] = {
         "scale_factor=2.0",
         "scale_factor=4.0",
         {
-            "test_pictures_have_the_right_shape": "makes (2, 3, 64, 64) of pictures (2, 3, 32, 32)",
+            "test_pictures_have_the_right_shape": "makes (2, 3, 64, 64) from pictures (2, 3, 32, 32)",
             "test_the_smallest_and_oblong_pictures": "makes (1, 3, 8, 8) from a picture of 4 x 4",
             "test_photos_of_any_size_are_painted": "cannot be painted",
             "test_tiles_are_what_the_whole_is": "cannot paint in tiles",
@@ -843,7 +843,7 @@ FAULTS: dict[str, Fault] = {
         {
             "test_weights_survive_a_file": "register_buffer",
             "test_models_make_the_picture_of_their_check": "daub.one makes no picture",
-            "test_precision_and_device_are_those_of_the_input": "makes torch.float32 on cpu of torch.float16",
+            "test_precision_and_device_are_those_of_the_input": "makes torch.float32 on cpu from torch.float16",
         },
     ),
     "a buffer that no file keeps": Fault(
@@ -884,7 +884,7 @@ FAULTS: dict[str, Fault] = {
         "networks.py",
         OUT,
         f"{OUT}.float()",
-        {"test_precision_and_device_are_those_of_the_input": "makes torch.float32 on cpu of torch.float16"},
+        {"test_precision_and_device_are_those_of_the_input": "makes torch.float32 on cpu from torch.float16"},
     ),
     "a generator that detaches": Fault(
         "networks.py",

@@ -293,7 +293,7 @@ class FDVGG19(FrechetMetric):
 
 
 class FDDINOv2(FrechetMetric):
-    """Like FID, with DINOv2's class token: closer to human judgment (Stein et al., 2023, arXiv:2306.04675)."""
+    """FID with DINOv2's class token, closer to human judgment (Stein et al., 2023, arXiv:2306.04675)."""
 
     name = "fd-dinov2"
     extractor_name = "dinov2"
