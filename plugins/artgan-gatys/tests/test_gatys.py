@@ -229,6 +229,6 @@ def test_ctrl_c_writes_the_picture_so_far(folder: Path, work: Path, cache: Path)
     assert running.returncode == 130, told
     assert printed.split() == ["photo-gatys.png"]
     assert images.decode(work / "photo-gatys.png").size == (48, 36)
-    assert re.search(r"interrupted after \d+ of 1000000 iterations at 32 x 24; run the same with resume to continue", told)
+    assert re.search(r"interrupted after \d+ of 1000000 iterations at 32 x 24; run the same with resume", told)
     assert "Traceback" not in told
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 1
