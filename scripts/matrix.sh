@@ -14,21 +14,24 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-environment() { # NAME PYTHON: makes .matrix/NAME, unless it is newer than what decides what is installed
-    local venv=.matrix/$1
-    if [ "$venv/.installed" -nt pyproject.toml ] && [ "$venv/.installed" -nt requirements-dev.txt ]; then
-        return
+environment() ( # NAME PYTHON: makes .matrix/NAME, unless it is newer than what decides what is installed
+    venv=.matrix/$1
+    stale=$(find pyproject.toml plugins/*/pyproject.toml requirements-dev.txt -newer "$venv/.installed" 2>&1 || true)
+    if [ -z "$stale" ]; then
+        touch "$venv/.installed" # or make installs the versions of a newer constraints.txt
+        exit
     fi
-    "$2" -m venv --clear "$venv"
-    local constraints=()
+    # Not set -e, which bash ignores within conditions.
+    "$2" -m venv --clear "$venv" || exit
+    constraints=()
     if [ "$1" = floors ]; then
-        "$venv/bin/python" -m pip install -q packaging tomli
-        "$venv/bin/python" scripts/floors.py > .matrix/floors.txt
+        "$venv/bin/python" -m pip install -q packaging tomli || exit
+        "$venv/bin/python" scripts/floors.py > .matrix/floors.txt || exit
         constraints=(-c .matrix/floors.txt)
     fi
-    "$venv/bin/python" -m pip install -q ${constraints[@]+"${constraints[@]}"} -r requirements-dev.txt
+    "$venv/bin/python" -m pip install -q ${constraints[@]+"${constraints[@]}"} -r requirements-dev.txt || exit
     touch "$venv/.installed"
-}
+)
 
 mkdir -p .matrix
 passed=0 failed=0
@@ -46,7 +49,7 @@ for name in "${@:-floors newest}"; do
             echo "matrix.sh: $name: $python is not there, so this is left to the workflow" >&2
             continue
         fi
-        if (environment "$name" "$python") && make test VENV=".matrix/$name"; then
+        if environment "$name" "$python" && make test VENV=".matrix/$name"; then
             passed=$((passed + 1))
         else
             failed=$((failed + 1))

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,8 @@ def odd_pictures(folder: Path) -> Made:
     made: Made = {}
     for mode in MODES:
         for format_, suffix in (("TIFF", "tif"), ("PNG", "png")):
+            if (mode, format_) == ("YCbCr", "TIFF") and int(PIL.__version__.partition(".")[0]) < 13:
+                continue  # older versions, the last for Python 3.10 among them, cannot read these uncompressed
             try:
                 data = file_bytes(Image.new(mode, SIZE), format_)
             except OSError:  # a mode that the format does not have

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from artgan.errors import ArtganError
+from artgan.windows import refused_here
 
 
 def sha256(path: Path) -> str:
@@ -107,6 +108,9 @@ def check_writable(path: Path, *, overwrite: bool, error: type[ArtganError]) -> 
     """
     if path.is_dir():
         raise error(f"{path}: is a folder, where the name of a file is needed")
+    refused = refused_here(path)
+    if refused is not None:
+        raise error(f"{path}: cannot be the name of a file: {refused}")
     if not overwrite and os.path.lexists(path):
         raise error(f"{path}: exists already; give another name, or --overwrite")
     if not path.parent.is_dir():

@@ -272,7 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Stop(403, message="You don't have the rights to create a model under this namespace")
         if f"models/{name}" in self.hub.repositories:
             raise _Stop(409, body={"error": "You already created this model repo", "url": f"{self.hub.url}/{name}"})
-        self.hub.add(name, {".gitattributes": b""}, private=asked.get("visibility") == "private")
+        private = asked.get("visibility") == "private" or asked.get("private") is True  # clients differ
+        self.hub.add(name, {".gitattributes": b""}, private=private)
         self._json({"url": f"{self.hub.url}/{name}"})
 
     def validate(self) -> None:

@@ -213,7 +213,8 @@ def favour_low_frequencies(gradient: Tensor) -> Tensor:
     height, width = gradient.shape[-2:]
     rows, columns = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
     frequency = (rows[:, None].square() + columns.square()).sqrt().to(gradient)
-    spectrum = torch.fft.rfft2(gradient) * (_WIDEST / (frequency + _WIDEST))
+    # MKL as torch 2.6 calls it raises on expanded tensors, whose strides are 0.
+    spectrum = torch.fft.rfft2(gradient.contiguous()) * (_WIDEST / (frequency + _WIDEST))
     favoured: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     return favoured
 
