@@ -5,15 +5,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from artgan.errors import ArtganError
-from artgan.windows import refused_here
 
 
 def sha256(path: Path) -> str:
@@ -29,6 +29,9 @@ _PREFIX = f".artgan-{socket.gethostname()}-"
 """Names of temporary files hold host name, process id and a random number, so that stale ones can be recognized."""
 
 _SUFFIX = ".part"
+
+
+_WINDOWS_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])", re.I)
 
 
 @contextmanager
@@ -135,3 +138,23 @@ def make_room(folder: Path, pattern: str, most: float) -> None:
                 break
             total -= file.stat().st_size
             file.unlink()
+
+
+def refused_by_windows(path: PurePath) -> str | None:
+    """The reason why Windows cannot keep a file of this name, as a clause, or None if it can.
+
+    Output to the name of a device is lost, and a colon hides the output in a stream of another file. Only the last part
+    of the path is checked: Windows itself reports folders that do not exist.
+    """
+    name = path.name
+    if _WINDOWS_DEVICE.fullmatch(name.partition(".")[0].rstrip(" ")):
+        return "Windows reserves this name for a device"
+    if name != name.rstrip(". "):
+        return "Windows drops dots and spaces at the end of a name"
+    found = re.search(r'[<>:"|?*\x00-\x1f]', name)
+    return f"Windows does not allow {found[0]!r} in names" if found else None
+
+
+def refused_here(path: PurePath) -> str | None:
+    """The same on Windows; None on other systems."""
+    return refused_by_windows(path) if os.name == "nt" else None
