@@ -25,7 +25,7 @@ FORKED.set_forkserver_preload(
 )
 
 
-def artgan(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def artgan(*arguments: str | Path, cwd: Path | None = None, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """What ``artgan ARGUMENTS`` prints and how it ends; one thread."""
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
