@@ -227,6 +227,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world = World(hub, tmp_path_factory.mktemp("hub"))
         for number, tag in enumerate(("plain", "wrong", "flaky", "race", "full", "offline", "away"), start=1):
             world.commits[tag] = world.register(tag, number)
+        world.commits["once"] = world.register("once", 30)
         world.register("cut", 9, channels=WIDE)
         world.register("size", 20, size=len(weights(20)) + 1)
         world.register("hash", 21, sha256="0" * 64)
@@ -273,18 +274,18 @@ def no_faults_left(world: World) -> Iterator[None]:
 def test_a_registered_model_is_fetched_once_and_then_needs_no_network(
     world: World, worker: Worker, start: Callable[..., Worker]
 ) -> None:
-    first = worker.load("sketch.plain")
-    assert first["bias"] == bias(1)
-    assert first["name"] == "sketch.plain"
-    assert first["card"]["weights"]["hub"]["revision"] == world.commits["plain"]
+    first = worker.load("sketch.once")
+    assert first["bias"] == bias(30)
+    assert first["name"] == "sketch.once"
+    assert first["card"]["weights"]["hub"]["revision"] == world.commits["once"]
     asked = {request.path.split("/")[1]: request.headers for request in world.hub.requests}
     assert asked["api"]["authorization"] == asked["someone"]["authorization"] == f"Bearer {TOKEN}"
     assert not asked["cdn"].keys() & {"authorization", "cookie"}  # another host must not have it
 
     world.hub.requests.clear()
-    assert worker.load("sketch.plain")["bias"] == bias(1)
+    assert worker.load("sketch.once")["bias"] == bias(30)
     blocked = start(blocked=True)
-    assert blocked.load("sketch.plain")["bias"] == bias(1)
+    assert blocked.load("sketch.once")["bias"] == bias(30)
     assert not world.hub.requests
 
 

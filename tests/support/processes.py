@@ -27,7 +27,7 @@ if sys.platform != "win32":
 
 
 def artgan(
-    *arguments: str | Path, cwd: Path | None = None, timeout: float = 300, **environment: str
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 900, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """What ``artgan ARGUMENTS`` prints and how it ends; one thread.
 
