@@ -1,7 +1,7 @@
 """Create sets of altered pictures, to see how a score reacts to them.
 
     python scripts/altered_pictures.py PAINTINGS OUT --limit 80 --size 128
-    artgan evaluate --real OUT/copies --fake OUT/mirrored --fake OUT/jpeg50 --metrics memorisation --size 128
+    artgan evaluate --real OUT/copies --fake OUT/mirrored --fake OUT/jpeg50 --metrics memorization --size 128
 
 Each folder of OUT holds the same pictures, center squares of SIZE pixels as PNG: ``copies`` unchanged, ``mirrored``,
 ``cropped`` to 90 % of each side and enlarged again, ``jpeg50`` and ``jpeg30`` compressed with that quality, ``third``

@@ -10,7 +10,7 @@ is the lines under `metrics:` in registry.yaml, with reference values in a comme
     style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, which
                          no discriminator sees, and of colors and edges at four scales, no network; 0 is best
     content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
-    colour-moved         mean difference between 16 x 16 pixel averages of painting and photo, of 255
+    color-moved         mean difference between 16 x 16 pixel averages of painting and photo, of 255
     copies               share of the paintings that only repeat the photo, possibly recolored; 0 is best
     grid                 strength of the 4-pixel grid artifact in the spectrum, in decibels; 0 or less is none
     diversity-vgg19      of samples: diversity relative to that of the paintings; 1 is as varied
@@ -18,7 +18,7 @@ is the lines under `metrics:` in registry.yaml, with reference values in a comme
     nearest-painting     of samples: median distance to the nearest painting or its mirror image (root mean square at
                          32 x 32, of 255)
     taken-for-NAME       share that a classifier of real pictures by artist (--artist) attributes to that artist
-    memorisation         share of near-copies of paintings of --trained-on
+    memorization         share of near-copies of paintings of --trained-on
     held-out-gap         distance to paintings of --trained-on, divided by that to as many held-out ones
 
 Exit status: 0; 1 if a score is missing or a picture was not used, which is reported; 2 for a wrong call.
@@ -67,7 +67,7 @@ NAMES = {
     "style-filters": "style-distance-filters",
     "content": "content-kept-vgg19-conv4_2",
     "diversity": "diversity-vgg19",
-    "memorisation": "memorisation",
+    "memorization": "memorization",
 }
 
 
@@ -221,7 +221,7 @@ def compare_with_photos(card: Card, photos: Readable, paintings: Readable) -> No
         moved.append(color_moved(photo, painting))
         differ.append(recolored(photo, painting))
     n, reference = (0, len(moved)), "the photo of each painting"
-    card.add("colour-moved", fmean(moved), n, reference, 2)
+    card.add("color-moved", fmean(moved), n, reference, 2)
     card.add("copies", fmean(difference < COPY for difference in differ), n, reference, nearest=min(differ))
 
 
@@ -316,11 +316,11 @@ def attribute(
 
 def score_memorization(card: Card, learned: Evaluator, made: Path, kept_aside: Path | None) -> None:
     """Measure memorization of the training paintings, with held-out paintings for reference."""
-    card.score(learned, made, "memorisation", "of fresh paintings 0.05")
+    card.score(learned, made, "memorization", "of fresh paintings 0.05")
     if kept_aside is None:
         return
-    for score in learned.evaluate(kept_aside, ["memorisation"]).scores:
-        card.compare("the paintings kept aside", "memorisation", score.value)
+    for score in learned.evaluate(kept_aside, ["memorization"]).scores:
+        card.compare("the paintings kept aside", "memorization", score.value)
     with collect_errors(card.missing):
         gap = learned.held_out_gap(made, kept_aside)
         n, reference = (gap.size, len(learned.scan(made))), "1 if nothing is by heart"

@@ -495,7 +495,7 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     style, content = report["sets"][0]["scores"]
-    assert style["details"]["standardised by"] == "real pictures and inputs"
+    assert style["details"]["standardized by"] == "real pictures and inputs"
     assert content["n"] == [20, 20]
     assert 0 < content["value"] < 1
     assert "24 of 44 pictures" in report["artists"]["notes"][1]
@@ -505,12 +505,12 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     assert images.decode(tmp_path / "profile.png").size[0] > 600
     fresh = write(tmp_path / "fresh", 20, seed=6, tint=0.5)
     text = artgan(
-        "evaluate", "--real", red, "--fake", fresh, "--metrics", "memorisation", "--size", "64",
+        "evaluate", "--real", red, "--fake", fresh, "--metrics", "memorization", "--size", "64",
         "--weights", f"vgg19={VGG19_WEIGHTS}", "--artist", f"plain={real}", "--artist", f"red={red}",
         "--held-out", held_out,
     )  # fmt: skip
     assert text.returncode == 0, text.stderr
-    assert "memorisation  0." in text.stdout
+    assert "memorization  0." in text.stdout
     assert "under 1 where pictures are learned by heart" in text.stdout
     assert "cross-validated accuracy" in text.stdout
     (row,) = (line for line in text.stdout.splitlines() if line.startswith(f"{fresh}  "))

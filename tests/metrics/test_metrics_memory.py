@@ -43,7 +43,7 @@ def features(count: int, seed: int, *, width: int = 30) -> Tensor:
         lambda r, f: Style().evaluate(r, f),
         lambda r, f: Style().evaluate(r, f, f),
     ],
-    ids=["prdc", "memorisation", "mifid", "style", "style of painted photos"],
+    ids=["prdc", "memorization", "mifid", "style", "style of painted photos"],
 )
 def test_memory_is_that_of_a_batch_however_many_pictures_there_are(
     score: Callable[[Tensor, Tensor], Any], monkeypatch: pytest.MonkeyPatch

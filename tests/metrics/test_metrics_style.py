@@ -83,7 +83,7 @@ def test_style_is_measured_in_units_of_the_real_pictures_and_the_photos() -> Non
     x, y, z = style.standardize([real.double(), photos.double()], real.double(), fake.double(), photos.double())
     assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
     assert score.details["inputs"] == pytest.approx(style.kernel_distance(z, x), rel=1e-9)
-    assert score.details["standardised by"] == "real pictures and inputs"
+    assert score.details["standardized by"] == "real pictures and inputs"
     assert score.n == (12, 10)
     assert not score.notes
     assert score.interval is not None
@@ -95,7 +95,7 @@ def test_style_without_photos_says_that_its_unit_is_another() -> None:
     (score,) = Style().evaluate(real, fake)
     x, y = style.standardize([real.double(), fake.double()], real.double(), fake.double())
     assert score.value == pytest.approx(style.kernel_distance(y, x), rel=1e-9)
-    assert score.details["standardised by"] == "real and generated pictures"
+    assert score.details["standardized by"] == "real and generated pictures"
     assert "inputs" not in score.details
     assert "not comparable" in score.notes[0]
 

@@ -313,7 +313,7 @@ def kind(rows: int, seed: int, *, width: int = 24) -> Tensor:
     return (normal(rows, width, seed) / torch.arange(1, width + 1).sqrt() + 0.5).clamp_min(0)
 
 
-def test_memorisation_of_copies_is_1_even_where_real_pictures_repeat_each_other() -> None:
+def test_memorization_of_copies_is_1_even_where_real_pictures_repeat_each_other() -> None:
     real = kind(100, 0)
     (score,) = Memorization().evaluate(real, real[:60])
     assert score.value == 1
@@ -329,7 +329,7 @@ def test_memorisation_of_copies_is_1_even_where_real_pictures_repeat_each_other(
 
 
 @pytest.mark.parametrize(("rows", "low", "high"), [(400, 0.03, 0.08), (100, 0.03, 0.1), (25, 0.03, 0.15)])
-def test_memorisation_of_fresh_pictures_is_about_what_it_says_to_expect(rows: int, low: float, high: float) -> None:
+def test_memorization_of_fresh_pictures_is_about_what_it_says_to_expect(rows: int, low: float, high: float) -> None:
     """Over draws; their means are 0.05 to 0.08. Without a threshold it would be 0 or 1."""
     found = [
         Memorization().evaluate(kind(rows, 2 * seed, width=8), kind(200, 2 * seed + 1, width=8))[0].value
@@ -338,7 +338,7 @@ def test_memorisation_of_fresh_pictures_is_about_what_it_says_to_expect(rows: in
     assert low < np.mean(found) < high
 
 
-def test_memorisation_grows_with_the_share_of_near_copies_and_is_0_for_pictures_of_another_kind() -> None:
+def test_memorization_grows_with_the_share_of_near_copies_and_is_0_for_pictures_of_another_kind() -> None:
     real, fresh = kind(150, 0), kind(150, 1)
     near = real + normal(150, 24, 2, scale=0.01)
     (half,) = Memorization().evaluate(real, torch.cat([near[:75], fresh[:75]]))
@@ -347,7 +347,7 @@ def test_memorisation_grows_with_the_share_of_near_copies_and_is_0_for_pictures_
     assert Memorization().evaluate(real, fresh.flip(1))[0].value == 0
 
 
-def test_memorisation_is_what_plain_arithmetic_gives() -> None:
+def test_memorization_is_what_plain_arithmetic_gives() -> None:
     real = kind(39, 0)
     fake = torch.cat([kind(20, 1), real[:5] * 3])  # the last five are copies of another length
     x, y = (rows.numpy() / np.linalg.norm(rows.numpy(), axis=1, keepdims=True) for rows in (real, fake))
@@ -365,7 +365,7 @@ def test_memorisation_is_what_plain_arithmetic_gives() -> None:
     assert [pair[2] for pair in details["nearest"]] == pytest.approx(near[order, 0].tolist(), abs=1e-12)
 
 
-def test_memorisation_of_few_pictures_says_so_and_of_too_few_is_refused() -> None:
+def test_memorization_of_few_pictures_says_so_and_of_too_few_is_refused() -> None:
     assert any("few" in note for note in Memorization().evaluate(kind(40, 0), kind(300, 1))[0].notes)
     assert not Memorization().evaluate(kind(100, 0), kind(100, 1))[0].notes
     with pytest.raises(ValueError, match="at least 20 real pictures, got 19"):
@@ -374,7 +374,7 @@ def test_memorisation_of_few_pictures_says_so_and_of_too_few_is_refused() -> Non
 
 @pytest.mark.slow
 @needs_data
-def test_memorisation_tells_changed_copies_of_paintings_from_other_paintings() -> None:
+def test_memorization_tells_changed_copies_of_paintings_from_other_paintings() -> None:
     extractor = load_extractor("vgg19", {"vgg19": VGG19_WEIGHTS}, size=64)
     paths = sorted((DATA / "monet").iterdir())[:60]
     paintings = [Image.open(path).convert("RGB").resize((128, 128)) for path in paths]
@@ -457,7 +457,7 @@ def test_generated_pictures_that_are_held_out_ones_leave_no_bound_or_one_that_is
 METRICS: dict[str, Callable[[Tensor, Tensor], Sequence[Score]]] = {
     "prdc": lambda real, fake: PRDC().evaluate(real, fake),
     "mifid": lambda real, fake: MiFID().evaluate(real, fake),
-    "memorisation": lambda real, fake: Memorization().evaluate(real, fake),
+    "memorization": lambda real, fake: Memorization().evaluate(real, fake),
 }
 
 

@@ -91,7 +91,7 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
 
     photos, painted, real = (tensors(folder) for folder in (sets / "photos", tmp_path / "kept", sets / "paintings"))
     moved = sum(script.color_moved(*pair) for pair in zip(photos, painted, strict=True)) / 4
-    assert found["colour-moved"]["value"] == pytest.approx(moved, abs=0.01)
+    assert found["color-moved"]["value"] == pytest.approx(moved, abs=0.01)
     network = load_vgg19([*style.STYLE_LAYERS, "conv5_1"], VGG19_WEIGHTS)
     with torch.inference_mode():
         features = [network(pictures) for pictures in (photos, painted, real)]
@@ -115,7 +115,7 @@ def test_photos_as_they_are_are_copies(sets: Path) -> None:
     assert (
         "{name: copies, value: 1.0, n: {photos: 4, paintings: 0}, reference: the photo of each painting" in done.stdout
     )
-    assert "{name: colour-moved, value: 0.0, n: {photos: 4, paintings: 0}" in done.stdout
+    assert "{name: color-moved, value: 0.0, n: {photos: 4, paintings: 0}" in done.stdout
     assert "{name: content-kept-vgg19-conv4_2, value: 1.0, n: {photos: 4, paintings: 0}" in done.stdout
 
 
@@ -137,7 +137,7 @@ def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: P
     metrics = {metric["name"]: metric for metric in read_file(path).entries["dcgan.mine"].metrics}
     assert list(metrics) == [
         "style-distance-vgg19", "style-distance-vgg19-conv5_1", "style-distance-filters", "diversity-vgg19",
-        "diversity", "nearest-painting", "grid", "taken-for-vangogh", "memorisation", "held-out-gap",
+        "diversity", "nearest-painting", "grid", "taken-for-vangogh", "memorization", "held-out-gap",
     ]  # fmt: skip
     assert {name: metric["n"] for name, metric in metrics.items() if metric["n"]["paintings"] != 24} == {
         "grid": {"samples": 24, "paintings": 0},
@@ -157,7 +157,7 @@ def test_a_classifier_that_has_seen_what_is_kept_aside_is_not_asked(sets: Path) 
     )  # fmt: skip
     assert done.returncode == 1
     assert "taken-for-monet: 12 of 12 pictures of" in done.stderr
-    assert "memorisation: needs at least 20 real pictures, got 12" in done.stderr
+    assert "memorization: needs at least 20 real pictures, got 12" in done.stderr
     assert "style-distance-vgg19-conv5_1" in done.stdout
     assert "taken-for" not in done.stdout
 

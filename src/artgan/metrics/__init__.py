@@ -22,7 +22,7 @@ METRICS = {
     "is": "artgan.metrics.inception_score:InceptionScore",
     "prdc": "artgan.metrics.neighbours:PRDC",
     "mifid": "artgan.metrics.neighbours:MiFID",
-    "memorisation": "artgan.metrics.neighbours:Memorization",
+    "memorization": "artgan.metrics.neighbours:Memorization",
     "style": "artgan.metrics.style_distance:Style",
     "style-deep": "artgan.metrics.style_distance:DeepStyle",
     "style-filters": "artgan.metrics.style_distance:FilterStyle",

@@ -250,7 +250,7 @@ class Memorization(FeatureMetric):
     orders pictures as the cosine does, which near copies is too flat to distinguish small distances from rounding.
     """
 
-    name = "memorisation"
+    name = "memorization"
     extractor_name = "vgg19"
     part = "means"
     expected = 0.05
@@ -259,7 +259,7 @@ class Memorization(FeatureMetric):
     _SAME = 1e-5  # two passes of one picture are no farther apart: rounding depends on the batch
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """One score, ``memorisation``; see :meth:`FeatureMetric.evaluate`.
+        """One score, ``memorization``; see :meth:`FeatureMetric.evaluate`.
 
         Its details contain the medians of both distances, and the nearest pairs: the generated picture's index, the
         real one's, and their distance.
@@ -281,7 +281,7 @@ class Memorization(FeatureMetric):
         order = near.argsort(stable=True)[: self._LISTED].tolist()
         return [
             self.score(
-                "memorisation",
+                "memorization",
                 copied / len(fake),
                 (len(real), len(fake)),
                 interval=wilson(copied, len(fake)),

@@ -55,7 +55,7 @@ class Style(FeatureMetric):
                 (len(real), len(fake)),
                 interval=normal(value, error),
                 notes=notes if inputs is None else (),
-                **{"standardised by": "real and generated pictures" if inputs is None else "real pictures and inputs"},
+                **{"standardized by": "real and generated pictures" if inputs is None else "real pictures and inputs"},
                 **distances,
             )
         ]
