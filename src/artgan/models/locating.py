@@ -37,18 +37,22 @@ class WeightsFile:
         Raises:
             WeightsError: the file cannot be read, or does not match the promised size or hash.
         """
+        wanted = self.promised.weights if self.promised is not None else None
         try:
+            size = self.path.stat().st_size
+            if wanted is not None and size != wanted.size:  # before its memory is taken
+                raise self._another(f"has {size} bytes, expected {wanted.size}")
             data = self.path.read_bytes()
         except OSError as error:
             raise WeightsError(f"{self.path}: cannot be read ({error.strerror})") from None
-        if self.promised is not None and self.promised.weights is not None:
-            wanted, found = self.promised.weights, hashlib.sha256(data).hexdigest()
-            where, advice = f"{self.promised.name}: {self.path}", f"install again: {self.promised.install_command()}"
-            if len(data) != wanted.size:
-                raise WeightsError(f"{where}: has {len(data)} bytes, expected {wanted.size}; {advice}")
-            if found != wanted.sha256:
-                raise WeightsError(f"{where}: has sha256 {found}, expected {wanted.sha256}; {advice}")
+        if wanted is not None and (found := hashlib.sha256(data).hexdigest()) != wanted.sha256:
+            raise self._another(f"has sha256 {found}, expected {wanted.sha256}")
         return data
+
+    def _another(self, difference: str) -> WeightsError:
+        assert self.promised is not None
+        advice = f"install again: {self.promised.install_command()}"
+        return WeightsError(f"{self.promised.name}: {self.path}: {difference}; {advice}")
 
 
 @dataclass(frozen=True)
