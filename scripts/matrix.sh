@@ -35,26 +35,25 @@ environment() ( # NAME PYTHON: makes .matrix/NAME, unless it is newer than what 
 
 mkdir -p .matrix
 passed=0 failed=0
-for name in "${@:-floors newest}"; do
-    for name in $name; do
-        case $name in
-            floors) python=${PYTHON_FLOORS:-python3.10} ;;
-            newest) python=${PYTHON_NEWEST:-python3.13} ;;
-            *)
-                echo "matrix.sh: $name: write floors or newest" >&2
-                exit 2
-                ;;
-        esac
-        if ! "$python" -c '' 2> /dev/null; then
-            echo "matrix.sh: $name: $python is not there, so this is left to the workflow" >&2
-            continue
-        fi
-        if environment "$name" "$python" && make test VENV=".matrix/$name"; then
-            passed=$((passed + 1))
-        else
-            failed=$((failed + 1))
-            echo "matrix.sh: $name failed ($("$python" --version))" >&2
-        fi
-    done
+[ $# -gt 0 ] || set -- floors newest
+for name in "$@"; do
+    case $name in
+        floors) python=${PYTHON_FLOORS:-python3.10} ;;
+        newest) python=${PYTHON_NEWEST:-python3.13} ;;
+        *)
+            echo "matrix.sh: $name: write floors or newest" >&2
+            exit 2
+            ;;
+    esac
+    if ! "$python" -c '' 2> /dev/null; then
+        echo "matrix.sh: $name: $python is not there, so this is left to the workflow" >&2
+        continue
+    fi
+    if environment "$name" "$python" && make test VENV=".matrix/$name"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "matrix.sh: $name failed ($("$python" --version))" >&2
+    fi
 done
 [ $failed = 0 ] && [ $passed -gt 0 ]

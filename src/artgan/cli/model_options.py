@@ -9,29 +9,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
 from artgan.cli.options import command, default_model, parameters
 from artgan.errors import ArtganError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def without_model_options(function: F) -> F:
-    """Hide ``**options`` from typer, which knows no such parameter."""
-    parameters = inspect.signature(function, eval_str=True).parameters.values()
-    own = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-    function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # functions may carry one
-    return function
-
 
 class ModelOptionsCommand(TyperCommand):
     """A command whose options are those of ``function`` and those of the plugin of the model that ``--model`` names.
 
     Attributes:
-        function: decorated with :func:`without_model_options`; it has the parameters ``inputs`` and ``model``.
+        function: decorated with :func:`without_variable_options`; it has the parameters ``inputs`` and ``model``.
     """
 
     function: ClassVar[Callable[..., None]]

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -73,6 +73,17 @@ def parameters(
         for old, (new, _) in renamed_options(cls).items()
     ]
     return options + old
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def without_variable_options(function: F) -> F:
+    """Hide ``**options`` from typer, which knows no such parameter: a command class adds the options themselves."""
+    given = inspect.signature(function, eval_str=True).parameters.values()
+    own = [each for each in given if each.kind is not each.VAR_KEYWORD]
+    function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # functions may carry one
+    return function
 
 
 def command(name: str, run: Callable[..., None], options: Sequence[inspect.Parameter], *, help: str | None) -> Any:

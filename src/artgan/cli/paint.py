@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from artgan.cli.model_options import ModelOptionsCommand, without_model_options
-from artgan.cli.options import Device, Format, default_model
+from artgan.cli.model_options import ModelOptionsCommand
+from artgan.cli.options import Device, Format, default_model, without_variable_options
 from artgan.errors import printable
 
 
@@ -23,7 +23,7 @@ class Statistics(str, Enum):
     estimated = "estimated"
 
 
-@without_model_options
+@without_variable_options
 def paint(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
     model: Annotated[

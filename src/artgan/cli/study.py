@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from artgan.cli.options import Format, command, parameter
+from artgan.cli.options import Format, command, parameter, without_variable_options
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
 
 
+@without_variable_options
 def study(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="The name of a study.", show_default=False)] = None,
@@ -92,11 +93,6 @@ def _flags(plugin: Plugin) -> str:
     return ", ".join(f"--{domain}" for domain in plugin.domains) or "no pictures to be trained on"
 
 
-# Typer does not support **folders: StudyCommand replaces them by an option for each domain of the installed plugins.
-_OWN = [p for p in inspect.signature(study, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-study.__signature__ = inspect.Signature(_OWN)  # type: ignore[attr-defined]  # functions may carry one
-
-
 class StudyCommand(TyperCommand):
     """``artgan study``, with the domains and the named studies of the installed plugins."""
 
@@ -109,7 +105,8 @@ class StudyCommand(TyperCommand):
         for plugin in plugins:
             for domain in plugin.domains:
                 having.setdefault(domain, []).append(plugin)
-        taken = {own.name for own in _OWN}
+        own_options = [*inspect.signature(study).parameters.values()]
+        taken = {own.name for own in own_options}
         options = [
             parameter(
                 domain, str | None, f"{own[0].domains[domain]} ({', '.join(p.name for p in own)})", panel="Pictures"
@@ -119,5 +116,5 @@ class StudyCommand(TyperCommand):
         ]
         named = [f"{study} ({plugin.name})" for plugin in plugins for study in plugin.studies]
         help = f"{self.help}\n\nStudies by name: {', '.join(named) or 'none'}."
-        made = command(self.name or "study", study, [*_OWN, *options], help=help)
+        made = command(self.name or "study", study, [*own_options, *options], help=help)
         return made.make_context(info_name, args, parent, **extra)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from artgan import images
 from artgan.data.prefetch import Prefetcher
-from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError
+from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError, one_line
 from artgan.files import remove_unfinished
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
@@ -270,8 +270,7 @@ def _paint_large(large: _Large, paint: _Painter, overwrite: bool) -> Result:
 
 def _unpainted(path: Path, error: Exception) -> str:
     """Why a picture could not be painted."""
-    kind = "" if isinstance(error, ArtganError) else f"{type(error).__name__}: "
-    return f"{path}: cannot be painted ({kind}{' '.join(str(error).split())})"
+    return f"{path}: cannot be painted ({one_line(error, kind=not isinstance(error, ArtganError))})"
 
 
 def _prepare(folder: Path) -> None:
