@@ -13,13 +13,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from artgan.data import PictureSet, open_pictures
-from artgan.data.crops import Draws, centre_crops, to_pictures
+from artgan.data.crops import Draws, Preparation, centre_crops, to_pictures
 from artgan.discovery import Plugin
 from artgan.errors import TrainingError
 from artgan.progress import progress
@@ -31,6 +32,7 @@ from artgan.training.run_folder import description, prepare_folder, session_line
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
+from artgan.training.underpaint import underpainter
 
 _SHEET_COLUMNS = 8
 
@@ -87,8 +89,10 @@ def train(
     done = session.restore(out / "checkpoints") if resume else 0
 
     schedule = Schedule.of(options, steps, scores_every=scores_every)
-    batches = _batches(session, domains, done)
+    preparations = _preparations(plugin, options)
+    batches = _batches(session, domains, done, preparations)
     fixed = {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()}
+    fixed |= {name: _prepared(fixed[name], prepare) for name, prepare in preparations.items()}
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
     with _explaining_errors(out), closing(session):
         session.begin(done, session_line(plugin, options, accelerator, done, steps))
@@ -118,7 +122,29 @@ def _explaining_errors(out: Path) -> Iterator[None]:
         raise TrainingError(problem) from None
 
 
-def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> Iterator[dict[str, Tensor]]:
+def _preparations(plugin: Plugin, options: TrainingOptions) -> dict[str, Preparation]:
+    """The under-painting of the domains that the model paints from, if it is asked for.
+
+    Raises:
+        TrainingError: the plugin's networks paint from nothing.
+    """
+    if options.underpaint is None:
+        return {}
+    inputs = [domain for domain in plugin.domains if domain != plugin.target_domain]
+    if not inputs:
+        raise TrainingError(f"--underpaint: {plugin.name} has no pictures that it paints from")
+    return dict.fromkeys(inputs, underpainter(options.underpaint))
+
+
+def _prepared(pictures: Tensor, prepare: Preparation) -> Tensor:
+    """N x 3 x S x S uint8 pictures, prepared as crops are."""
+    each = [prepare(one.permute(1, 2, 0).numpy(), np.random.default_rng(n)) for n, one in enumerate(pictures)]
+    return torch.from_numpy(np.stack(each)).permute(0, 3, 1, 2).contiguous()
+
+
+def _batches(
+    session: Session, domains: Mapping[str, PictureSet], done: int, preparations: Mapping[str, Preparation]
+) -> Iterator[dict[str, Tensor]]:
     """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
     options, accelerator = session.options, session.accelerator
     draws = Draws(
@@ -129,6 +155,7 @@ def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> 
         batches=session.steps * session.batches_per_step,
         zoom=options.zoom,
         process=accelerator.process_index,
+        preparations=preparations,
     )
     on_gpu = accelerator.device.type == "cuda"
     workers = options.workers

@@ -27,6 +27,9 @@ class TrainingOptions:
     start_from: str | None = option(
         None, "model to fine-tune: the (first) generator starts from its weights; the networks must be the same"
     )
+    underpaint: str | None = option(
+        None, "paint the inputs in strokes before training on them, with the brush of a model or of a file (JSON, YAML)"
+    )
     device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best available]")
     precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
     compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")

@@ -47,6 +47,21 @@ plugin = Plugin(
             "lambda_style": 60.0,
             "lambda_identity": 0.5,
         },
+        # To paint over under-paintings: `artgan train cyclegan --preset finisher --underpaint BRUSH`.
+        "finisher": {
+            "architecture": "half",
+            "width": 64,
+            "blocks": 6,
+            "skip": True,
+            **_PROJECTED,
+            "lr_discriminator": 3e-4,
+            "lambda_cycle": 0.0,
+            "content": "self-similarity",
+            "lambda_content": 2.0,
+            "lambda_color": 10.0,
+            "lambda_style": 60.0,
+            "lambda_identity": 0.0,
+        },
     },
     student="fast",
     remedies={
