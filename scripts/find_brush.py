@@ -9,10 +9,11 @@ CMA-ES (Hansen, 2016, by the library `cma`) looks for the minimum of the sum of
                by picture; 0 if it cannot tell, 1 if it always can
     style      the energy distance of moments of whole pictures, relative to that of the photos as they are
     left       how far the correlations with the photo of the luminance bands of under 1, 1 to 2 and 2 to 4 px exceed
-               0.30, 0.60 and 0.80: strokes so small that they copy the photo would win otherwise
+               0.12, 0.50 and 0.76: strokes so small that they copy the photo would win otherwise
+    strokes    half the share by which there are more than 4,500 strokes, which take time and cannot be told apart
 
-All pictures are seen at 256 px. The file written has `brush`, `palette` (the strength found) and `colors` (the palette of
-the paintings, a table of means and covariances), as `artgan train --underpaint FILE` reads it. Use training pictures
+All pictures are seen at 256 px. The file written has `brush`, `palette` (the strength found) and `colors` (the palette
+of the paintings, a table of means and covariances), as `artgan train --underpaint FILE` reads it. Use training pictures
 only: those kept aside are there to measure with.
 """
 
@@ -24,6 +25,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ import cma
 import cv2
 import numpy as np
 import torch
+from artgan_cyclegan.style import STYLE_LAYERS, moments
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,14 +45,14 @@ from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
 from artgan.painting.brushwork import Brush, reduced, trace
 from artgan.painting.palette import Palette
-from artgan_cyclegan.style import STYLE_LAYERS, moments
+from artgan.training.underpaint import Underpainter
 
 SIZE = 256
 FOLDS = 4
 RIDGE = 0.1  # of the mean variance
 BATCH = 8
-BANDS, AIMS = (0.0, 1.0, 2.0, 4.0), (0.30, 0.60, 0.80)
-LEAST_STEP = 1e-3
+BANDS, AIMS = (0.0, 1.0, 2.0, 4.0), (0.12, 0.50, 0.76)
+STROKES = 4500
 # Of each parameter its range, and whether it is searched by its logarithm.
 RANGES: dict[str, tuple[float, float, bool]] = {
     "largest": (0.02, 0.06, True),
@@ -93,8 +96,8 @@ def point_of(brush: Brush, palette: float) -> list[float]:
 
 def underpainted(
     task: tuple[int, dict[str, float]], photos: list[Pixels], palette: Palette
-) -> tuple[Pixels, list[float]]:
-    """The under-painting of a photo, and how much of the photo is left in each band."""
+) -> tuple[Pixels, list[float], int]:
+    """The under-painting of a photo, how much of the photo is left in each band, and the number of strokes."""
     cv2.setNumThreads(1)
     number, values = task
     photo = photos[number]
@@ -102,17 +105,17 @@ def underpainted(
     small = reduced([photo], size)
     small = palette.transfer(small, values["palette"])(small)
     brush = Brush(**{name: value for name, value in values.items() if name != "palette"})
-    painted = trace(small, brush, number).draw(size)
-    return painted, [
-        float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in zip(bands(photo), bands(painted), strict=True)
-    ]
+    strokes = trace(small, brush, number)
+    painted = strokes.draw(size)
+    pairs = zip(bands(photo), bands(painted), strict=True)
+    return painted, [float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs], len(strokes.points)
 
 
 def bands(picture: Pixels) -> list[NDArray[np.float32]]:
     """The luminance bands between the widths of :data:`BANDS`."""
     luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     blurred = [luminance if width == 0 else cv2.GaussianBlur(luminance, (0, 0), width) for width in BANDS]
-    return [fine - coarse for fine, coarse in zip(blurred, blurred[1:], strict=False)]
+    return [fine - coarse for fine, coarse in pairwise(blurred)]
 
 
 @torch.no_grad()
@@ -137,7 +140,7 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
 
 def told(a: Tensor, b: Tensor) -> float:
-    """The share of the labels' variance that ridge regression explains in cross-validation grouped by picture, 0 to 1."""
+    """The share of the labels' variance that ridge regression explains in cross-validation by picture, 0 to 1."""
     count = min(len(a), len(b))
     rows = torch.cat([a[:count], b[:count]]).double()  # 2 count x patches x D
     folds = torch.arange(count, device=a.device).repeat(2) % FOLDS
@@ -176,10 +179,14 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
     of_photos = energy_distance((photo_whole - center) / scale, whole)
     print(f"photos: told {told(photo_parts, subset):.3f}, style 1, distance {of_photos:.2f}", flush=True)
     best: tuple[float, dict[str, float]] = (float("inf"), {})
+    start = point_of(Brush(), 0.7)
+    if args.start:
+        known = Underpainter.load(args.start)
+        start = point_of(known.brush, known.strength)
     began = time.monotonic()
     evolution = cma.CMAEvolutionStrategy(
-        point_of(Brush(), 0.7),
-        0.2,
+        start,
+        args.step,
         {"bounds": [0, 1], "popsize": args.population, "seed": args.seed + 1, "verbose": -9},
     )
     with ProcessPoolExecutor(args.jobs) as pool:
@@ -194,12 +201,14 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
             losses = []
             for place, values in enumerate(candidates):
                 mine = made[place * len(photos) : (place + 1) * len(photos)]
-                made_whole, made_parts = seen([painted for painted, _ in mine], network, device)
-                left = np.mean([one for _, one in mine], 0)
+                made_whole, made_parts = seen([painted for painted, _, _ in mine], network, device)
+                left = np.mean([one for _, one, _ in mine], 0)
+                count = np.mean([one for _, _, one in mine])
                 terms = {
                     "told": told(made_parts, subset),
                     "style": energy_distance((made_whole - center) / scale, whole) / of_photos,
                     "left": float(np.maximum(left - AIMS, 0).sum() * 5),
+                    "strokes": float(max(0.0, count / STROKES - 1) / 2),
                 }
                 losses.append(sum(terms.values()))
                 if losses[-1] < best[0]:
@@ -221,6 +230,10 @@ def main() -> int:
     parser.add_argument(
         "--features", type=Path, metavar="VGG19", help="safetensors file [default: from the Hub, by timm]"
     )
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]"
+    )
+    parser.add_argument("--step", type=float, default=0.2, help="of the first generation, a share of each range")
     parser.add_argument("--pictures", type=int, default=32, help="photos under-painted for each candidate")
     parser.add_argument("--population", type=int, default=12)
     parser.add_argument("--generations", type=int, default=20)

@@ -3,10 +3,10 @@
     python scripts/underpaint.py PHOTOS OUT --brush monet.json --size 256 --variants 4 --seed 0
 
 `artgan train --underpaint FILE` does the same to each crop as it is drawn; this makes them beforehand, where the
-processor would be too slow for the training's device. Each photo is cut to its middle square, reduced to SIZE pixels and
-painted, with random numbers from the seed and a hash of its name, so that a photo becomes the same paintings whatever
-else is in the folder. OUT gets PNG files with the photo's name and a number; one that is there already is left alone,
-so that an interrupted run goes on.
+processor would be too slow for the training's device. Each photo is cut to its middle square, reduced to SIZE pixels
+and painted, with random numbers from the seed and a hash of its name, so that a photo becomes the same paintings
+whatever else is in the folder. OUT gets PNG files with the photo's name and a number; one that is there already is left
+alone, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
