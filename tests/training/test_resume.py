@@ -255,6 +255,7 @@ def test_a_killed_and_resumed_run_is_the_one_never_stopped(
     points = sorted(rng.sample(range(1, steps - 1), kills))
     killed = _killed_and_resumed(points, rng, processes, parts, *arguments)
     assert killed >= kills * processes // 2, "the runs ended before they could be killed"
+    assert (whole / "best").exists() == (plugin == "noise")
     _same(whole, parts)
     assert len((parts / "sessions.jsonl").read_text().splitlines()) > 1
 

@@ -79,7 +79,8 @@ class RunOutputs:
                     self._report()
                     self._report_due = time.monotonic() + _REPORT_EVERY
             session.wait()
-        if due.last and main and session.options.keep_best is not None and session.best.score is None:
+        complete = due.last and not due.interrupted
+        if complete and main and session.options.keep_best is not None and session.best.score is None:
             _log.warning("artgan: no model is in %s: there was no score to choose it by", self._out / "best")
 
     def _samples(self, step: int) -> None:
