@@ -73,8 +73,8 @@ def train(
             checkpoint; the device does not support the options; a loss is not finite.
         PictureError: a folder has no pictures, or a picture cannot be read.
     """
-    complete = {name: open_pictures(folders[name]) for name in plugin.domains}
-    domains, held_out = split(complete, options)
+    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
+    domains, held_out = split(sets, options)
     target = find_target(options)
     accelerator = accelerator_for(options)
     scores = Scores(options, held_out or domains, accelerator.device, target=target)
@@ -84,10 +84,7 @@ def train(
     session = Session(plugin, config, options, steps, accelerator, out)
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    wanted, classes = (
-        description(plugin, config, options, complete),
-        {"config": type(config), "training": type(options)},
-    )
+    wanted, classes = description(plugin, config, options, sets), {"config": type(config), "training": type(options)}
     prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
