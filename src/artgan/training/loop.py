@@ -25,7 +25,9 @@ from artgan.discovery import Plugin
 from artgan.errors import TrainingError
 from artgan.progress import progress
 from artgan.training import checkpoint
+from artgan.training.best import find_target
 from artgan.training.devices import accelerator_for
+from artgan.training.held_out import split
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
 from artgan.training.run_folder import description, prepare_folder, session_line
@@ -50,7 +52,8 @@ def train(
 
     ``out`` receives ``config.yaml``, ``log.jsonl``, ``tensorboard/``, ``samples/``, ``checkpoints/``, ``report.html``
     and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``. With
-    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``.
+    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``; with ``keep_best``, the one with the
+    best score is kept as ``best/``.
 
     If ``accelerate launch`` starts several processes, all of them call this with the same arguments. Each draws its
     own pictures, gradients are averaged, and ``out`` must be a folder that all of them can access.
@@ -72,19 +75,18 @@ def train(
             checkpoint; the device does not support the options; a loss is not finite.
         PictureError: a folder has no pictures, or a picture cannot be read.
     """
-    domains = {name: open_pictures(folders[name]) for name in plugin.domains}
-    for pictures in domains.values():
-        if len(pictures) < options.batch:
-            raise TrainingError(f"--batch {options.batch}: {pictures.location} has only {len(pictures)} pictures")
+    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
+    domains, held_out = split(sets, options)
+    target = find_target(options)
     accelerator = accelerator_for(options)
-    scores = Scores(options, domains, accelerator.device)
+    scores = Scores(options, held_out or domains, accelerator.device, target=target)
     largest = max(len(pictures) for pictures in domains.values())
     steps = options.total_steps(largest, accelerator.num_processes)
     scores_every = options.steps_between_scores(largest, accelerator.num_processes)
     session = Session(plugin, config, options, steps, accelerator, out)
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    wanted, classes = description(plugin, config, options, domains), {"config": type(config), "training": type(options)}
+    wanted, classes = description(plugin, config, options, sets), {"config": type(config), "training": type(options)}
     prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
