@@ -230,9 +230,7 @@ def main() -> int:
     parser.add_argument(
         "--features", type=Path, metavar="VGG19", help="safetensors file [default: from the Hub, by timm]"
     )
-    parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]"
-    )
+    parser.add_argument("--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]")
     parser.add_argument("--step", type=float, default=0.2, help="of the first generation, a share of each range")
     parser.add_argument("--pictures", type=int, default=32, help="photos under-painted for each candidate")
     parser.add_argument("--population", type=int, default=12)

@@ -73,7 +73,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         if domain in self.preparations:
             # One number of the batch's own, so that the other draws do not depend on the preparation.
             pixels = self.preparations[domain](pixels, np.random.default_rng(int(rng.integers(2**63))))
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return to_tensor(pixels)
 
     def _crop(self, picture: Image.Image, rng: np.random.Generator) -> Pixels:
         short = min(picture.size)
@@ -86,6 +86,11 @@ class Draws(Dataset[dict[str, Tensor]]):
         top = int(rng.integers(picture.height - self.size + 1))
         pixels = np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
         return np.ascontiguousarray(pixels[:, ::-1]) if rng.random() < 0.5 else pixels
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """H x W x 3 pixels as a 3 x H x W uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
@@ -104,11 +109,16 @@ def centre_square(picture: Image.Image, size: int) -> Image.Image:
 
 def centre_crop(picture: Image.Image, size: int) -> Tensor:
     """The center square of ``picture`` as a 3 x S x S uint8 tensor."""
-    return torch.from_numpy(np.array(centre_square(picture, size)).transpose(2, 0, 1))
+    return to_tensor(np.array(centre_square(picture, size)))
 
 
 def centre_crops(
-    pictures: Sequence[Image.Image], count: int, size: int, *, numbers: Sequence[int] | None = None
+    pictures: Sequence[Image.Image],
+    count: int,
+    size: int,
+    *,
+    numbers: Sequence[int] | None = None,
+    preparation: Preparation | None = None,
 ) -> Tensor:
     """Center squares of ``count`` pictures, evenly spread over a set: N x 3 x S x S uint8.
 
@@ -117,10 +127,17 @@ def centre_crops(
         count: the number of pictures, at most the size of the set.
         size: S.
         numbers: which of them to return (0 to ``count`` - 1); None returns all.
+        preparation: what is done to each square, with the same random numbers every time.
     """
     places = evenly(len(pictures), count)
-    chosen = range(count) if numbers is None else numbers
-    return torch.stack([centre_crop(pictures[places[i]], size) for i in chosen])
+
+    def prepared(number: int) -> Tensor:
+        square = centre_square(pictures[places[number]], size)
+        if preparation is None:
+            return to_tensor(np.array(square))
+        return to_tensor(preparation(np.asarray(square), np.random.default_rng(number)))
+
+    return torch.stack([prepared(number) for number in (range(count) if numbers is None else numbers)])
 
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -79,7 +78,8 @@ def train(
     domains, held_out = split(sets, options)
     target = find_target(options)
     accelerator = accelerator_for(options)
-    scores = Scores(options, held_out or domains, accelerator.device, target=target)
+    preparations = _preparations(plugin, options)
+    scores = Scores(options, held_out or domains, accelerator.device, target=target, preparations=preparations)
     largest = max(len(pictures) for pictures in domains.values())
     steps = options.total_steps(largest, accelerator.num_processes)
     scores_every = options.steps_between_scores(largest, accelerator.num_processes)
@@ -91,10 +91,11 @@ def train(
     done = session.restore(out / "checkpoints") if resume else 0
 
     schedule = Schedule.of(options, steps, scores_every=scores_every)
-    preparations = _preparations(plugin, options)
     batches = _batches(session, domains, done, preparations)
-    fixed = {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()}
-    fixed |= {name: _prepared(fixed[name], prepare) for name, prepare in preparations.items()}
+    fixed = {
+        name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size, preparation=preparations.get(name))
+        for name, p in domains.items()
+    }
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
     with _explaining_errors(out), closing(session):
         session.begin(done, session_line(plugin, options, accelerator, done, steps))
@@ -136,12 +137,6 @@ def _preparations(plugin: Plugin, options: TrainingOptions) -> dict[str, Prepara
     if not inputs:
         raise TrainingError(f"--underpaint: {plugin.name} has no pictures that it paints from")
     return dict.fromkeys(inputs, underpainter(options.underpaint))
-
-
-def _prepared(pictures: Tensor, prepare: Preparation) -> Tensor:
-    """N x 3 x S x S uint8 pictures, prepared as crops are."""
-    each = [prepare(one.permute(1, 2, 0).numpy(), np.random.default_rng(n)) for n, one in enumerate(pictures)]
-    return torch.from_numpy(np.stack(each)).permute(0, 3, 1, 2).contiguous()
 
 
 def _batches(

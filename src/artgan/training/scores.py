@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
-from artgan.data.crops import centre_crops, to_pictures
+from artgan.data.crops import Preparation, centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
 from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
@@ -62,11 +62,13 @@ class Scores:
         device: torch.device,
         *,
         target: Target | None = None,
+        preparations: Mapping[str, Preparation] | None = None,
     ) -> None:
         names = [*options.metric_names, *([target.metric] if target else [])]
         self.metrics: dict[str, type[Metric]] = {name: resolve_metric(name) for name in names}
         self.target = target
         self.domains = domains
+        self.preparations = preparations or {}
         self.size = options.size
         self.device = device
         self.count = min(options.metrics_on, *map(len, domains.values()))
@@ -127,7 +129,9 @@ class Scores:
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
-            name: centre_crops(pictures, self.count, self.size, numbers=numbers)
+            name: centre_crops(
+                pictures, self.count, self.size, numbers=numbers, preparation=self.preparations.get(name)
+            )
             for name, pictures in self.domains.items()
         }
         return to_pictures(batch, self.device)

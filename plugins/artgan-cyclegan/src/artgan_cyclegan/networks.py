@@ -263,9 +263,9 @@ class HalfSizeGenerator(Generator):
         def conv(channels: int, wider: int, stride: int = 1) -> nn.Conv2d:
             return nn.Conv2d(channels, wider, 3, stride=stride, padding=1, padding_mode="reflect")
 
-        # From the output back, in pixels: 1 at full size and 1 of resizing, 4 convolutions at half the size and 2 of
-        # resizing, and those at a quarter.
-        self.reach = 2 + 2 * 4 + 4 + 4 * (2 * blocks + 2)
+        # Two 3x3 convolutions per block at a quarter of the size; 15 pixels by the convolutions and resizings at both
+        # ends.
+        self.reach = 8 * blocks + 15
         self.memory_per_pixel = 4 * width
         self.input = conv(12, half)
         self.down = conv(half, half, stride=2)
