@@ -103,8 +103,8 @@ def told(
     by_kind = [float(hits[kind].mean()) for kind in kinds]
     losses = -np.log(right.clip(min=np.finfo(np.float64).tiny))
     value = float(np.mean(by_kind))
-    error = _error([(hits[kind], groups[kind]) for kind in kinds])
-    count = value * (1 - value) / error**2 if error > 0 else len(numbers)  # no error: all patches are judged alike
+    spread = _error([(hits[kind], groups[kind]) for kind in kinds])
+    count = value * (1 - value) / spread**2 if spread > 0 else len(numbers)  # no error: all patches are judged alike
     return Told(
         accuracy=value,
         interval=wilson(value * count, count),
