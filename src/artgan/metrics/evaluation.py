@@ -23,6 +23,7 @@ from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
 from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, scan
+from artgan.metrics.extractors import compares_at_size
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.scoring import MetricNetworks, reason, validated
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from artgan.metrics.neighbours import Gap
     from artgan.metrics.profile import Profile
 
-_BATCH = 8
+_BATCH, _BATCH_PIXELS = 8, 8 * 256**2  # pictures of 1,024 px come one by one: features take gigabytes
 _SHUFFLE = 0  # seed: some metrics compare consecutive pictures
 _SHEET_ROWS, _SHEET_COLUMNS = 12, 4
 _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were painted (--photos DIR)"}
@@ -440,6 +441,8 @@ class Evaluator:
         found = {
             kind: self._extracted(sets[kind], metric.extractor_name, metric.part) for kind in wanted if kind in sets
         }
+        if metric.wants_origins and "real" in sets:
+            metric.origins = _origins(sets["real"], sets["fake"])
         return metric.evaluate(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
     def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
@@ -461,7 +464,8 @@ class Evaluator:
 
     def _batches(self, readable: Readable, what: str, order: Sequence[int]) -> Iterator[Tensor]:
         pictures = readable.each(f"{what} of", lambda picture: images.to_tensor(self._square(picture)), order)
-        while batch := list(islice(pictures, _BATCH)):
+        count = max(1, min(_BATCH, _BATCH_PIXELS // self.size**2))
+        while batch := list(islice(pictures, count)):
             yield torch.stack(batch).to(self.device)
 
     @staticmethod
@@ -512,9 +516,18 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
     return [place for place, _ in found], [place for _, place in found]
 
 
+def _origins(real: Readable, fake: Readable) -> list[int | None]:
+    """For each generated picture the index of the real one of its content, or else of its name, or None."""
+    contents = {content: place for place, content in enumerate(real.contents)}
+    stems = {_stem(name): place for place, name in enumerate(real.names)}
+    return [
+        contents.get(content, stems.get(_stem(name))) for content, name in zip(fake.contents, fake.names, strict=True)
+    ]
+
+
 def _compares_at_size(cls: type[Metric]) -> bool:
     """Whether pictures are resized to the size that the user sets."""
-    return not issubclass(cls, FeatureMetric) or cls.extractor_name in ("vgg19", "filters")
+    return not issubclass(cls, FeatureMetric) or compares_at_size(cls.extractor_name)
 
 
 def _shared(some: Readable, others: Readable) -> int:

@@ -76,13 +76,7 @@ def told(
         ConfigError: scikit-learn is missing.
     """
     _check(real, fake, real_groups, fake_groups, folds)
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ConfigError(
-            f'telling generated from real pictures needs scikit-learn: pip install "artgan[metrics]" ({error})'
-        ) from None
-
+    classifier = logistic_regression()
     features = np.concatenate([real, fake]).astype(np.float64)
     labels = np.repeat([0, 1], [len(real), len(fake)])
     numbers: dict[Hashable, int] = {}  # of the groups, in the order of their first patch
@@ -91,12 +85,15 @@ def told(
     right = np.empty(len(labels))  # the probability of the right set
     for number in range(folds):
         held_out = fold == number
-        known = features[~held_out]
+        known, judged = features[~held_out], features[held_out]
         mean, deviation = known.mean(0), known.std(0)
         deviation[deviation <= _FLAT * np.abs(known).max(0)] = np.inf
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
-        model.fit((known - mean) / deviation, labels[~held_out])
-        guesses = model.predict_proba((features[held_out] - mean) / deviation)
+        model = classifier(C=strength, class_weight="balanced", max_iter=1000)
+        for rows in (known, judged):  # in place: they are large
+            rows -= mean
+            rows /= deviation
+        model.fit(known, labels[~held_out])
+        guesses = model.predict_proba(judged)
         right[held_out] = guesses[np.arange(len(guesses)), labels[held_out]]
     hits = np.where(right == 0.5, 0.5, right > 0.5)  # half of what cannot be told is right by chance
     kinds = [labels == 0, labels == 1]
@@ -112,6 +109,21 @@ def told(
         real=by_kind[0],
         fake=by_kind[1],
     )
+
+
+def logistic_regression() -> Any:
+    """scikit-learn's class.
+
+    Raises:
+        ConfigError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise ConfigError(
+            f'telling generated from real pictures needs scikit-learn: pip install "artgan[metrics]" ({error})'
+        ) from None
+    return LogisticRegression
 
 
 def _check(
