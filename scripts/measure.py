@@ -3,13 +3,18 @@
     python scripts/measure.py MODEL --photos DIR --paintings DIR [--trained-on DIR] [--artist NAME=DIR ...]
     python scripts/measure.py MODEL --paintings DIR [--trained-on DIR]        # a model of pictures from noise
     python scripts/measure.py photos --photos DIR --paintings DIR             # the unpainted photos, for comparison
+    python scripts/measure.py MODEL --photos DIR --viewed 1024                # of large photos, what is left and kept
 
 The photos are painted (or 1,000 pictures sampled) into a folder, which artgan.metrics.evaluation evaluates. The output
 is the lines under `metrics:` in registry.yaml, with reference values in a comment above them:
 
     style-distance-...   kernel distance to the paintings in statistics of VGG-19's style layers, of its conv5_1, which
                          no discriminator sees, and of colors and edges at four scales, no network; 0 is best
+    told-...             how often a classifier tells patches of 64 px from the paintings', by VGG-19 and by colors and
+                         edges; 0.5 is by chance, 1 always
     content-kept-...     cosine of photo and painting in VGG-19's conv4_2; 1 is all
+    photo-left-...       correlation of photo and painting in detail of up to 1, 1 to 2, 2 to 4, 4 to 8 and 8 to 16 px;
+                         0 is none of the photo
     color-moved         mean difference between 16 x 16 pixel averages of painting and photo, of 255
     copies               share of the paintings that only repeat the photo, possibly recolored; 0 is best
     grid                 strength of the 4-pixel grid artifact in the spectrum, in decibels; 0 or less is none
@@ -21,6 +26,10 @@ is the lines under `metrics:` in registry.yaml, with reference values in a comme
     memorization         share of near-copies of paintings of --trained-on
     held-out-gap         distance to paintings of --trained-on, divided by that to as many held-out ones
 
+Photos are painted at their own size and compared at 256 px. With --viewed N, large photos and their paintings are
+compared as they are seen at N px (the middle square); the scores that need paintings are left out, since these are
+smaller.
+
 Exit status: 0; 1 if a score is missing or a picture was not used, which is reported; 2 for a wrong call.
 """
 
@@ -31,7 +40,7 @@ import json
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -57,7 +66,7 @@ from artgan.sampling.sampling import write_files
 from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
-SIZE, SAMPLES, LEAST = 256, 1000, 4
+SIZE, SAMPLES, LEAST = 256, 1000, 5
 # Of 255, see recolored(). Of 100 photos saved as JPEG with quality 75, or made 10 % brighter, 30 % more colorful or
 # warmer, 94 to 100 are below; of their paintings by cyclegan.monet none is, and the minimum is 4.7.
 COPY = 2.0
@@ -65,6 +74,8 @@ NAMES = {
     "style": "style-distance-vgg19",
     "style-deep": "style-distance-vgg19-conv5_1",
     "style-filters": "style-distance-filters",
+    "told-vgg19": "told-vgg19",
+    "told-filters": "told-filters",
     "content": "content-kept-vgg19-conv4_2",
     "diversity": "diversity-vgg19",
     "memorization": "memorization",
@@ -97,8 +108,8 @@ class Card:
         self.missing += [f"{name}: {why}" for name, why in evaluation.failed.items()]
         self.notes += evaluation.notes
         for score in evaluation.scores:
-            name = NAMES[metric]
-            n = score.n if metric != "content" else (0, score.n[1])
+            name = NAMES.get(metric, score.name)
+            n = (0, score.n[1]) if metric in ("content", "photo-left") else score.n
             self.add(name, score.value, n, reference, interval=score.interval, details=dict(score.details))
             self.notes += [f"{name}: {note}" for note in score.notes]
             for key, what in (("inputs", "the photos as they are"), ("real halves", "two halves of the paintings")):
@@ -122,7 +133,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a name of the registry, local-dir:PATH, or photos")
     parser.add_argument("--photos", type=Path, help="held-out photos; needed for a model that paints")
-    parser.add_argument("--paintings", type=Path, required=True, help="held-out paintings, or the same as --trained-on")
+    parser.add_argument("--paintings", type=Path, help="held-out paintings, or the same as --trained-on")
     parser.add_argument("--trained-on", type=Path, help="paintings that the model was trained on")
     parser.add_argument(
         "--artist", action="append", default=[], metavar="NAME=DIR", help="two or more; without held-out pictures"
@@ -131,7 +142,8 @@ def main() -> int:
     parser.add_argument("--weights", action="append", default=[], metavar="vgg19=FILE", help="default: from the Hub")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the model's pictures")
     parser.add_argument("--limit", type=int, help="use only so many pictures of each set, evenly over it")
-    parser.add_argument("--quick", action="store_true", help="style distances and content alone")
+    parser.add_argument("--quick", action="store_true", help="style distances, content and photo-left alone")
+    parser.add_argument("--viewed", type=int, metavar="N", help="content and photo-left alone, seen at N px")
     parser.add_argument("--format", choices=("yaml", "json"), default="yaml")
     options = parser.parse_args()
     try:
@@ -160,20 +172,13 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     given = [text.partition("=") for text in options.artist]
     artists = {name: Path(folder) for name, _, folder in given if name and folder}
     own = options.own or next(iter(artists), "")
-    if paints != (options.photos is not None):
-        raise ArtganError(f"{options.model}: " + ("give --photos" if paints else "paints nothing; leave --photos out"))
-    if options.artist and not (len(options.artist) == len(artists) > 1 and own in artists):
-        raise ArtganError("--artist NAME=DIR is needed for two or more, each name once, and --as is one of the names")
-    if options.limit is not None and options.limit < LEAST:
-        raise ArtganError(f"--limit {options.limit}: at least {LEAST} pictures are needed")
-    if options.keep is not None and options.keep.exists():
-        raise ArtganError(f"--keep {options.keep}: exists; name a new folder")
+    check(options, paints, artists, own)
     try:
         weights = weight_files(options.weights)
     except ValueError as error:
         raise ArtganError(f"--weights {error}") from None
 
-    size = SIZE if model is None or paints else model.sample()[0].width
+    size = options.viewed or (SIZE if model is None or paints else model.sample()[0].width)
     settings = {"weights": weights, "size": size, "limit": options.limit}
     evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
     evaluator.scan_all(options.paintings, options.photos, options.trained_on, *artists.values())
@@ -183,44 +188,90 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     if model is None:
         made = options.photos
     elif paints:
-        chosen, folder = evaluator.scan(options.photos).indices, PictureFolder(options.photos)
-        jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in chosen]
-        painted = paint_files(model.generator, jobs, options=model.options({}))
-        card.missing += [result.error for result in painted if result.error is not None]
+        paint(card, model, evaluator.scan(options.photos), made)
     else:
         write_files(model.generator, range(options.limit or SAMPLES), made)
-
-    ours = options.trained_on is not None and options.trained_on.resolve() == options.paintings.resolve()
-    where, kept_aside = ("paintings of the training", None) if ours else ("paintings kept aside", options.paintings)
-    for metric in ("style", "style-deep", "style-filters"):
-        card.score(evaluator, made, metric, where)
+    where = "paintings of the training" if kept_aside(options) is None else "paintings kept aside"
+    full = not (options.quick or options.viewed)
+    if options.paintings is not None:
+        for metric in ("style", "style-deep", "style-filters"):
+            card.score(evaluator, made, metric, where)
+    if full:
+        score_told(card, evaluator, made, where)
     if paints:
-        card.score(evaluator, made, "content", "the photo of each painting")
-    if options.quick:
-        return card
-    if paints:
-        compare_with_photos(card, evaluator.scan(options.photos), evaluator.scan(made))
-    else:
+        compare_with_photos(card, evaluator, made, options)
+    elif full:
         card.score(evaluator, made, "diversity", "that of the paintings is 1")
         score_pixels(card, size, evaluator.scan(made), evaluator.scan(options.paintings), where)
-    score_grid(card, evaluator, made, size)
-    if artists:
+    if full:
+        score_grid(card, evaluator, made, size)
+    if full and artists:
         with collect_errors(card.missing):
-            attribute(card, evaluator, artists, own, made, kept_aside)
-    if options.trained_on is not None:
-        score_memorization(card, Evaluator(real=options.trained_on, **settings), made, kept_aside)
+            attribute(card, evaluator, artists, own, made, kept_aside(options))
+    if full and options.trained_on is not None:
+        score_memorization(card, Evaluator(real=options.trained_on, **settings), made, kept_aside(options))
     card.missing += [line for skipped in evaluator.skipped.values() for line in skipped]
     return card
 
 
-def compare_with_photos(card: Card, photos: Readable, paintings: Readable) -> None:
+def check(options: argparse.Namespace, paints: bool, artists: Mapping[str, Path], own: str) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ArtganError: see its message.
+    """
+    if paints != (options.photos is not None):
+        raise ArtganError(f"{options.model}: " + ("give --photos" if paints else "paints nothing; leave --photos out"))
+    if (options.paintings is None) == (options.viewed is None):
+        raise ArtganError("give either --paintings, or --viewed to compare with the photos alone")
+    if options.viewed is not None and (not paints or options.artist or options.trained_on or options.viewed < 32):
+        raise ArtganError(f"--viewed {options.viewed}: needs at least 32 px, --photos, and no other pictures")
+    if options.artist and not (len(options.artist) == len(artists) > 1 and own in artists):
+        raise ArtganError("--artist NAME=DIR is needed for two or more, each name once, and --as is one of the names")
+    if options.limit is not None and options.limit < LEAST:
+        raise ArtganError(f"--limit {options.limit}: at least {LEAST} pictures are needed")
+    if options.keep is not None and options.keep.exists():
+        raise ArtganError(f"--keep {options.keep}: exists; name a new folder")
+
+
+def kept_aside(options: argparse.Namespace) -> Path | None:
+    """The paintings, unless the model was trained on them."""
+    ours = options.trained_on is not None and options.trained_on.resolve() == options.paintings.resolve()
+    return None if ours else options.paintings
+
+
+def paint(card: Card, model: artgan.Model, photos: Readable, made: Path) -> None:
+    """Paint the photos into a folder."""
+    folder = photos.pictures
+    assert isinstance(folder, PictureFolder)
+    jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in photos.indices]
+    painted = paint_files(model.generator, jobs, options=model.options({}))
+    card.missing += [result.error for result in painted if result.error is not None]
+
+
+def score_told(card: Card, evaluator: Evaluator, made: Path, reference: str) -> None:
+    """Tell the model's pictures from the paintings, and the photos for reference."""
+    for metric in ("told-vgg19", "told-filters"):
+        card.score(evaluator, made, metric, reference)
+        if evaluator.inputs is not None and evaluator.inputs != made:
+            for score in evaluator.evaluate(evaluator.inputs, [metric]).scores:
+                card.compare("the photos as they are", NAMES[metric], score.value)
+
+
+def compare_with_photos(card: Card, evaluator: Evaluator, made: Path, options: argparse.Namespace) -> None:
     """Compare each painting with its photo."""
+    reference = "the photo of each painting" + (f", seen at {options.viewed} px" if options.viewed else "")
+    for metric in ("content", "photo-left"):
+        card.score(evaluator, made, metric, reference)
+    if options.quick or options.viewed:
+        return
+    photos, paintings = evaluator.scan(options.photos), evaluator.scan(made)
     moved, differ = [], []
     for place, other in zip(*pairs(photos, paintings), strict=True):
         photo, painting = images.to_tensor(photos.picture(place)), images.to_tensor(paintings.picture(other))
         moved.append(color_moved(photo, painting))
         differ.append(recolored(photo, painting))
-    n, reference = (0, len(moved)), "the photo of each painting"
+    n = 0, len(moved)
     card.add("color-moved", fmean(moved), n, reference, 2)
     card.add("copies", fmean(difference < COPY for difference in differ), n, reference, nearest=min(differ))
 

@@ -15,6 +15,7 @@ import torch_fidelity.feature_extractor_inceptionv3 as published
 from safetensors.torch import save_file
 from torch import Tensor
 
+from artgan import images
 from artgan.errors import WeightsError
 from artgan.features import VGG19_LAYERS
 from artgan.metrics import extractors
@@ -86,6 +87,18 @@ def test_a_published_file_is_read_as_timm_reads_it(small_dinov2: dict[str, Tenso
         expected = theirs(((pictures + 1) / 2 - extractor.mean) / extractor.std)
         torch.testing.assert_close(extractor(pictures), expected)
     assert expected[:, extractor.parts["class token"]].shape == expected.shape
+
+
+def test_it_sees_patches_one_by_one(small_dinov2: dict[str, Tensor], tmp_path: Path) -> None:
+    weights = {"dinov2": tmp_path / "model.safetensors"}
+    save_file(small_dinov2, weights["dinov2"])
+    alone, patches = load_extractor("dinov2", weights), load_extractor("dinov2-patches", weights, size=128)
+    picture = images.to_rgb(torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    with torch.inference_mode():
+        found = patches(patches.prepare(picture)[None]).reshape(4, 384)
+        expected = alone(alone.prepare(picture.crop((64, 0, 128, 64)))[None])[0]
+    torch.testing.assert_close(found[1], expected, atol=1e-4, rtol=1e-4)
+    assert patches.resize.endswith("(Pillow), to 224 x 224, bicubic, antialiased (Pillow)")
 
 
 def test_a_file_of_other_positions_or_shapes_is_refused(small_dinov2: dict[str, Tensor], tmp_path: Path) -> None:

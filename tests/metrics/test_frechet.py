@@ -23,7 +23,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from artgan.interfaces import Score
 from artgan.metrics import batching
 from artgan.metrics.evaluation import Evaluator
-from artgan.metrics.extractors import Inception
+from artgan.metrics.extractors import Inception, load_extractor
 from artgan.metrics.frechet import FID, Comparison, FIDInfinity, Sample, frechet_distance
 
 pytestmark = pytest.mark.numerical
@@ -129,6 +129,20 @@ def test_fid_of_pictures_is_torch_fidelitys(both: tuple[dict[str, Score], Any]) 
     assert ours["fid"].n == (REAL, FAKE)
     assert ours["fid"].value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert ours["fid"].value > 1e-3
+
+
+@pytest.mark.slow
+def test_inception_sees_patches_one_by_one(inception: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(inception, tmp_path / "inception.safetensors")
+    alone, patches = (
+        load_extractor(f"inception{end}", {"inception": tmp_path / "inception.safetensors"}, size=128)
+        for end in ("", "-patches")
+    )
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8))
+    with torch.inference_mode():
+        found = patches(patches.prepare(picture)[None]).reshape(4, 2048)
+        expected = alone(alone.prepare(picture.crop((64, 0, 128, 64)))[None])[0, :2048]
+    torch.testing.assert_close(found[1], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from artgan import images
 from artgan.data import PictureFolder
 from artgan.features import load_vgg19
 from artgan.metrics import style
+from artgan.metrics.evaluation import Evaluator
 from artgan.models.registry_file import read_file
 
 SCRIPT = ROOT / "scripts" / "measure.py"
@@ -32,10 +33,10 @@ SCRIPT = ROOT / "scripts" / "measure.py"
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of links: 4 photos and 4 paintings, and 24 of each of some kinds of paintings."""
+    """Folders of links: 5 photos and 5 paintings, and 24 of each of some kinds of paintings."""
     folder = tmp_path_factory.mktemp("sets")
     paintings = iter(PictureFolder(DATA / "monet").paths)
-    wanted = {"photos": (iter(PictureFolder(DATA / "photo").paths), 4), "paintings": (paintings, 4)}
+    wanted = {"photos": (iter(PictureFolder(DATA / "photo").paths), 5), "paintings": (paintings, 5)}
     wanted |= {"held-out": (paintings, 24), "train": (paintings, 24)}
     wanted |= {"vangogh": (iter(PictureFolder(DATA / "vangogh").paths), 24)}
     for name, (paths, count) in wanted.items():
@@ -87,10 +88,12 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
     found = {metric["name"]: metric for metric in card["metrics"]}
     assert found["copies"]["value"] == 0
     assert 0.5 < found["content-kept-vgg19-conv4_2"]["value"] < 1
+    assert 0.5 < found["photo-left-1"]["value"] < found["photo-left-16"]["value"] < 1
+    assert {"told-vgg19", "told-filters"} <= found.keys() & card["beside"]["the photos as they are"].keys()
     assert PictureFolder(tmp_path / "kept").names == [path.with_suffix(".png").name for path in links(sets / "photos")]
 
     photos, painted, real = (tensors(folder) for folder in (sets / "photos", tmp_path / "kept", sets / "paintings"))
-    moved = sum(script.color_moved(*pair) for pair in zip(photos, painted, strict=True)) / 4
+    moved = sum(script.color_moved(*pair) for pair in zip(photos, painted, strict=True)) / 5
     assert found["color-moved"]["value"] == pytest.approx(moved, abs=0.01)
     network = load_vgg19([*style.STYLE_LAYERS, "conv5_1"], VGG19_WEIGHTS)
     with torch.inference_mode():
@@ -102,7 +105,7 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
     }.items():
         x, y, z = style.standardize([rows[0], rows[2]], *rows)
         assert found[name]["value"] == pytest.approx(style.kernel_distance(y, z), rel=1e-4, abs=1e-4)
-        assert found[name]["n"] == {"photos": 4, "paintings": 4}
+        assert found[name]["n"] == {"photos": 5, "paintings": 5}
         unpainted = card["beside"]["the photos as they are"][name]
         assert unpainted == pytest.approx(style.kernel_distance(x, z), rel=1e-4, abs=1e-4)
 
@@ -113,10 +116,34 @@ def test_photos_as_they_are_are_copies(sets: Path) -> None:
     done = measure("photos", "--photos", sets / "photos", "--paintings", sets / "paintings")
     assert done.returncode == 0, done.stderr
     assert (
-        "{name: copies, value: 1.0, n: {photos: 4, paintings: 0}, reference: the photo of each painting" in done.stdout
+        "{name: copies, value: 1.0, n: {photos: 5, paintings: 0}, reference: the photo of each painting" in done.stdout
     )
-    assert "{name: color-moved, value: 0.0, n: {photos: 4, paintings: 0}" in done.stdout
-    assert "{name: content-kept-vgg19-conv4_2, value: 1.0, n: {photos: 4, paintings: 0}" in done.stdout
+    assert "{name: color-moved, value: 0.0, n: {photos: 5, paintings: 0}" in done.stdout
+    for name in ("content-kept-vgg19-conv4_2", *(f"photo-left-{sigma}" for sigma in (1, 2, 4, 8, 16))):
+        assert f"{{name: {name}, value: 1.0, n: {{photos: 5, paintings: 0}}" in done.stdout
+
+
+@needs_data
+@pytest.mark.slow
+def test_large_photos_are_compared_as_they_are_seen(sets: Path, tmp_path: Path) -> None:
+    """Noise of single pixels is in the photos alone: seen at a quarter of the size there is none left of it."""
+    rng = np.random.default_rng(0)
+    for folder, grain in (("photos", 60), ("paintings", 0)):
+        (tmp_path / folder).mkdir()
+        for place, path in enumerate(links(sets / "photos")):
+            large = np.asarray(Image.open(path).resize((512, 512), Image.Resampling.BICUBIC), np.float64)
+            noisy = large + grain * rng.choice([-1, 1], size=large.shape)
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / folder / f"{place}.png")
+    left = {}
+    for size in ("512", "128"):
+        evaluator = Evaluator(inputs=tmp_path / "photos", size=int(size))
+        left[size] = evaluator.evaluate(tmp_path / "paintings", ["photo-left"]).scores[0].value
+    assert left["512"] < 0.3 < left["128"] - 0.2
+    done = measure("photos", "--photos", tmp_path / "photos", "--viewed", "128")
+    assert done.returncode == 0, done.stderr
+    assert "style" not in done.stdout
+    seen = re.findall(r"name: ([^,]*), value: 1.0, .*the photo of each painting, seen at 128 px", done.stdout)
+    assert seen == ["content-kept-vgg19-conv4_2", *(f"photo-left-{sigma}" for sigma in (1, 2, 4, 8, 16))]
 
 
 @needs_data
@@ -136,8 +163,9 @@ def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: P
     )
     metrics = {metric["name"]: metric for metric in read_file(path).entries["dcgan.mine"].metrics}
     assert list(metrics) == [
-        "style-distance-vgg19", "style-distance-vgg19-conv5_1", "style-distance-filters", "diversity-vgg19",
-        "diversity", "nearest-painting", "grid", "taken-for-vangogh", "memorization", "held-out-gap",
+        "style-distance-vgg19", "style-distance-vgg19-conv5_1", "style-distance-filters", "told-vgg19",
+        "told-filters", "diversity-vgg19", "diversity", "nearest-painting", "grid", "taken-for-vangogh",
+        "memorization", "held-out-gap",
     ]  # fmt: skip
     assert {name: metric["n"] for name, metric in metrics.items() if metric["n"]["paintings"] != 24} == {
         "grid": {"samples": 24, "paintings": 0},
@@ -211,8 +239,12 @@ def test_a_wrong_folder_is_one_line() -> None:
         ("monet --paintings .", "monet: give --photos"),
         ("dcgan.monet --photos . --paintings .", "leave --photos out"),
         ("monet --photos . --paintings . --keep .", "--keep .: exists"),
-        ("monet --photos . --paintings . --limit 0", "--limit 0: at least 4"),
+        ("monet --photos . --paintings . --limit 0", "--limit 0: at least 5"),
         ("monet --photos . --paintings . --weights vgg=x", "write NETWORK=FILE"),
+        ("monet --photos .", "give either --paintings, or --viewed"),
+        ("monet --photos . --paintings . --viewed 1024", "give either --paintings, or --viewed"),
+        ("monet --photos . --viewed 8", "--viewed 8: needs at least 32 px"),
+        ("dcgan.monet --viewed 1024", "needs at least 32 px, --photos"),
         ("photos --photos . --paintings . --artist monet=.", "needed for two or more"),
         ("photos --photos . --paintings . --artist monet=. --artist cezanne=. --as manet", "--as is one of the names"),
         ("photos --photos . --paintings . --artist monet", "needed for two or more"),

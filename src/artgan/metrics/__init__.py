@@ -26,8 +26,13 @@ METRICS = {
     "style": "artgan.metrics.style_distance:Style",
     "style-deep": "artgan.metrics.style_distance:DeepStyle",
     "style-filters": "artgan.metrics.style_distance:FilterStyle",
+    "told-vgg19": "artgan.metrics.telling:ToldByVGG19",
+    "told-filters": "artgan.metrics.telling:ToldByFilters",
+    "told-inception": "artgan.metrics.telling:ToldByInception",
+    "told-dinov2": "artgan.metrics.telling:ToldByDINOv2",
     "diversity": "artgan.metrics.perceptual:Diversity",
     "content": "artgan.metrics.perceptual:ContentKept",
+    "photo-left": "artgan.metrics.photo_left:PhotoLeft",
 }
 
 

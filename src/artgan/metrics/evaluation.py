@@ -23,6 +23,7 @@ from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
 from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, scan
+from artgan.metrics.extractors import compares_at_size
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.scoring import MetricNetworks, reason, validated
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from artgan.metrics.neighbours import Gap
     from artgan.metrics.profile import Profile
 
-_BATCH = 8
+_BATCH, _BATCH_PIXELS = 8, 8 * 256**2  # pictures of 1,024 px come one by one: features take gigabytes
 _SHUFFLE = 0  # seed: some metrics compare consecutive pictures
 _SHEET_ROWS, _SHEET_COLUMNS = 12, 4
 _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were painted (--photos DIR)"}
@@ -211,54 +212,38 @@ class Evaluator:
         """
         artists = artists or {}
         self._check_request(metrics, artists, held_out, nearest, profile)
-        names = [_name(fake) for fake in fakes]
-        files = dict(zip(names, _numbered(nearest, len(fakes)), strict=True)) if nearest else {}
-        for path in filter(None, (*files.values(), profile)):
+        sheets_of = dict(zip(map(_name, fakes), _numbered(nearest, len(fakes)), strict=True)) if nearest else {}
+        for path in filter(None, (*sheets_of.values(), profile)):
             images.check_writable(path, overwrite=overwrite)
         self.scan_all(self.real, held_out, *artists.values())
 
         failures: list[str] = []
-
-        def by_set(what: str, work: Callable[[Location], _T], sets: Sequence[Location]) -> dict[str, _T]:
-            found: dict[str, _T] = {}
-            for name, fake in {_name(fake): fake for fake in sets}.items():
-                with collect_errors(failures, f"{what}: "):
-                    found[name] = work(fake)
-            return found
-
-        scanned = by_set("not scored", self.scan, fakes)
+        scanned = _by_set("not scored", self.scan, fakes, failures)
         if not scanned:
             raise ArtganError("; ".join(failure.removeprefix("not scored: ") for failure in failures))
         readable = [fake for fake in fakes if _name(fake) in scanned]
         evaluations = [self.evaluate(fake, metrics) for fake in readable]
         gaps: dict[str, Gap] | None = None
         if held_out is not None:
-            gaps = by_set("--held-out", lambda fake: self.held_out_gap(fake, held_out), readable)
+            gaps = _by_set("--held-out", lambda fake: self.held_out_gap(fake, held_out), readable, failures)
         classified: ArtistReport | None = None
         notes: list[str] = []
         if artists:
             with collect_errors(failures, "--artist: "):
                 classified, notes = self.classify_artists(artists, readable)
-        drawn = by_set(
-            "--nearest",
-            lambda fake: self.draw_nearest(fake, files[_name(fake)], overwrite=overwrite),
-            readable if nearest else (),
-        )
-        profiles: dict[str, Profile] = {}
-        if profile is not None:
-            from artgan.metrics.profile_plot import draw
 
-            with collect_errors(failures, "--profile: "):
-                profiles = self._profiles(artists, readable)
-                draw(profiles, profile)
+        def draw(fake: Location) -> Path:
+            self.draw_nearest(fake, sheets_of[_name(fake)], overwrite=overwrite)
+            return sheets_of[_name(fake)]
+
         return Report(
             real=None if self.real is None else _name(self.real),
             evaluations=evaluations,
             held_out=gaps,
             artists=classified,
             artist_notes=notes,
-            nearest={name: files[name] for name in drawn},
-            profiles=profiles,
+            nearest=_by_set("--nearest", draw, readable if nearest else (), failures),
+            profiles={} if profile is None else self._draw_profiles(profile, artists, readable, failures),
             skipped=self.skipped,
             failures=failures,
         )
@@ -410,6 +395,18 @@ class Evaluator:
         if profile is not None and self.size < 64:
             raise ConfigError("--profile measures strokes of up to 64 pixels: --size must be at least that")
 
+    def _draw_profiles(
+        self, path: Path, artists: Mapping[str, Location], fakes: Sequence[Location], failures: list[str]
+    ) -> dict[str, Profile]:
+        """Draw the profiles of all sets; an error is appended to ``failures``."""
+        from artgan.metrics.profile_plot import draw
+
+        profiles: dict[str, Profile] = {}
+        with collect_errors(failures, "--profile: "):
+            profiles = self._profiles(artists, fakes)
+            draw(profiles, path)
+        return profiles
+
     def _profiles(self, artists: Mapping[str, Location], fakes: Sequence[Location]) -> dict[str, Profile]:
         """Profiles of all sets: by artist, the others by file name if it is unique, otherwise by path."""
         known = [_name(location) for location in artists.values()]
@@ -440,6 +437,8 @@ class Evaluator:
         found = {
             kind: self._extracted(sets[kind], metric.extractor_name, metric.part) for kind in wanted if kind in sets
         }
+        if metric.wants_origins and "real" in sets:
+            metric.origins = _origins(sets["real"], sets["fake"])
         return metric.evaluate(found.get("real", found["fake"][:0]), found["fake"], found.get("inputs"))
 
     def _of_pictures(self, metric: Metric, sets: Mapping[str, Readable], notes: list[str]) -> Sequence[Score]:
@@ -461,7 +460,8 @@ class Evaluator:
 
     def _batches(self, readable: Readable, what: str, order: Sequence[int]) -> Iterator[Tensor]:
         pictures = readable.each(f"{what} of", lambda picture: images.to_tensor(self._square(picture)), order)
-        while batch := list(islice(pictures, _BATCH)):
+        count = max(1, min(_BATCH, _BATCH_PIXELS // self.size**2))
+        while batch := list(islice(pictures, count)):
             yield torch.stack(batch).to(self.device)
 
     @staticmethod
@@ -512,9 +512,18 @@ def pairs(inputs: Readable, fake: Readable) -> tuple[list[int], list[int]]:
     return [place for place, _ in found], [place for _, place in found]
 
 
+def _origins(real: Readable, fake: Readable) -> list[int | None]:
+    """For each generated picture the index of the real one of its content, or else of its name, or None."""
+    contents = {content: place for place, content in enumerate(real.contents)}
+    stems = {_stem(name): place for place, name in enumerate(real.names)}
+    return [
+        contents.get(content, stems.get(_stem(name))) for content, name in zip(fake.contents, fake.names, strict=True)
+    ]
+
+
 def _compares_at_size(cls: type[Metric]) -> bool:
     """Whether pictures are resized to the size that the user sets."""
-    return not issubclass(cls, FeatureMetric) or cls.extractor_name in ("vgg19", "filters")
+    return not issubclass(cls, FeatureMetric) or compares_at_size(cls.extractor_name)
 
 
 def _shared(some: Readable, others: Readable) -> int:
@@ -534,6 +543,15 @@ def _name(location: Location) -> str:
 def _numbered(path: Path, count: int) -> list[Path]:
     """A file for each of ``count`` sets."""
     return [path] if count == 1 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+
+
+def _by_set(what: str, work: Callable[[Location], _T], sets: Sequence[Location], failures: list[str]) -> dict[str, _T]:
+    """The result for each set by its name; a set that fails is left out, and its error appended to ``failures``."""
+    found: dict[str, _T] = {}
+    for name, location in {_name(location): location for location in sets}.items():
+        with collect_errors(failures, f"{what}: "):
+            found[name] = work(location)
+    return found
 
 
 @contextmanager

@@ -238,6 +238,68 @@ class DINOv2(Extractor):
         return features
 
 
+class Patches(Extractor):
+    """The features of a picture's patches by another extractor, one after the other in a vector.
+
+    The patches are squares of 64 px, on a grid over the middle square of the picture: at 256 px 4 x 4 that cover it,
+    of a larger one as many that are spread over it, of a smaller one those that fit.
+
+    Args:
+        extractor: sees one patch at a time.
+        part: the name of the part of its features to use; by default all of them.
+        size: as for :class:`VGG19Statistics`.
+
+    Attributes:
+        count: number of patches of a picture.
+    """
+
+    _MOST = 4  # in a row
+
+    def __init__(self, extractor: Extractor, *, part: str | None = None, size: int = 256) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self._part = slice(0, extractor.width) if part is None else extractor.parts[part]
+        self._size = size
+        self._side = _patch(size)
+        across = min(self._MOST, size // self._side)
+        self._places = [round(place) for place in np.linspace(0, size - self._side, across)]
+        self.count = across**2
+        self.parts = {"patches": slice(0, self.count * (self._part.stop - self._part.start))}
+        self.name = f"{extractor.name}-patches"
+        self.resize = (
+            f"{across} x {across} patches of {self._side} x {self._side} of the middle square at {size} x {size}, "
+            "bicubic, antialiased (Pillow)"
+        )
+        if extractor.name not in _AT_ANY_SIZE:
+            self.resize += f", {extractor.resize}"
+        self.weights = extractor.weights
+
+    def prepare(self, picture: Image.Image) -> Tensor:
+        """The patches, prepared by the other extractor, below each other."""
+        square = centre_square(picture, self._size)
+        boxes = [(x, y, x + self._side, y + self._side) for y in self._places for x in self._places]
+        return torch.cat([self.extractor.prepare(square.crop(box)) for box in boxes], dim=1)
+
+    def forward(self, prepared: Tensor) -> Tensor:
+        """Count times as many features as the part of the other extractor has."""
+        patches = torch.cat(prepared.chunk(self.count, dim=2))
+        features: Tensor = self.extractor(patches)
+        return torch.cat(features[:, self._part].chunk(self.count), dim=1)
+
+
+def _patch(size: int) -> int:
+    """The side of the patches of squares of a size."""
+    return min(64, size)
+
+
+_AT_ANY_SIZE = ("vgg19", "filters")  # these see pictures at the size that the user sets
+
+
+def compares_at_size(name: str) -> bool:
+    """Whether an extractor sees pictures at the size that the user sets, not at its own."""
+    return name in _AT_ANY_SIZE or name.endswith("-patches")
+
+
 # Called with weight files by network (see artgan.metrics.NETWORKS), and the size.
 EXTRACTORS: dict[str, Callable[[Mapping[str, Path], int], Extractor]] = {
     "inception": lambda weights, size: Inception(weights.get("inception")),
@@ -245,6 +307,10 @@ EXTRACTORS: dict[str, Callable[[Mapping[str, Path], int], Extractor]] = {
     "vgg19": lambda weights, size: VGG19Statistics(weights.get("vgg19"), size=size),
     "filters": lambda weights, size: Filters(size=size),
     "dinov2": lambda weights, size: DINOv2(weights.get("dinov2")),
+    "inception-patches": lambda weights, size: Patches(Inception(weights.get("inception")), part="pool", size=size),
+    "vgg19-patches": lambda weights, size: Patches(VGG19Statistics(weights.get("vgg19"), size=_patch(size)), size=size),
+    "filters-patches": lambda weights, size: Patches(Filters(size=_patch(size)), size=size),
+    "dinov2-patches": lambda weights, size: Patches(DINOv2(weights.get("dinov2")), size=size),
 }
 
 

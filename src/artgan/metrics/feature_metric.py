@@ -24,11 +24,15 @@ class FeatureMetric(Metric):
         extractor_name: one of :data:`artgan.metrics.extractors.EXTRACTORS`.
         part: the name of a part of the extractor's features.
         wants_inputs: whether :meth:`evaluate` uses the features of the input pictures.
+        wants_origins: whether :attr:`origins` should be set, if known.
+        origins: by generated picture, the index of the real one that has its name or its content, or None.
     """
 
     extractor_name: ClassVar[str]
     part: ClassVar[str]
     wants_inputs: ClassVar[bool] = False
+    wants_origins: ClassVar[bool] = False
+    origins: Sequence[int | None] | None = None
 
     def __init__(self, extractor: Extractor | None = None) -> None:
         self.extractor = extractor

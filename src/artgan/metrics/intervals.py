@@ -9,7 +9,7 @@ Z95 = NormalDist().inv_cdf(0.975)
 """Half the width of a 95 % confidence interval, in standard errors."""
 
 
-def wilson(hits: int, count: int) -> tuple[float, float]:
+def wilson(hits: float, count: float) -> tuple[float, float]:
     """The 95 % confidence interval of a share, given ``hits`` of ``count`` (Wilson, 1927)."""
     share, z = hits / count, Z95**2 / count
     middle, half = share + z / 2, Z95 * math.sqrt(share * (1 - share) / count + z / (4 * count))

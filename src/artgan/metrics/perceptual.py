@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from artgan.metrics import style
 from artgan.metrics.extractors import load_metric_vgg19
 from artgan.metrics.feature_metric import require_finite
 from artgan.metrics.intervals import normal
+from artgan.metrics.pairing import Pairing, mean_and_interval
 
 LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4")
 
@@ -147,17 +146,13 @@ class ContentKept(PerceptualMetric):
 
     def __init__(self, network: VGG19 | None = None) -> None:
         super().__init__(network)
-        self._waiting: dict[bool, deque[Tensor]] = {True: deque(), False: deque()}
+        self._pairing = Pairing()
         self._kept: list[float] = []
 
     def update_features(self, features: dict[str, Tensor], real: bool) -> None:
         """Compare each photo with its painting, once both have arrived."""
-        self._waiting[real].extend(maps.clone() for maps in torch.split(features[style.CONTENT_LAYER], 1))
-        photos, paintings = self._waiting[True], self._waiting[False]
-        while photos and paintings:
-            photo, painting = photos.popleft(), paintings.popleft()
-            if photo.shape != painting.shape:
-                raise ValueError(f"photo {len(self._kept) + 1} and its painting are not of one size")
+        maps = features[style.CONTENT_LAYER].clone()  # an ordinary tensor, without the rest of the batch
+        for photo, painting in self._pairing.add(torch.split(maps, 1), real=real):
             self._kept += style.content_kept(photo, painting).tolist()
 
     def compute(self) -> Score:
@@ -166,11 +161,6 @@ class ContentKept(PerceptualMetric):
         Raises:
             ValueError: there are fewer than 2 pairs, or a photo without its painting or vice versa.
         """
-        for kind, other, left in (("photos", "painting", True), ("paintings", "photo", False)):
-            if self._waiting[left]:
-                raise ValueError(f"{len(self._waiting[left])} {kind} were given without their {other}")
-        n = len(self._kept)
-        if n < 2:
-            raise ValueError(f"needs at least 2 photos and their paintings, got {n}")
-        value, error = fmean(self._kept), float(np.std(self._kept, ddof=1)) / n**0.5
-        return self.score(value, (n, n), normal(value, error), {"layer": style.CONTENT_LAYER})
+        n = self._pairing.require(2)
+        value, interval = mean_and_interval(self._kept)
+        return self.score(value, (n, n), interval, {"layer": style.CONTENT_LAYER})
