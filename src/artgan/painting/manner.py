@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from artgan.painting.brushwork import Brush
 from artgan.painting.palette import Palette
@@ -21,6 +22,13 @@ class Brushwork:
     brush: Brush
     palette: Palette | None = None
     strength: float = 0.0
+
+    def to_card(self) -> dict[str, Any]:
+        """What a model's card says of it, as JSON types; the palette's table is not in the card."""
+        card: dict[str, Any] = {"brush": self.brush.to_dict()}
+        if self.palette is not None:
+            card["palette"] = self.strength
+        return card
 
 
 @dataclass(frozen=True, eq=False)

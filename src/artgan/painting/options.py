@@ -20,8 +20,8 @@ class PaintOptions:
         None,
         "whose strokes: a model's name; a JSON or YAML file of brush parameters; or none [default: the model's own]",
     )
-    stroke_size: float = option(1.0, "size of the strokes, a multiple of the artist's", least=0.5, most=3.0)
-    strength: float = option(1.0, "0 is the photo, 1 the artist's painting, more exaggerates it", least=0.0, most=1.5)
+    stroke_size: float = option(1.0, "size of the strokes, 0.5 to 3 times the artist's", least=0.5, most=3.0)
+    strength: float = option(1.0, "0 is the photo, 1 the painting; up to 1.5 exaggerates it", least=0.0, most=1.5)
     keep_colors: bool = option(False, "keep the photo's own colors; the painting gives the lightness")
     palette: float | None = option(
         None, "how far colors move to the artist's, 0 to 1 [default: the model's]", least=0.0, most=1.0

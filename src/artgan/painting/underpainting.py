@@ -1,9 +1,9 @@
 """A picture's under-painting, and what a network makes of it: the same for the whole, for tiles and for strips.
 
 A network is trained on strokes of one size in pixels. So what it paints over is a small under-painting: the strokes
-drawn so that the picture's shorter side has at most :data:`FINISHING` pixels. What it changes there is enlarged smoothly
-and added to the strokes at the picture's own size. A picture that is no larger is exactly what the network paints. All
-but the last step happens once for a picture, so that any window of it is that part of the whole.
+drawn so that the picture's shorter side has at most :data:`FINISHING` pixels. What it changes there is enlarged
+smoothly and added to the strokes at the picture's own size. A picture that is no larger is exactly what the network
+paints. All but the last step happens once for a picture, so that any window of it is that part of the whole.
 
 All is done on arrays, without torch.
 """
@@ -141,7 +141,7 @@ class Study:
                 under = strokes[first:last].astype(np.float32)
                 made = under + enlarged(change, self.size, (left, top + first, right, top + last))
                 rows = photo.crop((0, first, right - left, last))
-                parts.append(self._finished(rows, under, made, (left, top + first)))
+                parts.append(self._finished(rows, under if exaggerated else None, made, (left, top + first)))
             lay(Image.fromarray(np.concatenate(parts)), (left, top))
 
     def _finished(self, photo: Image.Image, under: Floats | None, painted: Floats, place: tuple[int, int]) -> Pixels:
