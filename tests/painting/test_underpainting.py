@@ -23,6 +23,7 @@ from artgan.painting.brushwork import Brush, underpaint
 from artgan.painting.palette import Palette, lab
 from artgan.painting.strips import paint_large
 from artgan.painting.underpainting import Study, enlarged, windows
+from artgan.runtimes.accelerate import Accelerated
 
 BRUSH = Brush(layers=2, largest=0.06, smallest=0.02, longest=6)  # few strokes, for speed
 CHINA = Image.fromarray(load_sample_image("china.jpg"))
@@ -330,6 +331,15 @@ def test_a_network_of_unbounded_reach_paints_large_pictures_too(tmp_path: Path) 
     paint_large(Unbounded(), tmp_path / "photo.png", tmp_path / "painting.png", manner=Manner(BRUSH))
     with Image.open(tmp_path / "painting.png") as strips:
         np.testing.assert_array_equal(array(strips), array(whole))
+
+
+@pytest.mark.usefixtures("small_finish")
+def test_another_runtime_paints_over_the_same_strokes() -> None:
+    network, photo = Network(), CHINA.resize((150, 100))
+    other = Accelerated(network, network)
+    np.testing.assert_array_equal(
+        array(paint(other, photo, manner=MANNERS["all"])), array(paint(network, photo, manner=MANNERS["all"]))
+    )
 
 
 def test_what_is_no_picture_is_told() -> None:

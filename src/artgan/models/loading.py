@@ -224,7 +224,8 @@ class Model(nn.Module):
         if not self.generator.state_dict():
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
-        files = card_files(self.card, self.generator.task, paint=self.paint if examples else None)
+        card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
+        files = card_files(card, self.generator.task, paint=self.paint if examples else None)
         kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
         save_model(
             folder,

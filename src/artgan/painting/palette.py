@@ -108,7 +108,10 @@ class Palette:
             covariances[:, rows, columns] = covariances[:, columns, rows] = upper
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"{where}: is no palette: {error}") from None
-        return cls(means, covariances)
+        try:
+            return cls(means, covariances)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("palette", where, 1)) from None
 
     def nearest(self, mean: Doubles, covariance: Doubles) -> int:
         """The entry at the least Wasserstein distance from a picture's statistics."""
