@@ -28,11 +28,11 @@ from artgan.painting.brushwork import Brush, underpaint
 from artgan.painting.palette import Palette
 
 PHOTO = Image.fromarray(load_sample_image("china.jpg")).resize((90, 60))
-BRUSH = Brush(layers=2, largest=0.06, smallest=0.02, longest=6)
+BRUSH = Brush(layers=2, largest=0.06, smallest=0.02, longest=6.0)
 PAINTINGS = [np.asarray(PHOTO), np.asarray(PHOTO.rotate(180).convert("L").convert("RGB"))]
 PALETTE = Palette.from_dict(Palette.of(PAINTINGS).to_dict())  # as rounded as it is in a file
 HAND = Brushwork(BRUSH, PALETTE, 0.7)
-FEW = {"layers": 2, "largest": 0.06, "smallest": 0.02, "longest": 6}
+FEW = {"layers": 2, "largest": 0.06, "smallest": 0.02, "longest": 6.0}
 
 
 def same(one: Image.Image, other: Image.Image) -> bool:
