@@ -168,6 +168,18 @@ def test_a_window_of_what_is_enlarged_is_that_part_of_the_whole(data, rows, colu
     np.testing.assert_array_equal(part, whole[top:bottom, left:right])
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(8, 90))
+def test_strokes_of_a_giant_picture_are_enlarged(width: int, height: int, side: int) -> None:
+    photo = CHINA.resize((width, height))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(underpainting, "FINISHING", 24)
+        patch.setattr(underpainting, "DRAWN", 60)
+        whole = paint(Network(), photo, manner=Manner(BRUSH))
+        tiles = paint(Network(), photo, manner=Manner(BRUSH), tiling=Tiling(side))
+    np.testing.assert_array_equal(array(tiles), array(whole))
+
+
 def test_what_is_enlarged_is_smooth_and_not_moved() -> None:
     y, x = np.mgrid[0:8, 0:12] + 0.5
     values = np.stack([x / 12, y / 8, 0 * x + 5], -1).astype(np.float32)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,11 @@ from artgan.painting.palette import Transfer, lab, rgb_of
 FINISHING = 512
 """Pixels that the shorter side has at most where the network paints over strokes."""
 
+DRAWN = 6144
+"""Pixels that the shorter side has at most where strokes are drawn; beyond, they are enlarged, which bounds memory."""
+
 _AT_ONCE = 1_000_000  # pixels that are finished in floats at once
+_TAPS = (-1, 0, 1, 2)  # of a Catmull-Rom spline
 _SIDES = (1024, 4096)  # least and greatest side of the windows in which a large picture is rendered
 
 
@@ -76,11 +81,12 @@ class Study:
     @cached_property
     def finishing(self) -> tuple[int, int]:
         """Width and height of what the network paints over."""
-        share = FINISHING / unit(self.size)
-        if share >= 1:
-            return self.size
-        width, height = (max(1, round(length * share)) for length in self.size)
-        return width, height
+        return _bounded(self.size, FINISHING)
+
+    @cached_property
+    def drawn(self) -> tuple[int, int]:
+        """Width and height at which strokes are drawn for the painting."""
+        return _bounded(self.size, DRAWN)
 
     @cached_property
     def under(self) -> Pixels:
@@ -135,11 +141,13 @@ class Study:
                 under = self.under[top:bottom, left:right].astype(np.float32) if exaggerated else None
                 lay(Image.fromarray(self._finished(photo, under, made, (left, top))), (left, top))
                 continue
-            strokes = self.strokes.draw(self.size, window)
+            needed = _needed(self.drawn, self.size, window)
+            strokes = self.strokes.draw(self.drawn, needed)
             parts = []
             for first, last in _rows(bottom - top, right - left):
-                under = strokes[first:last].astype(np.float32)
-                made = under + enlarged(change, self.size, (left, top + first, right, top + last))
+                here = (left, top + first, right, top + last)
+                under = enlarged(strokes, self.size, here, self.drawn, needed[:2])
+                made = under + enlarged(change, self.size, here)
                 rows = photo.crop((0, first, right - left, last))
                 parts.append(self._finished(rows, under if exaggerated else None, made, (left, top + first)))
             lay(Image.fromarray(np.concatenate(parts)), (left, top))
@@ -167,16 +175,31 @@ class Study:
         return lab(self.small)[..., 1:]
 
 
-def enlarged(values: Floats, size: tuple[int, int], window: Window) -> Floats:
+def enlarged(
+    values: Floats | Pixels,
+    size: tuple[int, int],
+    window: Window,
+    own: tuple[int, int] | None = None,
+    place: tuple[int, int] = (0, 0),
+) -> Floats:
     """A window of ``values``, rows x columns x n, enlarged to ``size`` (width and height) by Catmull-Rom splines.
 
     Number by number, so that a window is exactly that part of the whole.
+
+    Args:
+        values: what is enlarged.
+        size: of the whole, enlarged.
+        window: of it.
+        own: width and height of the whole, not enlarged, if ``values`` is a part of it.
+        place: left and top of that part.
     """
     left, top, right, bottom = window
-    for axis, (start, stop, whole) in enumerate(((top, bottom, size[1]), (left, right, size[0]))):
-        length = values.shape[axis]
+    width, height = own or (values.shape[1], values.shape[0])
+    axes = ((top, bottom, size[1], height, place[1]), (left, right, size[0], width, place[0]))
+    for axis, (start, stop, whole, length, offset) in enumerate(axes):
         if length == whole:
-            values = values[start:stop] if axis == 0 else values[:, start:stop]
+            span = slice(start - offset, stop - offset)
+            values = values[span] if axis == 0 else values[:, span]
             continue
         at = (np.arange(start, stop) + 0.5) * (length / whole) - 0.5
         low = np.floor(at).astype(int)
@@ -187,14 +210,34 @@ def enlarged(values: Floats, size: tuple[int, int], window: Window) -> Floats:
             ((4 - 3 * t) * t + 1) * t / 2,
             (t - 1) * t * t / 2,
         )
-        taps = [np.clip(low + step, 0, length - 1) for step in (-1, 0, 1, 2)]
+        taps = [np.clip(low + step, 0, length - 1) - offset for step in _TAPS]
         total = values.take(taps[0], axis) * weights[0]
         for tap, weight in zip(taps[1:], weights[1:], strict=True):
-            part = values.take(tap, axis)
-            part *= weight
-            total += part
+            total += values.take(tap, axis) * weight
         values = total
     return np.asarray(values, np.float32)
+
+
+def _needed(own: tuple[int, int], size: tuple[int, int], window: Window) -> Window:
+    """The window of a picture, ``own`` pixels wide and high, that a window of it enlarged to ``size`` depends on."""
+    spans = []
+    for start, stop, length, whole in zip(window[:2], window[2:], own, size, strict=True):
+        if length == whole:
+            spans.append((start, stop))
+            continue
+        first, last = (floor((at + 0.5) * (length / whole) - 0.5) for at in (start, stop - 1))
+        spans.append((min(max(0, first + _TAPS[0]), length - 1), min(max(1, last + _TAPS[-1] + 1), length)))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
+
+
+def _bounded(size: tuple[int, int], most: int) -> tuple[int, int]:
+    """The size, or a smaller one of the same form whose shorter side has at most so many pixels."""
+    share = most / unit(size)
+    if share >= 1:
+        return size
+    width, height = (max(1, round(length * share)) for length in size)
+    return width, height
 
 
 def windows(size: tuple[int, int], side: int) -> Iterator[Window]:
