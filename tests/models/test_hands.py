@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 from safetensors import safe_open
 from sklearn.datasets import load_sample_image
+from support import processes
 
 import artgan
 from artgan.errors import ArtganError, ConfigError, RegistryError, WeightsError
@@ -121,6 +122,14 @@ def test_a_registered_brush_is_the_models(registry: Any) -> None:
     assert equal(model.brushwork, Brushwork(BRUSH))
     under = Image.fromarray(underpaint(np.asarray(PHOTO), BRUSH))
     assert same(model.paint(PHOTO), load("monet").paint(under))
+
+
+def test_a_card_shows_the_brushwork(registry: Any) -> None:
+    registry({"brush": FEW})
+    shown = processes.artgan("show", "strokes").stdout
+    assert "\nbrushwork\n  brush  largest 0.06, layers 2, longest 6.0, smallest 0.02\n" in shown
+    card = json.loads(processes.artgan("show", "strokes", "--format", "json").stdout)
+    assert card["brushwork"] == {"brush": FEW}
 
 
 @pytest.mark.parametrize(

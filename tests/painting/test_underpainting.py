@@ -134,7 +134,7 @@ def test_without_a_brush_tiles_and_strips_are_the_whole(tmp_path: Path, manner: 
 @given(
     st.integers(1, 150),
     st.integers(1, 150),
-    st.integers(8, 80),
+    st.integers(16, 80),
     st.builds(
         Manner,
         st.just(BRUSH),

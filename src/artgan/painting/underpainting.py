@@ -32,6 +32,7 @@ DRAWN = 6144
 
 _AT_ONCE = 1_000_000  # pixels that are finished in floats at once
 _TAPS = (-1, 0, 1, 2)  # of a Catmull-Rom spline
+_SMALLEST = 16  # side of a window: what is asked for may be 1, and strokes are drawn again in each
 _SIDES = (1024, 4096)  # least and greatest side of the windows in which a large picture is rendered
 
 
@@ -56,6 +57,7 @@ class Study:
         small: its small copy, as :func:`artgan.painting.brushwork.reduced` makes it; None if only the strength differs.
         transfer: how its colors are moved to the palette, or None.
         strokes: of its under-painting, or None.
+        drawn: the small under-painting, which the network paints over, or None.
     """
 
     manner: Manner
@@ -63,36 +65,33 @@ class Study:
     small: Pixels | None
     transfer: Transfer | None
     strokes: Strokes | None
+    drawn: Pixels | None
 
     @classmethod
     def of(cls, source: Source, manner: Manner) -> Study:
-        """Look at a picture, strip by strip, and decide on the strokes."""
+        """Look at a picture, strip by strip, decide on the strokes, and draw them for the network."""
         if manner.brush is None and not manner.moves_colors and not manner.keep_colors:
-            return cls(manner, source.size, None, None, None)
+            return cls(manner, source.size, None, None, None, None)
         small = reduced(_strips(source), source.size)
-        transfer = strokes = None
+        transfer = strokes = drawn = None
         if manner.palette is not None and manner.moves_colors:
             transfer = manner.palette.transfer(small, manner.palette_strength)
         if manner.brush is not None:
             colors = small if transfer is None else transfer(small)
             strokes = trace(colors, manner.brush, manner.seed, manner.stroke_size)
-        return cls(manner, source.size, small, transfer, strokes)
+            drawn = strokes.draw(_bounded(source.size, FINISHING))
+        return cls(manner, source.size, small, transfer, strokes, drawn)
 
-    @cached_property
-    def finishing(self) -> tuple[int, int]:
-        """Width and height of what the network paints over."""
-        return _bounded(self.size, FINISHING)
-
-    @cached_property
-    def drawn(self) -> tuple[int, int]:
-        """Width and height at which strokes are drawn for the painting."""
-        return _bounded(self.size, DRAWN)
-
-    @cached_property
+    @property
     def under(self) -> Pixels:
-        """The small under-painting, which the network paints over."""
-        assert self.strokes is not None
-        return self.strokes.draw(self.finishing)
+        """What the network paints over."""
+        assert self.drawn is not None
+        return self.drawn
+
+    @property
+    def finishing(self) -> tuple[int, int]:
+        """Its width and height."""
+        return self.under.shape[1], self.under.shape[0]
 
     def shown(self, photo: Image.Image) -> Image.Image:
         """What a network that paints without strokes is shown of any part of the photo."""
@@ -132,8 +131,10 @@ class Study:
         assert self.strokes is not None
         assert self.manner.brush is not None
         exaggerated = self.manner.strength > 1
+        drawn = _bounded(self.size, DRAWN)
+        side = max(side, _SMALLEST) if side else _side(self.manner.brush, self.size, self.manner.stroke_size)
         change = painted - self.under
-        for window in windows(self.size, side or _side(self.manner.brush, self.size, self.manner.stroke_size)):
+        for window in windows(self.size, side):
             left, top, right, bottom = window
             photo = source.crop(window)
             if self.finishing == self.size:
@@ -141,12 +142,12 @@ class Study:
                 under = self.under[top:bottom, left:right].astype(np.float32) if exaggerated else None
                 lay(Image.fromarray(self._finished(photo, under, made, (left, top))), (left, top))
                 continue
-            needed = _needed(self.drawn, self.size, window)
-            strokes = self.strokes.draw(self.drawn, needed)
+            needed = _needed(drawn, self.size, window)
+            strokes = self.strokes.draw(drawn, needed)
             parts = []
             for first, last in _rows(bottom - top, right - left):
                 here = (left, top + first, right, top + last)
-                under = enlarged(strokes, self.size, here, self.drawn, needed[:2])
+                under = enlarged(strokes, self.size, here, drawn, needed[:2])
                 made = under + enlarged(change, self.size, here)
                 rows = photo.crop((0, first, right - left, last))
                 parts.append(self._finished(rows, under if exaggerated else None, made, (left, top + first)))
