@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 Task = Literal["image-to-image", "noise-to-image"]
 
+Better = Literal["lower", "higher"]
+"""Which values of a score are the better ones."""
+
 
 class Interrupted(KeyboardInterrupt):
     """The user pressed Ctrl-C while a model that works step by step already had results.
@@ -264,10 +267,13 @@ class Metric(ABC):
         name: the name by which users request it.
         against: what the ``real`` pictures are: ``"real"``: examples of the kind that is generated; ``"inputs"``: the
             pictures that the generated ones were made from, in the same order; ``"nothing"``: there are none.
+        better: which values are better, ``"lower"`` or ``"higher"`` ones; for a metric with several scores, this by the
+            name of each. None leaves it open, and training cannot keep the best model by this metric.
     """
 
     name: ClassVar[str]
     against: ClassVar[Literal["real", "inputs", "nothing"]] = "real"
+    better: ClassVar[Better | Mapping[str, Better] | None] = None
 
     @abstractmethod
     def update(self, pictures: Tensor, *, real: bool) -> None:

@@ -1136,6 +1136,18 @@ FAULTS: dict[str, Fault] = {
         "self.n += 1",
         {"test_metrics_score_pictures": "computed from (0, 2) pictures"},
     ),
+    "a metric that does not say which values are better in one of the two words": Fault(
+        "metric.py",
+        'name = "greyness"',
+        'name, better = "greyness", "smaller"',
+        {"test_metrics_score_pictures": "has better = 'smaller'. Say 'lower' or 'higher'"},
+    ),
+    "a metric that says which values are better of a score that it does not give": Fault(
+        "metric.py",
+        'name = "greyness"',
+        'name, better = "greyness", {"greyness": "lower", "grayness": "lower"}',
+        {"test_metrics_score_pictures": "but its scores are greyness"},
+    ),
 }
 
 

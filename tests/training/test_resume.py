@@ -44,7 +44,8 @@ TRAINING = {"size": 32, "accumulate": 2, "log_every": 4, "checkpoint_every": 3, 
 NOISE = """
 from artgan.plugin import Plugin
 plugin = Plugin(name="noise", summary="", config="noise_plugin.parts:Config", networks="noise_plugin.parts:build",
-                trainer="noise_plugin.parts:Noise", domains={"pictures": "folder of pictures"})
+                trainer="noise_plugin.parts:Noise", domains={"pictures": "folder of pictures"},
+                metrics={"wave": "noise_plugin.parts:Wave"})
 """
 NOISE_PARTS = """
 import random
@@ -52,7 +53,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from artgan.interfaces import Discriminator, Generator, Networks, Trainer
+from artgan.interfaces import Discriminator, Generator, Metric, Networks, Score, Trainer
 from artgan.training.adversarial import Adversary, adam
 from artgan.training.options import AdversarialOptions
 
@@ -94,6 +95,16 @@ class Noise(Trainer):
         return {"made": generators["pictures"](torch.randn(8, 8))}
     def outputs(self, batch, generators):
         return {"pictures": (None, generators["pictures"](torch.randn(4, 8)))}
+
+class Wave(Metric):  # whether one step is better than another is as good as random, but the same in every run
+    name = "wave"
+    better = "higher"
+    def __init__(self):
+        self.sum = 0.0
+    def update(self, pictures, *, real):
+        self.sum += float(pictures.double().sum())
+    def compute(self):
+        return Score(self.name, float(np.sin(1e4 * self.sum)), (1, 1))
 """
 
 
@@ -181,7 +192,8 @@ def _same(whole: Path, parts: Path) -> None:
     kept = [
         n
         for n in names
-        if n.parts[0] in ("log.jsonl", "health.jsonl", "checkpoints", "samples") or "model" in n.parts[0]
+        if n.parts[0] in ("log.jsonl", "health.jsonl", "metrics.jsonl", "checkpoints", "samples", "best")
+        or "model" in n.parts[0]
     ]
     assert {n.parts[0] for n in kept} >= {"log.jsonl", "checkpoints", "samples", "model"}
     different = [str(n) for n in kept if (whole / n).read_bytes() != (parts / n).read_bytes()]
@@ -234,6 +246,7 @@ def test_a_killed_and_resumed_run_is_the_one_never_stopped(
         "steps": steps,
         "log_every": 1 if plugin == "noise" else 2,
         "batch": 1 if plugin == "cyclegan" else 4,
+        **({"keep_best": "wave", "held_out": 2, "metrics_every": 2} if plugin == "noise" else {}),
     }
     domains = load_plugin(plugin).domains
     arguments = (plugin, config, training, {name: pictures[name] for name in domains})
@@ -242,6 +255,7 @@ def test_a_killed_and_resumed_run_is_the_one_never_stopped(
     points = sorted(rng.sample(range(1, steps - 1), kills))
     killed = _killed_and_resumed(points, rng, processes, parts, *arguments)
     assert killed >= kills * processes // 2, "the runs ended before they could be killed"
+    assert (whole / "best").exists() == (plugin == "noise")
     _same(whole, parts)
     assert len((parts / "sessions.jsonl").read_text().splitlines()) > 1
 

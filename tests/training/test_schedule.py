@@ -41,9 +41,14 @@ def test_an_interruption_at_the_last_step_leaves_a_complete_run() -> None:
 @given(st.integers(1, 50), st.integers(1, 50), st.booleans())
 def test_nothing_is_logged_or_saved_unchecked(step: int, more: int, interrupted: bool) -> None:
     due = schedule(step + more).after(step, interrupted=interrupted)
-    assert due.check >= (due.log or due.checkpoint)
+    assert due.check >= (due.log or due.scores or due.checkpoint)
 
 
 def test_without_metrics_or_copies_of_models_these_are_never_due() -> None:
     plain = Schedule.of(TrainingOptions(steps=8), 8, scores_every=2)
     assert not any(plain.after(step).scores or plain.after(step).models for step in range(1, 9))
+
+
+def test_to_keep_the_best_model_there_are_scores() -> None:
+    keeping = Schedule.of(TrainingOptions(steps=8, keep_best="style"), 8, scores_every=2)
+    assert [step for step in range(1, 9) if keeping.after(step).scores] == [2, 4, 6, 8]

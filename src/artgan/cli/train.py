@@ -123,6 +123,18 @@ def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
         typer.echo(f"artgan: interrupted; continue with: artgan {called} -o {out} --resume", err=True)
         raise typer.Exit(130)
     print(model)
+    if options.keep_best is not None:
+        _tell_the_best(out / "best")
+
+
+def _tell_the_best(folder: Path) -> None:
+    """Say which model was kept, on standard error: standard output is the path of the last one."""
+    from artgan.models.folder import CONFIG, read_card
+
+    if (folder / CONFIG).is_file():
+        card = read_card(folder)
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in card["score"].items())
+        typer.echo(f"artgan: the best model is that of step {card['step']}, {scores}: {folder}", err=True)
 
 
 def _read_config(path: Path, plugin: str) -> dict[str, Any]:

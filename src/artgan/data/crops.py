@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from artgan.data.pictures import evenly
+
+Pixels: TypeAlias = "NDArray[np.uint8]"
+Preparation: TypeAlias = "Callable[[Pixels, np.random.Generator], Pixels]"
+"""Changes a crop, H x W x 3, into another of the same size, with random numbers of its own."""
 
 
 class Draws(Dataset[dict[str, Tensor]]):
@@ -27,6 +33,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         process: the index of this process in distributed training; each has its own random draws.
         zoom: the short side is first resized to a random length between ``size`` and this many times ``size``, but
             never enlarged further than needed; None crops at the picture's own scale.
+        preparations: what is done to each crop, by domain; a domain without one stays as it is.
     """
 
     def __init__(
@@ -39,6 +46,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         batches: int,
         zoom: float | None = None,
         process: int = 0,
+        preparations: Mapping[str, Preparation] | None = None,
     ) -> None:
         self.domains = domains
         self.size = size
@@ -47,6 +55,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         self.batches = batches
         self.zoom = zoom
         self.process = process
+        self.preparations = preparations or {}
 
     def __len__(self) -> int:
         return self.batches
@@ -55,11 +64,18 @@ class Draws(Dataset[dict[str, Tensor]]):
         """A batch: a B x 3 x S x S uint8 tensor for each domain."""
         rng = np.random.default_rng((self.seed, self.process, number))
         return {
-            name: torch.stack([self._crop(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(self.batch)])
+            name: torch.stack([self._draw(name, pictures, rng) for _ in range(self.batch)])
             for name, pictures in self.domains.items()
         }
 
-    def _crop(self, picture: Image.Image, rng: np.random.Generator) -> Tensor:
+    def _draw(self, domain: str, pictures: Sequence[Image.Image], rng: np.random.Generator) -> Tensor:
+        pixels = self._crop(pictures[int(rng.integers(len(pictures)))], rng)
+        if domain in self.preparations:
+            # One number of the batch's own, so that the other draws do not depend on the preparation.
+            pixels = self.preparations[domain](pixels, np.random.default_rng(int(rng.integers(2**63))))
+        return to_tensor(pixels)
+
+    def _crop(self, picture: Image.Image, rng: np.random.Generator) -> Pixels:
         short = min(picture.size)
         target = max(short, self.size)
         if self.zoom is not None:
@@ -69,9 +85,12 @@ class Draws(Dataset[dict[str, Tensor]]):
         left = int(rng.integers(picture.width - self.size + 1))
         top = int(rng.integers(picture.height - self.size + 1))
         pixels = np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
-        if rng.random() < 0.5:
-            pixels = pixels[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return np.ascontiguousarray(pixels[:, ::-1]) if rng.random() < 0.5 else pixels
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """H x W x 3 pixels as a 3 x H x W uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
@@ -90,11 +109,16 @@ def centre_square(picture: Image.Image, size: int) -> Image.Image:
 
 def centre_crop(picture: Image.Image, size: int) -> Tensor:
     """The center square of ``picture`` as a 3 x S x S uint8 tensor."""
-    return torch.from_numpy(np.array(centre_square(picture, size)).transpose(2, 0, 1))
+    return to_tensor(np.array(centre_square(picture, size)))
 
 
 def centre_crops(
-    pictures: Sequence[Image.Image], count: int, size: int, *, numbers: Sequence[int] | None = None
+    pictures: Sequence[Image.Image],
+    count: int,
+    size: int,
+    *,
+    numbers: Sequence[int] | None = None,
+    preparation: Preparation | None = None,
 ) -> Tensor:
     """Center squares of ``count`` pictures, evenly spread over a set: N x 3 x S x S uint8.
 
@@ -103,10 +127,17 @@ def centre_crops(
         count: the number of pictures, at most the size of the set.
         size: S.
         numbers: which of them to return (0 to ``count`` - 1); None returns all.
+        preparation: what is done to each square, with the same random numbers every time.
     """
     places = evenly(len(pictures), count)
-    chosen = range(count) if numbers is None else numbers
-    return torch.stack([centre_crop(pictures[places[i]], size) for i in chosen])
+
+    def prepared(number: int) -> Tensor:
+        square = centre_square(pictures[places[number]], size)
+        if preparation is None:
+            return to_tensor(np.array(square))
+        return to_tensor(preparation(np.asarray(square), np.random.default_rng(number)))
+
+    return torch.stack([prepared(number) for number in (range(count) if numbers is None else numbers)])
 
 
 def to_pictures(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -58,3 +58,26 @@ class PictureSet(Sequence[Image.Image], ABC):
         for index, name in enumerate(self.names):
             digest.update(f"{name}\0{self.size_in_bytes(index)}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
+
+
+class Subset(PictureSet):
+    """Some pictures of a set.
+
+    Args:
+        pictures: the set.
+        indices: which of its pictures, in order.
+    """
+
+    def __init__(self, pictures: PictureSet, indices: Sequence[int]) -> None:
+        self.location = pictures.location
+        self.names = [pictures.names[index] for index in indices]
+        self._pictures = pictures
+        self._indices = indices
+
+    def read(self, index: int) -> bytes:
+        """See :meth:`PictureSet.read`."""
+        return self._pictures.read(self._indices[index])
+
+    def size_in_bytes(self, index: int) -> int:
+        """See :meth:`PictureSet.size_in_bytes`."""
+        return self._pictures.size_in_bytes(self._indices[index])

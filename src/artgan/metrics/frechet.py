@@ -228,6 +228,8 @@ def _triangle(batches: Iterable[Tensor]) -> Tensor:
 class FrechetMetric(FeatureMetric):
     """The Frechet distance of an extractor's features: 0 for equal sets, with no upper bound."""
 
+    better = "lower"
+
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
         """One score, with its interval and the score of half of the generated pictures."""
         require_pictures(real, fake, least=2)
@@ -309,6 +311,7 @@ class FIDInfinity(FrechetMetric):
     """
 
     name = "fid-infinity"
+    better = "lower"
     extractor_name = "inception"
     part = "pool"
 

@@ -50,6 +50,7 @@ class InceptionScore(FeatureMetric):
 
     name = "is"
     against = "nothing"
+    better = "higher"
     extractor_name = "inception"
     part = "logits"
 

@@ -53,6 +53,7 @@ class KID(FeatureMetric):
     """
 
     name = "kid"
+    better = "lower"
     extractor_name = "inception"
     part = "pool"
 

@@ -7,8 +7,9 @@ the small distances of copies. It takes about D operations per pair of pictures,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artgan.interfaces import Score
+from artgan.interfaces import Better, Score
 from artgan.metrics.batching import row_batches
 from artgan.metrics.extractors import Extractor
 from artgan.metrics.feature_metric import FeatureMetric, require_pictures, require_rows
@@ -95,6 +96,12 @@ class PRDC(FeatureMetric):
     """
 
     name = "prdc"
+    better: ClassVar[Mapping[str, Better]] = {
+        "precision": "higher",
+        "recall": "higher",
+        "density": "higher",
+        "coverage": "higher",
+    }
     extractor_name = "inception"
     part = "pool"
     nearest_k = 5
@@ -170,6 +177,7 @@ class MiFID(FeatureMetric):
     """
 
     name = "mifid"
+    better = "lower"
     extractor_name = "inception"
     part = "pool"
     epsilon = 0.1
@@ -251,6 +259,7 @@ class Memorization(FeatureMetric):
     """
 
     name = "memorization"
+    better = "lower"
     extractor_name = "vgg19"
     part = "means"
     expected = 0.05

@@ -84,6 +84,7 @@ class Diversity(PerceptualMetric):
     """
 
     name = "diversity"
+    better = "higher"
 
     def __init__(self, network: VGG19 | None = None) -> None:
         super().__init__(network)
@@ -142,6 +143,7 @@ class ContentKept(PerceptualMetric):
 
     name = "content"
     against = "inputs"
+    better = "higher"
 
     def __init__(self, network: VGG19 | None = None) -> None:
         super().__init__(network)

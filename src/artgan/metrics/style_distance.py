@@ -28,6 +28,7 @@ class Style(FeatureMetric):
     """
 
     name = "style"
+    better = "lower"
     extractor_name = "vgg19"
     part = "style"
     wants_inputs = True

@@ -28,6 +28,7 @@ class RunRecord:
         rates: learning rates by name.
         seconds: per step, averaged over the steps since the previous point of the curve.
         metrics: by name.
+        scorings: the lines of the metrics, in the order of the steps.
         sessions: the start and each resumption.
         health: the alarms, in the order of the steps.
         sheets: sample sheets by step.
@@ -40,6 +41,7 @@ class RunRecord:
     rates: Mapping[str, Curve]
     seconds: Curve
     metrics: Mapping[str, Curve]
+    scorings: Sequence[Mapping[str, Any]]
     sessions: Sequence[Mapping[str, Any]]
     health: Sequence[Mapping[str, Any]]
     sheets: Mapping[int, Path]
@@ -83,6 +85,15 @@ class RunRecord:
         steps = [step for curve in self.losses.values() for step in curve] + [s for s in named if s is not None]
         return max([0, _count(self.last_session.get("step")) or 0, *steps, *self.sheets])
 
+    @property
+    def kept(self) -> tuple[int, str, float] | None:
+        """The model that is kept as the best one: its step, and the name and value of its score."""
+        for line in reversed(self.scorings):
+            step, name = line["step"], line.get("kept")
+            if isinstance(name, str) and step in self.metrics.get(name, {}):
+                return step, name, self.metrics[name][step]
+        return None
+
     def epoch(self, step: int) -> float | None:
         """Passes over the larger set of pictures after ``step`` steps."""
         return step / self.steps_per_epoch if self.steps_per_epoch else None
@@ -109,7 +120,7 @@ class RunRecord:
 
 def read_run(folder: Path) -> RunRecord:
     """Read what exists of a run; missing or damaged files are not errors."""
-    log = _lines(folder / "log.jsonl")
+    log, scorings = _lines(folder / "log.jsonl"), _lines(folder / "metrics.jsonl")
     timing = [{**line, "seconds": {"step": line.get("seconds")}} for line in _lines(folder / "timing.jsonl")]
     text = _text(folder / "config.yaml")
     sheets = {_step_of(path): path for path in folder.glob("samples/step-*.jpg")}
@@ -120,7 +131,8 @@ def read_run(folder: Path) -> RunRecord:
         losses=_curves(log, "losses"),
         rates=_curves(log, "rates"),
         seconds=_curves(timing, "seconds").get("step", {}),
-        metrics=_curves(_lines(folder / "metrics.jsonl"), "metrics"),
+        metrics=_curves(scorings, "metrics"),
+        scorings=sorted(scorings, key=lambda line: int(line["step"])),
         sessions=_lines(folder / "sessions.jsonl"),
         health=sorted(_lines(folder / "health.jsonl"), key=lambda line: int(line["step"])),
         sheets={step: sheets[step] for step in sorted(step for step in sheets if step is not None)},

@@ -80,6 +80,7 @@ def write_run_report(run: Path) -> Path:
         metrics=[_plot(name, {name: curve}, _coloured([name])) for name, curve in record.metrics.items()],
         metric_rows=_metric_rows(record),
         sheets=[("", _frames(record, _SHEETS))],
+        held_out=any("held_out" in domain for domain in record.data.values()),
         sessions=[_session(session) for session in record.sessions],
     )
     return out
@@ -150,11 +151,16 @@ def _facts(record: RunRecord) -> dict[str, str]:
     again = len(record.sessions) - 1
     of = f" of {record.steps:,}" if record.steps else ""
     epoch = record.epoch(record.done)
+    best = {}
+    if record.kept is not None:
+        step, score, value = record.kept
+        best = {"best model": f"step {step:,} ({score} {_number(value)})"}
     return {
         "plugin": record.plugin,
         "started": str(first.get("started", "unknown"))
         + (f", resumed {again} time{'s'[: again > 1]}" if again > 0 else ""),
         "steps done": f"{record.done:,}{of}" + (f" (epoch {epoch:.2f})" if epoch is not None else ""),
+        **best,
         "total time": _duration(record.total_seconds),
         "time per epoch": _duration(record.seconds_per_epoch),
         "time per step": _duration(record.seconds_per_step),
@@ -200,8 +206,8 @@ def _last_values(records: Mapping[str, RunRecord], kind: str, lines: int) -> lis
 
 
 def _transposed(columns: Mapping[str, Mapping[str, str]]) -> list[tuple[str, list[str]]]:
-    rows = next(iter(columns.values()))
-    return [(row, [column[row] for column in columns.values()]) for row in rows]
+    rows = dict.fromkeys(row for column in columns.values() for row in column)
+    return [(row, [column.get(row, "–") for column in columns.values()]) for row in rows]
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

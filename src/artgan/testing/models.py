@@ -172,6 +172,12 @@ class MetricTests(Subject):
                 skip_after("test_import_strings_lead_to_the_right_things")
             cls = resolve_metric(name)
             label = f"The metric {name!r}"
+            directions = cls.better.values() if isinstance(cls.better, Mapping) else [cls.better]
+            demand(
+                all(direction in ("lower", "higher", None) for direction in directions),
+                f"{label} has better = {cls.better!r}. Say 'lower' or 'higher'; for a metric with several scores, map "
+                "the name of each to one of these.",
+            )
             with explained(
                 f"{label} fails on {_METRIC_PICTURES} pictures of each kind", "It must take batches of any size."
             ):
@@ -189,6 +195,12 @@ class MetricTests(Subject):
                 f"{label} says that it was computed from {score.n} pictures, but was given "
                 f"{_METRIC_PICTURES} real and {_METRIC_PICTURES} generated ones. Count what update() takes in.",
             )
+            if isinstance(cls.better, Mapping):
+                given = {score.name for score in metric.scores()}
+                demand(
+                    given >= cls.better.keys(),
+                    f"{label} has better = {cls.better!r}, but its scores are {', '.join(sorted(given))}. Name these.",
+                )
             advice = "Raise a ValueError that says how many it needs."
             with explained(f"{label} does not say that it has seen no pictures", advice), suppress(ValueError):
                 cls().compute()

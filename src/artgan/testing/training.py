@@ -309,7 +309,9 @@ class TrainerTests(Subject):
     def _run(self, folders: Mapping[str, Path], out: Path, *, resume: bool = False) -> None:
         from artgan.training.loop import train  # accelerate and tensorboard take a second
 
-        options = self._training(steps=6, epochs=None, checkpoint_every=3, keep=2, sample_every=3, metrics="")
+        options = self._training(
+            steps=6, epochs=None, checkpoint_every=3, keep=2, sample_every=3, metrics="", keep_best=None, held_out=0
+        )
         train(self._manifest, self._settings, options, folders, out, resume=resume)
 
 

@@ -50,7 +50,13 @@ class Adversary:
         observed = self.observed_made[name] = discriminator.observe(self._augment(made))
         return generator_loss(self.options.loss, discriminator.judge(observed))
 
-    def step(self, index: int, real: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def step(
+        self,
+        index: int,
+        real: Mapping[str, Tensor],
+        made: Mapping[str, Tensor],
+        more: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """One update of all discriminators; see :meth:`artgan.interfaces.Trainer.step` for what it returns.
 
         Args:
@@ -58,6 +64,8 @@ class Adversary:
             real: by discriminator, N x 3 x H x W real pictures.
             made: by discriminator, N x 3 x H x W generated pictures. If a discriminator is missing here, the features
                 of its last :meth:`generator_loss` call are used again.
+            more: by discriminator, N x 3 x H x W further pictures that are not real, such as the generators' inputs;
+                they count half, the generated ones the other half.
         """
         options = self.options
         losses, figures, penalties = {}, {}, {}
@@ -70,6 +78,9 @@ class Adversary:
                     seen: Sequence[Tensor] = discriminator.observe(self._augment(made[name]))
                 else:
                     seen = [features.detach() for features in self.observed_made[name]]
+                if more:
+                    others = discriminator.observe(self._augment(more[name]))
+                    seen = [torch.cat(pair) for pair in zip(seen, others, strict=True)]
             says_real, says_fake = discriminator.judge(observed), discriminator.judge(seen)
             losses[f"discriminator/{name}"] = discriminator_loss(
                 options.loss, says_real, says_fake, real_label=options.real_label, fake_label=options.fake_label

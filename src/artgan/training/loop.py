@@ -19,18 +19,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from artgan.data import PictureSet, open_pictures
-from artgan.data.crops import Draws, centre_crops, to_pictures
+from artgan.data.crops import Draws, Preparation, centre_crops, to_pictures
 from artgan.discovery import Plugin
 from artgan.errors import TrainingError
 from artgan.progress import progress
 from artgan.training import checkpoint
+from artgan.training.best import find_target
 from artgan.training.devices import accelerator_for
+from artgan.training.held_out import split
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
 from artgan.training.run_folder import description, prepare_folder, session_line
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
+from artgan.training.underpaint import underpainter
 
 _SHEET_COLUMNS = 8
 
@@ -48,7 +51,8 @@ def train(
 
     ``out`` receives ``config.yaml``, ``log.jsonl``, ``tensorboard/``, ``samples/``, ``checkpoints/``, ``report.html``
     and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``. With
-    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``.
+    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``; with ``keep_best``, the one with the
+    best score is kept as ``best/``.
 
     If ``accelerate launch`` starts several processes, all of them call this with the same arguments. Each draws its
     own pictures, gradients are averaged, and ``out`` must be a folder that all of them can access.
@@ -70,25 +74,28 @@ def train(
             checkpoint; the device does not support the options; a loss is not finite.
         PictureError: a folder has no pictures, or a picture cannot be read.
     """
-    domains = {name: open_pictures(folders[name]) for name in plugin.domains}
-    for pictures in domains.values():
-        if len(pictures) < options.batch:
-            raise TrainingError(f"--batch {options.batch}: {pictures.location} has only {len(pictures)} pictures")
+    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
+    domains, held_out = split(sets, options)
+    target = find_target(options)
     accelerator = accelerator_for(options)
-    scores = Scores(options, domains, accelerator.device)
+    preparations = _preparations(plugin, options)
+    scores = Scores(options, held_out or domains, accelerator.device, target=target, preparations=preparations)
     largest = max(len(pictures) for pictures in domains.values())
     steps = options.total_steps(largest, accelerator.num_processes)
     scores_every = options.steps_between_scores(largest, accelerator.num_processes)
     session = Session(plugin, config, options, steps, accelerator, out)
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    wanted, classes = description(plugin, config, options, domains), {"config": type(config), "training": type(options)}
+    wanted, classes = description(plugin, config, options, sets), {"config": type(config), "training": type(options)}
     prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
     schedule = Schedule.of(options, steps, scores_every=scores_every)
-    batches = _batches(session, domains, done)
-    fixed = {name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size) for name, p in domains.items()}
+    batches = _batches(session, domains, done, preparations)
+    fixed = {
+        name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size, preparation=preparations.get(name))
+        for name, p in domains.items()
+    }
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
     with _explaining_errors(out), closing(session):
         session.begin(done, session_line(plugin, options, accelerator, done, steps))
@@ -118,7 +125,23 @@ def _explaining_errors(out: Path) -> Iterator[None]:
         raise TrainingError(problem) from None
 
 
-def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> Iterator[dict[str, Tensor]]:
+def _preparations(plugin: Plugin, options: TrainingOptions) -> dict[str, Preparation]:
+    """The under-painting of the domains that the model paints from, if it is asked for.
+
+    Raises:
+        TrainingError: the plugin's networks paint from nothing.
+    """
+    if options.underpaint is None:
+        return {}
+    inputs = [domain for domain in plugin.domains if domain != plugin.target_domain]
+    if not inputs:
+        raise TrainingError(f"--underpaint: {plugin.name} has no pictures that it paints from")
+    return dict.fromkeys(inputs, underpainter(options.underpaint))
+
+
+def _batches(
+    session: Session, domains: Mapping[str, PictureSet], done: int, preparations: Mapping[str, Preparation]
+) -> Iterator[dict[str, Tensor]]:
     """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
     options, accelerator = session.options, session.accelerator
     draws = Draws(
@@ -129,6 +152,7 @@ def _batches(session: Session, domains: Mapping[str, PictureSet], done: int) -> 
         batches=session.steps * session.batches_per_step,
         zoom=options.zoom,
         process=accelerator.process_index,
+        preparations=preparations,
     )
     on_gpu = accelerator.device.type == "cuda"
     workers = options.workers

@@ -27,6 +27,9 @@ class TrainingOptions:
     start_from: str | None = option(
         None, "model to fine-tune: the (first) generator starts from its weights; the networks must be the same"
     )
+    underpaint: str | None = option(
+        None, "paint the inputs in strokes before training on them, with the brush of a model or of a file (JSON, YAML)"
+    )
     device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best available]")
     precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
     compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")
@@ -57,6 +60,14 @@ class TrainingOptions:
         (), "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]"
     )
     metrics_on: int = option(200, "pictures of each kind used for a score", least=2)
+    held_out: int = option(
+        0,
+        "pictures of each kind that are never drawn for training, only used for scores; 0 scores training pictures",
+        least=0,
+    )
+    keep_best: str | None = option(
+        None, "metric, or one of its scores, by which the best model is kept in RUN/best each time scores are computed"
+    )
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
@@ -65,6 +76,8 @@ class TrainingOptions:
             weight_files(self.metric_weights)
         except ValueError as error:
             raise ValueError(f"metric_weights {error}") from None
+        if self.held_out == 1:
+            raise ValueError("held_out must be 0, or at least 2, which a score needs")
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -39,7 +39,14 @@ class RunOutputs:
         """Write what is due before the first step; ``done`` of ``steps`` steps are complete."""
         if not self._session.is_main:
             return
+        options = self._session.options
+        if options.keep_best is not None:
+            self._session.save_best(self._out)
         if done == 0:  # the samples before any training
+            if options.keep_best is not None and options.held_out == 0:
+                _log.warning(
+                    "artgan: --keep-best without --held-out: the best model is chosen by scores on training pictures"
+                )
             self._samples(0)
         if done >= steps:  # killed between the last checkpoint and its report
             self._session.save_models(self._out, done)
@@ -63,7 +70,7 @@ class RunOutputs:
         if due.models and main:
             session.save_models(self._out / "models", step, name=f"step-{step:08d}")
         if due.scores and main:
-            session.take_scores(step, self._scores)
+            session.take_scores(step, self._scores, self._out)
         if due.checkpoint:
             session.save(self._out / "checkpoints", step)
             if main:
@@ -72,6 +79,9 @@ class RunOutputs:
                     self._report()
                     self._report_due = time.monotonic() + _REPORT_EVERY
             session.wait()
+        complete = due.last and not due.interrupted
+        if complete and main and session.options.keep_best is not None and session.best.score is None:
+            _log.warning("artgan: no model is in %s: there was no score to choose it by", self._out / "best")
 
     def _samples(self, step: int) -> None:
         self._session.draw_samples(self._fixed, self._out / "samples" / f"step-{step:08d}.jpg")

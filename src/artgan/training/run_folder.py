@@ -26,13 +26,19 @@ from artgan.training.options import TrainingOptions
 def description(
     plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureSet]
 ) -> dict[str, Any]:
-    """The resolved configuration of a run, as written to ``config.yaml``."""
+    """The resolved configuration of a run, as written to ``config.yaml``; ``domains`` with the held-out pictures."""
+    apart = {"held_out": options.held_out} if options.held_out else {}
     return {
         "plugin": plugin.name,
         "config": configs.to_dict(config),
         "training": configs.to_dict(options),
         "data": {
-            name: {"folder": str(p.location), "pictures": len(p), "fingerprint": p.fingerprint()}
+            name: {
+                "folder": str(p.location),
+                "pictures": len(p) - options.held_out,
+                **apart,
+                "fingerprint": p.fingerprint(),
+            }
             for name, p in domains.items()
         },
     }

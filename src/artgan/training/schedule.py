@@ -16,7 +16,7 @@ class Due:
 
     Attributes:
         log: a line of the log.
-        check: a check that everything is still finite; always before something is logged or saved.
+        check: a check that everything is still finite; always before something is logged, scored or saved.
         inspect: an inspection of the generators' outputs, for the health of the run.
         samples: a sample sheet.
         models: a copy of the models that later ones do not replace.
@@ -56,7 +56,7 @@ class Schedule:
             log_every=options.log_every,
             samples_every=options.sample_every,
             models_every=options.models_every or 0,
-            scores_every=scores_every if options.metric_names else 0,
+            scores_every=scores_every if options.metric_names or options.keep_best is not None else 0,
             checkpoint_every=options.checkpoint_every,
         )
 
@@ -68,14 +68,14 @@ class Schedule:
             return every > 0 and (complete or step % every == 0)
 
         checkpoint = due(self.checkpoint_every) or interrupted
-        log = due(self.log_every)
+        log, scores = due(self.log_every), due(self.scores_every)
         return Due(
             log=log,
-            check=log or checkpoint,
+            check=log or scores or checkpoint,
             inspect=step % INSPECT_EVERY == 0,
             samples=due(self.samples_every),
             models=self.models_every > 0 and step % self.models_every == 0,
-            scores=due(self.scores_every),
+            scores=scores,
             checkpoint=checkpoint,
             last=complete or interrupted,
             interrupted=interrupted and not complete,

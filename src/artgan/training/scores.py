@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
-from artgan.data.crops import centre_crops, to_pictures
+from artgan.data.crops import Preparation, centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
 from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import PerceptualMetric
 from artgan.metrics.scoring import MetricNetworks, reason, validated
+from artgan.training.best import Target
 from artgan.training.options import TrainingOptions
 
 _SEED = 0  # of the noise for generated pictures: the same at each step, so that scores are comparable
 _BATCH = 8
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The results of one scoring.
+
+    Attributes:
+        scores: by name.
+        failed: by metric, the reason for each one that has no score.
+        target: the score that decides which model is the best; None if it failed, or if none was asked for.
+    """
+
+    scores: Mapping[str, Score]
+    failed: Mapping[str, str]
+    target: Score | None = None
 
 
 class Scores:
@@ -27,14 +44,31 @@ class Scores:
     The real pictures are those of the domain that the generator is named after. They and the inputs of the generated
     ones are spread evenly over their sets and center-cropped.
 
+    Args:
+        options: of the run.
+        domains: the pictures to score on.
+        device: of the run.
+        target: the score that decides which model is the best; its metric is computed too.
+
     Raises:
         PluginError: there is no such metric, or it cannot be imported.
         WeightsError: an extractor's weights cannot be downloaded or read.
     """
 
-    def __init__(self, options: TrainingOptions, domains: Mapping[str, PictureSet], device: torch.device) -> None:
-        self.metrics: dict[str, type[Metric]] = {name: resolve_metric(name) for name in options.metric_names}
+    def __init__(
+        self,
+        options: TrainingOptions,
+        domains: Mapping[str, PictureSet],
+        device: torch.device,
+        *,
+        target: Target | None = None,
+        preparations: Mapping[str, Preparation] | None = None,
+    ) -> None:
+        names = [*options.metric_names, *([target.metric] if target else [])]
+        self.metrics: dict[str, type[Metric]] = {name: resolve_metric(name) for name in names}
+        self.target = target
         self.domains = domains
+        self.preparations = preparations or {}
         self.size = options.size
         self.device = device
         self.count = min(options.metrics_on, *map(len, domains.values()))
@@ -46,8 +80,8 @@ class Scores:
         self._features: dict[tuple[str, str], Tensor] = {}
 
     @torch.no_grad()
-    def take(self, trainer: Trainer, generators: Mapping[str, Generator]) -> tuple[dict[str, Score], dict[str, str]]:
-        """All scores by name, and by metric the reason for each one that failed."""
+    def take(self, trainer: Trainer, generators: Mapping[str, Generator]) -> Taken:
+        """Compute all scores."""
         torch.manual_seed(_SEED)
         kind = next(iter(generators))
         metrics: dict[str, Metric] = {}
@@ -79,19 +113,25 @@ class Scores:
                     failed[name] = error
         features = {key: torch.cat(rows) for key, rows in seen.items()} | self._features
         self._features = {key: rows for key, rows in features.items() if key[1] != "fake"}
-        scores: dict[str, Score] = {}
+        found: dict[str, list[Score]] = {}
         for name in [name for name in metrics if name not in failed]:
             try:
                 metric = metrics[name]
-                found = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
-                scores |= {score.name: score for score in validated(found)}
+                given = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
+                found[name] = validated(given)
             except (Exception, SystemExit) as error:
                 failed[name] = error
-        return scores, {name: reason(error) for name, error in failed.items()}
+        return Taken(
+            scores={score.name: score for scores in found.values() for score in scores},
+            failed={name: reason(error) for name, error in failed.items()},
+            target=self.target.among(found.get(self.target.metric, [])) if self.target else None,
+        )
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
-            name: centre_crops(pictures, self.count, self.size, numbers=numbers)
+            name: centre_crops(
+                pictures, self.count, self.size, numbers=numbers, preparation=self.preparations.get(name)
+            )
             for name, pictures in self.domains.items()
         }
         return to_pictures(batch, self.device)

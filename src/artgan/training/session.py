@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -20,10 +22,11 @@ from artgan.config import to_dict
 from artgan.data.crops import to_pictures
 from artgan.discovery import Plugin, resolve
 from artgan.errors import TrainingError
-from artgan.interfaces import Networks, Run, Trainer
+from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.models.folder import save_model
 from artgan.models.loading import load
 from artgan.training import checkpoint
+from artgan.training.best import Best
 from artgan.training.ema import EMA
 from artgan.training.health import Health
 from artgan.training.journal import Journal
@@ -59,6 +62,7 @@ class Session:
         self.ema = EMA(networks.generators, options.ema)
         self.journal = Journal(out, write=self.is_main)
         self.health = Health(plugin.remedies)
+        self.best = Best()
         self.base_rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.trainer.optimizers.items()
@@ -126,10 +130,34 @@ class Session:
 
     def save_models(self, out: Path, step: int, *, name: str = "model") -> None:
         """Write the first averaged generator to ``out / name``, and the others to ``NAME-GENERATOR`` next to it."""
+        self._save(self._folders(out, name), self.ema.generators, {"step": step})
+
+    def save_best(self, out: Path) -> None:
+        """Make ``out / "best"`` (and the folders next to it) what :attr:`best` holds: its models, or nothing.
+
+        A resumed run also calls this: it may have been killed after it wrote the best model of a later step.
+        """
+        folders = self._folders(out, "best")
+        if self.best.score is None:
+            for folder in folders.values():
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+        models = {name: copy.deepcopy(generator) for name, generator in self.ema.generators.items()}
+        for name, model in models.items():
+            model.load_state_dict(self.best.models[name])
+        name, value = self.best.score
+        self._save(folders, models, {"step": self.best.step, "score": {name: value}})
+
+    def _folders(self, out: Path, name: str) -> dict[str, Path]:
+        """Where each generator is written: the first to ``out / name``."""
+        return {
+            other: out / (name if index == 0 else f"{name}-{other}") for index, other in enumerate(self.ema.generators)
+        }
+
+    def _save(self, folders: Mapping[str, Path], generators: Mapping[str, Generator], extra: Mapping[str, Any]) -> None:
         plugin, config = self._built_by
-        for index, (other, generator) in enumerate(self.ema.generators.items()):
-            folder = out / (name if index == 0 else f"{name}-{other}")
-            save_model(folder, generator, plugin=plugin, config=config, extra={"step": step})
+        for name, folder in folders.items():
+            save_model(folder, generators[name], plugin=plugin, config=config, extra=extra)
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint; all processes take part."""
@@ -149,6 +177,8 @@ class Session:
                 "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else {},
                 "health": self.health.state_dict(),
             }
+            if self.options.keep_best is not None:
+                parts["best"] = self.best.state_dict()
         checkpoint.save(folder, step, parts, keep=self.options.keep, main=self.is_main, wait=self.wait)
 
     def restore(self, folder: Path) -> int:
@@ -176,6 +206,8 @@ class Session:
         own = checkpoint.load(found[0], f"process-{accelerator.process_index}")
         self.trainer.load_state_dict(_moved(own["trainer"], accelerator.device))
         self.journal.load_state_dict(own["journal"], accelerator.device)
+        if self.is_main and self.options.keep_best is not None:
+            self.best.load_state_dict(checkpoint.load(found[0], "best"))
         set_random_state(own["random"])
         return checkpoint.step_of(found[0])
 
@@ -239,16 +271,24 @@ class Session:
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
 
-    def take_scores(self, step: int, scores: Scores) -> None:
-        """Compute the metrics of the averaged generators; one that fails is logged, and the run continues."""
+    def take_scores(self, step: int, scores: Scores, out: Path) -> None:
+        """Compute the metrics of the averaged generators, and keep these in ``out / "best"`` if they are the best.
+
+        A metric that fails is logged, and the run continues.
+        """
         with own_random_state():
-            found, failed = scores.take(self.trainer, self.ema.generators)
-        for name, why in failed.items():
+            taken = scores.take(self.trainer, self.ema.generators)
+        for name, why in taken.failed.items():
             _log.warning("artgan: step %d: no score %s (%s)", step, name, why)
-        if found:
-            line = {"step": step, "metrics": {name: score.value for name, score in found.items()}}
+        if found := taken.scores:
+            line: dict[str, Any] = {"step": step, "metrics": {name: score.value for name, score in found.items()}}
             line["n"] = {name: score.n for name, score in found.items()}
             line["intervals"] = {name: score.interval for name, score in found.items() if score.interval}
+            if scores.target is not None and self.best.improved_by(taken.target, scores.target):
+                assert taken.target is not None
+                self.best.keep(step, taken.target, self.ema.state_dict())
+                self.save_best(out)
+                line["kept"] = taken.target.name
             self.journal.append("metrics", line)
 
     def _report(self, step: int, alarms: Any) -> None:

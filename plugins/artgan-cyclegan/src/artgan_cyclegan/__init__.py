@@ -47,6 +47,21 @@ plugin = Plugin(
             "lambda_style": 60.0,
             "lambda_identity": 0.5,
         },
+        # To paint over under-paintings: `artgan train cyclegan --preset finisher --underpaint BRUSH`.
+        "finisher": {
+            "architecture": "half",
+            "width": 64,
+            "blocks": 6,
+            "skip": True,
+            **_PROJECTED,
+            "lr_discriminator": 3e-4,
+            "lambda_cycle": 0.0,
+            "lambda_content": 1.0,
+            "lambda_color": 3.0,
+            "lambda_style": 60.0,
+            "lambda_identity": 0.5,
+            "input_is_fake": True,
+        },
     },
     student="fast",
     remedies={

@@ -14,9 +14,10 @@ class CycleGANConfig(AdversarialOptions):
     # The generators.
     architecture: str = option(
         "resnet",
-        "resnet (the paper's), unet (TensorFlow's tutorial's, for crops of 256 px) or subpixel (a resnet that "
-        "works at a quarter of the size, with one norm: fast, and made to be distilled)",
-        choices=("resnet", "unet", "subpixel"),
+        "resnet (the paper's), unet (TensorFlow's tutorial's, for crops of 256 px), subpixel (a resnet that "
+        "works at a quarter of the size, with one norm: fast, and made to be distilled) or half (the same at half and "
+        "a quarter of the size, with resize-convolutions: to paint over brush strokes)",
+        choices=("resnet", "unet", "subpixel", "half"),
     )
     width: int = option(64, "channels of a generator's first layer", least=1, most=512)
     blocks: int = option(9, "residual blocks, not of a unet (the paper: 6 below 256 px, otherwise 9)", least=0, most=64)
@@ -68,6 +69,20 @@ class CycleGANConfig(AdversarialOptions):
         "weight of the content loss: how far the projected discriminator's deepest features move from the photo's",
         least=0,
     )
+    content: str = option(
+        "features",
+        "what the content loss compares: features (place by place) or self-similarity (how alike any two places are: "
+        "Kolkin et al., 2019; contours and colors are freer)",
+        choices=("features", "self-similarity"),
+    )
+    lambda_color: float = option(
+        0.0,
+        "weight of the color loss: the squared difference from the input of pictures averaged over 8 x 8 px",
+        least=0,
+    )
+    input_is_fake: bool = option(
+        False, "show the inputs to the discriminators as fakes too, so that leaving them as they are does not pay"
+    )
     lambda_style: float = option(
         0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
     )
@@ -83,6 +98,8 @@ class CycleGANConfig(AdversarialOptions):
             raise ValueError("remove_grid is for the subpixel generator")
         if self.architecture == "subpixel" and self.width % 2:
             raise ValueError("a subpixel generator's width must be an even number")
+        if self.architecture == "half" and (self.width % 4 or not self.skip):
+            raise ValueError("a half generator's width must be a multiple of 4, and it adds a change: skip")
         if self.discriminator != "projected" and (self.lambda_content or self.lambda_style):
             raise ValueError("the content and the style loss need VGG-19: discriminator projected")
         if self.lambda_content and self.augmentations:

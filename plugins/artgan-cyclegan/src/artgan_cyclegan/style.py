@@ -32,6 +32,32 @@ def moments(features: Tensor) -> list[Tensor]:
     return sets
 
 
+_PLACES = 16  # along each side
+
+
+def self_similarity_loss(made: Tensor, content: Tensor) -> Tensor:
+    """How far the cosine distances among places of two pictures are apart (Kolkin et al., 2019, equation 8); a scalar.
+
+    The distances from each place to all are divided by their sum, so that only their pattern counts: features may
+    move, as from a photo's to a painting's, so long as what was alike stays alike.
+
+    Args:
+        made: features of N pictures, N x C x H x W, averaged to at most 16 x 16 places.
+        content: those of the pictures that they were made of.
+    """
+    with torch.autocast(made.device.type, enabled=False):  # differences of cosines need float32's precision
+        there, here = (_distances_among_places(features.float()) for features in (content, made))
+        return (here - there).abs().sum(2).mean()
+
+
+def _distances_among_places(features: Tensor) -> Tensor:
+    """N x P x P, each row with the sum 1."""
+    side = min(_PLACES, *features.shape[2:])
+    places = F.normalize(F.adaptive_avg_pool2d(features, side).flatten(2), dim=1)
+    distances = (1 - places.transpose(1, 2) @ places).clamp_min(0)
+    return distances / (distances.sum(2, keepdim=True) + 1e-6)
+
+
 class StyleMemory:
     """The moments of the last real and generated pictures, and the energy distance between these two sets.
 
@@ -67,7 +93,8 @@ class StyleMemory:
         """
         if not self.real or len(self.real[0]) < 2:
             return made[0].new_zeros(())
-        return torch.stack([_distance(*sets) for sets in zip(made, self.real, self.made, strict=True)]).mean()
+        with torch.autocast(made[0].device.type, enabled=False):  # so do differences of squares
+            return torch.stack([_distance(*sets) for sets in zip(made, self.real, self.made, strict=True)]).mean()
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         """The kept moments."""

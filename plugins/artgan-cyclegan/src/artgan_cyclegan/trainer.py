@@ -12,9 +12,10 @@ from torch import Tensor
 from artgan.toolkit import Adversary, Generator, Networks, Run, Trainer, adam
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import ProjectedDiscriminator
-from artgan_cyclegan.style import StyleMemory
+from artgan_cyclegan.style import StyleMemory, self_similarity_loss
 
 _STYLES = 64  # pictures of each kind
+_SMEAR = 8  # pixels that the color loss averages over, along each side
 _DEEPEST = len(
     ProjectedDiscriminator.layers
 )  # its index in the output of a projected discriminator's observe(); moments follow
@@ -75,7 +76,8 @@ class CycleGANTrainer(Trainer):
         if self.config.pool:
             to_judge = {domain: self.pools[domain].exchange(pictures) for domain, pictures in made.items()}
         moments = {domain: self._moments(self.adversary.observed_made[domain]) for domain in self.styles if losses}
-        figures = self.adversary.step(index, {domain: batch[domain] for domain in self.others}, to_judge)
+        more = {domain: batch[other] for domain, other in self.others.items()} if self.config.input_is_fake else {}
+        figures = self.adversary.step(index, {domain: batch[domain] for domain in self.others}, to_judge, more)
         for domain, of_made in moments.items():
             self.styles[domain].remember(self._moments(self.adversary.observed_real[domain]), of_made)
         return losses | figures
@@ -99,6 +101,10 @@ class CycleGANTrainer(Trainer):
                 content = self._content_lost(domain, batch[other])
                 total = total + config.lambda_content * content
                 losses[f"content/{domain}"] = content
+            if config.lambda_color:
+                color = F.mse_loss(F.avg_pool2d(made[domain], _SMEAR), F.avg_pool2d(batch[other], _SMEAR))
+                total = total + config.lambda_color * color
+                losses[f"color/{domain}"] = color
             if self.styles:
                 style = self.styles[domain].loss(self._moments(self.adversary.observed_made[domain]))
                 total = total + config.lambda_style * style
@@ -114,12 +120,14 @@ class CycleGANTrainer(Trainer):
         )
 
     def _content_lost(self, domain: str, photos: Tensor) -> Tensor:
-        """1 - the mean cosine, over positions, between the deepest features of photos and of their paintings."""
+        """How far the deepest features of photos and of their paintings are apart, a scalar."""
         discriminator = self.networks.discriminators[domain]
         assert isinstance(discriminator, ProjectedDiscriminator)
         with torch.no_grad():
             there = discriminator.content(photos)
         here = self.adversary.observed_made[domain][_DEEPEST]
+        if self.config.content == "self-similarity":
+            return self_similarity_loss(here, there)
         return 1 - F.cosine_similarity(here, there, dim=1).mean()
 
     @staticmethod
