@@ -241,11 +241,16 @@ def test_another_models_brush_comes_with_its_palette(folder: Path, registry: Any
 def test_a_brush_is_read_from_a_file_and_leaves_the_palette(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(json.dumps(FEW) if name.endswith("json") else yaml.safe_dump(FEW))
-    assert read_brush(path) == BRUSH
+    assert equal(read_brush(path), Brushwork(BRUSH))
     found = manner(HAND, brush=str(path))
     assert (found.brush, found.palette_strength) == (BRUSH, 0.7)
     path.write_text("")
-    assert read_brush(path) == Brush()
+    assert equal(read_brush(path), Brushwork(Brush()))
+    path.write_text(json.dumps({"brush": FEW, "palette": 0.4, "colors": PALETTE.to_dict()}))
+    assert equal(read_brush(path), Brushwork(BRUSH, PALETTE, 0.4))
+    found = manner(None, brush=str(path))
+    assert (found.brush, found.palette_strength) == (BRUSH, 0.4)
+    assert found.palette.to_dict() == PALETTE.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +280,11 @@ def test_what_a_model_cannot_do_is_told(own: Brushwork | None, values: dict[str,
         ("{", "is no brush"),
         ("hue: 1\nhues: 2", "unknown option 'hues'"),
         ("hue: 300", "hue: must be at most 90"),
-        ("#" * 70_000, "larger than"),
+        ("brush: {hue: 300}", "brush: hue: must be at most 90"),
+        ("brush: {}\nhue: 3", "has brush, palette and colors, not 'hue'"),
+        ("palette: 2", "palette: must be a number from 0 to 1, not 2"),
+        ("palette: 1\ncolors: 3", "colors: is no palette"),
+        ("#" * 1_000_001, "larger than"),
         ("- " * 3000, "is no brush"),
         ("\0", "is no brush"),
     ],

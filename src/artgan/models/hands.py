@@ -22,7 +22,7 @@ from artgan.painting.palette import Palette
 
 _KEYS = ("brush", "palette")
 _FILES = (".json", ".yaml", ".yml")
-_MOST_BYTES = 2**16  # of a brush's file
+_MOST_BYTES = 1_000_000  # of a brush's file
 _NO_STROKES = "without a brush there are no strokes"
 _NO_BRUSH = "this model has no brush, so it lays no strokes; the option brush gives it one"
 _MOST_HEADER = 2**22  # bytes of a header in which a palette is looked for
@@ -82,17 +82,21 @@ def manner_of(options: PaintOptions, own: Brushwork | None, *, where: str, brush
         ConfigError: the model cannot do it, or the file of the brush is invalid.
         ArtganError: the model whose brush is asked for cannot be found.
     """
-    hand, plain = own, False
+    hand, table, plain = own, own, False  # whose strokes and strength, and whose colors
     if brush is None and options.brush is not None:
         if options.brush == "none":
             hand, plain = None, True
         elif options.brush.lower().endswith(_FILES):
-            brush = read_brush(Path(options.brush))
+            found = read_brush(Path(options.brush))
+            if found.palette is None:  # the strokes alone
+                brush = found.brush
+            else:
+                hand = table = found
         else:
-            hand = find_brushwork(options.brush)
+            hand = table = find_brushwork(options.brush)
     if brush is None and hand is not None:
         brush = hand.brush
-    palette = hand.palette if hand is not None else own.palette if own is not None else None
+    palette = table.palette if table is not None else None
     usual = hand.strength if hand is not None and not options.keep_colors else 0.0
     strength = usual if options.palette is None else options.palette
     if brush is None and options.stroke_size != 1:
@@ -124,8 +128,8 @@ def find_brushwork(name: str) -> Brushwork:
     return brushwork
 
 
-def read_brush(path: Path) -> Brush:
-    """The brush in a JSON or YAML file.
+def read_brush(path: Path) -> Brushwork:
+    """The brush in a JSON or YAML file, with its palette if there is one; see :meth:`Brushwork.from_dict`.
 
     Raises:
         ConfigError: the file cannot be read, or is no brush.
@@ -141,4 +145,4 @@ def read_brush(path: Path) -> Brush:
         values = yaml.safe_load(data)  # JSON is YAML
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is no brush: {one_line(error)}") from None
-    return Brush.from_dict(values if values is not None else {}, where=str(path))
+    return Brushwork.from_dict(values if values is not None else {}, where=str(path))

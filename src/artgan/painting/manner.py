@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from artgan.errors import ConfigError
 from artgan.painting.brushwork import Brush
 from artgan.painting.palette import Palette
+
+_PARTS = {"brush", "palette", "colors"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,29 @@ class Brushwork:
     brush: Brush
     palette: Palette | None = None
     strength: float = 0.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "brushwork") -> Brushwork:
+        """From a file's content: ``brush`` (its parameters), ``palette`` (its strength), ``colors`` (its table).
+
+        All are optional. A mapping with none of these names is that of the brush alone.
+
+        Raises:
+            ConfigError: a key or a value is not one of these.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where}: must be a mapping of options to values, not {type(values).__name__}")
+        if not values.keys() & _PARTS:
+            values = {"brush": values}
+        unknown = values.keys() - _PARTS
+        if unknown:
+            raise ConfigError(f"{where}: has brush, palette and colors, not {min(map(str, unknown))!r}")
+        brush = Brush.from_dict(values.get("brush", {}), where=f"{where}: brush" if "brush" in values else where)
+        strength, colors = values.get("palette", 0), values.get("colors")
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            raise ConfigError(f"{where}: palette: must be a number from 0 to 1, not {strength!r}")
+        palette = None if colors is None else Palette.from_dict(colors, where=f"{where}: colors")
+        return cls(brush, palette, float(strength) if palette is not None else 0.0)
 
     def to_card(self) -> dict[str, Any]:
         """What a model's card says of it, as JSON types; the palette's table is not in the card."""
