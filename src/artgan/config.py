@@ -140,17 +140,18 @@ def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], wh
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{where}: must be {_article(kind)}, not {value!r}")
     choices, least, above, most = (limits.get(key) for key in ("choices", "least", "above", "most"))
+    span = f" (from {least} to {most})" if least is not None and most is not None else ""
     if choices and value not in choices:
         raise ConfigError(f"{where}: must be one of {', '.join(choices)}, not {value!r}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value != value or abs(value) == float("inf"):
             raise ConfigError(f"{where}: must be finite, not {value!r}")
         if least is not None and value < least:
-            raise ConfigError(f"{where}: must be at least {least}, not {value!r}")
+            raise ConfigError(f"{where}: must be at least {least}, not {value!r}{span}")
         if above is not None and value <= above:
             raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
         if most is not None and value > most:
-            raise ConfigError(f"{where}: must be at most {most}, not {value!r}")
+            raise ConfigError(f"{where}: must be at most {most}, not {value!r}{span}")
     return value
 
 

@@ -417,6 +417,23 @@ def to_rgb(tensor: Tensor) -> Image.Image:
     """
     import torch
 
+    bytes_ = _levels(tensor).round_().clamp_(0, 255).to(torch.uint8)
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # faster than permuting
+
+
+def to_levels(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A 3 x H x W float tensor in [-1, 1] to the values 0..255 that :func:`to_rgb` rounds: H x W x 3, float32.
+
+    Raises:
+        PictureError: the tensor has another shape, or values that are not finite.
+    """
+    return np.ascontiguousarray(_levels(tensor).cpu().permute(1, 2, 0).numpy())
+
+
+def _levels(tensor: Tensor) -> Tensor:
+    """New values from 0 to 255 for those from -1 to 1."""
+    import torch
+
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise PictureError(f"tensor: expected shape 3 x H x W, got {tuple(tensor.shape)}")
     values = tensor.detach().float()
@@ -424,8 +441,7 @@ def to_rgb(tensor: Tensor) -> Image.Image:
         half = tensor.dtype in (torch.float16, torch.bfloat16)
         hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
         raise PictureError(f"tensor: holds values that are not finite{hint}")
-    bytes_ = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # faster than permuting
+    return values.add(1).mul_(127.5)
 
 
 # ---- out

@@ -12,6 +12,7 @@ in any version.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns; :func:`explain`, why a download failed.
+- Strokes: :class:`Brush`, :class:`Palette`, :class:`Brushwork`, both as a model carries them.
 - Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; data sets:
   :func:`open_pictures`.
 - Long-running work: :func:`progress`, :class:`Interrupted`, :func:`free_memory`.
@@ -30,7 +31,10 @@ from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
 from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
 from artgan.models.converting import Converted
 from artgan.models.folder import save_model
+from artgan.painting.brushwork import Brush
 from artgan.painting.fitting import free_memory
+from artgan.painting.manner import Brushwork
+from artgan.painting.palette import Palette
 from artgan.progress import progress
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
@@ -41,6 +45,8 @@ from artgan.training.losses import accuracy, discriminator_loss, generator_loss,
 __all__ = [
     "VGG19",
     "Adversary",
+    "Brush",
+    "Brushwork",
     "Converted",
     "Discriminator",
     "Generator",
@@ -50,6 +56,7 @@ __all__ = [
     "Noise",
     "NoiseGenerator",
     "NoiseTrainer",
+    "Palette",
     "Run",
     "Score",
     "Trainer",

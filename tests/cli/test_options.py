@@ -55,7 +55,7 @@ class WashConfig:
 @dataclass(frozen=True)
 class WashOptions:
     style: tuple[str, ...] = option((), "pictures whose colours are taken [each a file]")
-    strength: float = option(0.5, "of the colours", least=0, most=1, renamed_from=("power", "9.9"))
+    share: float = option(0.5, "of the colours", least=0, most=1, renamed_from=("power", "9.9"))
     grey: bool = option(False, "without colours")
     model: str = option("none", "a name that artgan paint has already")
 """
@@ -77,12 +77,12 @@ class Wash(Generator):
     def forward(self, x):
         raise TypeError("give options: use generate()")
 
-    def generate(self, x, *, style, strength, grey, model):
-        self.given = dict(style=style, strength=strength, grey=grey, model=model)
+    def generate(self, x, *, style, share, grey, model):
+        self.given = dict(style=style, share=share, grey=grey, model=model)
         if not style:
             raise ConfigError("wash paints in the colours of a picture: give --style FILE")
         colours = torch.stack([to_tensor(decode(path).rgb).mean((1, 2)) for path in style]).mean(0)
-        painted = x.lerp(colours.to(x)[None, :, None, None], strength)
+        painted = x.lerp(colours.to(x)[None, :, None, None], share)
         return painted.mean(1, keepdim=True).expand_as(x) if grey else painted
 """
 
@@ -121,17 +121,17 @@ def colour(path: Path) -> tuple[int, ...]:
 def test_all_options_reach_the_model_defaults_included(folder: Path) -> None:
     model = load("wash")
     painting = model.paint("photo.png", style=Path("red.png"), grey=True)
-    assert model.generator.given == {"style": ("red.png",), "strength": 0.5, "grey": True, "model": "none"}
+    assert model.generator.given == {"style": ("red.png",), "share": 0.5, "grey": True, "model": "none"}
     assert painting.getpixel((0, 0)) in [(106,) * 3, (107,) * 3]  # a third of 191.5 + 64 + 64: half grey, half red
-    model.paint("photo.png", style=["red.png", "blue.png"], strength=1)
-    assert model.generator.given == {"style": ("red.png", "blue.png"), "strength": 1.0, "grey": False, "model": "none"}
+    model.paint("photo.png", style=["red.png", "blue.png"], share=1)
+    assert model.generator.given == {"style": ("red.png", "blue.png"), "share": 1.0, "grey": False, "model": "none"}
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"stile": "red.png"}, "wash.two: unknown option 'stile'; did you mean 'style'?"),
-        ({"style": "red.png", "strength": 2}, "wash.two: strength: must be at most 1, not 2"),
+        ({"style": "red.png", "share": 2}, "wash.two: share: must be at most 1, not 2"),
         ({"style": 7}, "wash.two: style: must be a text, not 7"),
         ({}, "wash paints in the colours of a picture: give --style FILE"),
     ],
@@ -143,8 +143,8 @@ def test_wrong_options_are_told_before_anything_is_painted(folder: Path, options
 
 
 def test_an_option_under_its_old_name_works_with_a_warning(folder: Path) -> None:
-    with pytest.warns(FutureWarning, match="the option 'power' is now 'strength'"):
-        assert load("wash").options({"power": 0.25})["strength"] == 0.25
+    with pytest.warns(FutureWarning, match="the option 'power' is now 'share'"):
+        assert load("wash").options({"power": 0.25})["share"] == 0.25
 
 
 def test_a_model_without_options_says_so() -> None:
@@ -163,7 +163,7 @@ def test_a_model_without_weights_is_built_of_its_config(folder: Path) -> None:
     assert not model.generator.training
     assert model.generator.place.dtype == torch.float16
     assert model.card["weights"] is None
-    assert model.paint("photo.png", style="red.png", strength=0.0).getpixel((0, 0)) == (128,) * 3
+    assert model.paint("photo.png", style="red.png", share=0.0).getpixel((0, 0)) == (128,) * 3
     with pytest.raises(WeightsError, match=r"wash\.two: has no weights of its own, so it has no revisions"):
         load("wash", revision="main")
 
@@ -203,14 +203,14 @@ def test_models_without_weights_are_listed_as_such(folder: Path, monkeypatch: py
 
 
 def test_options_are_given_on_the_command_line(folder: Path) -> None:
-    done = processes.artgan("paint", "photo.png", "-mwash", "--style", "red.png", "--style=blue.png", "--strength", "1")
+    done = processes.artgan("paint", "photo.png", "-mwash", "--style", "red.png", "--style=blue.png", "--share", "1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "photo-wash.png\n", "")
     assert colour(folder / "photo-wash.png") == (128, 0, 128)
     done = processes.artgan(
         "paint", "photo.png", "--style", "red.png", "--grey", "--power", "0", "-m", "wash", "-o", "o"
     )
     assert (done.returncode, done.stdout) == (0, "o/photo.png\n")
-    assert done.stderr.count("the option 'power' is now 'strength'") == 1
+    assert done.stderr.count("the option 'power' is now 'share'") == 1
     assert colour(folder / "o/photo.png") == (128, 128, 128)
 
 
@@ -223,8 +223,8 @@ def test_options_are_given_on_the_command_line(folder: Path) -> None:
         (["-m", "wosh", "--style", "red.png"], "artgan: no model named 'wosh'; did you mean wash?\n"),
         (["-m", "local-dir:nowhere", "--style", "a"], "artgan: nowhere: no such folder\n"),
         (
-            ["-m", "wash", "--style", "red.png", "--strength", "2"],
-            "artgan: wash.two: strength: must be at most 1, not 2",
+            ["-m", "wash", "--style", "red.png", "--share", "2"],
+            "artgan: wash.two: share: must be at most 1, not 2",
         ),
         (["-m", "wash", "--style"], "--style"),
         (["-m"], "-m"),
@@ -269,7 +269,7 @@ def test_the_help_of_a_model_shows_its_options_wherever_it_comes_from(folder: Pa
         for model in ("wash", "local-dir:mine", "hf-hub:someone/wash-net"):
             told = help_for("paint", "--model", model, **online)
             assert "─ wash ─" in told
-            assert "--strength <float> of the colours [default: 0.5]" in told
+            assert "--share <float> of the colours [default: 0.5]" in told
             assert "--style <list[str]> pictures whose colours are taken [each a file]" in told
             assert "--overwrite" in told
             assert told.count("--model") == 2  # the option, and the word of it: the plugin's own is not offered

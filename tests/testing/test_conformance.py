@@ -511,6 +511,7 @@ def put_model(name: str, package: Path) -> None:
                 "test_the_manifests_generator_is_the_trained_one",
                 "test_the_smallest_and_oblong_pictures",
                 "test_photos_of_any_size_are_painted",
+                "test_photos_are_painted_over_strokes",
                 "test_tiles_are_what_the_whole_is",
                 "test_the_registry_can_be_read",
                 "test_models_have_a_config_and_a_licence",

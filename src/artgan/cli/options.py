@@ -86,6 +86,19 @@ def without_variable_options(function: F) -> F:
     return function
 
 
+def with_options_of(cls: type, panel: str) -> Callable[[F], F]:
+    """Add an option for each field of a dataclass; those that are not given arrive in ``**options`` as None."""
+
+    def add(function: F) -> F:
+        function = without_variable_options(function)
+        own = [*inspect.signature(function).parameters.values()]
+        options = parameters(cls, panel, taken={parameter.name for parameter in own})
+        function.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]  # see above
+        return function
+
+    return add
+
+
 def command(name: str, run: Callable[..., None], options: Sequence[inspect.Parameter], *, help: str | None) -> Any:
     """A command that calls ``run`` with the values of ``options``."""
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from artgan.cli.model_options import ModelOptionsCommand
-from artgan.cli.options import Device, Format, default_model, without_variable_options
+from artgan.cli.options import Device, Format, default_model, with_options_of
 from artgan.errors import printable
+from artgan.painting.options import PaintOptions
 
 
 class Statistics(str, Enum):
@@ -23,7 +24,10 @@ class Statistics(str, Enum):
     estimated = "estimated"
 
 
-@without_variable_options
+_PANEL = "Strokes and colors"
+
+
+@with_options_of(PaintOptions, _PANEL)
 def paint(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
     model: Annotated[
@@ -72,11 +76,11 @@ def paint(
 
     model = model or default_model()
     loaded = load(model, device=device)
-    chosen = loaded.options(options)
+    manner, own = loaded.painting(_given(options))
     generator = loaded.running_on(runtime)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
     tiling = Tiling(tile, statistics.value)
-    done = paint_files(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, options=chosen)
+    done = paint_files(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=own)
     failures, results, skipped = [], [], 0
     try:
         with progress("painting", len(jobs)) as advance:
@@ -114,6 +118,7 @@ class PaintCommand(ModelOptionsCommand):
     function = staticmethod(paint)
 
 
+@with_options_of(PaintOptions, _PANEL)
 def compare(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...|RUN...", help="Photos, one column each; or folders of runs.")
@@ -126,6 +131,7 @@ def compare(
     device: Device = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
+    **options: Any,
 ) -> None:
     """Draw the same photos in several styles on one labeled sheet, or compare training runs on a page."""
     from artgan.reports.run import is_run, write_comparison
@@ -134,10 +140,18 @@ def compare(
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:
-        _compare_styles(inputs, out, models or default_model(), device, size, overwrite)
+        _compare_styles(inputs, out, models or default_model(), device, size, overwrite, _given(options))
 
 
-def _compare_styles(photos: list[Path], out: Path, models: str, device: str | None, size: int, overwrite: bool) -> None:
+def _compare_styles(
+    photos: list[Path],
+    out: Path,
+    models: str,
+    device: str | None,
+    size: int,
+    overwrite: bool,
+    options: dict[str, Any],
+) -> None:
     from PIL.Image import Image
 
     from artgan import images, sheets
@@ -149,6 +163,7 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
     images.check_writable(out, overwrite=overwrite)
     names = [name.strip() for name in models.split(",") if name.strip()]
     loaded = {name: load(name, device=device) for name in names}
+    chosen = {name: model.painting(options) for name, model in loaded.items()}
     rows: dict[str, list[Image]] = {"photo": [], **{name: [] for name in names}}
     failures = []
     with progress("painting", len(photos)) as advance:
@@ -156,7 +171,8 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
             try:
                 picture = images.decode(photo)
                 column = {"photo": picture.rgb}
-                column |= {name: paint_batch(m.generator, [picture], **m.options({}))[0] for name, m in loaded.items()}
+                for name, (manner, own) in chosen.items():
+                    [column[name]] = paint_batch(loaded[name].generator, [picture], manner=manner, **own)
             except PictureError as error:
                 failures.append(str(error))
             else:
@@ -170,6 +186,11 @@ def _compare_styles(photos: list[Path], out: Path, models: str, device: str | No
     _name_failures(failures, len(photos))
     if failures:
         raise typer.Exit(1)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are on the command line."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _tag(model: str) -> str:

@@ -78,6 +78,7 @@ def show(
     _section("", facts)
     _section("license", entry.license)
     _section("config", entry.config)
+    _section("brushwork", entry.brushwork)
     _section("training", entry.training)
     if entry.metrics:
         print("\nmetrics")

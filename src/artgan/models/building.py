@@ -15,32 +15,32 @@ from artgan import config as configs
 from artgan.discovery import Plugin, resolve
 from artgan.errors import PluginError, WeightsError
 from artgan.interfaces import Generator
-from artgan.models.locating import WeightsFile
 
 
-def build(plugin: Plugin, config: Mapping[str, Any], weights: WeightsFile | None, *, where: str) -> Generator:
+def build(plugin: Plugin, config: Mapping[str, Any], weights: bytes | None, *, where: str, file: str) -> Generator:
     """Build a generator of the plugin.
 
     Args:
         plugin: its manifest.
         config: the values for the plugin's config class.
-        weights: read and verified here; None for a model without learned weights.
+        weights: the content of its file, verified; None for a model without learned weights.
         where: the origin of the config, with which errors begin.
+        file: the origin of the weights.
 
     Raises:
         ConfigError: an unknown option or an invalid value.
-        WeightsError: the file is damaged, does not match its size or hash, or is another network's.
+        WeightsError: the file is damaged, or is another network's.
         PluginError: the plugin is broken.
     """
     parsed = configs.parse(resolve(plugin, "config"), config, where=where)
     if weights is None:
         return new_generator(plugin, parsed).requires_grad_(False)
     try:
-        state = load_safetensors(weights.read())
+        state = load_safetensors(weights)
     except SafetensorError as error:
-        raise WeightsError(f"{weights.path}: not a safetensors file, or damaged ({error})") from None
+        raise WeightsError(f"{file}: not a safetensors file, or damaged ({error})") from None
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    return assemble(plugin, parsed, state, str(weights.path))
+    return assemble(plugin, parsed, state, file)
 
 
 def assemble(plugin: Plugin, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:

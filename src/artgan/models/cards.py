@@ -65,6 +65,7 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         f'```python\nimport artgan\n\nmodel = artgan.load("hf-hub:ORG/NAME@COMMIT")\nmodel.{call}.save("out.png")\n```',
         _section("License", card.get("license")),
         _section("Configuration", card.get("config")),
+        _section("Brushwork", card.get("brushwork")),
         _section("Training", card.get("training")),
         _metrics(card.get("metrics")),
     ]

@@ -41,6 +41,8 @@ class Entry:
 
     Attributes:
         weights: None for a model without learned weights, which the plugin builds from its config alone.
+        brushwork: the brush of the under-painting, and how far colors move to the palette in the weights' file; empty
+            if the network paints photos as they are.
         source: the registry file that it comes from. Not part of the card, which is distributed with the weights.
     """
 
@@ -56,6 +58,7 @@ class Entry:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Mapping[str, Any], ...] = ()
     check: Mapping[str, Any] = field(default_factory=dict)
+    brushwork: Mapping[str, Any] = field(default_factory=dict)
     source: str = field(default="", compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import torch
 
     from artgan.interfaces import Generator
+    from artgan.painting.manner import Brushwork
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """The files in a model's folder and in its repository on the Hub."""
+
+_ABOUT = ("plugin", "config", "artgan_version", "license")  # what the header of the weights repeats
 
 LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
 """The maximum size of each, in bytes."""
@@ -79,6 +82,7 @@ def save_model(
     config: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
+    brushwork: Brushwork | None = None,
 ) -> None:
     """Write a generator as ``model.safetensors`` and ``config.json``; each file is written atomically.
 
@@ -89,6 +93,8 @@ def save_model(
         config: the config that rebuilds it.
         extra: more keys for ``config.json``, as JSON types.
         dtype: dtype of the floating-point tensors in the file; None keeps theirs.
+        brushwork: what the network paints over: its brush goes to ``config.json``, its palette into the header of the
+            weights. None: the network paints photos as they are.
 
     Raises:
         WeightsError: the folder cannot be written.
@@ -101,12 +107,16 @@ def save_model(
         "artgan_version": version("artgan"),
         **(extra or {}),
     }
+    if brushwork is not None:
+        document["brushwork"] = brushwork.to_card()
     state = {
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
     }
     # A single key: safetensors writes several in an order that varies between files, and so would their hashes.
-    about = {key: document[key] for key in ("plugin", "config", "artgan_version", "license") if key in document}
+    about: dict[str, Any] = {key: document[key] for key in _ABOUT if key in document}
+    if brushwork is not None and brushwork.palette is not None:
+        about["palette"] = brushwork.palette.to_dict()
     metadata = {"artgan": json.dumps(about)}
     config_file = (json.dumps(document, indent=2) + "\n").encode()
     write_files(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})

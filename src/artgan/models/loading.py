@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +27,13 @@ from artgan.models.folder import (
     save_model,
     write_files,
 )
+from artgan.models.hands import manner_of, read_brushwork
 from artgan.models.locating import locate
-from artgan.painting import Tiling, paint
+from artgan.painting.brushwork import Brush
+from artgan.painting.manner import Brushwork, Manner
+from artgan.painting.options import PaintOptions
+from artgan.painting.painter import paint
+from artgan.painting.tiles import Tiling
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """The keys of the card that a saved model keeps, apart from plugin and config."""
@@ -41,13 +47,17 @@ class Model(nn.Module):
         generator: the network.
         card: the registry entry (license, data, training, metrics, hash), or the config.json of a local folder. It
             names the plugin.
+        brushwork: its brush and its palette, or None: then it paints photos as they are.
     """
 
-    def __init__(self, name: str, generator: Generator, card: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, generator: Generator, card: Mapping[str, Any], brushwork: Brushwork | None = None
+    ) -> None:
         super().__init__()
         self.name = name
         self.generator = generator
         self.card = dict(card)
+        self.brushwork = brushwork
         self._runtimes: dict[tuple[str, int], Generator] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,6 +71,12 @@ class Model(nn.Module):
         tile: int | None = None,
         statistics: Literal["exact", "estimated"] = "exact",
         runtime: str = "torch",
+        brush: str | os.PathLike[str] | Brush | None = None,
+        stroke_size: float = 1.0,
+        strength: float = 1.0,
+        keep_colors: bool = False,
+        palette: float | None = None,
+        seed: int | None = None,
         **options: Any,
     ) -> Image.Image:
         """Paint a picture, at exactly its size; see :func:`artgan.painting.paint`.
@@ -73,16 +89,35 @@ class Model(nn.Module):
             statistics: how whole-picture statistics are computed, if the network uses them and paints in tiles; see
                 :class:`artgan.painting.Tiling`.
             runtime: what runs the network; see :meth:`running_on`.
+            brush: lays the strokes that the network paints over: the name of a model whose brush and palette are used;
+                a JSON or YAML file of :class:`artgan.painting.brushwork.Brush` parameters, or such an object; "none"
+                for no strokes. By default the model's own, if it has one.
+            stroke_size: a multiple of the brush's sizes, 0.5 to 3.
+            strength: 0 gives the photo, 1 the artist's painting, between them a blend; up to 1.5 exaggerates what the
+                network changes.
+            keep_colors: whether colors stay the photo's, and only the lightness is the painting's.
+            palette: how far the photo's colors are moved to the artist's before it is painted, 0 to 1; by default what
+                the model's card says, 0 if there is no brush or if colors are kept.
+            seed: of the strokes, 0 by default; a model with an option ``seed`` gets it too.
             options: the model's own options; see :meth:`options`.
 
         Raises:
             PictureError: the picture cannot be read or painted.
-            ConfigError: an unknown option, an invalid value, or an unusable runtime.
+            ConfigError: an unknown option, an invalid value, what the model cannot do, or an unusable runtime.
             ExportError: the runtime's output differs from PyTorch's.
             Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
         """
-        tiling = Tiling(tile, statistics)
-        return paint(self.running_on(runtime), image, tiling=tiling, **self.options(options))
+        given = {
+            "brush": brush,
+            "stroke_size": stroke_size,
+            "strength": strength,
+            "keep_colors": keep_colors,
+            "palette": palette,
+            "seed": seed,
+            **options,
+        }
+        manner, own = self.painting(given)
+        return paint(self.running_on(runtime), image, tiling=Tiling(tile, statistics), manner=manner, **own)
 
     def running_on(self, runtime: str) -> Generator:
         """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate.accelerate`.
@@ -111,6 +146,31 @@ class Model(nn.Module):
     def origin(self) -> dict[str, Any]:
         """What an exported file records about the model: its plugin, config and license."""
         return {key: self.card[key] for key in ("plugin", "config", "license") if key in self.card}
+
+    def painting(self, given: Mapping[str, Any]) -> tuple[Manner, dict[str, Any]]:
+        """Validate what :meth:`paint` takes apart from the picture, the tiles and the runtime.
+
+        Args:
+            given: values of :class:`artgan.painting.options.PaintOptions` and of the model's own options.
+
+        Returns:
+            How pictures are painted, and the keyword arguments of the generator's ``generate``.
+
+        Raises:
+            ConfigError: an unknown option, an invalid value, or what the model cannot do.
+            ArtganError: the model whose brush is asked for is unusable.
+        """
+        shared = {field.name for field in fields(PaintOptions)}
+        common = {name: value for name, value in given.items() if name in shared}
+        own = {name: value for name, value in given.items() if name not in shared}
+        brush = common.pop("brush", None)
+        chosen = brush if isinstance(brush, Brush) else None
+        if chosen is None:
+            common["brush"] = brush
+        options = configs.parse(PaintOptions, common, where=self.name)
+        if options.seed is not None and self._options is not None and "seed" in configs.field_types(self._options):
+            own["seed"] = options.seed
+        return manner_of(options, self.brushwork, where=self.name, brush=chosen), self.options(own)
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validate painting options: the given values, and defaults for the plugin's other options.
@@ -164,9 +224,17 @@ class Model(nn.Module):
         if not self.generator.state_dict():
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
-        files = card_files(self.card, self.generator.task, paint=self.paint if examples else None)
+        card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
+        files = card_files(card, self.generator.task, paint=self.paint if examples else None)
         kept = {key: self.card[key] for key in _CARD if self.card.get(key)}
-        save_model(folder, self.generator, plugin=self.card["plugin"], config=self.card["config"], extra=kept)
+        save_model(
+            folder,
+            self.generator,
+            plugin=self.card["plugin"],
+            config=self.card["config"],
+            extra=kept,
+            brushwork=self.brushwork,
+        )
         write_files(folder, files)
 
     @classmethod
@@ -222,8 +290,10 @@ def load(
     """
     place, precision = usable_device(device), _dtype(dtype)
     found = locate(name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)
-    generator = build(found.plugin, found.card["config"], found.weights, where=f"{found.source}: config")
-    return Model(found.name, generator, found.card).to(place, precision).eval()
+    weights, file = (None, "") if found.weights is None else (found.weights.read(), str(found.weights.path))
+    generator = build(found.plugin, found.card["config"], weights, where=f"{found.source}: config", file=file)
+    brushwork = read_brushwork(found.card, weights, where=found.source)
+    return Model(found.name, generator, found.card, brushwork).to(place, precision).eval()
 
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,10 +30,11 @@ _TOLERANCE = 2.0  # mean difference, of 255: rounding differs between machines
 
 @dataclass(frozen=True)
 class Publication:
-    """Validated files, and the repository to publish them in."""
+    """Validated files, and the repository to publish them in; the model's brushwork, as its card names it."""
 
     repo_id: str
     operations: Sequence[CommitOperationAdd]
+    brushwork: Mapping[str, Any] | None = None
 
     def lines(self) -> list[str]:
         """The files, one per line: SHA-256, size, name."""
@@ -53,12 +54,15 @@ class Publication:
         """
         commit = hub.upload(self.repo_id, self.operations, private=private, message="Publish a model of artgan")
         weights = next(operation.upload_info for operation in self.operations if operation.path_in_repo == WEIGHTS)
-        return (
+        lines = (
             "weights:\n"
             f"  hub: {{repo_id: {self.repo_id}, revision: {commit}, file: {WEIGHTS}}}\n"
             f"  sha256: {weights.sha256.hex()}\n"
             f"  size: {weights.size}"
         )
+        if self.brushwork:
+            lines += "\n" + yaml.safe_dump({"brushwork": self.brushwork}, sort_keys=False).rstrip()
+        return lines
 
 
 def prepare(folder: Path, repo_id: str) -> Publication:
@@ -92,6 +96,7 @@ def prepare(folder: Path, repo_id: str) -> Publication:
             for name in _PUBLISHED
             if name in names or name in made
         ],
+        model.card.get("brushwork"),
     )
 
 

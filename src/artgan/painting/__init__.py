@@ -1,8 +1,47 @@
-"""Paints pictures: a single one, a batch of equal size, or files and folders."""
+"""Paints pictures: a single one, a batch of equal size, or files and folders.
 
-from artgan.painting.files import Result, paint_files
-from artgan.painting.painter import paint, paint_batch
-from artgan.painting.plan import Job, plan
-from artgan.painting.tiles import Tiling
+Importing this package loads neither torch nor OpenCV: names are resolved when they are first used.
+"""
 
-__all__ = ["Job", "Result", "Tiling", "paint", "paint_batch", "paint_files", "plan"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from artgan.painting.files import Result, paint_files
+    from artgan.painting.manner import PLAIN, Brushwork, Manner
+    from artgan.painting.options import PaintOptions
+    from artgan.painting.painter import paint, paint_batch
+    from artgan.painting.planning import Job, plan
+    from artgan.painting.tiles import Tiling
+
+__all__ = [
+    "PLAIN",
+    "Brushwork",
+    "Job",
+    "Manner",
+    "PaintOptions",
+    "Result",
+    "Tiling",
+    "paint",
+    "paint_batch",
+    "paint_files",
+    "plan",
+]
+
+_HOMES = {
+    "files": ("Result", "paint_files"),
+    "manner": ("PLAIN", "Brushwork", "Manner"),
+    "options": ("PaintOptions",),
+    "painter": ("paint", "paint_batch"),
+    "planning": ("Job", "plan"),
+    "tiles": ("Tiling",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
@@ -23,10 +23,12 @@ from artgan.files import remove_unfinished
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
 from artgan.painting.fitting import reference
+from artgan.painting.manner import PLAIN, Manner
 from artgan.painting.painter import WHERE_NEEDED, paint_batch
-from artgan.painting.plan import Job, make_folder
+from artgan.painting.planning import Job, make_folder
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
+from artgan.painting.underpainting import Study
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Result:
 _PIXELS_AT_ONCE = 16_000_000
 """Prefetch limit: total number of pixels of the pictures that have been read but not yet written."""
 
+_READERS = 2  # for paintings over strokes, whose under-paintings take longer than a small network
+
 _WRITERS = 4  # writing a photo as PNG takes longer than painting it with a small network
 
 _SMALL = 500_000
@@ -68,6 +72,7 @@ class _Read:
     picture: Picture
     pixels: int  # according to its header
     seconds: float
+    study: Study | None = None  # if it was made while reading
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ def paint_files(
     batch: int = 1,
     overwrite: bool = False,
     tiling: Tiling = WHERE_NEEDED,
+    manner: Manner = PLAIN,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
     """Paint the jobs and yield the result of each, in order.
@@ -102,6 +108,7 @@ def paint_files(
         batch: the maximum number of pictures to paint at once.
         overwrite: whether existing files may be replaced.
         tiling: how pictures are divided; see :func:`artgan.painting.paint`.
+        manner: brush, palette and strength.
         options: the model's own, already validated, passed to its ``generate``.
 
     Raises:
@@ -109,7 +116,7 @@ def paint_files(
         WeightsError: weights that the model needs are unavailable.
         KeyboardInterrupt: the user pressed Ctrl-C; pictures finished before that are written and yielded first.
     """
-    work = _Work(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, options=options or {})
+    work = _Work(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=options or {})
     return work.run()
 
 
@@ -124,23 +131,26 @@ class _Work:
         batch: int,
         overwrite: bool,
         tiling: Tiling,
+        manner: Manner,
         options: Mapping[str, Any],
     ) -> None:
         self._jobs = jobs
         self._overwrite = overwrite
         self._at_once = generator.one_at_a_time  # results are yielded before the next picture is painted
         self._batch = 1 if generator.one_at_a_time else batch
-        self._paint = _Painter(generator, tiling, options)
+        self._manner = manner
+        self._paint = _Painter(generator, tiling, manner, options)
         self._threads = _painting_threads(generator, jobs) if tiling.side is None else 0
         self._group: list[_Read] = []
         self._results: deque[Result | Future[Result]] = deque()
 
     def run(self) -> Iterator[Result]:
         """Yield the result of each job, in order."""
-        begin = partial(_begin, prepare=cache(_prepare))
+        begin = partial(_begin, prepare=cache(_prepare), study=self._study)
         count = 2 * max(self._batch, self._threads) + _WRITERS
+        readers = 1 if self._manner.brush is None else _READERS
         with (
-            closing(Prefetcher(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count)) as self._ahead,
+            closing(Prefetcher(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count, threads=readers)) as self._ahead,
             ThreadPoolExecutor(_WRITERS, "artgan-write") as self._writers,
             _single_threaded(self._threads) as self._painters,
         ):
@@ -152,6 +162,12 @@ class _Work:
                 yield from self._finished(keep=0)
                 raise
             yield from self._finished(keep=0)
+
+    def _study(self, picture: Picture, pixels: int) -> Study | None:
+        """A picture's study, made by those who read, unless many paint: these make it themselves."""
+        if self._manner.is_plain or (self._threads and pixels <= _SMALL):
+            return None
+        return Study.of(picture.rgb, self._manner)
 
     def _take_next(self) -> bool:
         """Fetch the next picture and paint complete groups; False if there are no more.
@@ -233,7 +249,12 @@ def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
         torch.set_num_threads(before)  # torch would use the changed number for threads started later
 
 
-def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[], _Read | _Large | Result]]:
+_MakeStudy: TypeAlias = "Callable[[Picture, int], Study | None]"
+
+
+def _begin(
+    job: Job, prepare: Callable[[Path], None], study: _MakeStudy
+) -> tuple[int, Callable[[], _Read | _Large | Result]]:
     """The number of pixels of a job's picture, and a function that reads it."""
     start = perf_counter()
 
@@ -251,7 +272,7 @@ def _begin(job: Job, prepare: Callable[[Path], None]) -> tuple[int, Callable[[],
         return refused(str(error))
     if width * height > images.MAX_PIXELS:
         return 0, partial(_Large, job, job.output)
-    return width * height, partial(_read, job, job.output, width * height)
+    return width * height, partial(_read, job, job.output, width * height, study)
 
 
 def _paint_large(large: _Large, paint: _Painter, overwrite: bool) -> Result:
@@ -279,21 +300,29 @@ def _prepare(folder: Path) -> None:
     remove_unfinished(folder)
 
 
-def _read(job: Job, output: Path, pixels: int) -> _Read | Result:
+def _read(job: Job, output: Path, pixels: int, study: _MakeStudy) -> _Read | Result:
     start = perf_counter()
     try:
         picture = images.decode(job.input)
     except ArtganError as error:
         return Result(job.input, None, str(error), perf_counter() - start)
-    return _Read(job, output, picture, pixels, perf_counter() - start)
+    try:
+        made = study(picture, pixels)
+    except Exception as error:  # too little memory, say; the other pictures must still be painted
+        return Result(job.input, None, _unpainted(job.input, error), perf_counter() - start)
+    return _Read(job, output, picture, pixels, perf_counter() - start, made)
 
 
 class _Painter:
     """Paints groups of pictures, and remembers how many pixels fit in memory at once."""
 
-    def __init__(self, generator: Generator, tiling: Tiling, options: Mapping[str, Any]) -> None:
-        self._paint: Callable[..., list[Image.Image]] = partial(paint_batch, generator, tiling=tiling, **options)
-        self.large: Callable[..., tuple[int, int]] = partial(paint_large, generator, tiling=tiling, **options)
+    def __init__(self, generator: Generator, tiling: Tiling, manner: Manner, options: Mapping[str, Any]) -> None:
+        self._paint: Callable[..., list[Image.Image]] = partial(
+            paint_batch, generator, tiling=tiling, manner=manner, **options
+        )
+        self.large: Callable[..., tuple[int, int]] = partial(
+            paint_large, generator, tiling=tiling, manner=manner, **options
+        )
         self._most = sys.maxsize  # pixels at once
 
     def __call__(self, group: Sequence[_Read]) -> Iterator[tuple[_Read, Image.Image | str, float]]:
@@ -312,7 +341,8 @@ class _Painter:
             interrupted = False
             paintings: Sequence[Image.Image | str] | None = None
             try:
-                paintings = self._paint([read.picture for read in part])
+                studies = [read.study for read in part if read.study is not None]
+                paintings = self._paint([read.picture for read in part], studies=studies or None)
             except Interrupted as stop:
                 paintings, interrupted = stop.made, True
             except (ConfigError, WeightsError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,6 +15,7 @@ from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError
 from artgan.images import Picture, Source
 from artgan.interfaces import Generator, Interrupted
+from artgan.painting.canvas import Floats, Window
 from artgan.painting.fitting import (
     WORKING_MEMORY,
     checked_output,
@@ -22,8 +24,11 @@ from artgan.painting.fitting import (
     pad,
     reference,
 )
+from artgan.painting.manner import PLAIN, Manner
 from artgan.painting.norms import whole_picture_norms
 from artgan.painting.tiles import Tiling, paint_tiles
+from artgan.painting.underpainting import Source as Pixels
+from artgan.painting.underpainting import Study
 
 WHERE_NEEDED = Tiling()
 """Whole if the picture fits in memory, else in tiles."""
@@ -32,13 +37,17 @@ _HEADROOM = 0.8  # share of the free memory that a picture may take if it could 
 _FEW = 1  # instance norms; with at most this many, tiles take at most one extra pass
 
 
-def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED, **options: Any) -> Image.Image:
+def paint(
+    generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED, manner: Manner = PLAIN, **options: Any
+) -> Image.Image:
     """Paint one picture, on the device and in the precision of the generator's parameters.
 
     Args:
         generator: an image-to-image model.
         image: a path, a Pillow image, an array or a tensor; see :func:`artgan.images.decode`.
-        tiling: how to divide it; by default, a picture is divided if it would take too much memory whole.
+        tiling: how to divide it; by default, a picture is divided if it would take too much memory whole. With a brush
+            its side is that of the windows in which strokes are drawn, and the network's share is divided if needed.
+        manner: brush, palette and strength.
         options: the model's own, passed to its ``generate``.
 
     Returns:
@@ -52,18 +61,32 @@ def paint(generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED,
         TypeError: an option that the model does not have.
         Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
     """
-    [painting] = paint_batch(generator, [images.decode(image)], tiling=tiling, **options)
+    [painting] = paint_batch(generator, [images.decode(image)], tiling=tiling, manner=manner, **options)
     return painting
 
 
 def paint_batch(
-    generator: Generator, pictures: Sequence[Picture], *, tiling: Tiling = WHERE_NEEDED, **options: Any
+    generator: Generator,
+    pictures: Sequence[Picture],
+    *,
+    tiling: Tiling = WHERE_NEEDED,
+    manner: Manner = PLAIN,
+    studies: Sequence[Study] | None = None,
+    **options: Any,
 ) -> list[Image.Image]:
     """Paint decoded pictures of equal size, in one call of the generator or one by one in tiles; see :func:`paint`.
 
     Tiles do not degrade a painting (see :class:`Tiling`), and memory then grows only with the picture's own 8-bit
     pixels. A model with at most one instance norm uses tiles for everything that takes more than
     :data:`WORKING_MEMORY`, as that costs little; a model with several, only for what does not fit in memory otherwise.
+
+    Args:
+        generator: an image-to-image model.
+        pictures: of one size.
+        tiling: how to divide them.
+        manner: brush, palette and strength.
+        studies: of the pictures in this manner, if they have been made already.
+        options: the model's own.
 
     Raises:
         TooLargeError: the pictures do not fit in memory.
@@ -76,28 +99,89 @@ def paint_batch(
     if any(picture.size != (width, height) for picture in pictures):
         raise PictureError("pictures of one batch must have one size")
     like = reference(generator)
-    divided = _to_be_divided(generator, like, len(pictures), width * height, tiling)
+    brushed = manner.brush is not None
+    divided = not brushed and _to_be_divided(generator, like, len(pictures), width * height, tiling)
     if divided and len(pictures) > 1:
-        return _one_by_one(generator, pictures, tiling, options)
+        return _one_by_one(generator, pictures, tiling, manner, options)
+    if studies is None and not manner.is_plain:
+        studies = [Study.of(picture.rgb, manner) for picture in pictures]
     interrupted = False
     with telling_what_did_not_fit(len(pictures), (width, height), like.device):
-        if divided:
-            painted = [_paint_tiles(generator, like, pictures[0].rgb, tiling, options)]
+        if studies is not None and brushed:
+            painted, interrupted = _paint_brushed(generator, like, pictures, studies, tiling, options)
+        elif divided:
+            painting = Image.new("RGB", (width, height))
+            study = studies[0] if studies else None
+            paint_parts(generator, pictures[0].rgb, painting.paste, tiling, study, options)
+            painted = [painting]
         else:
-            painted, interrupted = _paint_whole(generator, like, pictures, options)
+            painted, interrupted = _paint_whole(generator, like, pictures, studies, options)
     paintings = [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=not interrupted)]
     if interrupted:
         raise Interrupted(paintings)
     return paintings
 
 
+def paint_parts(
+    generator: Generator,
+    source: Pixels,
+    lay: Callable[[Image.Image, tuple[int, int]], None],
+    tiling: Tiling,
+    study: Study | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Paint a picture part by part, in memory that does not grow with it.
+
+    Args:
+        generator: an image-to-image model, with a ``reach`` unless there are strokes.
+        source: the photo.
+        lay: called with each part of the painting, mode RGB, and its place: left and top.
+        tiling: how to divide it.
+        study: of the photo; None: the network alone paints.
+        options: the model's own.
+
+    Raises:
+        PictureError: the model returned something other than a picture, or its feature maps cannot be divided.
+        KeyboardInterrupt: the user pressed Ctrl-C.
+    """
+    like = reference(generator)
+    if study is None:
+        paint_tiles(generator, like, source, lambda part, place: lay(images.to_rgb(part), place), tiling, options)
+    elif study.strokes is None:
+        known = study
+
+        def finish(part: Tensor, place: tuple[int, int]) -> None:
+            (left, top), (height, width) = place, part.shape[1:]
+            photo = source.crop((left, top, left + width, top + height))
+            lay(known.finished(photo, images.to_levels(part), place), place)
+
+        paint_tiles(generator, like, _Shown(source, known), finish, tiling, options)
+    else:
+        [painted], interrupted = _paint_over(generator, like, [study], tiling, options)
+        if interrupted:
+            raise KeyboardInterrupt
+        study.render(painted, source, lay, tiling.side)
+
+
+class _Shown:
+    """A photo as the network is shown it."""
+
+    def __init__(self, source: Pixels, study: Study) -> None:
+        self.size = source.size
+        self._source = source
+        self._study = study
+
+    def crop(self, box: Window, /) -> Image.Image:
+        return self._study.shown(self._source.crop(box))
+
+
 def _one_by_one(
-    generator: Generator, pictures: Sequence[Picture], tiling: Tiling, options: dict[str, Any]
+    generator: Generator, pictures: Sequence[Picture], tiling: Tiling, manner: Manner, options: dict[str, Any]
 ) -> list[Image.Image]:
     paintings: list[Image.Image] = []
     try:
         for picture in pictures:
-            paintings += paint_batch(generator, [picture], tiling=tiling, **options)
+            paintings += paint_batch(generator, [picture], tiling=tiling, manner=manner, **options)
     except KeyboardInterrupt:
         if paintings:
             raise Interrupted(paintings) from None
@@ -106,28 +190,89 @@ def _one_by_one(
 
 
 def _paint_whole(
-    generator: Generator, like: Tensor, pictures: Sequence[Picture], options: dict[str, Any]
+    generator: Generator,
+    like: Tensor,
+    pictures: Sequence[Picture],
+    studies: Sequence[Study] | None,
+    options: Mapping[str, Any],
 ) -> tuple[list[Image.Image], bool]:
     """The paintings, and whether the user pressed Ctrl-C, in which case some may be missing."""
-    width, height = pictures[0].size
+    photos = [picture.rgb for picture in pictures]
+    if studies is None:
+        made, interrupted = _generate(generator, like, photos, options)
+        return [images.to_rgb(row) for row in made], interrupted
+    shown = [study.shown(photo) for study, photo in zip(studies, photos, strict=True)]
+    made, interrupted = _generate(generator, like, shown, options)
+    rows = zip(studies, photos, made, strict=not interrupted)
+    return [study.finished(photo, images.to_levels(row), (0, 0)) for study, photo, row in rows], interrupted
+
+
+def _paint_brushed(
+    generator: Generator,
+    like: Tensor,
+    pictures: Sequence[Picture],
+    studies: Sequence[Study],
+    tiling: Tiling,
+    options: Mapping[str, Any],
+) -> tuple[list[Image.Image], bool]:
+    """As :func:`_paint_whole`, over strokes."""
+    made, interrupted = _paint_over(generator, like, studies, tiling, options)
+    paintings = []
+    for picture, study, painted in zip(pictures, studies, made, strict=not interrupted):
+        painting = Image.new("RGB", picture.size)
+        study.render(painted, picture.rgb, painting.paste, tiling.side)
+        paintings.append(painting)
+    return paintings, interrupted
+
+
+def _paint_over(
+    generator: Generator, like: Tensor, studies: Sequence[Study], tiling: Tiling, options: Mapping[str, Any]
+) -> tuple[list[Floats], bool]:
+    """What the network makes of small under-paintings of one size, 0 to 255, and whether the user pressed Ctrl-C."""
+    width, height = studies[0].finishing
+    tiling = Tiling(statistics=tiling.statistics)  # so that how the picture is divided makes no difference
+    divided = _to_be_divided(generator, like, len(studies), width * height, tiling)
+    if divided and len(studies) > 1:
+        several: list[Floats] = []
+        for study in studies:
+            try:
+                made, interrupted = _paint_over(generator, like, [study], tiling, options)
+            except KeyboardInterrupt:
+                if not several:
+                    raise
+                return several, True
+            several += made
+            if interrupted:
+                return several, True
+        return several, False
+    unders = [Image.fromarray(study.under) for study in studies]
+    if not divided:
+        rows, interrupted = _generate(generator, like, unders, options)
+        return [images.to_levels(row) for row in rows], interrupted
+    whole = np.empty((height, width, 3), np.float32)
+
+    def lay(part: Tensor, place: tuple[int, int]) -> None:
+        left, top = place
+        whole[top : top + part.shape[1], left : left + part.shape[2]] = images.to_levels(part)
+
+    paint_tiles(generator, like, unders[0], lay, tiling, options)
+    return [whole], False
+
+
+def _generate(
+    generator: Generator, like: Tensor, photos: Sequence[Image.Image], options: Mapping[str, Any]
+) -> tuple[list[Tensor], bool]:
+    """The generator's pictures of photos, 3 x H x W each, and whether the user pressed Ctrl-C, and some are missing."""
+    width, height = photos[0].size
     interrupted = False
-    x = torch.stack([images.to_tensor(picture.rgb) for picture in pictures])
+    x = torch.stack([images.to_tensor(photo) for photo in photos])
     x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
     try:
         y = generator.generate(x, **options)
     except Interrupted as stop:
         y, interrupted = stop.made, True
         x = x[: len(y)]  # those finished before the interruption
-    y = checked_output(y, x)
-    return [images.to_rgb(row) for row in y[:, :, :height, :width]], interrupted
-
-
-def _paint_tiles(
-    generator: Generator, like: Tensor, rgb: Image.Image, tiling: Tiling, options: dict[str, Any]
-) -> Image.Image:
-    painting = Image.new("RGB", rgb.size)
-    paint_tiles(generator, like, rgb, lambda part, place: painting.paste(images.to_rgb(part), place), tiling, options)
-    return painting
+    return [*checked_output(y, x)[:, :, :height, :width]], interrupted
 
 
 def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, tiling: Tiling) -> bool:

@@ -26,6 +26,9 @@ _LEAST_VARIANCE = 4.0  # added to all: grey photos have no colors that could be 
 _GAINS = (0.6, 1.35)  # of contrasts: beyond, noise and pale colors turn neon
 _SHIFT = (12.0, 12.0)  # of lightness and of color: a photo all red does not turn green where it is grey
 _ROUNDS = 12  # of k-means
+_ROW = 64  # pixels
+_MOST_ENTRIES = 1000
+_FARTHEST = 1e5  # of any number in a table: variances of L*a*b* are less
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,10 @@ class Palette:
         count = len(self.means)
         if not count or self.means.shape != (count, 3) or self.covariances.shape != (count, 3, 3):
             raise ConfigError("palette: K x 3 means and K x 3 x 3 covariances are asked for, K at least 1")
-        if not (np.isfinite(self.means).all() and np.isfinite(self.covariances).all()):
-            raise ConfigError("palette: all numbers must be finite")
+        if count > _MOST_ENTRIES:
+            raise ConfigError(f"palette: at most {_MOST_ENTRIES} entries are read, not {count}")
+        if not all((np.abs(part) <= _FARTHEST).all() for part in (self.means, self.covariances)):  # false for NaN too
+            raise ConfigError("palette: all numbers must be finite, and those of colors")
 
     @classmethod
     def of(cls, paintings: Iterable[Pixels], entries: int = 24) -> Palette:
@@ -103,7 +108,10 @@ class Palette:
             covariances[:, rows, columns] = covariances[:, columns, rows] = upper
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"{where}: is no palette: {error}") from None
-        return cls(means, covariances)
+        try:
+            return cls(means, covariances)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("palette", where, 1)) from None
 
     def nearest(self, mean: Doubles, covariance: Doubles) -> int:
         """The entry at the least Wasserstein distance from a picture's statistics."""
@@ -148,8 +156,8 @@ def transport(source: Doubles, target: Doubles) -> Doubles:
     return np.asarray(inverse @ _root(root @ target @ root) @ inverse)
 
 
-def lab(rgb: Pixels) -> Floats:
-    """CIE L*a*b* of 8-bit RGB, H x W x 3: lightness 0 to 100."""
+def lab(rgb: Pixels | Floats) -> Floats:
+    """CIE L*a*b* of RGB from 0 to 255, H x W x 3: lightness 0 to 100."""
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
 
 
@@ -157,7 +165,10 @@ def rgb_of(colors: Floats) -> Pixels:
     """8-bit RGB of L*a*b*, ... x 3."""
     if not colors.size:
         return np.zeros(colors.shape, np.uint8)
-    rgb = cv2.cvtColor(np.ascontiguousarray(colors.reshape(-1, 1, 3), np.float32), cv2.COLOR_Lab2RGB)
+    # Rows of a fixed length: OpenCV rounds the last pixels of a row in another way, and a window has others.
+    flat = np.asarray(colors, np.float32).reshape(-1, 3)
+    rows = np.pad(flat, ((0, -len(flat) % _ROW), (0, 0))).reshape(-1, _ROW, 3)
+    rgb = cv2.cvtColor(rows, cv2.COLOR_Lab2RGB).reshape(-1, 3)[: len(flat)]
     return np.asarray(np.clip(rgb * 255, 0, 255).round(), np.uint8).reshape(colors.shape)
 
 

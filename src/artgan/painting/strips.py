@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from artgan import images
 from artgan.errors import PictureError, one_line
 from artgan.files import replace_durably, temporary_folder
 from artgan.interfaces import Generator
 from artgan.painting.fitting import reference
-from artgan.painting.painter import WHERE_NEEDED, telling_what_did_not_fit
-from artgan.painting.tiles import Tiling, paint_tiles
+from artgan.painting.manner import PLAIN, Manner
+from artgan.painting.painter import WHERE_NEEDED, paint_parts, telling_what_did_not_fit
+from artgan.painting.tiles import Tiling
+from artgan.painting.underpainting import Study
 
 MAX_PIXELS = 1_000_000_000
 """The largest picture that :func:`paint_large` accepts, in pixels."""
@@ -46,6 +47,7 @@ def paint_large(
     target: str | os.PathLike[str],
     *,
     tiling: Tiling = WHERE_NEEDED,
+    manner: Manner = PLAIN,
     overwrite: bool = False,
     **options: Any,
 ) -> tuple[int, int]:
@@ -56,10 +58,11 @@ def paint_large(
     Progressive JPEGs and interlaced PNGs cannot be read in strips and are held in memory.
 
     Args:
-        generator: an image-to-image model with a ``reach``.
+        generator: an image-to-image model; without a brush, one with a ``reach``.
         source: JPEG, PNG or TIFF (the first page), with 8 or 16 bits per channel.
         target: a name with the suffix of one of these formats; written atomically.
         tiling: how to divide the picture.
+        manner: brush, palette and strength.
         overwrite: whether an existing file may be replaced.
         options: the model's own, passed to its ``generate``.
 
@@ -79,7 +82,7 @@ def paint_large(
             f"{source}: {size[0]} x {size[1]} pixels are over the limit of {MAX_PIXELS / 1e6:g} megapixels; "
             "make it smaller"
         )
-    if generator.reach is None:
+    if generator.reach is None and manner.brush is None:
         raise PictureError(f"{source}: this model cannot paint in tiles, as so large a picture needs; make it smaller")
     reader, writer = _format(source, _format_of(source)), _format(target, _format_to_write(target))
     if writer == "JPEG" and max(size) > _JPEG_SIDE:
@@ -96,17 +99,16 @@ def paint_large(
                 ) from None
             header = _tiff_header(photo.size, photo.bands)
             painting = _RawPixels(Path(folder, "painting"), photo.size, photo.bands, header)
-            like = reference(generator)
 
-            def lay(part: Tensor, place: tuple[int, int]) -> None:
-                rgb = images.to_rgb(part)
+            def lay(rgb: Image.Image, place: tuple[int, int]) -> None:
                 if photo.bands == 4:
                     (left, top), (width, height) = place, rgb.size
                     rgb.putalpha(photo.read((left, top, left + width, top + height)).getchannel("A"))
                 painting.paste(rgb, place)
 
-            with telling_what_did_not_fit(1, photo.size, like.device):
-                paint_tiles(generator, like, photo, lay, tiling, options)
+            with telling_what_did_not_fit(1, photo.size, reference(generator).device):
+                study = None if manner.is_plain else Study.of(photo, manner)
+                paint_parts(generator, photo, lay, tiling, study, options)
             finished = Path(folder, f"written{target.suffix}")
             _encode(vips, painting, icc, finished, writer)
             images.check_writable(target, overwrite=overwrite)

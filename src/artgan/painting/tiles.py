@@ -10,10 +10,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from artgan import images
@@ -29,6 +28,7 @@ from artgan.painting.fitting import (
     take,
 )
 from artgan.painting.norms import HeldNorms, whole_picture_norms
+from artgan.painting.underpainting import Source
 
 _SAMPLES = 16  # windows along each side of a picture, for estimating statistics
 _MARGIN = 8  # pixels ignored at the edge of such a window
@@ -57,17 +57,6 @@ class Tiling:
             raise ConfigError(f"tiles: their side must be at least 1 pixel, got {self.side}")
         if self.statistics not in ("exact", "estimated"):
             raise ConfigError(f"tiles: statistics are 'exact' or 'estimated', got {self.statistics!r}")
-
-
-class Pixels(Protocol):
-    """An upright 8-bit RGB picture, in memory or in a file; a Pillow image is one."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-
-    def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
-        """The pixels in the box (left, top, right, bottom), mode RGB."""
 
 
 # ---- dividing a picture
@@ -137,7 +126,7 @@ def _spread(length: int, least: int, stride: int) -> list[_Span]:
 def paint_tiles(
     generator: Generator,
     like: Tensor,
-    source: Pixels,
+    source: Source,
     lay: Callable[[Tensor, tuple[int, int]], None],
     tiling: Tiling,
     options: Mapping[str, Any],
@@ -208,7 +197,7 @@ def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_T
 class _Extended:
     """A picture extended to the size that a generator needs."""
 
-    def __init__(self, pixels: Pixels, stride: int, minimum_size: int) -> None:
+    def __init__(self, pixels: Source, stride: int, minimum_size: int) -> None:
         self._pixels = pixels
         width, height = pixels.size
         self._rows = extended(height, stride, minimum_size)

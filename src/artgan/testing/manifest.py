@@ -20,6 +20,7 @@ from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.interfaces import Metric, Trainer
 from artgan.models.folder import CONFIG
+from artgan.painting.options import PaintOptions
 from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after
 from artgan.training.health import REMEDIES
 from artgan.training.options import TrainingOptions
@@ -51,7 +52,12 @@ for module in sys.argv[1:]:
 _COMMON = {"out", "resume", "config", "preset", "help"}
 
 # What `artgan paint` and Model.paint have for every plugin.
-_PAINTING = {"inputs", "model", "out", "device", "batch", "recursive", "overwrite", "format", "help", "image"}
+_PAINTING = {
+    *("inputs", "model", "out", "device", "batch", "recursive", "overwrite", "format", "help", "image"),
+    *("skip_existing", "tile", "statistics", "runtime"),
+    # An option named seed is shared: the model gets it, and so do the strokes.
+    *(field.name for field in dataclasses.fields(PaintOptions) if field.name != "seed"),
+}
 
 
 class ManifestTests(Subject):

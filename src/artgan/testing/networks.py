@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
 from artgan.models.folder import save_model
 from artgan.models.loading import Model, load
+from artgan.painting import underpainting
+from artgan.painting.brushwork import Brush
+from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.testing.subject import (
     Subject,
@@ -34,6 +38,8 @@ from artgan.testing.subject import (
 
 # Rounding only: if just the other rows of a batch differ, and if batches differ in size (other kernels).
 _EXACT, _CLOSE = 1e-6, 1e-4
+# Shorter side of what a network paints over strokes in these tests, in pixels.
+_FINISHING = 40
 # The output must be bounded whatever the weights are; newly initialized ones are small.
 _ENLARGED = 10.0
 
@@ -285,6 +291,49 @@ class GeneratorTests(Subject):
             demand(
                 painting.size == size,
                 f"A photo of {size} pixels gives a painting of {painting.size}. Return pictures of the input's size.",
+            )
+
+    def test_photos_are_painted_over_strokes(self, tmp_path: Path) -> None:
+        """With a brush too: any photo, transparent or of one pixel, and in tiles and in strips what the whole is."""
+        generator = self._generator()
+        if generator.task == "noise-to-image":
+            pytest.skip("pictures are made from noise")
+        model = Model(self.plugin, generator, {"plugin": self.plugin})
+        see_through = Image.effect_noise((90, 60), 64).convert("RGB")
+        see_through.putalpha(Image.linear_gradient("L").resize((90, 60)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(underpainting, "FINISHING", _FINISHING)  # so that these photos are large ones
+            for photo in (see_through, Image.new("RGB", (1, 1), "orange")):
+                self._check_strokes(model, photo, tmp_path)
+
+    def _check_strokes(self, model: Model, photo: Image.Image, folder: Path) -> None:
+        width, height = photo.size
+        try:
+            model.paint(photo, **self._options)
+        except Exception:
+            skip_after("test_photos_of_any_size_are_painted")
+        what = f"A photo of {width} x {height} pixels"
+        with explained(f"{what} cannot be painted over brush strokes", "It can without: what is special about these?"):
+            whole, again = (model.paint(photo, brush=Brush(), **self._options) for _ in range(2))
+        if whole.tobytes() != again.tobytes():
+            skip_after("test_the_same_input_gives_the_same_pictures")
+        demand(
+            (whole.size, whole.mode) == (photo.size, photo.mode),
+            f"{what}, {photo.mode}, becomes a painting of {whole.size}, {whole.mode}, over brush strokes.",
+        )
+        same = "The network's part is the same: does generate() depend on what it has painted before?"
+        in_tiles = model.paint(photo, brush=Brush(), tile=32, **self._options)
+        demand(in_tiles.tobytes() == whole.tobytes(), f"{what} becomes another painting over strokes in tiles. {same}")
+        if find_spec("pyvips") is None:
+            return
+        source, target = folder / "photo.png", folder / "painting.png"
+        photo.save(source)
+        manner, options = model.painting({"brush": Brush(), **self._options})
+        paint_large(model.generator, source, target, manner=manner, overwrite=True, **options)
+        with Image.open(target) as in_strips:
+            demand(
+                in_strips.tobytes() == whole.tobytes(),
+                f"{what} becomes another painting over strokes in strips. {same}",
             )
 
     def test_tiles_are_what_the_whole_is(self) -> None:
