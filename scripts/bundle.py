@@ -24,8 +24,13 @@ def main() -> None:
     model = artgan.load(f"local-dir:{options.model}")
     tensors = model.generator.state_dict()
     state = {key: (t.half() if t.is_floating_point() else t).contiguous() for key, t in tensors.items()}
-    data = save(state, {"artgan": json.dumps({"plugin": model.card["plugin"]})})
+    about = {"plugin": model.card["plugin"]}
+    if model.brushwork is not None and model.brushwork.palette is not None:
+        about["palette"] = model.brushwork.palette.to_dict()
+    data = save(state, {"artgan": json.dumps(about)})
     options.out.write_bytes(data)
+    if model.brushwork is not None:
+        print(f"brushwork: {json.dumps(model.brushwork.to_card())}".replace('"', ""))
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")
     print(f"size: {len(data)}")
     print(f"check: {{seed: 0, output: {check_output(model, 0)}, tolerance: 2}}")

@@ -43,9 +43,9 @@ from artgan.data.pictures import evenly
 from artgan.errors import ArtganError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
+from artgan.models.hands import read_brush
 from artgan.painting.brushwork import Brush, reduced, trace
 from artgan.painting.palette import Palette
-from artgan.training.underpaint import Underpainter
 
 SIZE = 256
 FOLDS = 4
@@ -181,7 +181,7 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
     best: tuple[float, dict[str, float]] = (float("inf"), {})
     start = point_of(Brush(), 0.7)
     if args.start:
-        known = Underpainter.load(args.start)
+        known = read_brush(args.start)
         start = point_of(known.brush, known.strength)
     began = time.monotonic()
     evolution = cma.CMAEvolutionStrategy(

@@ -245,7 +245,8 @@ def paint(card: Card, model: artgan.Model, photos: Readable, made: Path) -> None
     folder = photos.pictures
     assert isinstance(folder, PictureFolder)
     jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in photos.indices]
-    painted = paint_files(model.generator, jobs, options=model.options({}))
+    manner, options = model.painting({})
+    painted = paint_files(model.generator, jobs, manner=manner, options=options)
     card.missing += [result.error for result in painted if result.error is not None]
 
 

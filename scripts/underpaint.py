@@ -28,6 +28,7 @@ from artgan.data.crops import centre_square
 from artgan.errors import ArtganError
 from artgan.files import atomic_write
 from artgan.painting.brushwork import Brush
+from artgan.painting.manner import Brushwork
 from artgan.training.underpaint import Underpainter
 
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a folder of pictures")
     parser.add_argument("out", type=Path, metavar="OUT", help="where the under-paintings go")
-    parser.add_argument("--brush", type=Path, metavar="FILE", help="a file of brushwork, JSON or YAML")
+    parser.add_argument("--brush", metavar="MODEL|FILE", help="a model's name, or a file of brushwork (JSON or YAML)")
     parser.add_argument("--size", type=int, default=256, help="side of the squares in pixels")
     parser.add_argument("--variants", type=int, default=1, help="under-paintings of each photo")
     parser.add_argument("--seed", type=int, default=0)
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args(arguments)
     try:
-        underpainter = Underpainter.load(args.brush) if args.brush else Underpainter(Brush())
+        underpainter = Underpainter.of(args.brush) if args.brush else Underpainter(Brushwork(Brush()))
         photos = sorted(path for path in args.photos.iterdir() if images.is_picture(path))[: args.limit]
         args.out.mkdir(parents=True, exist_ok=True)
         job = partial(

@@ -118,6 +118,11 @@ class Plugin:
         """The domain that the model's output belongs to; None if there are no domains."""
         return self.target or next(reversed(tuple(self.domains)), None)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The domains that the model's output is made from; none for pictures from noise."""
+        return tuple(domain for domain in self.domains if domain != self.target_domain)
+
 
 @dataclass(frozen=True)
 class FoundPlugin:

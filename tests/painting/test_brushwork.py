@@ -306,15 +306,17 @@ class TestScript:
         for n in range(3):
             Image.fromarray(scene(80 + n, 60)).save(photos / f"{n}.png")
         (tmp_path / "brush.json").write_text(json.dumps({"layers": 2}))
-        arguments = (photos, tmp_path / "out", "--brush", tmp_path / "brush.json", "--size", 64)
+        arguments = (photos, tmp_path / "out", "--brush", tmp_path / "brush.json", "--size", 64, "--variants", 2)
         assert self.run(*arguments) == 0
-        first = (tmp_path / "out" / "1.png").read_bytes()
-        with Image.open(tmp_path / "out" / "0.png") as painting:
+        first = (tmp_path / "out" / "1-1.png").read_bytes()
+        assert first != (tmp_path / "out" / "1-0.png").read_bytes()
+        with Image.open(tmp_path / "out" / "0-0.png") as painting:
             assert painting.size == (64, 64)
-        (tmp_path / "out" / "1.png").unlink()
+        (tmp_path / "out" / "1-1.png").unlink()
         assert self.run(*arguments) == 0
-        assert (tmp_path / "out" / "1.png").read_bytes() == first
-        assert {path.name for path in (tmp_path / "out").iterdir()} == {"0.png", "1.png", "2.png"}
+        assert (tmp_path / "out" / "1-1.png").read_bytes() == first
+        names = {path.name for path in (tmp_path / "out").iterdir()}
+        assert names == {f"{photo}-{variant}.png" for photo in range(3) for variant in range(2)}
 
     def test_a_bad_brush_is_told(self, tmp_path, capsys):
         (tmp_path / "brush.json").write_text(json.dumps({"layers": 20}))

@@ -24,15 +24,17 @@ import artgan
 from artgan.config import parse
 from artgan.data import PictureFolder
 from artgan.data.crops import Draws, centre_crop
-from artgan.discovery import resolve
+from artgan.discovery import load_plugin, resolve
 from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
 from artgan.metrics.extractors import Filters
 from artgan.metrics.style_distance import FilterStyle
-from artgan.training import checkpoint
+from artgan.training import checkpoint, loop
 from artgan.training.devices import accelerator_for
 from artgan.training.ema import EMA
 from artgan.training.options import TrainingOptions
+from artgan.training.session import Session
+from artgan.training.settings import configure
 
 ARTGAN = [sys.executable, "-c", "from artgan.cli import main; main()"]
 TINY = [
@@ -119,6 +121,35 @@ def test_a_run_its_resumption_and_its_model(folders: list[str], tmp_path: Path) 
     another = train("-o", whole, "--resume", "--lr", "0.1")
     assert another.returncode == 2
     assert "cannot resume with another config: lr was 0.0002, now 0.1" in another.stderr
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_averages_of_its_optimizers_in_the_parameters_order(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fused steps on a GPU refuse others; checkpoints do not keep strides."""
+    out = tmp_path / "run"
+    given = [*folders, "-o", out, "--channels-last", "--checkpoint-every", "2", *TINY]
+    assert train(*given, "--steps", "2").returncode == 0
+    found: list[bool] = []
+    restore = Session.restore
+
+    def looked_at(session: Session, folder: Path) -> int:
+        done = restore(session, folder)
+        for optimizer in session.trainer.optimizers.values():
+            for parameter, state in optimizer.state.items():
+                found.append(state["exp_avg"].stride() == parameter.stride() == state["exp_avg_sq"].stride())
+        return done
+
+    monkeypatch.setattr(Session, "restore", looked_at)
+    plugin = load_plugin("cyclegan")
+    stored = yaml.safe_load((out / "config.yaml").read_text())
+    config, options = configure(plugin, {"steps": 3}, stored=stored)
+    loop.train(
+        plugin, config, options, {name: data["folder"] for name, data in stored["data"].items()}, out, resume=True
+    )
+    assert len(found) > 10
+    assert all(found)
 
 
 @pytest.mark.slow

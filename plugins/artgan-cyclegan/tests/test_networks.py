@@ -13,6 +13,7 @@ from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import (
     BlurPool2d,
     BlurUpsample2d,
+    HalfSizeGenerator,
     InstanceNorm,
     PatchDiscriminator,
     ProjectedDiscriminator,
@@ -178,6 +179,9 @@ def test_a_unet_has_the_tutorials_parameters_and_keeps_size_and_range() -> None:
 def test_options_that_do_not_go_together_are_told() -> None:
     with pytest.raises(ConfigError, match="width must be an even number"):
         parse(CycleGANConfig, {"architecture": "subpixel", "width": 9}, where="test")
+    for half in ({"width": 10, "skip": True}, {"width": 8}):
+        with pytest.raises(ConfigError, match="a half generator's width must be a multiple of 4"):
+            parse(CycleGANConfig, {"architecture": "half", **half}, where="test")
     with pytest.raises(ConfigError, match="skip is not for the unet"):
         parse(CycleGANConfig, {"architecture": "unet", "skip": True}, where="test")
 
@@ -201,6 +205,30 @@ def test_a_subpixel_generator_begins_as_the_picture_and_sees_as_far_as_it_says(s
         far = int((seen - torch.tensor([row, column])).abs().max())
         assert generator.reach is not None
         assert generator.reach - 4 < far <= generator.reach
+
+
+@pytest.mark.numerical
+def test_a_half_generator_begins_as_the_picture_sees_as_far_as_it_says_and_makes_no_grid() -> None:
+    torch.manual_seed(0)
+    small = {**plugin.presets["finisher"], "width": 8, "blocks": 2}
+    generator = build_generator(parse(CycleGANConfig, small, where="x"))
+    assert isinstance(generator, HalfSizeGenerator)
+    pictures = (torch.rand(1, 3, 96, 80) * 2 - 1).requires_grad_()
+    assert (generator(pictures) - pictures).abs().max() < 0.1
+    ground = torch.full((1, 3, 128, 128), 0.1)
+    nn.init.normal_(generator.output.weight)
+    with torch.no_grad():
+        change = (generator(ground) - ground)[..., 48:-48, 48:-48]
+    assert change.std((2, 3)).max() < 1e-5  # of one color it makes one color
+    generator.norm = nn.Identity()  # with it, all depends on all, through two figures a channel
+    for parameter in generator.parameters():  # no ReLU that never wakes
+        nn.init.normal_(parameter, 0.0, 0.3) if parameter.dim() > 1 else nn.init.zeros_(parameter)
+    paintings = generator.double()(pictures := pictures.detach().double().requires_grad_())
+    far = 0
+    for row, column in ((48, 40), (49, 41), (50, 42), (51, 43)):  # each place in a block of 4 x 4
+        (gradient,) = torch.autograd.grad(paintings[0, :, row, column].sum(), pictures, retain_graph=True)
+        far = max(far, int((gradient[0].abs().sum(0).nonzero() - torch.tensor([row, column])).abs().max()))
+    assert far == generator.reach
 
 
 @pytest.mark.numerical

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.networks import build
-from artgan_cyclegan.style import StyleMemory, moments
+from artgan_cyclegan.style import StyleMemory, moments, self_similarity_loss
 from artgan_cyclegan.trainer import CycleGANTrainer
 from scipy.stats import energy_distance
 from support import plain_vgg
@@ -143,6 +143,45 @@ def test_content_and_style_are_their_formulas(vgg19: Path) -> None:
     sets = [part for layer in STYLE_LAYERS for part in moments(features[layer])]
     assert float(figures["style/paintings"]) == pytest.approx(float(memory.loss(sets)), rel=1e-3)
     assert len(subject.styles["paintings"].real[0]) == 4  # two steps of two pictures
+
+
+def test_self_similarity_is_its_formula_and_does_not_see_what_moves_all_places_alike() -> None:
+    """Kolkin et al., 2019, equation 8, written place by place."""
+    generator = torch.Generator().manual_seed(0)
+    made, content = (torch.rand(1, 5, 3, 3, generator=generator) for _ in range(2))
+
+    def distances(features: torch.Tensor) -> list[list[float]]:
+        places = features[0].flatten(1).T
+        rows = [[1 - float(F.cosine_similarity(a, b, dim=0)) for b in places] for a in places]
+        return [[value / sum(row) for value in row] for row in rows]
+
+    pairs = zip(distances(made), distances(content), strict=True)
+    expected = sum(abs(a - b) for row, other in pairs for a, b in zip(row, other, strict=True)) / 9
+    assert float(self_similarity_loss(made, content)) == pytest.approx(expected, rel=1e-3)
+    assert float(self_similarity_loss(3 * content, content)) == pytest.approx(0, abs=1e-5)
+    rotation = torch.linalg.qr(torch.randn(5, 5, generator=generator))[0]  # of colors into others, say
+    turned = torch.einsum("dc,nchw->ndhw", rotation, content)
+    assert float(self_similarity_loss(turned, content)) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.numerical
+def test_the_losses_of_a_finisher_are_their_formulas(vgg19: Path) -> None:
+    subject = trainer(vgg19, lambda_content=2.0, content="self-similarity", lambda_color=5.0, input_is_fake=True)
+    before = copy.deepcopy(subject.networks)
+    figures = subject.step(batch(0), 0)
+    photos, discriminator = batch(0)["photos"], before.discriminators["paintings"]
+    with torch.no_grad():
+        made = before.generators["paintings"](photos)
+        averaged = [x.unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)) for x in (made, photos)]
+        seen = [discriminator.content(x) for x in (made, photos)]
+        fakes = torch.cat([made, photos])  # both halves of what is not real
+        logits = [discriminator.judge(discriminator.observe(x)) for x in (batch(0)["paintings"], fakes)]
+    assert float(figures["color/paintings"]) == pytest.approx(
+        float((averaged[0] - averaged[1]).square().mean()), rel=1e-3
+    )
+    assert float(figures["content/paintings"]) == pytest.approx(float(self_similarity_loss(*seen)), rel=1e-3)
+    hinge = sum(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(*logits, strict=True))
+    assert float(figures["discriminator/paintings"]) == pytest.approx(float(hinge), rel=1e-2)
 
 
 @pytest.mark.slow

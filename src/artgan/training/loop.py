@@ -33,7 +33,7 @@ from artgan.training.run_folder import description, prepare_folder, session_line
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
-from artgan.training.underpaint import underpainter
+from artgan.training.underpaint import Underpainter
 
 _SHEET_COLUMNS = 8
 
@@ -78,15 +78,17 @@ def train(
     domains, held_out = split(sets, options)
     target = find_target(options)
     accelerator = accelerator_for(options)
-    preparations = _preparations(plugin, options)
+    underpainter = _underpainter(plugin, options)
+    preparations: dict[str, Preparation] = {} if underpainter is None else dict.fromkeys(plugin.inputs, underpainter)
     scores = Scores(options, held_out or domains, accelerator.device, target=target, preparations=preparations)
     largest = max(len(pictures) for pictures in domains.values())
     steps = options.total_steps(largest, accelerator.num_processes)
     scores_every = options.steps_between_scores(largest, accelerator.num_processes)
-    session = Session(plugin, config, options, steps, accelerator, out)
+    session = Session(plugin, config, options, steps, accelerator, out, underpainter)
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    wanted, classes = description(plugin, config, options, sets), {"config": type(config), "training": type(options)}
+    wanted = description(plugin, config, options, sets, underpainter)
+    classes = {"config": type(config), "training": type(options)}
     prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0
 
@@ -125,18 +127,18 @@ def _explaining_errors(out: Path) -> Iterator[None]:
         raise TrainingError(problem) from None
 
 
-def _preparations(plugin: Plugin, options: TrainingOptions) -> dict[str, Preparation]:
-    """The under-painting of the domains that the model paints from, if it is asked for.
+def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | None:
+    """The under-painter of ``--underpaint``, if it is given.
 
     Raises:
         TrainingError: the plugin's networks paint from nothing.
+        ConfigError: there is no such brushwork.
     """
     if options.underpaint is None:
-        return {}
-    inputs = [domain for domain in plugin.domains if domain != plugin.target_domain]
-    if not inputs:
-        raise TrainingError(f"--underpaint: {plugin.name} has no pictures that it paints from")
-    return dict.fromkeys(inputs, underpainter(options.underpaint))
+        return None
+    if plugin.inputs:
+        return Underpainter.of(options.underpaint)
+    raise TrainingError(f"--underpaint {options.underpaint}: {plugin.name} has no pictures that it paints from")
 
 
 def _batches(

@@ -21,10 +21,15 @@ from artgan.discovery import Plugin, find_plugins
 from artgan.errors import TrainingError
 from artgan.files import atomic_write
 from artgan.training.options import TrainingOptions
+from artgan.training.underpaint import Underpainter
 
 
 def description(
-    plugin: Plugin, config: Any, options: TrainingOptions, domains: Mapping[str, PictureSet]
+    plugin: Plugin,
+    config: Any,
+    options: TrainingOptions,
+    domains: Mapping[str, PictureSet],
+    underpainter: Underpainter | None = None,
 ) -> dict[str, Any]:
     """The resolved configuration of a run, as written to ``config.yaml``; ``domains`` with the held-out pictures."""
     apart = {"held_out": options.held_out} if options.held_out else {}
@@ -41,6 +46,8 @@ def description(
             }
             for name, p in domains.items()
         },
+        # As it was when the run began: the file or model that --underpaint names may change.
+        **({"brushwork": underpainter.to_dict()} if underpainter else {}),
     }
 
 
@@ -64,7 +71,7 @@ def prepare_folder(
     if resume:
         stored = read_run_config(out)
         for section, new in wanted.items():
-            old = stored[section]
+            old = stored.get(section, {})
             if section in classes:
                 old = configs.to_dict(configs.parse(classes[section], old, where=f"{path}: {section}"))
             if section == "training":

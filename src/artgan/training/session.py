@@ -34,6 +34,7 @@ from artgan.training.minimise import RunMinimise, spread
 from artgan.training.options import TrainingOptions
 from artgan.training.randomness import own_random_state, random_state, seed_all, set_random_state
 from artgan.training.scores import Scores
+from artgan.training.underpaint import Underpainter
 
 _INSPECTED = 4  # pictures
 
@@ -44,7 +45,14 @@ class Session:
     """The state of a run, with methods that step, save and restore, inspect, and log it."""
 
     def __init__(
-        self, plugin: Plugin, config: Any, options: TrainingOptions, steps: int, accelerator: Accelerator, out: Path
+        self,
+        plugin: Plugin,
+        config: Any,
+        options: TrainingOptions,
+        steps: int,
+        accelerator: Accelerator,
+        out: Path,
+        underpainter: Underpainter | None = None,
     ) -> None:
         self.options = options
         self.steps = steps
@@ -56,6 +64,8 @@ class Session:
         self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimise))
         minimise.take(self.trainer.optimizers)
         self._built_by = networks.built_by or (plugin.name, to_dict(config))
+        self._target = plugin.target_domain
+        self._brushwork = None if underpainter is None else underpainter.brushwork
         self.generators = networks.generators
         self.networks = _prefixed("generator", networks.generators)
         self.networks |= _prefixed("discriminator", networks.discriminators)
@@ -157,7 +167,9 @@ class Session:
     def _save(self, folders: Mapping[str, Path], generators: Mapping[str, Generator], extra: Mapping[str, Any]) -> None:
         plugin, config = self._built_by
         for name, folder in folders.items():
-            save_model(folder, generators[name], plugin=plugin, config=config, extra=extra)
+            # Only the generator of the target paints over strokes.
+            brushwork = self._brushwork if name == self._target else None
+            save_model(folder, generators[name], plugin=plugin, config=config, extra=extra, brushwork=brushwork)
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint; all processes take part."""
@@ -199,6 +211,7 @@ class Session:
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.trainer.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            _arrange_as_parameters(optimizer)
         self.ema.load_state_dict(state["ema"])
         if accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(state["scaler"])
@@ -319,6 +332,17 @@ def _check_size(networks: Networks, size: int) -> None:
     stride = max(generator.stride for generator in networks.generators.values())
     if size % stride:
         raise TrainingError(f"--size {size}: these networks need a multiple of {stride}")
+
+
+def _arrange_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimizer's averages the strides of their parameters, as fused steps on a GPU ask for.
+
+    Checkpoints do not keep strides, and those of channels-last parameters are others.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _compile(networks: Networks) -> None:

@@ -277,6 +277,7 @@ class HalfSizeGenerator(Generator):
         for layer in (self.input, self.down, self.up, self.join):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.normal_(self.output.weight, 0.0, 0.002)  # start close to the identity
+        nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
