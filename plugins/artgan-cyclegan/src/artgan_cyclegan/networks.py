@@ -277,6 +277,7 @@ class HalfSizeGenerator(Generator):
         for layer in (self.input, self.down, self.up, self.join):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.normal_(self.output.weight, 0.0, 0.002)  # start close to the identity
+        assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:
