@@ -1,6 +1,7 @@
 """Find an artist's brush: the parameters whose under-paintings are hardest to tell from the artist's paintings.
 
     python scripts/find_brush.py PHOTOS PAINTINGS -o monet.json --features VGG19 --generations 20 --jobs 4
+    python scripts/find_brush.py PHOTOS PAINTINGS --start monet.json --score local-dir:RUN/model --features VGG19
 
 CMA-ES (Hansen, 2016, by the library `cma`) looks for the minimum of the sum of
 
@@ -15,6 +16,9 @@ CMA-ES (Hansen, 2016, by the library `cma`) looks for the minimum of the sum of
 All pictures are seen at 256 px. The file written has `brush`, `palette` (the strength found) and `colors` (the palette
 of the paintings, a table of means and covariances), as `artgan train --underpaint FILE` reads it. Use training pictures
 only: those kept aside are there to measure with.
+
+With --score nothing is searched: the terms are printed of the photos, of their under-paintings by the brush of --start,
+and of what each model paints over these.
 """
 
 from __future__ import annotations
@@ -37,12 +41,14 @@ from artgan_cyclegan.style import STYLE_LAYERS, moments
 from numpy.typing import NDArray
 from torch import Tensor
 
+import artgan
 from artgan import images
 from artgan.data.crops import centre_square
 from artgan.data.pictures import evenly
 from artgan.errors import ArtganError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
+from artgan.interfaces import Generator
 from artgan.models.hands import read_brush
 from artgan.painting.brushwork import Brush, reduced, trace
 from artgan.painting.palette import Palette
@@ -108,7 +114,12 @@ def underpainted(
     strokes = trace(small, brush, number)
     painted = strokes.draw(size)
     pairs = zip(bands(photo), bands(painted), strict=True)
-    return painted, [float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs], len(strokes.points)
+    return painted, [correlation(a, b) for a, b in pairs], len(strokes.points)
+
+
+def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Pearson's, of two bands."""
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
 def bands(picture: Pixels) -> list[NDArray[np.float32]]:
@@ -165,19 +176,61 @@ def squares(folder: Path, count: int) -> list[Pixels]:
     return [np.asarray(centre_square(images.decode(path).rgb, SIZE)) for path in chosen]
 
 
+class Judge:
+    """What pictures are compared with: moments of the paintings, and the photos' own distance to them."""
+
+    def __init__(self, photos: list[Pixels], paintings: list[Pixels], features: Path | None, device: str) -> None:
+        self.device = torch.device(device)
+        self.network = load_vgg19(STYLE_LAYERS, features).to(self.device)
+        whole, parts = seen(paintings, self.network, self.device)
+        self.center, self.scale = whole.mean(0), whole.std(0) + 1e-3 * whole.mean(0).abs() + 1e-9
+        self.whole = (whole - self.center) / self.scale
+        self.parts = parts[evenly(len(parts), min(len(photos), len(parts)))]
+        self.of_photos = 1.0
+        self.of_photos = self.terms(photos)["style"]
+
+    def terms(self, pictures: list[Pixels]) -> dict[str, float]:
+        """``told`` and ``style`` of pictures."""
+        whole, parts = seen(pictures, self.network, self.device)
+        style = energy_distance((whole - self.center) / self.scale, self.whole)
+        return {"told": told(parts, self.parts), "style": style / self.of_photos}
+
+
+def score(args: argparse.Namespace) -> None:
+    """Print the terms of photos, of their under-paintings, and of what the models paint over these."""
+    photos, paintings = squares(args.photos, args.pictures), squares(args.paintings, 200)
+    judge = Judge(photos, paintings, args.features, args.device)
+    known = read_brush(args.start)
+    palette = known.palette or Palette.of(paintings)
+    values = {**known.brush.to_dict(), "palette": known.strength}
+    under = [underpainted((number, values), photos, palette)[0] for number in range(len(photos))]
+    rows = {"photos": photos, "under-paintings": under}
+    for name in args.score:
+        generator = artgan.load(name, device=args.device).generator
+        rows[name] = [painted_over(picture, generator, judge.device) for picture in under]
+    for name, pictures in rows.items():
+        shown = ", ".join(f"{term} {value:.3f}" for term, value in judge.terms(pictures).items())
+        left = [
+            [correlation(a, b) for a, b in zip(bands(photo), bands(picture), strict=True)]
+            for photo, picture in zip(photos, pictures, strict=True)
+        ]
+        print(f"{name}: {shown}; bands {np.mean(left, 0).round(2)}", flush=True)
+
+
+@torch.no_grad()
+def painted_over(picture: Pixels, generator: Generator, device: torch.device) -> Pixels:
+    """What a network paints over an under-painting."""
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(device) / 127.5 - 1
+    y = (generator(x)[0].permute(1, 2, 0) + 1) * 127.5
+    return np.asarray(y.round().clamp(0, 255).byte().cpu())
+
+
 def search(args: argparse.Namespace) -> dict[str, Any]:
     """The best brushwork found."""
-    device = torch.device(args.device)
-    network = load_vgg19(STYLE_LAYERS, args.features).to(device)
     photos, paintings = squares(args.photos, args.pictures), squares(args.paintings, 200)
     palette = Palette.of(paintings)
-    whole, parts = seen(paintings, network, device)
-    center, scale = whole.mean(0), whole.std(0) + 1e-3 * whole.mean(0).abs() + 1e-9
-    whole = (whole - center) / scale
-    subset = parts[evenly(len(parts), min(len(photos), len(parts)))]
-    photo_whole, photo_parts = seen(photos, network, device)
-    of_photos = energy_distance((photo_whole - center) / scale, whole)
-    print(f"photos: told {told(photo_parts, subset):.3f}, style 1, distance {of_photos:.2f}", flush=True)
+    judge = Judge(photos, paintings, args.features, args.device)
+    print(f"photos: {judge.terms(photos)}, distance {judge.of_photos:.2f}", flush=True)
     best: tuple[float, dict[str, float]] = (float("inf"), {})
     start = point_of(Brush(), 0.7)
     if args.start:
@@ -201,12 +254,10 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
             losses = []
             for place, values in enumerate(candidates):
                 mine = made[place * len(photos) : (place + 1) * len(photos)]
-                made_whole, made_parts = seen([painted for painted, _, _ in mine], network, device)
                 left = np.mean([one for _, one, _ in mine], 0)
                 count = np.mean([one for _, _, one in mine])
                 terms = {
-                    "told": told(made_parts, subset),
-                    "style": energy_distance((made_whole - center) / scale, whole) / of_photos,
+                    **judge.terms([painted for painted, _, _ in mine]),
                     "left": float(np.maximum(left - AIMS, 0).sum() * 5),
                     "strokes": float(max(0.0, count / STROKES - 1) / 2),
                 }
@@ -226,11 +277,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("paintings", type=Path, metavar="PAINTINGS")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the brushwork that is found")
     parser.add_argument(
         "--features", type=Path, metavar="VGG19", help="safetensors file [default: from the Hub, by timm]"
     )
     parser.add_argument("--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]")
+    parser.add_argument("--score", action="append", metavar="MODEL", help="score models over the brush of --start")
     parser.add_argument("--step", type=float, default=0.2, help="of the first generation, a share of each range")
     parser.add_argument("--pictures", type=int, default=32, help="photos under-painted for each candidate")
     parser.add_argument("--population", type=int, default=12)
@@ -240,7 +292,14 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.score and not args.start:
+        parser.error("--score needs the brush of --start")
+    if not args.score and not args.out:
+        parser.error("-o: where the brushwork goes")
     try:
+        if args.score:
+            score(args)
+            return 0
         found = search(args)
         with atomic_write(args.out) as part:
             part.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -2,12 +2,13 @@
 
     pip install scikit-learn scikit-image
     python scripts/gallery.py -o docs/gallery
-    python scripts/gallery.py -o docs/gallery --steps-of RUN --models monet,cyclegan.monet-compact
+    python scripts/gallery.py -o docs/gallery --steps-of RUN --brush monet --models monet,cyclegan.monet-fine
 
-``styles.jpg`` shows photos in every style, ``hard.jpg`` pictures on which translators fail, ``steps.jpg`` the models
-of a training run in RUN/models/step-NNNNNNNN. The photos are samples from the installed scikit-learn and scikit-image;
-docs/gallery.md names their authors. They are reduced to the size of the sheet before they are painted, so that each
-pixel of a sheet is one that a model painted.
+``styles.jpg`` shows photos in every style, ``hard.jpg`` pictures on which translators fail, ``large.jpg`` a photo of 12
+megapixels, whole and in part, ``steps.jpg`` the models of a training run in RUN/models/step-NNNNNNNN. The photos are
+samples from the installed scikit-learn and scikit-image; docs/gallery.md names their authors. But for ``large.jpg``
+they are reduced to the size of the sheet before they are painted, so that each pixel of a sheet is one that a model
+painted.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from artgan import images, sheets
 from artgan.errors import ArtganError, printable
 from artgan.models.loading import Model, load
 from artgan.models.registry import read_registry
 
-CELL = 224  # the longer side of a picture, in pixels
-LARGEST = 300_000  # bytes of a sheet
+CELL = 320  # the longer side of a picture, in pixels
+LARGEST = 600_000  # bytes of a sheet
 QUALITIES = range(85, 45, -5)  # of the JPEG: the first one that is small enough, or the last
 COLUMNS = 6  # of steps.jpg
 
@@ -49,7 +50,7 @@ class Photo:
     part: tuple[int, int, int, int] | None = None
 
     def read(self) -> Image.Image:
-        """The photo, at the size of the sheet.
+        """The photo, at its own size.
 
         Raises:
             ArtganError: the package is missing, or no longer has such a photo.
@@ -59,7 +60,7 @@ class Photo:
             path = Path(folder, self.file)
             if path.is_file():
                 picture = images.decode(path).rgb
-                return reduced(picture.crop(self.part) if self.part else picture)
+                return picture.crop(self.part) if self.part else picture
         raise ArtganError(
             f"{self.file} is a sample photo of {self.distribution}, which is missing: pip install {self.distribution}"
         )
@@ -78,6 +79,7 @@ PHOTOS = {
     "temple": _TEMPLE,
     "trees": replace(_TEMPLE, part=(0, 250, 330, 427)),
     "lake": replace(_TEMPLE, part=(380, 90, 640, 290)),
+    "sky": replace(_TEMPLE, part=(0, 0, 240, 150)),
     "flower": Photo("sklearn", "scikit-learn", "datasets/images/flower.jpg"),
     "coffee": Photo("skimage", "scikit-image", "data/coffee.png"),
     "cat": Photo("skimage", "scikit-image", "data/chelsea.png"),
@@ -85,7 +87,8 @@ PHOTOS = {
     "astronaut": Photo("skimage", "scikit-image", "data/astronaut.png"),
     "camera": Photo("skimage", "scikit-image", "data/camera.png"),
 }
-STYLES = ("temple", "trees", "lake", "flower", "coffee", "cat")
+STYLES = ("temple", "trees", "lake", "sky", "flower", "coffee", "cat")
+MEGAPIXELS = 12e6
 HARD = {"night": "rocket", "portrait": "astronaut", "black and white": "camera"}
 STEPS = ("temple", "lake", "astronaut")
 
@@ -98,16 +101,18 @@ def main() -> int:
     parser.add_argument("--models", help="names, separated by commas [default: all bundled ones that paint]")
     parser.add_argument("--photos", help=f"names, separated by commas [default: {','.join(PHOTOS)}]")
     parser.add_argument("--steps-of", type=Path, metavar="RUN", help="the folder of a training run")
+    parser.add_argument("--brush", help="of the run's models, if they have none of their own: a model or a file")
     options = parser.parse_args()
     try:
-        make(options.out, split(options.models) or bundled(), split(options.photos) or list(PHOTOS), options.steps_of)
+        models, photos = split(options.models) or bundled(), split(options.photos) or list(PHOTOS)
+        make(options.out, models, photos, options.steps_of, options.brush)
     except ArtganError as error:
         print(f"gallery: {printable(str(error))}", file=sys.stderr)
         return 2
     return 0
 
 
-def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | None) -> None:
+def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | None, brush: str | None = None) -> None:
     """Write the sheets, and print their names.
 
     Raises:
@@ -115,7 +120,8 @@ def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | No
     """
     if unknown := [name for name in photos if name not in PHOTOS]:
         raise ArtganError(f"no photo is named {unknown[0]!r}; there are {', '.join(PHOTOS)}")
-    pictures = {name: PHOTOS[name].read() for name in photos}
+    whole = {name: PHOTOS[name].read() for name in photos}
+    pictures = {name: reduced(picture) for name, picture in whole.items()}
     styles = {name: load(name) for name in models}
     steps = load_steps(run) if run else {}
     try:
@@ -125,8 +131,10 @@ def make(out: Path, models: Sequence[str], photos: Sequence[str], run: Path | No
 
     write(out / "styles.jpg", painted({name: pictures[name] for name in STYLES if name in pictures}, styles), styles)
     write(out / "hard.jpg", hard(pictures, styles), styles)
+    write(out / "large.jpg", large(whole, styles), styles)
     if steps:
-        write(out / "steps.jpg", painted({name: pictures[name] for name in STEPS if name in pictures}, steps), steps)
+        few = {name: pictures[name] for name in STEPS if name in pictures}
+        write(out / "steps.jpg", painted(few, steps, brush), steps)
 
 
 def split(names: str | None) -> list[str]:
@@ -152,9 +160,12 @@ def load_steps(run: Path) -> dict[str, Model]:
     return {f"step {int(found[place].name[5:]):,}": load(f"local-dir:{found[place]}") for place in places}
 
 
-def painted(pictures: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
+def painted(pictures: Mapping[str, Image.Image], models: Mapping[str, Model], brush: str | None = None) -> Rows:
     """Each picture, and its painting by each model."""
-    return {name: [picture, *(model.paint(picture) for model in models.values())] for name, picture in pictures.items()}
+    return {
+        name: [picture, *(model.paint(picture, brush=brush) for model in models.values())]
+        for name, picture in pictures.items()
+    }
 
 
 def hard(photos: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
@@ -165,7 +176,36 @@ def hard(photos: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows
         rows["painted twice"] = [temple, *(model.paint(model.paint(temple)) for model in models.values())]
         enlarged = reduced(temple, CELL // 2).resize(temple.size, Image.Resampling.BICUBIC)
         rows |= painted({"enlarged 2x": enlarged}, models)
-    return rows | painted({"plain gray": Image.new("RGB", (CELL, CELL // 2), (128, 128, 128))}, models)
+    flat = {"flat graphic": flat_graphic(), "plain gray": Image.new("RGB", (CELL, CELL // 2), (128, 128, 128))}
+    return rows | painted(flat, models)
+
+
+def flat_graphic() -> Image.Image:
+    """A drawing in plain colors: sun, hills and a house."""
+    graphic = Image.new("RGB", (CELL, CELL * 2 // 3), (120, 190, 230))
+    pen, side = ImageDraw.Draw(graphic), CELL / 12
+    pen.ellipse((8.5 * side, side, 10.5 * side, 3 * side), (250, 210, 60))
+    pen.polygon([(0, 8 * side), (0, 5 * side), (4 * side, 4 * side), (9 * side, 8 * side)], (70, 140, 80))
+    hill = [(4 * side, 8 * side), (9 * side, 4.5 * side), (12 * side, 6 * side), (12 * side, 8 * side)]
+    pen.polygon(hill, (40, 100, 70))
+    pen.rectangle((2 * side, 4.5 * side, 4.5 * side, 7 * side), (240, 235, 225))
+    pen.polygon([(1.6 * side, 4.5 * side), (3.25 * side, 3 * side), (4.9 * side, 4.5 * side)], (190, 60, 50))
+    return graphic
+
+
+def large(photos: Mapping[str, Image.Image], models: Mapping[str, Model]) -> Rows:
+    """A photo enlarged to 12 megapixels and its paintings, reduced to the sheet; and their middle, pixel by pixel."""
+    if "temple" not in photos:
+        return {}
+    temple = photos["temple"]
+    scale = (MEGAPIXELS / (temple.width * temple.height)) ** 0.5
+    size = (round(temple.width * scale), round(temple.height * scale))
+    pictures = painted({"": temple.resize(size, Image.Resampling.BICUBIC)}, models)[""]
+    left, top = size[0] // 3, size[1] // 4
+    return {
+        "12 megapixels": [reduced(picture) for picture in pictures],
+        "a part of it": [picture.crop((left, top, left + CELL, top + CELL * 2 // 3)) for picture in pictures],
+    }
 
 
 def write(path: Path, rows: Rows, models: Iterable[str]) -> None:
