@@ -50,7 +50,8 @@ def main() -> None:
         print(f"brushwork: {json.dumps(brushwork.to_card())}".replace('"', ""))
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")
     print(f"size: {len(data)}")
-    print(f"check: {{seed: 0, output: {check_output(model, 0)}, tolerance: 2}}")
+    packed = artgan.Model(model.name, model.generator, model.card, brushwork)
+    print(f"check: {{seed: 0, output: {check_output(packed, 0)}, tolerance: 2}}")
 
 
 if __name__ == "__main__":

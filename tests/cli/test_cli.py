@@ -196,8 +196,14 @@ def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, 
     assert list(listed("--plugin", "ink", cwd=tmp_path, **mine)) == ["ink.noise"]
     assert "ink.noise" in listed("--task", "noise-to-image", cwd=tmp_path, **mine)
     both = listed("--task", "image-to-image", "--plugin", "cyclegan", "--cached", cwd=tmp_path, **mine)
-    ours = ["cyclegan.cezanne", "cyclegan.monet", "cyclegan.monet-compact", "cyclegan.monet-to-photo"]
-    assert list(both) == [*ours, "cyclegan.near", "cyclegan.vangogh"]
+    ours = [f"cyclegan.{name}" for name in ("cezanne", "cezanne-fine", "monet", "monet-compact", "monet-fine")]
+    assert list(both) == [
+        *ours,
+        "cyclegan.monet-to-photo",
+        "cyclegan.near",
+        "cyclegan.vangogh",
+        "cyclegan.vangogh-fine",
+    ]
     assert run("models", "nothing*", "--format", "json", cwd=tmp_path).stdout == "[]\n"
     wrong = run("models", "--task", "text-to-image", cwd=tmp_path)
     assert wrong.returncode == 2
@@ -252,7 +258,14 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
     done = run("plugins", cwd=tmp_path)
     assert done.returncode == 0
     [row] = [line for line in done.stdout.splitlines() if line.startswith("cyclegan ")]
-    for told in ("artgan-cyclegan", "0.1", "networks", "trainer", "presets (compact, fast, one-sided, paper)", "model"):
+    for told in (
+        "artgan-cyclegan",
+        "0.1",
+        "networks",
+        "trainer",
+        "presets (compact, fast, finisher, one-sided, paper)",
+        "model",
+    ):
         assert told in row
     found = {plugin["name"]: plugin for plugin in json.loads(run("plugins", "--format", "json", cwd=tmp_path).stdout)}
     assert found["cyclegan"]["problem"] is None

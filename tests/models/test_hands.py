@@ -52,19 +52,19 @@ def equal(one: Brushwork | None, other: Brushwork) -> bool:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a brush and a palette, saved."""
     folder = tmp_path_factory.mktemp("saved") / "hand"
-    plain = load("monet")
+    plain = load("cyclegan.monet-fine")
     Model(plain.name, plain.generator, plain.card, HAND).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that registers cyclegan.strokes: monet's network with brushwork."""
+    """A function that registers cyclegan.strokes: the network of monet-fine with brushwork."""
 
     def register(brushwork: Any) -> None:
-        entry = read_registry().entry("cyclegan.monet").to_dict()
+        entry = read_registry().entry("cyclegan.monet-fine").to_dict()
         entry = {key: entry[key] for key in ("plugin", "distribution", "config", "license")}
-        weights = {key: value for key, value in artgan.load("monet").card["weights"].items() if value}
+        weights = {key: value for key, value in artgan.load("cyclegan.monet-fine").card["weights"].items() if value}
         models = {"cyclegan.strokes": {**entry, "alias": "strokes", "weights": weights, "brushwork": brushwork}}
         path = tmp_path / "mine.yaml"
         path.write_text(yaml.safe_dump({"schema": 1, "models": models}))
@@ -90,7 +90,7 @@ def test_a_saved_model_has_its_brush_in_the_card_and_its_palette_in_the_weights(
 def test_a_loaded_model_paints_as_the_saved_one(folder: Path, tmp_path: Path) -> None:
     model = load(f"local-dir:{folder}")
     assert equal(model.brushwork, HAND)
-    plain = load("monet")
+    plain = load("cyclegan.monet-fine")
     assert plain.brushwork is None
     painting = model.paint(PHOTO)
     assert same(painting, Model(plain.name, plain.generator, plain.card, HAND).paint(PHOTO))
@@ -102,7 +102,7 @@ def test_a_loaded_model_paints_as_the_saved_one(folder: Path, tmp_path: Path) ->
 
 
 def test_training_may_save_a_brush_alone(tmp_path: Path) -> None:
-    model = load("monet")
+    model = load("cyclegan.monet-fine")
     save = {"plugin": "cyclegan", "config": model.card["config"], "extra": {"step": 3}}
     save_model(tmp_path / "brush", model.generator, **save, brushwork=Brushwork(BRUSH))
     assert equal(load(f"local-dir:{tmp_path / 'brush'}").brushwork, Brushwork(BRUSH))
@@ -121,7 +121,7 @@ def test_a_registered_brush_is_the_models(registry: Any) -> None:
     model = load("strokes")
     assert equal(model.brushwork, Brushwork(BRUSH))
     under = Image.fromarray(underpaint(np.asarray(PHOTO), BRUSH))
-    assert same(model.paint(PHOTO), load("monet").paint(under))
+    assert same(model.paint(PHOTO), load("cyclegan.monet-fine").paint(under))
 
 
 def test_a_card_shows_the_brushwork(registry: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_brush_is_read_from_a_file_and_leaves_the_palette(tmp_path: Path, name
         (None, {"palette": 0.5}, "m: palette: this model has none; the option brush can name a model that has"),
         (Brushwork(BRUSH), {"palette": 0.5}, "m: palette: this model has none"),
         (HAND, {"palette": 0.5, "keep_colors": True}, "m: palette and keep_colors exclude each other"),
-        (None, {"brush": "monet"}, "brush: the model cyclegan.monet has none"),
+        (None, {"brush": "cyclegan.monet-fine"}, "brush: the model cyclegan.monet-fine has none"),
         (None, {"brush": "monnet"}, "brush: no model named 'monnet'; did you mean monet?"),
         (None, {"brush": "nowhere.json"}, "nowhere.json: this brush cannot be read (No such file or directory)"),
     ],
@@ -304,7 +304,7 @@ def test_a_file_that_is_no_brush_is_told(tmp_path: Path, content: str, told: str
 def test_options_are_keywords_of_paint(folder: Path) -> None:
     model = load(f"local-dir:{folder}")
     usual = model.paint(PHOTO)
-    assert same(model.paint(PHOTO, brush="none"), load("monet").paint(PHOTO))
+    assert same(model.paint(PHOTO, brush="none"), load("cyclegan.monet-fine").paint(PHOTO))
     assert same(model.paint(PHOTO, strength=0), PHOTO)
     for different in (
         {"seed": 1},
@@ -316,7 +316,7 @@ def test_options_are_keywords_of_paint(folder: Path) -> None:
     ):
         assert not same(model.paint(PHOTO, **different), usual), different
     assert same(model.paint(PHOTO, seed=1, tile=30), model.paint(PHOTO, seed=1))
-    assert same(load("monet").paint(PHOTO, brush=f"local-dir:{folder}"), usual)
+    assert same(load("cyclegan.monet-fine").paint(PHOTO, brush=f"local-dir:{folder}"), usual)
     with pytest.raises(ConfigError, match=r"strength: must be at most 1\.5, not 2\.0 \(from 0\.0 to 1\.5\)"):
         model.paint(PHOTO, strength=2)
     with pytest.raises(ConfigError, match="takes no options, got color"):

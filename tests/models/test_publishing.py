@@ -63,6 +63,7 @@ def test_a_saved_model_is_in_the_hubs_layout(saved: Path) -> None:
         "config": dict(entry.config),
         "artgan_version": artgan.__version__,
         "license": dict(entry.license),
+        "palette": artgan.load("monet").brushwork.palette.to_dict(),
     }
     config = json.loads((saved / "config.json").read_text())
     assert (config["name"], config["plugin"], config["metrics"]) == ("cyclegan.monet", "cyclegan", list(entry.metrics))
@@ -186,9 +187,11 @@ def spoil_disguise(folder: Path) -> None:
 
 
 def spoil_numbers(folder: Path) -> None:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
     state = load_file(folder / "model.safetensors")
     next(iter(state.values())).flatten()[0] = float("nan")
-    save_file(state, folder / "model.safetensors")
+    save_file(state, folder / "model.safetensors", metadata)
 
 
 def spoil_painting(folder: Path) -> None:

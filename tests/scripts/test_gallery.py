@@ -62,22 +62,29 @@ def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, scrip
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    sheets = [tmp_path / "out" / name for name in ("styles.jpg", "hard.jpg", "steps.jpg")]
+    sheets = [tmp_path / "out" / name for name in ("styles.jpg", "hard.jpg", "large.jpg", "steps.jpg")]
     assert [Path(line) for line in ended.stdout.splitlines()] == sheets
     assert sorted((tmp_path / "out").iterdir()) == sorted(sheets)
-    assert all(sheet.stat().st_size < 300_000 for sheet in sheets)
+    assert all(sheet.stat().st_size < 600_000 for sheet in sheets)
     cell = script["CELL"]
-    temple, flower = (script["PHOTOS"][name].read() for name in ("temple", "flower"))
+    whole, flower = (script["PHOTOS"][name].read() for name in ("temple", "flower"))
+    temple, flower = script["reduced"](whole), script["reduced"](flower)
     half = temple.resize((cell // 2, temple.height // 2), Image.Resampling.LANCZOS)
     enlarged = half.resize(temple.size, Image.Resampling.BICUBIC)
     grey = Image.new("RGB", (cell, cell // 2), (128, 128, 128))
+    graphic = script["flat_graphic"]()
+    large = whole.resize((4243, 2831), Image.Resampling.BICUBIC)
+    rows = [large, *(model.paint(large) for model in models)]
+    part = (1414, 707, 1414 + cell, 707 + cell * 2 // 3)
     by_each = {
         "styles.jpg": [[photo, *(model.paint(photo) for model in models)] for photo in (temple, flower)],
         "hard.jpg": [
             [temple, *(model.paint(model.paint(temple)) for model in models)],
             [enlarged, *(model.paint(enlarged) for model in models)],
+            [graphic, *(model.paint(graphic) for model in models)],
             [grey, *(model.paint(grey) for model in models)],
         ],
+        "large.jpg": [[script["reduced"](picture) for picture in rows], [picture.crop(part) for picture in rows]],
         "steps.jpg": [[temple, *(model.paint(temple) for model in models)]],
     }
     for sheet in sheets:

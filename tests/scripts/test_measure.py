@@ -82,7 +82,7 @@ def tensors(folder: Path) -> Tensor:
 def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Path, script: ModuleType) -> None:
     """From the paintings that are kept, and from the photos beside them; no painting is its photo."""
     words = ["--photos", sets / "photos", "--paintings", sets / "paintings", "--keep", tmp_path / "kept"]
-    done = measure("monet", *words, "--format", "json")
+    done = measure("cyclegan.monet-fine", *words, "--format", "json")
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout)
     found = {metric["name"]: metric for metric in card["metrics"]}

@@ -156,7 +156,7 @@ def test_features_teach_too(teacher: str) -> None:
     [
         ({"teacher": ""}, "name the teacher"),
         ({"teacher": "monte"}, "monet"),
-        ({"student": "slow"}, "presets paper, compact, fast, one-sided, not 'slow'"),
+        ({"student": "slow"}, "presets paper, compact, fast, one-sided, finisher, not 'slow'"),
         ({"student": "fast,width"}, "'width' is not OPTION=VALUE"),
         ({"student": "fast,width=[["}, "is not OPTION=VALUE"),
         ({"student": "fast,depth=3"}, "unknown option 'depth'"),

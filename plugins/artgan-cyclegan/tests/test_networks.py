@@ -328,7 +328,7 @@ def test_two_of_each() -> None:
 
 
 def test_a_model_folder_with_the_old_option_names_still_loads(tmp_path: Path) -> None:
-    artgan.load("vangogh").save_pretrained(tmp_path, examples=False)
+    artgan.load("cyclegan.vangogh-fine").save_pretrained(tmp_path, examples=False)
     card = json.loads((tmp_path / "config.json").read_text())
     for new, old in (("smooth_colors", "smooth_colours"), ("remove_grid", "comb")):
         card["config"][old] = card["config"].pop(new)
@@ -336,4 +336,4 @@ def test_a_model_folder_with_the_old_option_names_still_loads(tmp_path: Path) ->
     with pytest.warns(RenamedWarning, match="remove_grid"):
         model = artgan.load(f"local-dir:{tmp_path}")
     photo = torch.rand(1, 3, 32, 32) * 2 - 1
-    assert torch.equal(model(photo), artgan.load("vangogh")(photo))
+    assert torch.equal(model(photo), artgan.load("cyclegan.vangogh-fine")(photo))

@@ -7,14 +7,15 @@ it was. No network takes part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from artgan.interfaces import Metric, Score
+from artgan.interfaces import Better, Metric, Score
 from artgan.metrics.feature_metric import require_finite
 from artgan.metrics.pairing import Pairing, mean_and_interval
 
@@ -73,6 +74,10 @@ class PhotoLeft(Metric):
 
     name = "photo-left"
     against = "inputs"
+    # Fine detail should be the painter's; the coarse bands hold the subject.
+    better: ClassVar[Mapping[str, Better]] = {
+        f"photo-left-{sigma}": "lower" if sigma <= 4 else "higher" for sigma in SIGMAS
+    }
 
     def __init__(self) -> None:
         self._pairing = Pairing()

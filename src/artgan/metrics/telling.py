@@ -33,6 +33,7 @@ class ToldByVGG19(FeatureMetric):
     """
 
     name = "told-vgg19"
+    better = "lower"
     extractor_name = "vgg19-patches"
     part = "patches"
     wants_origins = True
