@@ -20,7 +20,7 @@ def test_painting_by_another_runtime_against_pytorch(
     runtime: str, compare: Callable[..., None], benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    model = artgan.load("monet")
+    model = artgan.load("cyclegan.monet-fine")
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8))
     benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     compare(

@@ -269,7 +269,7 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
         assert told in row
     found = {plugin["name"]: plugin for plugin in json.loads(run("plugins", "--format", "json", cwd=tmp_path).stdout)}
     assert found["cyclegan"]["problem"] is None
-    assert found["cyclegan"]["brings"]["presets"] == ["compact", "fast", "one-sided", "paper"]
+    assert found["cyclegan"]["brings"]["presets"] == ["compact", "fast", "finisher", "one-sided", "paper"]
     disabled = run("plugins", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="cyclegan")
     assert disabled.returncode == 1
     assert "disabled by ARTGAN_DISABLE_PLUGINS" in disabled.stdout

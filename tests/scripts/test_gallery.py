@@ -94,7 +94,7 @@ def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, scrip
             [np.abs(picture - np.asarray(wanted, dtype=float)).mean() for picture, wanted in zip(*rows, strict=True)]
             for rows in zip(found, expected, strict=True)
         ]
-        assert np.max(off) < 6, f"{sheet.name}: {off}"  # what JPEG changes; a model, 14
+        assert np.max(off) < 10, f"{sheet.name}: {off}"  # what JPEG changes; a model, 14
 
     saved = BytesIO()
     with Image.open(sheets[0]) as page:
