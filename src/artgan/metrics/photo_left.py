@@ -7,14 +7,15 @@ it was. No network takes part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from artgan.interfaces import Metric, Score
+from artgan.interfaces import Better, Metric, Score
 from artgan.metrics.feature_metric import require_finite
 from artgan.metrics.pairing import Pairing, mean_and_interval
 
@@ -73,6 +74,13 @@ class PhotoLeft(Metric):
 
     name = "photo-left"
     against = "inputs"
+    # Strokes replace fine detail, and forms stay. The band between them, photo-left-4, may be either.
+    better: ClassVar[Mapping[str, Better]] = {
+        "photo-left-1": "lower",
+        "photo-left-2": "lower",
+        "photo-left-8": "higher",
+        "photo-left-16": "higher",
+    }
 
     def __init__(self) -> None:
         self._pairing = Pairing()

@@ -35,6 +35,7 @@ class ToldByVGG19(FeatureMetric):
     name = "told-vgg19"
     extractor_name = "vgg19-patches"
     part = "patches"
+    better = "lower"
     wants_origins = True
 
     def __init__(self, extractor: Extractor | None = None) -> None:
