@@ -207,10 +207,14 @@ def _export_program(network: Generator) -> Any:
 
     put_in, made = _names(network)
     axes: dict[int, Any] = {0: Dim("batch")}
+    names = {0: "batch"}
     if network.task == "image-to-image":
-        least = -(-network.minimum_size // network.stride)
-        units = {2: Dim("height", min=least), 3: Dim("width", min=least)}
-        axes |= {axis: network.stride * unit if network.stride > 1 else unit for axis, unit in units.items()}
+        stride = network.stride
+        least = -(-network.minimum_size // stride)
+        for axis, side in {2: "height", 3: "width"}.items():
+            unit = Dim(side, min=least)
+            axes[axis] = stride * unit if stride > 1 else unit
+            names[axis] = f"{stride}*{side}" if stride > 1 else side
     program = torch.onnx.export(
         network,
         (_example(network),),
@@ -222,7 +226,27 @@ def _export_program(network: Generator) -> Any:
         verbose=False,
     )
     assert program is not None  # as dynamo=True promises
-    return program.model_proto
+    model = program.model_proto
+    _name_axes(model, names)
+    return model
+
+
+def _name_axes(model: Any, names: Mapping[int, str]) -> None:
+    """Give the free axes of the input and the output our names, if PyTorch gave them others.
+
+    PyTorch 2.6 names axes after symbols (``s0``) or after their lengths in the example (``2``, ``16``), so that axes of
+    equal length there would seem to be equal always. The shapes of intermediate results, which an ONNX file need not
+    have, are then removed.
+    """
+    put_in, made = (value.type.tensor_type.shape.dim for value in (model.graph.input[0], model.graph.output[0]))
+    if all(put_in[axis].dim_param == name for axis, name in names.items()):
+        return
+    if any(put_in[axis].HasField("dim_value") for axis in names):
+        return  # fixed indeed: the comparison with PyTorch at other sizes refuses it
+    del model.graph.value_info[:]
+    for axis, name in names.items():
+        put_in[axis].dim_param = name
+        made[axis].dim_param = name  # paintings have the size of their pictures
 
 
 def _export_trace(network: Generator) -> Any:
