@@ -124,10 +124,15 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     columns, rows = (min(length, 2 * least) for length, least in zip(size, small, strict=True))
     total = np.zeros((rows, columns, 3), np.int32)
     left = -(-np.arange(columns + 1) * width // columns)
+    asis = []  # strips of a picture that is as small already
     top = 0
     for strip in strips:
         if strip.ndim != 3 or strip.shape[1:] != (width, 3) or strip.dtype != np.uint8 or top + len(strip) > height:
             raise PictureError(f"a strip of 8-bit RGB, {width} pixels wide, is asked for; got {strip.shape}")
+        if small == size:
+            asis.append(strip)
+            top += len(strip)
+            continue
         for part in np.split(strip, range(_ROWS, len(strip), _ROWS)) if len(strip) else ():
             row = np.arange(top, top + len(part)) * rows // height
             edges = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(part))
@@ -137,7 +142,7 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     if top != height or not width or not height:
         raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
     if small == size:
-        return total.astype(np.uint8)
+        return np.concatenate(asis)
     down = -(-np.arange(rows + 1) * height // rows)
     mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
     smaller = small[0] < columns or small[1] < rows

@@ -41,8 +41,13 @@ class Transfer:
 
     def __call__(self, rgb: Pixels) -> Pixels:
         """A picture with its colors moved: H x W x 3, 8-bit RGB; each pixel by itself."""
-        moved = (lab(rgb) - self.center) @ self.matrix.T + self.center + self.shift
-        return rgb_of(moved.astype(np.float32))
+        colors = lab(rgb)
+        constant = (self.center + self.shift - self.matrix @ self.center).astype(np.float32)
+        moved = np.empty_like(colors)
+        # Number by number: the rounding of a product of matrices depends on how many pixels there are.
+        for row, (a, b, c) in enumerate(self.matrix.astype(np.float32)):
+            moved[..., row] = colors[..., 0] * a + colors[..., 1] * b + colors[..., 2] * c + constant[row]
+        return rgb_of(moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +150,8 @@ def statistics(rgb: Pixels) -> tuple[Doubles, Doubles]:
     """The mean color (3) and the covariance (3 x 3) of a picture in L*a*b*, H x W x 3, 8-bit RGB."""
     colors = lab(rgb).reshape(-1, 3).astype(np.float64)
     mean = colors.mean(0)
-    centered = colors - mean
-    return mean, centered.T @ centered / len(colors) + _LEAST_VARIANCE * np.eye(3)
+    covariance = colors.T @ colors / len(colors) - np.outer(mean, mean)
+    return mean, covariance + _LEAST_VARIANCE * np.eye(3)
 
 
 def transport(source: Doubles, target: Doubles) -> Doubles:

@@ -7,8 +7,9 @@ U-Net is that of Isola et al., 2017 (arXiv:1611.07004) in the shape that TensorF
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -279,6 +280,13 @@ class HalfSizeGenerator(Generator):
         nn.init.normal_(self.output.weight, 0.0, 0.002)  # start close to the identity
         assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
+        self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, and arrange them as new ones are: those that are assigned have their file's order."""
+        keys = super().load_state_dict(state_dict, strict, assign)
+        self.to(memory_format=torch.channels_last)
+        return keys
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
