@@ -51,7 +51,9 @@ def main() -> None:
     print(f"sha256: {hashlib.sha256(data).hexdigest()}")
     print(f"size: {len(data)}")
     packed = artgan.Model(model.name, model.generator, model.card, brushwork)
-    print(f"check: {{seed: 0, output: {check_output(packed, 0)}, tolerance: 2}}")
+    # On other processors a few strokes begin elsewhere: colors then differ by 1.
+    tolerance = 2 if brushwork is None else 6
+    print(f"check: {{seed: 0, output: {check_output(packed, 0)}, tolerance: {tolerance}}}")
 
 
 if __name__ == "__main__":
