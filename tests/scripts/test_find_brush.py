@@ -53,7 +53,7 @@ def test_told_is_the_share_of_the_labels_that_is_explained(script: dict[str, Any
     assert script["told"](a, b + 100) > 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_search_writes_brushwork_that_can_be_trained_on(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("photos", "paintings"):

@@ -49,7 +49,7 @@ def cells(sheet: Path, cell: int, columns: int, heights: list[int]) -> list[list
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # a photo of 12 megapixels, painted six times
 def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, script: dict) -> None:
     entries = [entry for entry in read_registry().entries.values() if entry.task == "image-to-image" and entry.weights]
     names = [entry.name for entry in sorted(entries, key=lambda entry: entry.weights.size)[:2]]
