@@ -42,7 +42,8 @@ _ROWS = 64  # added up at once
 _WIDEST = 1.25  # radius of the widest strokes of a brush, in its own; the narrowest are as much less
 _CONTRAST = 25.0  # of pictures for which a brush's threshold is meant: standard deviation of lightness
 _DARK = 35.0  # lightness from which on there are no shadows
-_DENSE = 1.4  # how much closer the first strokes lie than others: they cover the ground, which is as smooth as a photo
+_DENSE = 1.4  # how much closer the first strokes lie than others
+_COVERS = 1.6  # their greatest grid before that: they cover the ground, which is as smooth as a photo
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
 _NUMBERS = 14  # random numbers a stroke
 
@@ -234,7 +235,7 @@ def _trace_layer(
     wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
     spacing, threshold = brush.grid * radius, brush.threshold * photo.contrast
     if not layer:
-        spacing, threshold = spacing / _DENSE, -1.0
+        spacing, threshold = min(brush.grid, _COVERS) * radius / _DENSE, -1.0
     start, seeds = _starts(wanted, max(spacing, 1.0), threshold, seed, layer)
     random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
     here = _pixel(start, missing)
