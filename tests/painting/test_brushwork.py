@@ -184,7 +184,8 @@ class TestPainting:
     @given(brushes, st.floats(0.5, 3))
     def test_has_no_more_strokes_than_grid_cells(self, brush, stroke_size):
         strokes = trace(scene(256, 256), brush, 0, stroke_size)
-        spacings = [brush.grid * radius * stroke_size for radius in (brush.largest / 1.4, *brush.radii[1:])]
+        first = min(brush.grid, 1.6) * brush.largest / 1.4  # these cover the ground
+        spacings = [spacing * stroke_size for spacing in (first, *(brush.grid * radius for radius in brush.radii[1:]))]
         most = sum(np.ceil(1 / max(spacing, 1 / 256)) ** 2 for spacing in spacings)
         assert 0 < len(strokes) <= most
         assert np.isfinite(strokes.points).all()
