@@ -28,7 +28,6 @@ import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,19 +38,22 @@ import numpy as np
 import torch
 from artgan_cyclegan.style import STYLE_LAYERS, moments
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 import artgan
-from artgan import images
-from artgan.data.crops import centre_square
+from artgan.data import PictureFolder
+from artgan.data.crops import centre_crops
 from artgan.data.pictures import evenly
 from artgan.errors import ArtganError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
 from artgan.interfaces import Generator
 from artgan.models.hands import read_brush
-from artgan.painting.brushwork import Brush, reduced, trace
+from artgan.painting.brushwork import Brush
+from artgan.painting.manner import Manner
 from artgan.painting.palette import Palette
+from artgan.painting.underpainting import Study
 
 SIZE = 256
 FOLDS = 4
@@ -100,21 +102,29 @@ def point_of(brush: Brush, palette: float) -> list[float]:
     return point
 
 
-def underpainted(
-    task: tuple[int, dict[str, float]], photos: list[Pixels], palette: Palette
-) -> tuple[Pixels, list[float], int]:
-    """The under-painting of a photo, how much of the photo is left in each band, and the number of strokes."""
-    cv2.setNumThreads(1)
-    number, values = task
-    photo = photos[number]
-    size = (photo.shape[1], photo.shape[0])
-    small = reduced([photo], size)
-    small = palette.transfer(small, values["palette"])(small)
-    brush = Brush(**{name: value for name, value in values.items() if name != "palette"})
-    strokes = trace(small, brush, number)
-    painted = strokes.draw(size)
-    pairs = zip(bands(photo), bands(painted), strict=True)
-    return painted, [correlation(a, b) for a, b in pairs], len(strokes.points)
+class Painter:
+    """Under-paints photos, in as many processes as wanted: each gets the photos once."""
+
+    photos: list[Pixels]
+    palette: Palette
+
+    @classmethod
+    def begin(cls, photos: list[Pixels], palette: Palette) -> None:
+        cls.photos, cls.palette = photos, palette
+        cv2.setNumThreads(1)
+
+    @classmethod
+    def paint(cls, task: tuple[int, dict[str, float]]) -> tuple[Pixels, list[float], int]:
+        """The under-painting of a photo, how much of the photo is left in each band, and the number of strokes."""
+        number, values = task
+        photo = cls.photos[number]
+        brush = Brush(**{name: value for name, value in values.items() if name != "palette"})
+        manner = Manner(brush, palette=cls.palette, palette_strength=values["palette"], seed=number)
+        study = Study.of(Image.fromarray(photo), manner)
+        assert study.strokes is not None  # there is a brush
+        painted = study.strokes.draw(study.size)
+        pairs = zip(bands(photo), bands(painted), strict=True)
+        return painted, [correlation(a, b) for a, b in pairs], len(study.strokes.points)
 
 
 def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -171,9 +181,8 @@ def told(a: Tensor, b: Tensor) -> float:
 
 def squares(folder: Path, count: int) -> list[Pixels]:
     """The center squares of pictures evenly spread over a folder."""
-    paths = sorted(path for path in folder.iterdir() if images.is_picture(path))
-    chosen = [paths[place] for place in evenly(len(paths), min(count, len(paths)))]
-    return [np.asarray(centre_square(images.decode(path).rgb, SIZE)) for path in chosen]
+    pictures = PictureFolder(folder)
+    return [*centre_crops(pictures, min(count, len(pictures)), SIZE).permute(0, 2, 3, 1).contiguous().numpy()]
 
 
 class Judge:
@@ -203,7 +212,8 @@ def score(args: argparse.Namespace) -> None:
     known = read_brush(args.start)
     palette = known.palette or Palette.of(paintings)
     values = {**known.brush.to_dict(), "palette": known.strength}
-    under = [underpainted((number, values), photos, palette)[0] for number in range(len(photos))]
+    Painter.begin(photos, palette)
+    under = [Painter.paint((number, values))[0] for number in range(len(photos))]
     rows = {"photos": photos, "under-paintings": under}
     for name in args.score:
         generator = artgan.load(name, device=args.device).generator
@@ -242,15 +252,14 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
         args.step,
         {"bounds": [0, 1], "popsize": args.population, "seed": args.seed + 1, "verbose": -9},
     )
-    with ProcessPoolExecutor(args.jobs) as pool:
+    with ProcessPoolExecutor(args.jobs, initializer=Painter.begin, initargs=(photos, palette)) as pool:
         for generation in range(args.generations):
             if args.seconds and time.monotonic() - began > args.seconds:
                 break
             points = evolution.ask()
             candidates = [parameters(point) for point in points]
             tasks = [(number, values) for values in candidates for number in range(len(photos))]
-            job = partial(underpainted, photos=photos, palette=palette)
-            made = list(pool.map(job, tasks, chunksize=max(1, len(photos) // 4)))
+            made = list(pool.map(Painter.paint, tasks, chunksize=max(1, len(photos) // 4)))
             losses = []
             for place, values in enumerate(candidates):
                 mine = made[place * len(photos) : (place + 1) * len(photos)]

@@ -30,7 +30,7 @@ class Corner(Extractor):
     name = "corner"
     resize = "to 8 x 8"
     weights = "none"
-    parts = {"side": slice(0, 1), "color": slice(1, 4)}  # noqa: RUF012
+    parts = {"side": slice(0, 1), "color": slice(1, 4)}  # noqa: RUF012  # as the classes of artgan have them
 
     def prepare(self, picture: Image.Image) -> Tensor:
         return images.to_tensor(picture)

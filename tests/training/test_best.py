@@ -186,7 +186,7 @@ def _killed_at(step: int, script: str, folders: dict[str, Path], out: Path, trai
     torch.set_num_threads(1)
     as_if_started()
     os.environ["SCRIPT"] = script
-    Session.take_scores = follow_script()  # type: ignore[method-assign]
+    Session.take_scores = follow_script()  # type: ignore[method-assign]  # in a process of its own
     save = Session.save
 
     def save_or_die(self: Session, folder: Path, at: int) -> None:
@@ -194,7 +194,7 @@ def _killed_at(step: int, script: str, folders: dict[str, Path], out: Path, trai
             os.kill(os.getpid(), signal.SIGKILL)
         save(self, folder, at)
 
-    Session.save = save_or_die  # type: ignore[method-assign]
+    Session.save = save_or_die  # type: ignore[method-assign]  # the same
     train(folders, out, **training)
 
 

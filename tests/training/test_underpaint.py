@@ -73,7 +73,7 @@ def test_only_the_prepared_domain_changes_and_a_batch_depends_on_its_number_alon
 
     def draws(**options: object) -> Draws:
         sets = {"paintings": pictures, "photos": pictures}
-        return Draws(sets, size=32, batch=2, seed=0, batches=9, **options)  # type: ignore[arg-type]
+        return Draws(sets, size=32, batch=2, seed=0, batches=9, **options)  # type: ignore[arg-type]  # of several types
 
     prepared = draws(preparations={"photos": Underpainter(Brushwork(Brush()))})
     plain, painted = draws()[5], prepared[5]

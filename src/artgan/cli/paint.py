@@ -194,7 +194,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tag(model: str) -> str:
-    """The tag that a model adds to file names: "seurat" for "pointillism.seurat" and or "local-dir:runs/seurat"."""
+    """The tag that a model adds to file names: "seurat" for "pointillism.seurat" and for "local-dir:runs/seurat"."""
     last = re.split(r"[/\\:]", model.rstrip("/\\"))[-1]  # Windows' folders too
     return last.rsplit(".", 1)[-1] or "painting"
 

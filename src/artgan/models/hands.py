@@ -16,7 +16,7 @@ import yaml
 from artgan.errors import ArtganError, ConfigError, WeightsError, one_line
 from artgan.models.locating import locate
 from artgan.painting.brushwork import Brush
-from artgan.painting.manner import Brushwork, Manner
+from artgan.painting.manner import Brushwork, Manner, palette_strength
 from artgan.painting.options import PaintOptions
 from artgan.painting.palette import Palette
 
@@ -47,13 +47,11 @@ def read_brushwork(card: Mapping[str, Any], weights: bytes | None, *, where: str
     if not isinstance(given, Mapping) or not isinstance(given.get("brush"), Mapping) or not set(given) <= {*_KEYS}:
         raise ConfigError(f"{where}: must hold brush, a mapping, and may hold palette, a number from 0 to 1")
     brush = Brush.from_dict(given["brush"], where=f"{where}: brush")
-    strength = given.get("palette", 0)
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-        raise ConfigError(f"{where}: palette: must be a number from 0 to 1, not {strength!r}")
+    strength = palette_strength(given, where=where)
     palette = None if weights is None else _palette(weights, where=where)
     if palette is None and strength:
         raise WeightsError(f"{where}: palette: is {strength}, but the model's weights hold no palette")
-    return Brushwork(brush, palette, float(strength))
+    return Brushwork(brush, palette, strength)
 
 
 def _palette(weights: bytes, *, where: str) -> Palette | None:
@@ -86,14 +84,12 @@ def manner_of(options: PaintOptions, own: Brushwork | None, *, where: str, brush
     if brush is None and options.brush is not None:
         if options.brush == "none":
             hand, plain = None, True
-        elif options.brush.lower().endswith(_FILES):
-            found = read_brush(Path(options.brush))
-            if found.palette is None:  # the strokes alone
+        else:
+            found = named_brushwork(options.brush)
+            if found.palette is None and _is_file(options.brush):  # the strokes alone
                 brush = found.brush
             else:
                 hand = table = found
-        else:
-            hand = table = find_brushwork(options.brush)
     if brush is None and hand is not None:
         brush = hand.brush
     palette = table.palette if table is not None else None
@@ -108,6 +104,19 @@ def manner_of(options: PaintOptions, own: Brushwork | None, *, where: str, brush
     return Manner(
         brush, options.stroke_size, palette, strength, options.strength, options.keep_colors, options.seed or 0
     )
+
+
+def named_brushwork(name: str) -> Brushwork:
+    """The brushwork of a file (JSON or YAML, by its suffix) or of a model.
+
+    Raises:
+        ConfigError: the file cannot be read or is no brushwork; there is no such model, or it has none.
+    """
+    return read_brush(Path(name)) if _is_file(name) else find_brushwork(name)
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith(_FILES)
 
 
 def find_brushwork(name: str) -> Brushwork:

@@ -44,11 +44,9 @@ class Brushwork:
         if unknown:
             raise ConfigError(f"{where}: has brush, palette and colors, not {min(map(str, unknown))!r}")
         brush = Brush.from_dict(values.get("brush", {}), where=f"{where}: brush" if "brush" in values else where)
-        strength, colors = values.get("palette", 0), values.get("colors")
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-            raise ConfigError(f"{where}: palette: must be a number from 0 to 1, not {strength!r}")
+        strength, colors = palette_strength(values, where=where), values.get("colors")
         palette = None if colors is None else Palette.from_dict(colors, where=f"{where}: colors")
-        return cls(brush, palette, float(strength) if palette is not None else 0.0)
+        return cls(brush, palette, strength if palette is not None else 0.0)
 
     def to_card(self) -> dict[str, Any]:
         """What a model's card says of it, as JSON types; the palette's table is not in the card."""
@@ -56,6 +54,18 @@ class Brushwork:
         if self.palette is not None:
             card["palette"] = self.strength
         return card
+
+
+def palette_strength(values: Mapping[str, Any], *, where: str) -> float:
+    """How far colors are moved to the palette, as ``palette`` of a file or a card says; 0 if it says nothing.
+
+    Raises:
+        ConfigError: it is not a number from 0 to 1.
+    """
+    strength = values.get("palette", 0)
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise ConfigError(f"{where}: palette: must be a number from 0 to 1, not {strength!r}")
+    return float(strength)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from artgan.models.hands import find_brushwork, read_brush
-from artgan.painting.brushwork import reduced, trace
+from artgan.models.hands import named_brushwork
 from artgan.painting.canvas import Pixels
-from artgan.painting.manner import Brushwork
+from artgan.painting.manner import Brushwork, Manner
+from artgan.painting.underpainting import Study
 
 _SIZES = (1.0, 2.0)  # stroke sizes: from those of a picture at its own size to those of one seen at half of it
 _STRENGTHS = (0.5, 1.2)  # multiples of the palette's strength, so that the network meets what --palette asks for
-_FILES = (".json", ".yaml", ".yml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class Underpainter:
         Raises:
             ConfigError: the file cannot be read or is no brushwork; there is no such model, or it has none.
         """
-        return cls(read_brush(Path(name)) if name.lower().endswith(_FILES) else find_brushwork(name))
+        return cls(named_brushwork(name))
 
     def to_dict(self) -> dict[str, Any]:
         """The brushwork with its palette's table, as JSON types."""
@@ -48,10 +47,13 @@ class Underpainter:
     def __call__(self, pixels: Pixels, random: np.random.Generator) -> Pixels:
         """The under-painting of a crop, H x W x 3, 8-bit RGB."""
         cv2.setNumThreads(1)  # crops are drawn in as many processes as there are cores to spare
-        size = (pixels.shape[1], pixels.shape[0])
-        small = reduced([pixels], size)
-        palette, strength = self.brushwork.palette, self.brushwork.strength * random.uniform(*_STRENGTHS)
-        if palette is not None:
-            small = palette.transfer(small, min(1.0, strength))(small)
-        stroke_size = _SIZES[0] * (_SIZES[1] / _SIZES[0]) ** random.random()
-        return trace(small, self.brushwork.brush, int(random.integers(2**63)), stroke_size).draw(size)
+        manner = Manner(
+            brush=self.brushwork.brush,
+            palette=self.brushwork.palette,
+            palette_strength=min(1.0, self.brushwork.strength * random.uniform(*_STRENGTHS)),
+            stroke_size=_SIZES[0] * (_SIZES[1] / _SIZES[0]) ** random.random(),
+            seed=int(random.integers(2**63)),
+        )
+        study = Study.of(Image.fromarray(pixels), manner)
+        assert study.strokes is not None  # there is a brush
+        return study.strokes.draw(study.size)
