@@ -246,7 +246,7 @@ def paint(card: Card, model: artgan.Model, photos: Readable, made: Path) -> None
     assert isinstance(folder, PictureFolder)
     jobs = [Job(folder.paths[i], (made / folder.names[i]).with_suffix(".png")) for i in photos.indices]
     manner, options = model.painting({})
-    painted = paint_files(model.generator, jobs, manner=manner, options=options)
+    painted = paint_files(model.running_on("torch"), jobs, manner=manner, options=options)
     card.missing += [result.error for result in painted if result.error is not None]
 
 

@@ -1,7 +1,8 @@
-"""Devices that torch can use here."""
+"""Devices that torch can use here, and their memory."""
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from artgan.errors import ArtganError
@@ -16,3 +17,13 @@ def usable_device(device: str | torch.device | None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ArtganError(f"device {device!r} cannot be used here ({reason}); try cpu") from None
     return place
+
+
+def free_memory(device: torch.device) -> float:
+    """Free memory of a device, in bytes; infinite if unknown."""
+    if device.type == "cpu":
+        return float(psutil.virtual_memory().available)
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # cached by torch's allocator
+        return float(torch.cuda.mem_get_info(device)[0] + held)
+    return float("inf")

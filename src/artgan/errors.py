@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class ArtganError(Exception):
@@ -47,6 +48,20 @@ class TrainingError(ArtganError):
 
 class ExportError(ArtganError):
     """A model cannot be exported for another runtime, or its output there differs from PyTorch's."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user pressed Ctrl-C while a model that works step by step already had results.
+
+    Attributes:
+        made: the results obtained before the interruption, in batch order, as the call would have returned them: from
+            :meth:`artgan.toolkit.Generator.generate` N x 3 x H x W pictures in [-1, 1], from
+            :func:`artgan.painting.paint_batch` finished paintings.
+    """
+
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self.made = made
 
 
 _LONGEST = 500  # characters; some libraries write messages of several pages

@@ -1,6 +1,6 @@
 """The four interfaces that all plugins share: Generator, Discriminator, Trainer and Metric.
 
-This module depends on no other part of artgan. Wherever a tensor is called a picture, it is a float tensor of shape
+This module depends on nothing of artgan but :mod:`artgan.errors`. Wherever a tensor is called a picture, it is a float tensor of shape
 N x 3 x H x W (RGB) with values in [-1, 1].
 """
 
@@ -14,24 +14,27 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from artgan.errors import Interrupted
+
+__all__ = [
+    "Better",
+    "Discriminator",
+    "Generator",
+    "Interrupted",
+    "Metric",
+    "Minimise",
+    "Networks",
+    "Run",
+    "Score",
+    "Task",
+    "Trainer",
+    "minimise",
+]
+
 Task = Literal["image-to-image", "noise-to-image"]
 
 Better = Literal["lower", "higher"]
 """Which values of a score are the better ones."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user pressed Ctrl-C while a model that works step by step already had results.
-
-    Attributes:
-        made: the results obtained before the interruption, in batch order, as the call would have returned them: from
-            :meth:`Generator.generate` N x 3 x H x W pictures in [-1, 1], from :func:`artgan.painting.paint_batch`
-            finished paintings.
-    """
-
-    def __init__(self, made: Any) -> None:
-        super().__init__()
-        self.made = made
 
 
 class Generator(nn.Module, ABC):

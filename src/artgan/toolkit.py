@@ -23,6 +23,7 @@ in any version.
 from __future__ import annotations
 
 from artgan.data import open_pictures
+from artgan.devices import free_memory
 from artgan.errors import one_line
 from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write, cache_folder, make_room
@@ -32,7 +33,6 @@ from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Net
 from artgan.models.converting import Converted
 from artgan.models.folder import save_model
 from artgan.painting.brushwork import Brush
-from artgan.painting.fitting import free_memory
 from artgan.painting.manner import Brushwork
 from artgan.painting.palette import Palette
 from artgan.progress import progress

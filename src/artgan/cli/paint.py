@@ -77,10 +77,10 @@ def paint(
     model = model or default_model()
     loaded = load(model, device=device)
     manner, own = loaded.painting(_given(options))
-    generator = loaded.running_on(runtime)
+    network = loaded.running_on(runtime)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
     tiling = Tiling(tile, statistics.value)
-    done = paint_files(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=own)
+    done = paint_files(network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=own)
     failures, results, skipped = [], [], 0
     try:
         with progress("painting", len(jobs)) as advance:
@@ -164,6 +164,7 @@ def _compare_styles(
     names = [name.strip() for name in models.split(",") if name.strip()]
     loaded = {name: load(name, device=device) for name in names}
     chosen = {name: model.painting(options) for name, model in loaded.items()}
+    networks = {name: model.running_on("torch") for name, model in loaded.items()}
     rows: dict[str, list[Image]] = {"photo": [], **{name: [] for name in names}}
     failures = []
     with progress("painting", len(photos)) as advance:
@@ -172,7 +173,7 @@ def _compare_styles(
                 picture = images.decode(photo)
                 column = {"photo": picture.rgb}
                 for name, (manner, own) in chosen.items():
-                    [column[name]] = paint_batch(loaded[name].generator, [picture], manner=manner, **own)
+                    [column[name]] = paint_batch(networks[name], [picture], manner=manner, **own)
             except PictureError as error:
                 failures.append(str(error))
             else:

@@ -32,8 +32,10 @@ from artgan.models.locating import locate
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork, Manner
 from artgan.painting.options import PaintOptions
+from artgan.painting.network import Network
 from artgan.painting.painter import paint
 from artgan.painting.tiles import Tiling
+from artgan.runtimes.pytorch import TorchNetwork
 
 _CARD = ("name", "summary", "license", "training", "metrics", "check")
 """The keys of the card that a saved model keeps, apart from plugin and config."""
@@ -58,7 +60,7 @@ class Model(nn.Module):
         self.generator = generator
         self.card = dict(card)
         self.brushwork = brushwork
-        self._runtimes: dict[tuple[str, int], Generator] = {}
+        self._runtimes: dict[tuple[str, int], Network] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N x 3 x H x W pictures in [-1, 1] to the same; see :meth:`artgan.interfaces.Generator.forward`."""
@@ -119,7 +121,7 @@ class Model(nn.Module):
         manner, own = self.painting(given)
         return paint(self.running_on(runtime), image, tiling=Tiling(tile, statistics), manner=manner, **own)
 
-    def running_on(self, runtime: str) -> Generator:
+    def running_on(self, runtime: str) -> Network:
         """The generator run by "torch", "onnxruntime" or "openvino"; see :func:`artgan.runtimes.accelerate.accelerate`.
 
         Each runtime is started once per number of threads; only torch picks up weights that change later.
@@ -129,7 +131,7 @@ class Model(nn.Module):
             ExportError: the runtime's output differs from PyTorch's.
         """
         if runtime == "torch":
-            return self.generator
+            return TorchNetwork(self.generator)
         from artgan.runtimes.accelerate import accelerate
 
         chosen = (runtime, torch.get_num_threads())

@@ -6,24 +6,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import torch
 from PIL import Image
 
 from artgan import images
 from artgan.data.prefetch import Prefetcher
-from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError, WeightsError, one_line
+from artgan.errors import ArtganError, ConfigError, Interrupted, PictureError, TooLargeError, WeightsError, one_line
 from artgan.files import remove_unfinished
 from artgan.images import Picture
-from artgan.interfaces import Generator, Interrupted
-from artgan.painting.fitting import reference
 from artgan.painting.manner import PLAIN, Manner
+from artgan.painting.network import Network
 from artgan.painting.painter import WHERE_NEEDED, paint_batch
 from artgan.painting.planning import Job, make_folder
 from artgan.painting.strips import paint_large
@@ -84,7 +82,7 @@ class _Large:
 
 
 def paint_files(
-    generator: Generator,
+    network: Network,
     jobs: Iterable[Job],
     *,
     batch: int = 1,
@@ -96,27 +94,27 @@ def paint_files(
     """Paint the jobs and yield the result of each, in order.
 
     A failing job does not stop the others. Up to ``batch`` consecutive pictures of equal size are painted in one call
-    of the generator; the number is reduced when they do not fit in memory, and a batch that fails for another reason
+    of the network; the number is reduced when they do not fit in memory, and a batch that fails for another reason
     is painted one by one. Pictures are prefetched and paintings written in the background, so a result may be yielded
-    while the next picture is painted; if the generator takes one picture at a time, each result is yielded at once.
-    On a CPU, a ``thread_safe`` generator paints small pictures in parallel, one per thread, whatever ``batch`` is.
+    while the next picture is painted; if the network takes one picture at a time, each result is yielded at once.
+    A ``thread_safe`` network paints small pictures in parallel, one per thread, whatever ``batch`` is.
     Memory does not grow with the number of jobs.
 
     Args:
-        generator: an image-to-image model.
+        network: paints.
         jobs: from :func:`plan`; iterated in a thread.
         batch: the maximum number of pictures to paint at once.
         overwrite: whether existing files may be replaced.
         tiling: how pictures are divided; see :func:`artgan.painting.paint`.
         manner: brush, palette and strength.
-        options: the model's own, already validated, passed to its ``generate``.
+        options: the model's own, already validated.
 
     Raises:
         ConfigError: the options are unusable for any picture.
         WeightsError: weights that the model needs are unavailable.
         KeyboardInterrupt: the user pressed Ctrl-C; pictures finished before that are written and yielded first.
     """
-    work = _Work(generator, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=options or {})
+    work = _Work(network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=options or {})
     return work.run()
 
 
@@ -125,7 +123,7 @@ class _Work:
 
     def __init__(
         self,
-        generator: Generator,
+        network: Network,
         jobs: Iterable[Job],
         *,
         batch: int,
@@ -136,11 +134,14 @@ class _Work:
     ) -> None:
         self._jobs = jobs
         self._overwrite = overwrite
-        self._at_once = generator.one_at_a_time  # results are yielded before the next picture is painted
-        self._batch = 1 if generator.one_at_a_time else batch
+        self._at_once = network.one_at_a_time  # results are yielded before the next picture is painted
+        self._batch = 1 if network.one_at_a_time else batch
         self._manner = manner
-        self._paint = _Painter(generator, tiling, manner, options)
-        self._threads = _painting_threads(generator, jobs) if tiling.side is None else 0
+        self._network = network
+        self._painter = partial(_Painter, tiling=tiling, manner=manner, options=options)
+        self._paint = self._painter(network)
+        self._threads = _painting_threads(network, jobs) if tiling.side is None else 0
+        self._pool: ThreadPoolExecutor | None = None  # of threads that paint one picture each
         self._group: list[_Read] = []
         self._results: deque[Result | Future[Result]] = deque()
 
@@ -149,11 +150,15 @@ class _Work:
         begin = partial(_begin, prepare=cache(_prepare), study=self._study)
         count = 2 * max(self._batch, self._threads) + _WRITERS
         readers = 1 if self._manner.brush is None else _READERS
-        with (
-            closing(Prefetcher(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count, threads=readers)) as self._ahead,
-            ThreadPoolExecutor(_WRITERS, "artgan-write") as self._writers,
-            _single_threaded(self._threads) as self._painters,
-        ):
+        with ExitStack() as opened:
+            ahead = Prefetcher(self._jobs, begin, weight=_PIXELS_AT_ONCE, count=count, threads=readers)
+            self._ahead = opened.enter_context(closing(ahead))
+            self._writers = opened.enter_context(ThreadPoolExecutor(_WRITERS, "artgan-write"))
+            if self._threads:
+                network, begin_thread = opened.enter_context(self._network.one_thread_each())
+                self._paint_alone = self._painter(network)
+                pool = ThreadPoolExecutor(self._threads, "artgan-paint", initializer=begin_thread)
+                self._pool = opened.enter_context(pool)
             try:
                 while self._take_next():
                     yield from self._finished(keep=self._unfinished_allowed())
@@ -177,10 +182,10 @@ class _Work:
         read = next(self._ahead, None)
         if read is None:
             return False
-        if self._painters and isinstance(read, _Read) and read.pixels <= _SMALL:
-            self._results.append(self._painters.submit(self._paint_one, read))
+        if self._pool and isinstance(read, _Read) and read.pixels <= _SMALL:
+            self._results.append(self._pool.submit(self._paint_one, read))
             return True
-        if self._painters and not isinstance(read, Result):  # this one uses all threads
+        if self._pool and not isinstance(read, Result):  # this one uses all threads
             wait([result for result in self._results if isinstance(result, Future)])
         if self._group and not (isinstance(read, _Read) and read.picture.size == self._group[0].picture.size):
             self._paint_group()
@@ -190,7 +195,7 @@ class _Work:
             result = _paint_large(read, self._paint, self._overwrite) if isinstance(read, _Large) else read
             self._results.append(result)
             self._ahead.release(0)
-        if len(self._group) >= self._batch or (self._group and self._painters):
+        if len(self._group) >= self._batch or (self._group and self._pool):
             self._paint_group()
         return True
 
@@ -200,7 +205,7 @@ class _Work:
         self._group.clear()
 
     def _paint_one(self, read: _Read) -> Result:
-        [painted] = self._paint([read])
+        [painted] = self._paint_alone([read])
         return self._write(*painted)
 
     def _write(self, read: _Read, painting: Image.Image | str, seconds: float) -> Result:
@@ -211,7 +216,7 @@ class _Work:
 
     def _unfinished_allowed(self) -> int:
         """How many results may remain unfinished while the next picture is painted."""
-        if self._painters:
+        if self._pool:
             return 2 * self._threads
         # If no picture is ready to paint, wait for the writers, which free prefetch capacity.
         return 0 if self._at_once or not self._ahead.ready else len(self._results)
@@ -228,25 +233,10 @@ class _Work:
             yield first
 
 
-def _painting_threads(generator: Generator, jobs: Iterable[Job]) -> int:
+def _painting_threads(network: Network, jobs: Iterable[Job]) -> int:
     """How many threads paint one picture each; 0 if all threads share one picture."""
-    threads = torch.get_num_threads()
-    several = isinstance(jobs, Sequence) and len(jobs) >= threads > 1
-    return threads if several and generator.thread_safe and reference(generator).device.type == "cpu" else 0
-
-
-@contextmanager
-def _single_threaded(number: int) -> Iterator[ThreadPoolExecutor | None]:
-    """A pool of ``number`` threads, each running torch single-threaded; None for 0."""
-    if not number:
-        yield None
-        return
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(number, "artgan-paint", initializer=partial(torch.set_num_threads, 1)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)  # torch would use the changed number for threads started later
+    several = isinstance(jobs, Sequence) and len(jobs) >= network.threads > 1
+    return network.threads if several and network.thread_safe else 0
 
 
 _MakeStudy: TypeAlias = "Callable[[Picture, int], Study | None]"
@@ -316,12 +306,12 @@ def _read(job: Job, output: Path, pixels: int, study: _MakeStudy) -> _Read | Res
 class _Painter:
     """Paints groups of pictures, and remembers how many pixels fit in memory at once."""
 
-    def __init__(self, generator: Generator, tiling: Tiling, manner: Manner, options: Mapping[str, Any]) -> None:
+    def __init__(self, network: Network, tiling: Tiling, manner: Manner, options: Mapping[str, Any]) -> None:
         self._paint: Callable[..., list[Image.Image]] = partial(
-            paint_batch, generator, tiling=tiling, manner=manner, **options
+            paint_batch, network, tiling=tiling, manner=manner, **options
         )
         self.large: Callable[..., tuple[int, int]] = partial(
-            paint_large, generator, tiling=tiling, manner=manner, **options
+            paint_large, network, tiling=tiling, manner=manner, **options
         )
         self._most = sys.maxsize  # pixels at once
 

@@ -1,38 +1,25 @@
-"""Fits pictures to a generator: size and memory."""
+"""Fits pictures to a network: size and memory."""
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import psutil
-import torch
-from torch import Tensor
 
-from artgan.errors import PictureError
-from artgan.interfaces import Generator
+from artgan.painting.network import Network
 
 WORKING_MEMORY = 128_000_000
 """Target memory for painting one tile, in bytes; exceeded if the overlap would otherwise dominate the tile."""
 
+_ASSUMED_PER_PIXEL = 2000  # bytes, if the network does not say: about what the paper's CycleGAN needs
 
-_ASSUMED_PER_PIXEL = 2000  # bytes, if the generator does not say: about what the paper's CycleGAN needs
-
-
-def memory_per_pixel(generator: Generator) -> int:
-    """Working memory per pixel in float32, in bytes; a conservative estimate if the generator does not say."""
-    return generator.memory_per_pixel or _ASSUMED_PER_PIXEL
+Planes = TypeVar("Planes", bound=Any)
+"""N x C x H x W: an array or a tensor."""
 
 
-def free_memory(device: torch.device) -> float:
-    """Free memory of a device, in bytes; infinite if unknown."""
-    if device.type == "cpu":
-        return float(psutil.virtual_memory().available)
-    if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # cached by torch's allocator
-        return float(torch.cuda.mem_get_info(device)[0] + held)
-    return float("inf")
+def memory_per_pixel(network: Network) -> int:
+    """Working memory per pixel, in bytes; a conservative estimate if the network does not say."""
+    return network.memory_per_pixel or _ASSUMED_PER_PIXEL
 
 
 def round_up(length: int, step: int) -> int:
@@ -41,7 +28,7 @@ def round_up(length: int, step: int) -> int:
 
 
 def extended(length: int, stride: int, minimum_size: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Indices of the rows (or columns) that extend a picture to the length that a generator needs.
+    """Indices of the rows (or columns) that extend a picture to the length that a network needs.
 
     The length is a multiple of ``stride`` and at least ``minimum_size``. The picture is mirrored at its edge; if it is
     too small for that, its last row is repeated.
@@ -50,33 +37,16 @@ def extended(length: int, stride: int, minimum_size: int) -> np.ndarray[Any, np.
     return np.pad(np.arange(length), (0, extra), mode="reflect" if extra < length else "edge")
 
 
-def take(x: Tensor, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Tensor:
+def take(x: Planes, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Planes:
     """Select rows and columns of N x C x H x W by index; returns ``x`` itself if all are selected in order."""
-    for axis, numbers in ((2, rows), (3, columns)):
-        if not np.array_equal(numbers, np.arange(x.shape[axis])):
-            x = x.index_select(axis, torch.from_numpy(numbers).to(x.device))
+    if not np.array_equal(rows, np.arange(x.shape[2])):
+        x = x[:, :, rows]
+    if not np.array_equal(columns, np.arange(x.shape[3])):
+        x = x[:, :, :, columns]
     return x
 
 
-def checked_output(y: Any, x: Tensor) -> Tensor:
-    """Check that a generator's output for the pictures ``x`` is a tensor of the same shape, and return it.
-
-    Raises:
-        PictureError: it is not.
-    """
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise PictureError(f"the model returned {got} for pictures of shape {tuple(x.shape)}")
-    return y
-
-
-def pad(x: Tensor, stride: int, minimum_size: int = 1) -> Tensor:
-    """Extend N x C x H x W at the right and bottom; see :func:`artgan.painting.fitting.extended`."""
+def pad(x: Planes, stride: int, minimum_size: int = 1) -> Planes:
+    """Extend N x C x H x W at the right and bottom; see :func:`extended`."""
     rows, columns = (extended(length, stride, minimum_size) for length in x.shape[2:])
     return take(x, rows, columns)
-
-
-def reference(generator: Generator) -> Tensor:
-    """A tensor with the generator's device and dtype: its first floating-point parameter or buffer."""
-    tensors = chain(generator.parameters(), generator.buffers())
-    return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))

@@ -7,25 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from artgan import images
-from artgan.errors import ArtganError, ConfigError, PictureError, TooLargeError
+from artgan.errors import ConfigError, Interrupted, PictureError, TooLargeError
 from artgan.images import Picture, Source
-from artgan.interfaces import Generator, Interrupted
 from artgan.painting.canvas import Floats, Window
-from artgan.painting.fitting import (
-    WORKING_MEMORY,
-    checked_output,
-    free_memory,
-    memory_per_pixel,
-    pad,
-    reference,
-)
+from artgan.painting.fitting import WORKING_MEMORY, memory_per_pixel, pad
+from artgan.painting.floats import to_floats, to_image, to_levels
 from artgan.painting.manner import PLAIN, Manner
-from artgan.painting.norms import whole_picture_norms
+from artgan.painting.network import Network
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.painting.underpainting import Source as Pixels
 from artgan.painting.underpainting import Study
@@ -38,17 +29,17 @@ _FEW = 1  # instance norms; with at most this many, tiles take at most one extra
 
 
 def paint(
-    generator: Generator, image: Source, *, tiling: Tiling = WHERE_NEEDED, manner: Manner = PLAIN, **options: Any
+    network: Network, image: Source, *, tiling: Tiling = WHERE_NEEDED, manner: Manner = PLAIN, **options: Any
 ) -> Image.Image:
-    """Paint one picture, on the device and in the precision of the generator's parameters.
+    """Paint one picture, on the device and in the precision of the network.
 
     Args:
-        generator: an image-to-image model.
+        network: paints.
         image: a path, a Pillow image, an array or a tensor; see :func:`artgan.images.decode`.
         tiling: how to divide it; by default, a picture is divided if it would take too much memory whole. With a brush
             its side is that of the windows in which strokes are drawn, and the network's share is divided if needed.
         manner: brush, palette and strength.
-        options: the model's own, passed to its ``generate``.
+        options: the model's own, which reach the network as they are.
 
     Returns:
         A painting of exactly the (upright) picture's size: mode RGB, or RGBA if the picture has transparency, with the
@@ -57,16 +48,15 @@ def paint(
     Raises:
         PictureError: the picture cannot be read or painted.
         ConfigError: tiles were requested, but the model cannot paint in tiles.
-        ArtganError: the model does not paint pictures.
         TypeError: an option that the model does not have.
         Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
     """
-    [painting] = paint_batch(generator, [images.decode(image)], tiling=tiling, manner=manner, **options)
+    [painting] = paint_batch(network, [images.decode(image)], tiling=tiling, manner=manner, **options)
     return painting
 
 
 def paint_batch(
-    generator: Generator,
+    network: Network,
     pictures: Sequence[Picture],
     *,
     tiling: Tiling = WHERE_NEEDED,
@@ -74,14 +64,14 @@ def paint_batch(
     studies: Sequence[Study] | None = None,
     **options: Any,
 ) -> list[Image.Image]:
-    """Paint decoded pictures of equal size, in one call of the generator or one by one in tiles; see :func:`paint`.
+    """Paint decoded pictures of equal size, in one call of the network or one by one in tiles; see :func:`paint`.
 
     Tiles do not degrade a painting (see :class:`Tiling`), and memory then grows only with the picture's own 8-bit
     pixels. A model with at most one instance norm uses tiles for everything that takes more than
     :data:`WORKING_MEMORY`, as that costs little; a model with several, only for what does not fit in memory otherwise.
 
     Args:
-        generator: an image-to-image model.
+        network: paints.
         pictures: of one size.
         tiling: how to divide them.
         manner: brush, palette and strength.
@@ -91,31 +81,28 @@ def paint_batch(
     Raises:
         TooLargeError: the pictures do not fit in memory.
     """
-    if generator.task != "image-to-image":
-        raise ArtganError(f"this model does not paint pictures, its task is {generator.task}; use sample()")
     if not pictures:
         return []
     width, height = pictures[0].size
     if any(picture.size != (width, height) for picture in pictures):
         raise PictureError("pictures of one batch must have one size")
-    like = reference(generator)
     brushed = manner.brush is not None
-    divided = not brushed and _to_be_divided(generator, like, len(pictures), width * height, tiling)
+    divided = not brushed and _to_be_divided(network, len(pictures), width * height, tiling)
     if divided and len(pictures) > 1:
-        return _one_by_one(generator, pictures, tiling, manner, options)
+        return _one_by_one(network, pictures, tiling, manner, options)
     if studies is None and not manner.is_plain:
         studies = [Study.of(picture.rgb, manner) for picture in pictures]
     interrupted = False
-    with telling_what_did_not_fit(len(pictures), (width, height), like.device):
+    with telling_what_did_not_fit(len(pictures), (width, height), network.device):
         if studies is not None and brushed:
-            painted, interrupted = _paint_brushed(generator, like, pictures, studies, tiling, options)
+            painted, interrupted = _paint_brushed(network, pictures, studies, tiling, options)
         elif divided:
             painting = Image.new("RGB", (width, height))
             study = studies[0] if studies else None
-            paint_parts(generator, pictures[0].rgb, painting.paste, tiling, study, options)
+            paint_parts(network, pictures[0].rgb, painting.paste, tiling, study, options)
             painted = [painting]
         else:
-            painted, interrupted = _paint_whole(generator, like, pictures, studies, options)
+            painted, interrupted = _paint_whole(network, pictures, studies, options)
     paintings = [images.assemble(picture, rgb) for picture, rgb in zip(pictures, painted, strict=not interrupted)]
     if interrupted:
         raise Interrupted(paintings)
@@ -123,7 +110,7 @@ def paint_batch(
 
 
 def paint_parts(
-    generator: Generator,
+    network: Network,
     source: Pixels,
     lay: Callable[[Image.Image, tuple[int, int]], None],
     tiling: Tiling,
@@ -133,7 +120,7 @@ def paint_parts(
     """Paint a picture part by part, in memory that does not grow with it.
 
     Args:
-        generator: an image-to-image model, with a ``reach`` unless there are strokes.
+        network: has a ``reach`` unless there are strokes.
         source: the photo.
         lay: called with each part of the painting, mode RGB, and its place: left and top.
         tiling: how to divide it.
@@ -144,20 +131,19 @@ def paint_parts(
         PictureError: the model returned something other than a picture, or its feature maps cannot be divided.
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
-    like = reference(generator)
     if study is None:
-        paint_tiles(generator, like, source, lambda part, place: lay(images.to_rgb(part), place), tiling, options)
+        paint_tiles(network, source, lambda part, place: lay(to_image(part), place), tiling, options)
     elif study.strokes is None:
         known = study
 
-        def finish(part: Tensor, place: tuple[int, int]) -> None:
+        def finish(part: Floats, place: tuple[int, int]) -> None:
             (left, top), (height, width) = place, part.shape[1:]
             photo = source.crop((left, top, left + width, top + height))
-            lay(known.finished(photo, images.to_levels(part), place), place)
+            lay(known.finished(photo, to_levels(part), place), place)
 
-        paint_tiles(generator, like, _Shown(source, known), finish, tiling, options)
+        paint_tiles(network, _Shown(source, known), finish, tiling, options)
     else:
-        [painted], interrupted = _paint_over(generator, like, [study], tiling, options)
+        [painted], interrupted = _paint_over(network, [study], tiling, options)
         if interrupted:
             raise KeyboardInterrupt
         study.render(painted, source, lay, tiling.side)
@@ -176,12 +162,12 @@ class _Shown:
 
 
 def _one_by_one(
-    generator: Generator, pictures: Sequence[Picture], tiling: Tiling, manner: Manner, options: dict[str, Any]
+    network: Network, pictures: Sequence[Picture], tiling: Tiling, manner: Manner, options: dict[str, Any]
 ) -> list[Image.Image]:
     paintings: list[Image.Image] = []
     try:
         for picture in pictures:
-            paintings += paint_batch(generator, [picture], tiling=tiling, manner=manner, **options)
+            paintings += paint_batch(network, [picture], tiling=tiling, manner=manner, **options)
     except KeyboardInterrupt:
         if paintings:
             raise Interrupted(paintings) from None
@@ -190,8 +176,7 @@ def _one_by_one(
 
 
 def _paint_whole(
-    generator: Generator,
-    like: Tensor,
+    network: Network,
     pictures: Sequence[Picture],
     studies: Sequence[Study] | None,
     options: Mapping[str, Any],
@@ -199,24 +184,23 @@ def _paint_whole(
     """The paintings, and whether the user pressed Ctrl-C, in which case some may be missing."""
     photos = [picture.rgb for picture in pictures]
     if studies is None:
-        made, interrupted = _generate(generator, like, photos, options)
-        return [images.to_rgb(row) for row in made], interrupted
+        made, interrupted = _generate(network, photos, options)
+        return [to_image(row) for row in made], interrupted
     shown = [study.shown(photo) for study, photo in zip(studies, photos, strict=True)]
-    made, interrupted = _generate(generator, like, shown, options)
+    made, interrupted = _generate(network, shown, options)
     rows = zip(studies, photos, made, strict=not interrupted)
-    return [study.finished(photo, images.to_levels(row), (0, 0)) for study, photo, row in rows], interrupted
+    return [study.finished(photo, to_levels(row), (0, 0)) for study, photo, row in rows], interrupted
 
 
 def _paint_brushed(
-    generator: Generator,
-    like: Tensor,
+    network: Network,
     pictures: Sequence[Picture],
     studies: Sequence[Study],
     tiling: Tiling,
     options: Mapping[str, Any],
 ) -> tuple[list[Image.Image], bool]:
     """As :func:`_paint_whole`, over strokes."""
-    made, interrupted = _paint_over(generator, like, studies, tiling, options)
+    made, interrupted = _paint_over(network, studies, tiling, options)
     paintings = []
     for picture, study, painted in zip(pictures, studies, made, strict=not interrupted):
         painting = Image.new("RGB", picture.size)
@@ -226,17 +210,17 @@ def _paint_brushed(
 
 
 def _paint_over(
-    generator: Generator, like: Tensor, studies: Sequence[Study], tiling: Tiling, options: Mapping[str, Any]
+    network: Network, studies: Sequence[Study], tiling: Tiling, options: Mapping[str, Any]
 ) -> tuple[list[Floats], bool]:
     """What the network makes of small under-paintings of one size, 0 to 255, and whether the user pressed Ctrl-C."""
     width, height = studies[0].finishing
     tiling = Tiling(statistics=tiling.statistics)  # so that how the picture is divided makes no difference
-    divided = _to_be_divided(generator, like, len(studies), width * height, tiling)
+    divided = _to_be_divided(network, len(studies), width * height, tiling)
     if divided and len(studies) > 1:
         several: list[Floats] = []
         for study in studies:
             try:
-                made, interrupted = _paint_over(generator, like, [study], tiling, options)
+                made, interrupted = _paint_over(network, [study], tiling, options)
             except KeyboardInterrupt:
                 if not several:
                     raise
@@ -247,35 +231,33 @@ def _paint_over(
         return several, False
     unders = [Image.fromarray(study.under) for study in studies]
     if not divided:
-        rows, interrupted = _generate(generator, like, unders, options)
-        return [images.to_levels(row) for row in rows], interrupted
+        rows, interrupted = _generate(network, unders, options)
+        return [to_levels(row) for row in rows], interrupted
     whole = np.empty((height, width, 3), np.float32)
 
-    def lay(part: Tensor, place: tuple[int, int]) -> None:
+    def lay(part: Floats, place: tuple[int, int]) -> None:
         left, top = place
-        whole[top : top + part.shape[1], left : left + part.shape[2]] = images.to_levels(part)
+        whole[top : top + part.shape[1], left : left + part.shape[2]] = to_levels(part)
 
-    paint_tiles(generator, like, unders[0], lay, tiling, options)
+    paint_tiles(network, unders[0], lay, tiling, options)
     return [whole], False
 
 
 def _generate(
-    generator: Generator, like: Tensor, photos: Sequence[Image.Image], options: Mapping[str, Any]
-) -> tuple[list[Tensor], bool]:
-    """The generator's pictures of photos, 3 x H x W each, and whether the user pressed Ctrl-C, and some are missing."""
+    network: Network, photos: Sequence[Image.Image], options: Mapping[str, Any]
+) -> tuple[list[Floats], bool]:
+    """The network's pictures of photos, 3 x H x W each, and whether the user pressed Ctrl-C, and some are missing."""
     width, height = photos[0].size
     interrupted = False
-    x = torch.stack([images.to_tensor(photo) for photo in photos])
-    x = pad(x, generator.stride, generator.minimum_size).to(like.device, like.dtype)
+    x = pad(np.stack([to_floats(photo) for photo in photos]), network.stride, network.minimum_size)
     try:
-        y = generator.generate(x, **options)
+        y = network.paint(x, options)
     except Interrupted as stop:
         y, interrupted = stop.made, True
-        x = x[: len(y)]  # those finished before the interruption
-    return [*checked_output(y, x)[:, :, :height, :width]], interrupted
+    return [*y[:, :, :height, :width]], interrupted
 
 
-def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, tiling: Tiling) -> bool:
+def _to_be_divided(network: Network, count: int, pixels: int, tiling: Tiling) -> bool:
     """Whether to paint ``count`` pictures of ``pixels`` each one by one, in tiles if necessary.
 
     Raises:
@@ -283,42 +265,33 @@ def _to_be_divided(generator: Generator, like: Tensor, count: int, pixels: int, 
         TooLargeError: the pictures do not fit in memory and cannot be divided. Checked in advance, because many
             systems kill a process that allocates too much rather than reject the allocation.
     """
-    free = free_memory(like.device)
-    if generator.reach is None:
+    free = network.free_memory()
+    if network.reach is None:
         if tiling.side is not None:
             raise ConfigError("this model cannot paint in tiles: all of a picture may matter to each of its pixels")
-        needed = count * pixels * generator.memory_per_pixel * like.element_size() / 4
+        needed = count * pixels * network.memory_per_pixel
         if needed > free:
             raise TooLargeError(
                 f"{count * pixels / 1e6:.1f} megapixels take about {needed / 1e9:.1f} GB of memory to paint, "
                 f"{free / 1e9:.1f} GB are free; this model cannot paint in tiles: make the picture smaller"
             )
         return False
-    needed = pixels * memory_per_pixel(generator) * like.element_size() / 4
+    needed = pixels * memory_per_pixel(network)
     return (
         tiling.side is not None
         or count * needed > _HEADROOM * free
-        or (needed > WORKING_MEMORY and len(whole_picture_norms(generator)) <= _FEW)
+        or (needed > WORKING_MEMORY and network.norms <= _FEW)
     )
 
 
 @contextmanager
-def telling_what_did_not_fit(count: int, size: tuple[int, int], device: torch.device) -> Iterator[None]:
-    """Turn torch's out-of-memory errors into a :class:`TooLargeError` that names number and size of the pictures."""
+def telling_what_did_not_fit(count: int, size: tuple[int, int], device: str) -> Iterator[None]:
+    """Turn a MemoryError into a :class:`TooLargeError` that names number and size of the pictures."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
+    except MemoryError:
         number = f"{count} pictures" if count > 1 else "a picture"
         fewer = " or paint fewer at once" if count > 1 else ""
         raise TooLargeError(
             f"{number} of {size[0]} x {size[1]} pixels did not fit in the memory of {device}; make it smaller{fewer}"
         ) from None
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text  # CUDA libraries; torch on a CPU

@@ -16,9 +16,8 @@ from PIL import Image
 from artgan import images
 from artgan.errors import PictureError, one_line
 from artgan.files import replace_durably, temporary_folder
-from artgan.interfaces import Generator
-from artgan.painting.fitting import reference
 from artgan.painting.manner import PLAIN, Manner
+from artgan.painting.network import Network
 from artgan.painting.painter import WHERE_NEEDED, paint_parts, telling_what_did_not_fit
 from artgan.painting.tiles import Tiling
 from artgan.painting.underpainting import Study
@@ -42,7 +41,7 @@ logging.getLogger("pyvips").addHandler(logging.NullHandler())  # else Python pri
 
 
 def paint_large(
-    generator: Generator,
+    network: Network,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
@@ -58,13 +57,13 @@ def paint_large(
     Progressive JPEGs and interlaced PNGs cannot be read in strips and are held in memory.
 
     Args:
-        generator: an image-to-image model; without a brush, one with a ``reach``.
+        network: without a brush, one with a ``reach``.
         source: JPEG, PNG or TIFF (the first page), with 8 or 16 bits per channel.
         target: a name with the suffix of one of these formats; written atomically.
         tiling: how to divide the picture.
         manner: brush, palette and strength.
         overwrite: whether an existing file may be replaced.
-        options: the model's own, passed to its ``generate``.
+        options: the model's own, which reach the network as they are.
 
     Returns:
         Width and height of the painting.
@@ -82,7 +81,7 @@ def paint_large(
             f"{source}: {size[0]} x {size[1]} pixels are over the limit of {MAX_PIXELS / 1e6:g} megapixels; "
             "make it smaller"
         )
-    if generator.reach is None and manner.brush is None:
+    if network.reach is None and manner.brush is None:
         raise PictureError(f"{source}: this model cannot paint in tiles, as so large a picture needs; make it smaller")
     reader, writer = _format(source, _format_of(source)), _format(target, _format_to_write(target))
     if writer == "JPEG" and max(size) > _JPEG_SIDE:
@@ -106,9 +105,9 @@ def paint_large(
                     rgb.putalpha(photo.read((left, top, left + width, top + height)).getchannel("A"))
                 painting.paste(rgb, place)
 
-            with telling_what_did_not_fit(1, photo.size, reference(generator).device):
+            with telling_what_did_not_fit(1, photo.size, network.device):
                 study = None if manner.is_plain else Study.of(photo, manner)
-                paint_parts(generator, photo, lay, tiling, study, options)
+                paint_parts(network, photo, lay, tiling, study, options)
             finished = Path(folder, f"written{target.suffix}")
             _encode(vips, painting, icc, finished, writer)
             images.check_writable(target, overwrite=overwrite)

@@ -1,6 +1,6 @@
 """Paints a picture tile by tile, with the same result as painting it whole, in a constant amount of memory.
 
-Tiles overlap by the generator's ``reach``, so that pixels outside a tile do not affect the part of it that is kept.
+Tiles overlap by the network's ``reach``, so that pixels outside a tile do not affect the part of it that is kept.
 Only instance norm depends on the whole picture: its means and variances are measured first and then held fixed.
 """
 
@@ -12,22 +12,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from artgan import images
-from artgan.errors import ConfigError
-from artgan.interfaces import Generator, Interrupted
-from artgan.painting.fitting import (
-    WORKING_MEMORY,
-    checked_output,
-    extended,
-    free_memory,
-    memory_per_pixel,
-    round_up,
-    take,
-)
-from artgan.painting.norms import HeldNorms, whole_picture_norms
+from artgan.errors import ConfigError, Interrupted
+from artgan.painting.canvas import Floats
+from artgan.painting.fitting import WORKING_MEMORY, extended, memory_per_pixel, round_up, take
+from artgan.painting.floats import to_floats
+from artgan.painting.network import Network, Pictures
+from artgan.painting.statistics import WholePictureStatistics
 from artgan.painting.underpainting import Source
 
 _SAMPLES = 16  # windows along each side of a picture, for estimating statistics
@@ -39,7 +31,7 @@ class Tiling:
     """How pictures are divided.
 
     Attributes:
-        side: tile side without overlap, in pixels; rounded up to the generator's stride. None: tiles are used only if
+        side: tile side without overlap, in pixels; rounded up to the network's stride. None: tiles are used only if
             the whole picture would take too much memory, and are as large as the memory for one tile allows.
         statistics: the instance norms' statistics over the whole picture. ``"exact"``: the result equals painting the
             picture whole. ``"estimated"``: measured on windows spread over the picture, many times faster. Without
@@ -62,14 +54,14 @@ class Tiling:
 # ---- dividing a picture
 
 
-def best_side(generator: Generator, free: float = math.inf) -> int:
-    """The side, without overlap, of tiles that take about :data:`WORKING_MEMORY` bytes in float32.
+def best_side(network: Network, free: float = math.inf) -> int:
+    """The side, without overlap, of tiles that take about :data:`WORKING_MEMORY` bytes.
 
     Or half of the ``free`` memory, if that is less. The side is at least four times the overlap, whatever memory that
     takes: smaller tiles would waste too much work on the overlap.
     """
-    overlap = round_up(generator.reach or 0, generator.stride)
-    painted = int((min(WORKING_MEMORY, free / 2) / memory_per_pixel(generator)) ** 0.5)
+    overlap = round_up(network.reach or 0, network.stride)
+    painted = int((min(WORKING_MEMORY, free / 2) / memory_per_pixel(network)) ** 0.5)
     return max(painted - 2 * overlap, 4 * overlap, 64)
 
 
@@ -124,10 +116,9 @@ def _spread(length: int, least: int, stride: int) -> list[_Span]:
 
 
 def paint_tiles(
-    generator: Generator,
-    like: Tensor,
+    network: Network,
     source: Source,
-    lay: Callable[[Tensor, tuple[int, int]], None],
+    lay: Callable[[Floats, tuple[int, int]], None],
     tiling: Tiling,
     options: Mapping[str, Any],
 ) -> None:
@@ -139,51 +130,49 @@ def paint_tiles(
     Estimated statistics take the same passes over small windows, or a single one if these fit in memory together.
 
     Args:
-        generator: an image-to-image model with a ``reach``.
-        like: a tensor with its device and dtype.
+        network: has a ``reach``.
         source: the picture; each tile is cropped from it once per pass.
-        lay: called with each part of the painting, 3 x h x w floats, and the position of its upper left corner: (left,
-            top). The parts cover the painting and do not overlap.
+        lay: called with each part of the painting, 3 x h x w in [-1, 1], and the position of its upper left corner:
+            (left, top). The parts cover the painting and do not overlap.
         tiling: ``side`` None means :func:`best_side`.
-        options: the model's own, passed to its ``generate``.
+        options: the model's own.
 
     Raises:
-        PictureError: the model returned something other than a picture, or its feature maps cannot be divided.
+        PictureError: the network makes something other than a picture, or its feature maps cannot be divided.
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
-    stride = generator.stride
-    picture = _Extended(source, stride, generator.minimum_size)
-    least = round_up(generator.minimum_size, stride)
-    overlap = round_up(generator.reach or 0, stride)
-    side = tiling.side or best_side(generator, free_memory(like.device))
+    stride = network.stride
+    picture = _Extended(source, stride, network.minimum_size)
+    least = round_up(network.minimum_size, stride)
+    overlap = round_up(network.reach or 0, stride)
+    side = tiling.side or best_side(network, network.free_memory())
     rows, columns = (_cover(length, side, overlap, least, stride) for length in picture.shape)
     tiles = [*product(rows, columns)]
-    norms = HeldNorms(whole_picture_norms(generator) if len(tiles) > 1 else [], stride)
+    statistics = WholePictureStatistics(network) if network.norms and len(tiles) > 1 else None
 
-    def run(together: Sequence[_Tile]) -> Tensor | None:
-        x = torch.cat([picture.read(*tile) for tile in together]).to(like.device, like.dtype)
+    def run(together: Sequence[_Tile]) -> Pictures | None:
+        pictures = np.concatenate([picture.read(*tile) for tile in together])
         try:
-            return norms.run(
-                [span.kept for span in together[0]], lambda: checked_output(generator.generate(x, **options), x)
-            )
+            if statistics is None:
+                return network.paint(pictures, options)
+            return statistics.run(pictures, [span.kept for span in together[0]], options)
         except Interrupted:  # a partial painting is of no use
             raise KeyboardInterrupt from None
 
-    with norms:
-        if norms and tiling.statistics == "estimated":
-            down, across = (_spread(length, least, stride) for length in picture.shape)
-            batches = _batches([*product(down, across)], memory_per_pixel(generator))
-            norms.all_at_once = len(batches) == 1
-            while all(run(batch) is None for batch in batches):
-                norms.settle()
-            norms.all_at_once = False
-        unfinished = True
-        while unfinished:
-            for tile in tiles:
-                made = run([tile])
-                if made is not None:
-                    lay(*picture.kept(made[0], tile))
-            unfinished = norms.settle()
+    if statistics is not None and tiling.statistics == "estimated":
+        down, across = (_spread(length, least, stride) for length in picture.shape)
+        batches = _batches([*product(down, across)], memory_per_pixel(network))
+        statistics.all_at_once = len(batches) == 1
+        while all(run(batch) is None for batch in batches):
+            statistics.settle()
+        statistics.all_at_once = False
+    unfinished = True
+    while unfinished:
+        for tile in tiles:
+            made = run([tile])
+            if made is not None:
+                lay(*picture.kept(made[0], tile))
+        unfinished = statistics is not None and statistics.settle()
 
 
 def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_Tile]]:
@@ -195,7 +184,7 @@ def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_T
 
 
 class _Extended:
-    """A picture extended to the size that a generator needs."""
+    """A picture extended to the size that a network needs."""
 
     def __init__(self, pixels: Source, stride: int, minimum_size: int) -> None:
         self._pixels = pixels
@@ -204,14 +193,14 @@ class _Extended:
         self._columns = extended(width, stride, minimum_size)
         self.shape = len(self._rows), len(self._columns)
 
-    def read(self, rows: _Span, columns: _Span) -> Tensor:
+    def read(self, rows: _Span, columns: _Span) -> Pictures:
         """The input for a tile: 1 x 3 x h x w in [-1, 1]."""
         down, across = self._rows[rows.first : rows.last], self._columns[columns.first : columns.last]
         top, left = int(down.min()), int(across.min())
-        part = images.to_tensor(self._pixels.crop((left, top, int(across.max()) + 1, int(down.max()) + 1)))
+        part = to_floats(self._pixels.crop((left, top, int(across.max()) + 1, int(down.max()) + 1)))
         return take(part[None], down - top, across - left)
 
-    def kept(self, painted: Tensor, tile: _Tile) -> tuple[Tensor, tuple[int, int]]:
+    def kept(self, painted: Floats, tile: _Tile) -> tuple[Floats, tuple[int, int]]:
         """The kept part of a painted tile, 3 x h x w, cropped to the picture, and its position (left, top)."""
         width, height = self._pixels.size
         rows, columns = tile

@@ -12,23 +12,23 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from threading import Lock
 
 import torch
-from torch import Tensor, nn
 
 from artgan.errors import ArtganError, ConfigError, ExportError, one_line
 from artgan.files import cache_folder, make_room, temporary_folder
 from artgan.interfaces import Generator
-from artgan.runtimes.onnx import (
+from artgan.painting.network import Network
+from artgan.runtimes.exporting import (
     Run,
     check_shapes,
     difference,
     export_onnx,
-    open_onnxruntime,
     refuse_what_is_no_network,
     require,
 )
+from artgan.runtimes.onnx_file import FORMAT, OnnxFile, read_onnx
+from artgan.runtimes.pytorch import TorchNetwork
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 """The names that :func:`accelerate` accepts."""
@@ -41,8 +41,8 @@ _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 _CACHE_BYTES = 2e9
 
 
-def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generator:
-    """Wrap a generator so that another runtime runs it, on the CPU in float32, with the same results.
+def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Network:
+    """Have a generator run by another runtime, on the CPU in float32, with the same results.
 
     The generator is exported once to the user's cache, under a hash of its weights, ``key``, and the versions of artgan
     and PyTorch. A cached file that is unusable, or whose output for a small picture differs from the network's, is
@@ -50,7 +50,7 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generato
 
     Args:
         generator: an image-to-image model on the CPU, in float32.
-        runtime: "onnxruntime", "openvino", or "torch", which returns ``generator`` itself.
+        runtime: "onnxruntime", "openvino", or "torch".
         key: what identifies the network apart from its weights: plugin and config.
 
     Raises:
@@ -61,7 +61,7 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generato
     if runtime not in RUNTIMES:
         raise ConfigError(f"runtime {runtime!r} is not known; there are {', '.join(RUNTIMES)}")
     if runtime == "torch":
-        return generator
+        return TorchNetwork(generator)
     if generator.task != "image-to-image":
         raise ArtganError(f"the runtime {runtime} is for models that paint, this one's task is {generator.task}")
     refuse_what_is_no_network(generator)
@@ -73,43 +73,19 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Generato
                 f"the runtime {runtime} works on the CPU in float32, and the model is on {tensor.device} in "
                 f"{tensor.dtype}; load it with neither device nor dtype, or use the runtime torch"
             )
-    return Accelerated(_open(generator, _OPEN[runtime], key), generator)
+    return _open(generator, _OPEN[runtime], key)
 
 
-class Accelerated(Generator):
-    """A generator run by another runtime; it passes no gradients.
-
-    Args:
-        run: the network.
-        original: the PyTorch generator, whose attributes are copied.
-    """
-
-    def __init__(self, run: Run, original: Generator) -> None:
-        super().__init__()
-        self.run = run
-        self.stride = original.stride
-        self.minimum_size = original.minimum_size
-        self.one_at_a_time = original.one_at_a_time
-        self.memory_per_pixel = original.memory_per_pixel
-        # Painting in tiles sets the statistics of instance norms, which is not possible here.
-        whole = any(isinstance(module, nn.InstanceNorm2d) for module in original.modules())
-        self.reach = None if whole else original.reach
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map N x 3 x H x W in [-1, 1] to the same."""
-        return self.run(x.detach().to("cpu", torch.float32).contiguous()).to(x)
-
-
-def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
+def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) -> Network:
     """Open the network from the cached file if that is usable, else export it."""
     shape = check_shapes(generator)[0]
     path = cache_folder("onnx") / f"{_digest(generator, key)}.onnx"
     if path.is_file():
         try:
-            run = open_(path)
-            difference(run, generator, shape)
+            network = open_(read_onnx(path))
+            difference(_running(network), generator, shape)
             os.utime(path)  # mark as recently used
-            return run
+            return network
         except Exception as error:  # a runtime may raise anything for a damaged file
             _log.info("%s: is made anew (%s)", path, one_line(error))
     with _workplace(path.parent) as folder:
@@ -118,11 +94,15 @@ def _open(generator: Generator, open_: Callable[[Path], Run], key: str) -> Run:
             made = made.replace(path)  # export_onnx has already synced it to disk
             make_room(path.parent, "*.onnx", _CACHE_BYTES)
         try:
-            run = open_(made)
+            network = open_(read_onnx(made))
         except Exception as error:
             raise ExportError(f"the runtime does not take this model ({one_line(error)}); use another") from None
-    difference(run, generator, shape)
-    return run
+    difference(_running(network), generator, shape)
+    return network
+
+
+def _running(network: Network) -> Run:
+    return lambda pictures: network.paint(pictures, {})
 
 
 @contextmanager
@@ -138,33 +118,23 @@ def _workplace(cache: Path) -> Iterator[Path]:
 
 
 def _digest(generator: Generator, key: str) -> str:
-    digest = hashlib.sha256(f"{key}\n{version('artgan')}\n{torch.__version__}\n".encode())
+    digest = hashlib.sha256(f"{FORMAT}\n{key}\n{version('artgan')}\n{torch.__version__}\n".encode())
     for name, tensor in generator.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().contiguous().numpy().data)
     return digest.hexdigest()[:32]
 
 
-def _open_openvino(path: Path) -> Run:
-    """Open an ONNX file with OpenVINO, on the CPU, with as many threads as PyTorch uses now."""
-    import openvino
+def _open_onnxruntime(file: OnnxFile) -> Network:
+    from artgan.runtimes.onnxruntime import OnnxNetwork
 
-    core = openvino.Core()
-    hints = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",  # on some processors the default is bfloat16
-    }
-    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
-    busy = Lock()  # a request is not thread-safe, and callers may paint from several threads
+    return OnnxNetwork(file)
 
-    def run(x: Tensor) -> Tensor:
-        with busy:
-            made = request.infer([x.numpy()], share_inputs=True)[0]
-        return torch.from_numpy(made)
 
-    return run
+def _open_openvino(file: OnnxFile) -> Network:
+    from artgan.runtimes.openvino import OpenVinoNetwork
+
+    return OpenVinoNetwork(file)
 
 
 @contextmanager
@@ -181,4 +151,4 @@ def _without_telemetry() -> Iterator[None]:
             del sys.modules[package]
 
 
-_OPEN: dict[str, Callable[[Path], Run]] = {"onnxruntime": open_onnxruntime, "openvino": _open_openvino}
+_OPEN: dict[str, Callable[[OnnxFile], Network]] = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino}

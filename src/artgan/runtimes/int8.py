@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from artgan import images
 from artgan.data import open_pictures
@@ -21,15 +22,10 @@ from artgan.errors import ExportError, one_line
 from artgan.files import check_writable
 from artgan.interfaces import Generator
 from artgan.painting.fitting import pad
+from artgan.painting.floats import to_floats
 from artgan.progress import progress
-from artgan.runtimes.onnx import (
-    Run,
-    atomic_export,
-    export_onnx,
-    open_onnxruntime,
-    quiet,
-    require,
-)
+from artgan.runtimes.exporting import Run, atomic_export, export_onnx, quiet, require, running, store_compactly, store_plainly
+from artgan.runtimes.onnx_file import PICTURES
 
 LEAST_PSNR = 38.0
 """The minimum PSNR, in dB: above it, differences are not visible."""
@@ -72,7 +68,7 @@ def quantize(
     most visible there. Weights have one scale per channel, activations one per layer (QDQ, static).
 
     Args:
-        model: a file written by :func:`artgan.runtimes.onnx.export_onnx`.
+        model: a file written by :func:`artgan.runtimes.exporting.export_onnx`.
         path: the file to write; the write is atomic.
         photos: a set of photos, as accepted by :func:`artgan.data.open_pictures`; up to 36 are used. The PSNR is
             measured on photos that were not used for calibration.
@@ -87,16 +83,23 @@ def quantize(
     onnx = require("onnx", "onnx", "quantizing")
     require("onnxruntime", "onnx", "quantizing")
     try:
-        source = onnx.load(model)
-        facts = json.loads({entry.key: entry.value for entry in source.metadata_props}["artgan"])
-        stride, least = int(facts["stride"]), int(facts["minimum_size"])
-        exact = open_onnxruntime(Path(model))
+        data = Path(model).read_bytes()
+        source = onnx.load_model_from_string(data)
+        about = json.loads({entry.key: entry.value for entry in source.metadata_props}["artgan"])
+        stride, least = int(about["facts"]["stride"]), int(about["facts"]["minimum_size"])
+        exact = running(data)
     except Exception as error:  # of protocol buffers, of ONNX Runtime
         raise ExportError(f"{model}: no ONNX file that artgan exported ({one_line(error)})") from None
-    if source.graph.input[0].name != "pictures":
+    if source.graph.input[0].name != PICTURES:
         raise ExportError(f"{model}: makes pictures from noise; 8-bit integers are for models that paint")
+    store_plainly(source)
     names = [node.name for node in source.graph.node if node.op_type == "Conv"]
-    with atomic_export(path, overwrite=overwrite) as part:
+    with (
+        atomic_export(path, overwrite=overwrite) as part,
+        TemporaryDirectory(prefix="artgan-") as folder,
+    ):
+        plain = Path(folder, "plain.onnx")
+        onnx.save_model(source, plain)
         seen = _photos(photos, stride, least)
         measured = seen[::3]
         calibrating = [photo for index, photo in enumerate(seen) if index % 3]
@@ -104,8 +107,16 @@ def quantize(
             chosen = names[ends:-ends]
             if not chosen:
                 raise ExportError(f"{model}: has {len(names)} convolutions, too few to put any in 8-bit integers")
-            _quantize(Path(model), part, calibrating, chosen)
-            psnr = _psnr(open_onnxruntime(part), exact, measured)
+            _quantize(plain, part, calibrating, chosen)
+            quantized = onnx.load(part)
+            # The quantizer declares domains of operators, whether it uses them or not.
+            used = {node.domain for node in quantized.graph.node}
+            opsets = [opset for opset in quantized.opset_import if opset.domain in used]
+            del quantized.opset_import[:]
+            quantized.opset_import.extend(opsets)
+            store_compactly(quantized)
+            part.write_bytes(quantized.SerializeToString())
+            psnr = _psnr(running(part.read_bytes()), exact, measured)
             if psnr >= least_psnr:
                 return Quantized(Path(path), psnr, (len(calibrating), len(measured)), (len(chosen), len(names)))
         raise ExportError(
@@ -122,7 +133,7 @@ def export_int8(
     least_psnr: float = LEAST_PSNR,
     overwrite: bool = False,
 ) -> Quantized:
-    """Write a generator as an 8-bit ONNX file: :func:`artgan.runtimes.onnx.export_onnx`, then :func:`quantize`.
+    """Write a generator as an 8-bit ONNX file: :func:`artgan.runtimes.exporting.export_onnx`, then :func:`quantize`.
 
     Raises:
         ArtganError: as for these two.
@@ -135,7 +146,7 @@ def export_int8(
         return quantize(exact, path, photos, least_psnr=least_psnr, overwrite=overwrite)
 
 
-def _photos(location: str | Path, stride: int, minimum_size: int) -> list[Tensor]:
+def _photos(location: str | Path, stride: int, minimum_size: int) -> list[NDArray[np.float32]]:
     """Small photos, evenly spread over a set: 1 x 3 x H x W each, padded to sizes that the generator accepts."""
     pictures = open_pictures(location)
     if len(pictures) < _FEWEST:
@@ -144,11 +155,11 @@ def _photos(location: str | Path, stride: int, minimum_size: int) -> list[Tensor
     for place in evenly(len(pictures), min(_PHOTOS, len(pictures))):
         photo = pictures[place]
         photo.thumbnail((_SIDE, _SIDE))
-        photos.append(pad(images.to_tensor(photo)[None], stride, minimum_size))
+        photos.append(pad(to_floats(photo)[None], stride, minimum_size))
     return photos
 
 
-def _quantize(model: Path, path: Path, photos: Sequence[Tensor], convolutions: Sequence[str]) -> None:
+def _quantize(model: Path, path: Path, photos: Sequence[NDArray[np.float32]], convolutions: Sequence[str]) -> None:
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -171,8 +182,11 @@ def _quantize(model: Path, path: Path, photos: Sequence[Tensor], convolutions: S
 
         def get_next(self) -> dict[str, Any] | None:
             photo = next(self.left, None)
-            return None if photo is None else {"pictures": photo.numpy()}
+            return None if photo is None else {"pictures": photo}
 
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)  # it warns of the default of `statistics`
     with quiet(), redirect_stdout(io.StringIO()):
         quantize_static(
             model,
@@ -190,13 +204,13 @@ def _quantize(model: Path, path: Path, photos: Sequence[Tensor], convolutions: S
         )
 
 
-def _psnr(run: Run, exact: Run, photos: Sequence[Tensor]) -> float:
+def _psnr(run: Run, exact: Run, photos: Sequence[NDArray[np.float32]]) -> float:
     """PSNR over all photos together, in dB, for values in [-1, 1]."""
     squares, count = 0.0, 0
     with progress("measuring", len(photos)) as advance:
         for photo in photos:
             error = run(photo) - exact(photo)
-            squares += float(error.double().square().sum())
-            count += error.numel()
+            squares += float(np.square(error, dtype=np.float64).sum())
+            count += error.size
             advance()
     return 10 * math.log10(4 * count / squares) if squares else math.inf

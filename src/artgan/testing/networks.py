@@ -21,8 +21,10 @@ from artgan.models.folder import save_model
 from artgan.models.loading import Model, load
 from artgan.painting import underpainting
 from artgan.painting.brushwork import Brush
+from artgan.painting.canvas import Floats
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling, paint_tiles
+from artgan.runtimes.pytorch import TorchNetwork
 from artgan.testing.subject import (
     Subject,
     demand,
@@ -329,7 +331,7 @@ class GeneratorTests(Subject):
         source, target = folder / "photo.png", folder / "painting.png"
         photo.save(source)
         manner, options = model.painting({"brush": Brush(), **self._options})
-        paint_large(model.generator, source, target, manner=manner, overwrite=True, **options)
+        paint_large(model.running_on("torch"), source, target, manner=manner, overwrite=True, **options)
         with Image.open(target) as in_strips:
             demand(
                 in_strips.tobytes() == whole.tobytes(),
@@ -353,11 +355,11 @@ class GeneratorTests(Subject):
                 whole = generator.generate(x, **self._options)
                 parts = torch.full_like(whole, torch.nan)
 
-                def lay(part: Tensor, place: tuple[int, int], parts: Tensor = parts) -> None:
+                def lay(part: Floats, place: tuple[int, int], parts: Tensor = parts) -> None:
                     left, top = place
-                    parts[0, :, top : top + part.shape[1], left : left + part.shape[2]] = part
+                    parts[0, :, top : top + part.shape[1], left : left + part.shape[2]] = torch.from_numpy(part)
 
-                paint_tiles(generator, x, photo, lay, Tiling(32), self._options)
+                paint_tiles(TorchNetwork(generator), photo, lay, Tiling(32), self._options)
             far = difference(parts, whole)
             demand(
                 far <= _CLOSE,

@@ -1,4 +1,8 @@
-"""Exports generators to ONNX files for other runtimes; each is compared with PyTorch, using ONNX Runtime."""
+"""Exports generators to ONNX files for other runtimes; each is compared with PyTorch, using ONNX Runtime.
+
+A file of a model that paints holds more than its network: the statistics of instance norms are a further input, and
+what enters each norm a further output, so that a picture can be painted in tiles exactly as PyTorch paints it.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,26 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from artgan.errors import ConfigError, ExportError, one_line
 from artgan.files import atomic_write, check_writable
 from artgan.interfaces import Generator
+from artgan.painting.network import usable_threads
 from artgan.progress import progress
+from artgan.runtimes.onnx_file import FEATURES, FORMAT, PAINTINGS, PICTURES, STATISTICS, Facts
+from artgan.runtimes.pytorch import whole_picture_norms
 
-Run = Callable[[Tensor], Tensor]
-"""A network run by some runtime: maps float32 tensors on the CPU to the same."""
+Run = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+"""A network run by some runtime."""
 
 LIMIT = 1e-4
 """The maximum allowed difference from PyTorch, for values in [-1, 1]."""
@@ -54,9 +64,11 @@ def export_onnx(
     """Write a generator as an ONNX file, after comparing it with PyTorch at three sizes.
 
     The input is named ``pictures`` and the output ``paintings``: N x 3 x H x W float32 in [-1, 1], for any N, and any H
-    and W that the generator accepts. For a noise-to-image model, the input is ``noise`` (N x Z) and the output
-    ``pictures``. The file's metadata has a key ``artgan``: JSON with artgan's version, ``stride``, ``minimum_size``,
-    and ``about``.
+    and W that the generator accepts. For instance norms there are an input ``statistics``, which may be left out, and
+    outputs ``features_0``, ``features_1``, ...; see :class:`artgan.runtimes.onnxruntime.OnnxNetwork`. For a
+    noise-to-image model, the input is ``noise`` (N x Z) and the output ``pictures``. Weights that float16 holds exactly
+    are stored in it. The file's metadata has a key ``artgan``: JSON with ``format``, artgan's version, ``facts``
+    (:class:`artgan.runtimes.onnx_file.Facts`) and ``about``.
 
     Args:
         generator: in any precision, on any device; it is not modified.
@@ -74,11 +86,13 @@ def export_onnx(
         require(package, "onnx", "exporting")
     network = copy.deepcopy(generator).to("cpu", torch.float32).eval().requires_grad_(False)
     shapes = check_shapes(network)
-    facts = {"artgan_version": version("artgan"), "stride": network.stride, "minimum_size": network.minimum_size}
+    channels = _channels(network)
+    facts = Facts(network.stride, network.minimum_size, network.memory_per_pixel, network.reach, channels)
+    said = {"format": FORMAT, "artgan_version": version("artgan"), "facts": facts.to_dict(), **(about or {})}
     with atomic_export(path, overwrite=overwrite) as part, progress("exporting", 1 + len(shapes)) as advance:
-        part.write_bytes(_export(network, {**facts, **(about or {})}))
+        part.write_bytes(_export(network, channels, said))
         advance()
-        run = open_onnxruntime(part)
+        run = running(part.read_bytes())
         found = 0.0
         for shape in shapes:
             found = max(found, difference(run, network, shape))
@@ -127,11 +141,10 @@ def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
     pictures = generator.task == "image-to-image"
     x = torch.rand(shape, generator=numbers) * 2 - 1 if pictures else torch.randn(shape, generator=numbers)
     with torch.inference_mode():
-        wanted: Tensor = generator(x)
+        wanted = generator(x).numpy()
     where = " x ".join(map(str, shape))
     try:
-        made = run(x)
-        found = float((made - wanted).abs().max())
+        found = float(np.abs(run(x.numpy()) - wanted).max())
     except Exception as error:  # each runtime has its own exceptions
         raise ExportError(f"what was exported does not run at {where} ({one_line(error)})") from None
     if not found <= LIMIT:  # this form also rejects NaN
@@ -142,25 +155,20 @@ def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
     return found
 
 
-def open_onnxruntime(path: Path) -> Run:
-    """Open an ONNX file with ONNX Runtime, on the CPU, with as many threads as PyTorch uses now.
+def running(data: bytes) -> Run:
+    """An exported model run by ONNX Runtime, on the CPU.
 
     Raises:
         Exception: ONNX Runtime's own, if it is not an ONNX file.
     """
-    import onnxruntime
+    from artgan.runtimes.onnxruntime import open_session
 
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only; its warnings do not concern users
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    [name] = [wanted.name for wanted in session.get_inputs()]
+    session = open_session(data, usable_threads())
+    [put_in], made = (wanted.name for wanted in session.get_inputs()), session.get_outputs()[0].name
 
-    def run(x: Tensor) -> Tensor:
-        [made] = session.run(None, {name: x.numpy()})
-        return torch.from_numpy(made)
+    def run(x: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        [result] = session.run([made], {put_in: x})
+        return result  # type: ignore[no-any-return]  # of an untyped package
 
     return run
 
@@ -181,31 +189,105 @@ def atomic_export(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
         raise ExportError(f"{path}: cannot be written ({one_line(error)})") from None
 
 
-def _export(network: Generator, about: Mapping[str, Any]) -> bytes:
+class _Exportable(nn.Module):
+    """A generator with the statistics of its instance norms among its inputs, and what enters them among its outputs.
+
+    Args:
+        network: the generator.
+        channels: of each call of an instance norm.
+    """
+
+    def __init__(self, network: Generator, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+
+    def forward(self, pictures: Tensor, statistics: Tensor) -> tuple[Tensor, ...]:
+        given = iter(statistics.split(self.channels, dim=1))
+        seen = []
+
+        def normalized(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+            seen.append(x)
+            mean, variance = next(given)[:, None, :, None, None]
+            unknown = variance < 0
+            mean = torch.where(unknown, x.mean((2, 3), keepdim=True), mean)
+            off = x - mean
+            variance = torch.where(unknown, (off * off).mean((2, 3), keepdim=True), variance)
+            result = off * torch.rsqrt(variance + norm.eps)
+            if norm.weight is not None:
+                result = result * norm.weight[:, None, None] + norm.bias[:, None, None]
+            return result
+
+        with _norms_by(self.network, normalized):
+            made = self.network(pictures)
+        return (made, *seen)
+
+
+@contextmanager
+def _norms_by(network: Generator, forward: Callable[[nn.InstanceNorm2d, Tensor], Tensor]) -> Iterator[None]:
+    """Compute the instance norms of a network by a function."""
+    norms = whole_picture_norms(network)
+    try:
+        for norm in norms:
+            norm.forward = partial(forward, norm)  # type: ignore[method-assign]
+        yield
+    finally:
+        for norm in norms:
+            vars(norm).pop("forward", None)  # restores the class's method
+
+
+def _channels(network: Generator) -> tuple[int, ...]:
+    """Channels of each call of an instance norm in a forward pass."""
+    found: list[int] = []
+
+    def noted(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+        found.append(x.shape[1])
+        return type(norm).forward(norm, x)
+
+    if whole_picture_norms(network):
+        with _norms_by(network, noted), torch.inference_mode():
+            network(_example(network))
+    return tuple(found)
+
+
+def _export(network: Generator, channels: tuple[int, ...], about: Mapping[str, Any]) -> bytes:
     """A network on the CPU as the bytes of an ONNX file."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > _MOST_BYTES:
         raise ExportError(f"the network has {size / 1e9:.1f} GB of weights, where an ONNX file holds at most 2")
+    noise = network.task == "noise-to-image"
+    put_in, made = (["noise"], ["pictures"]) if noise else ([PICTURES], [PAINTINGS])
+    example: tuple[Tensor, ...] = (_example(network),)
+    module: nn.Module = network
+    if channels:
+        put_in.append(STATISTICS)
+        made += [FEATURES.format(call) for call in range(len(channels))]
+        example += (torch.full((2, sum(channels)), -1.0),)
+        module = _Exportable(network, channels)
     with quiet(), torch.no_grad():
         try:
-            model = _export_program(network)
+            model = _export_program(module, network, example, put_in, made)
         except Exception as first:  # PyTorch's exporter may raise anything
             try:
-                model = _export_trace(network)
+                model = _export_trace(module, network, example, put_in, made)
             except Exception:
                 raise ExportError(f"PyTorch cannot export this network ({one_line(first)})") from None
     _remove_stack_traces(model)
+    if channels:
+        _add_default(model, STATISTICS, example[1].numpy())
+    store_compactly(model)
     model.metadata_props.add(key="artgan", value=json.dumps(about))
     importlib.import_module("onnx").checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
 
 
-def _export_program(network: Generator) -> Any:
+def _export_program(
+    module: nn.Module, network: Generator, example: tuple[Tensor, ...], put_in: list[str], made: list[str]
+) -> Any:
     """Use the exporter that can express that a side must be a multiple of the stride; its graphs are smaller."""
     from torch.export import Dim
 
-    put_in, made = _names(network)
     axes: dict[int, Any] = {0: Dim("batch")}
     names = {0: "batch"}
     if network.task == "image-to-image":
@@ -216,12 +298,12 @@ def _export_program(network: Generator) -> Any:
             axes[axis] = stride * unit if stride > 1 else unit
             names[axis] = f"{stride}*{side}" if stride > 1 else side
     program = torch.onnx.export(
-        network,
-        (_example(network),),
+        module,
+        example,
         dynamo=True,
-        dynamic_shapes=(axes,),
-        input_names=[put_in],
-        output_names=[made],
+        dynamic_shapes=(axes, None)[: len(example)],
+        input_names=put_in,
+        output_names=made,
         external_data=False,
         verbose=False,
     )
@@ -244,33 +326,31 @@ def _name_axes(model: Any, names: Mapping[int, str]) -> None:
     if any(put_in[axis].HasField("dim_value") for axis in names):
         return  # fixed indeed: the comparison with PyTorch at other sizes refuses it
     del model.graph.value_info[:]
+    for features in model.graph.output[1:]:
+        features.type.tensor_type.ClearField("shape")
     for axis, name in names.items():
         put_in[axis].dim_param = name
         made[axis].dim_param = name  # paintings have the size of their pictures
 
 
-def _export_trace(network: Generator) -> Any:
+def _export_trace(
+    module: nn.Module, network: Generator, example: tuple[Tensor, ...], put_in: list[str], made: list[str]
+) -> Any:
     """Use PyTorch's older exporter, if the newer one fails."""
     import onnx
 
-    put_in, made = _names(network)
     axes = {0: "batch", **({2: "height", 3: "width"} if network.task == "image-to-image" else {})}
     buffer = io.BytesIO()
     torch.onnx.export(
-        network,
-        (_example(network),),
+        module,
+        example,
         buffer,  # type: ignore[arg-type]  # this exporter accepts an open file
         dynamo=False,
-        dynamic_axes={put_in: axes, made: axes},
-        input_names=[put_in],
-        output_names=[made],
+        dynamic_axes={put_in[0]: axes, **dict.fromkeys(made, axes)},
+        input_names=put_in,
+        output_names=made,
     )
     return onnx.load_model_from_string(buffer.getvalue())
-
-
-def _names(network: Generator) -> tuple[str, str]:
-    """The names of input and output."""
-    return ("noise", "pictures") if network.task == "noise-to-image" else ("pictures", "paintings")
 
 
 def _example(network: Generator) -> Tensor:
@@ -279,6 +359,52 @@ def _example(network: Generator) -> Tensor:
         return torch.zeros(2, network.noise_size)
     least = max(2, -(-network.minimum_size // network.stride))
     return torch.zeros(2, 3, least * network.stride, (least + 1) * network.stride)
+
+
+def _add_default(model: Any, name: str, values: NDArray[np.float32]) -> None:
+    """Let an input have a value that is used where none is given."""
+    from onnx import numpy_helper
+
+    model.graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def store_compactly(model: Any) -> None:
+    """Store all tensors as raw bytes, and float32 ones that float16 holds exactly in float16, which halves the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    inputs = {value.name for value in model.graph.input}
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        name = tensor.name
+        half = values.astype(np.float16) if values.dtype == np.float32 and values.size > 64 else values
+        if half is not values and name not in inputs and np.array_equal(half.astype(np.float32), values):
+            values, name = half, f"{name}_half"
+            casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name))
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                attribute.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(attribute.t)))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def store_plainly(model: Any) -> None:
+    """Undo :func:`store_compactly`: tools that change graphs expect weights in float32."""
+    from onnx import numpy_helper
+
+    halves = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name.endswith("_half")}
+    nodes = []
+    for node in model.graph.node:
+        half = halves.get(node.input[0]) if node.op_type == "Cast" else None
+        if half is None:
+            nodes.append(node)
+        else:
+            half.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(half).astype(np.float32), node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _remove_stack_traces(model: Any) -> None:
