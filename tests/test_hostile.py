@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from support.mirror import install_mirror
+from support.painting import paint
 
 from artgan import images
 from artgan.errors import PictureError, printable
 from artgan.interfaces import Generator
-from artgan.painting import paint
 
 CORPUS = Path(__file__).parent / "corpus"
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I", "F")

@@ -1,7 +1,7 @@
 """The four interfaces that all plugins share: Generator, Discriminator, Trainer and Metric.
 
-This module depends on nothing of artgan but :mod:`artgan.errors`. Wherever a tensor is called a picture, it is a float tensor of shape
-N x 3 x H x W (RGB) with values in [-1, 1].
+This module depends on nothing of artgan but :mod:`artgan.errors`. Wherever a tensor is called a picture, it is a float
+tensor of shape N x 3 x H x W (RGB) with values in [-1, 1].
 """
 
 from __future__ import annotations

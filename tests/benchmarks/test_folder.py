@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from PIL import Image
+from support.painting import paint_files
 
 import artgan
-from artgan.painting import paint_files, plan
+from artgan.painting import plan
 
 
 def _photo(path: Path, draw: random.Random) -> None:

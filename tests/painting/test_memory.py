@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from artgan.painting import paint_files, plan
+from artgan.runtimes.pytorch import TorchNetwork
 from artgan_cyclegan.networks import ResNetGenerator
 
 
@@ -37,7 +38,7 @@ torch.manual_seed(0)
 photos, paintings = sys.argv[1:]
 peaks, errors = {}, []
 jobs = plan([photos], paintings, tag="tiny")
-for number, result in enumerate(paint_files(ResNetGenerator(width=4, blocks=1).eval(), jobs, batch=4), 1):
+for number, result in enumerate(paint_files(TorchNetwork(ResNetGenerator(width=4, blocks=1).eval()), jobs, batch=4), 1):
     if result.error:
         errors.append(result.error)
     if number in (100, 1000):
@@ -83,6 +84,7 @@ from pathlib import Path
 
 import torch
 from artgan.painting import paint_files, plan
+from artgan.runtimes.pytorch import TorchNetwork
 from artgan_cyclegan.networks import SubpixelGenerator
 
 
@@ -94,7 +96,7 @@ def peak():
 torch.set_num_threads(1)
 generator = SubpixelGenerator(width=16, blocks=1).eval()
 generator.memory_per_pixel = 100  # about three times what this little one takes
-[result] = paint_files(generator, plan([sys.argv[1]], tag="large"))
+[result] = paint_files(TorchNetwork(generator), plan([sys.argv[1]], tag="large"))
 assert result.error is None, result.error
 print(peak())
 """

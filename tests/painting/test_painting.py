@@ -19,13 +19,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.painting import paint, paint_batch, paint_files
 from torch import Tensor, nn
 
 from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting import Job, Result, files, paint, paint_batch, paint_files, plan
+from artgan.painting import Job, Result, files, plan
 from artgan.painting.fitting import pad
 
 
@@ -823,8 +824,6 @@ def test_memory_stays_flat(tmp_path):
 def test_a_picture_that_does_not_fit_in_memory_is_refused_before_it_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from artgan.painting import painter
-
     class Hungry(Generator):
         memory_per_pixel = 1000
 
@@ -832,6 +831,6 @@ def test_a_picture_that_does_not_fit_in_memory_is_refused_before_it_is_painted(m
             return x
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10_000_000))
-    assert painter.paint(Hungry(), Image.new("RGB", (100, 100))).size == (100, 100)
+    assert paint(Hungry(), Image.new("RGB", (100, 100))).size == (100, 100)
     with pytest.raises(PictureError, match=r"take about 0.0 GB of memory to paint.*make the picture smaller"):
-        painter.paint(Hungry(), Image.new("RGB", (101, 100)))
+        paint(Hungry(), Image.new("RGB", (101, 100)))

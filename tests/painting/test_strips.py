@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from support.painting import paint, paint_files, paint_large
 from torch import Tensor
 
 from artgan import images
 from artgan.errors import PictureError
 from artgan.interfaces import Generator
-from artgan.painting import paint, paint_files, plan
-from artgan.painting.strips import paint_large
+from artgan.painting import plan
 from artgan.painting.tiles import Tiling
 
 pytest.importorskip("pyvips", reason='large pictures need pip install "artgan[large]"', exc_type=ImportError)
@@ -223,6 +223,7 @@ import torch
 from artgan.interfaces import Generator
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
+from artgan.runtimes.pytorch import TorchNetwork
 
 
 class Inverter(Generator):
@@ -240,7 +241,7 @@ def peak():
 torch.set_num_threads(1)
 peaks = []
 for name in sys.argv[1:]:
-    paint_large(Inverter(), name, name + ".tif", tiling=Tiling(512))
+    paint_large(TorchNetwork(Inverter()), name, name + ".tif", tiling=Tiling(512))
     peaks.append(peak())
 held = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and os.path.lexists(link)]
 print(json.dumps({"peaks": peaks, "held": [name for name in held if "artgan" in name]}))

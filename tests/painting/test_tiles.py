@@ -15,15 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.data import DATA
+from support.painting import best_side, paint, paint_batch, paint_tiles
 from torch import Tensor, nn
 
 import artgan
 from artgan import images
 from artgan.errors import ConfigError, PictureError, TooLargeError
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting import paint, paint_batch, tiles
-from artgan.painting.fitting import WORKING_MEMORY, pad, reference
-from artgan.painting.tiles import Tiling, best_side, paint_tiles
+from artgan.painting import tiles
+from artgan.painting.canvas import Floats
+from artgan.painting.fitting import WORKING_MEMORY, pad
+from artgan.painting.tiles import Tiling
+from artgan.runtimes.pytorch import reference
 
 UPSAMPLE = ("transposed", "resize", "nearest", "antialiased")
 DOWNSAMPLE = ("strided", "antialiased")
@@ -86,13 +89,13 @@ def whole(generator: Generator, image: Image.Image) -> Tensor:
 def in_tiles(generator: Generator, image: Image.Image, side: int, **how: Any) -> Tensor:
     painting = torch.full((3, image.height, image.width), torch.nan)
 
-    def lay(part: Tensor, place: tuple[int, int]) -> None:
+    def lay(part: Floats, place: tuple[int, int]) -> None:
         left, top = place
         where = painting[:, top : top + part.shape[1], left : left + part.shape[2]]
         assert where.isnan().all(), "parts overlap"
-        where.copy_(part)
+        where.copy_(torch.from_numpy(part))
 
-    paint_tiles(generator, reference(generator), image, lay, Tiling(side, **how), {})
+    paint_tiles(generator, image, lay, Tiling(side, **how), {})
     return painting
 
 
@@ -369,19 +372,19 @@ def test_another_thread_paints_whole_pictures_meanwhile() -> None:
     small = images.to_tensor(photo.crop((0, 0, 40, 40)))[None]
     alone, beside = generator.generate(small), []
 
-    def lay(part: Tensor, place: tuple[int, int]) -> None:
+    def lay(part: Floats, place: tuple[int, int]) -> None:
         thread = threading.Thread(target=lambda: beside.append(generator.generate(small)))
         thread.start()
         thread.join()
 
-    paint_tiles(generator, reference(generator), photo, lay, Tiling(32), {})
+    paint_tiles(generator, photo, lay, Tiling(32), {})
     assert len(beside) > 1
     assert all(torch.equal(made, alone) for made in beside)
 
 
 def test_an_interrupted_tile_is_no_painting() -> None:
     generator = Failing()
-    generator.error = Interrupted(torch.zeros(1, 3, 40, 40))
+    generator.error = Interrupted(torch.zeros(1, 3, 64, 64))
     with pytest.raises(KeyboardInterrupt) as caught:
         paint(generator, photo(96, 96), tiling=Tiling(32))
     assert not isinstance(caught.value, Interrupted)

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.painting import paint, paint_batch, paint_files, paint_large
 from torch import Tensor, nn
 
 from artgan.errors import ConfigError, PictureError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting import PLAIN, Manner, PaintOptions, Tiling, paint, paint_batch, paint_files, plan, underpainting
+from artgan.painting import PLAIN, Manner, PaintOptions, Tiling, plan, underpainting
+from artgan.painting import network as painting_network
 from artgan.painting.brushwork import Brush, underpaint
 from artgan.painting.palette import Palette, lab
-from artgan.painting.strips import paint_large
 from artgan.painting.underpainting import Study, enlarged, windows
-from artgan.runtimes.accelerate import Accelerated
 
 BRUSH = Brush(layers=2, largest=0.06, smallest=0.02, longest=6)  # few strokes, for speed
 CHINA = Image.fromarray(load_sample_image("china.jpg"))
@@ -348,7 +348,16 @@ def test_a_network_of_unbounded_reach_paints_large_pictures_too(tmp_path: Path) 
 @pytest.mark.usefixtures("small_finish")
 def test_another_runtime_paints_over_the_same_strokes() -> None:
     network, photo = Network(), CHINA.resize((150, 100))
-    other = Accelerated(network, network)
+
+    class Other(painting_network.Network):
+        """Knows nothing of PyTorch."""
+
+        stride, minimum_size = network.stride, network.minimum_size
+
+        def paint(self, pictures: Any, options: Any) -> Any:
+            return network(torch.from_numpy(pictures)).detach().numpy()
+
+    other = Other()
     np.testing.assert_array_equal(
         array(paint(other, photo, manner=MANNERS["all"])), array(paint(network, photo, manner=MANNERS["all"]))
     )

@@ -16,6 +16,7 @@ import pytest
 import torch
 from artgan_cyclegan.networks import ResNetGenerator
 from PIL import Image
+from support.painting import paint
 from support.processes import artgan as run_artgan
 from torch import Tensor, nn
 
@@ -23,11 +24,13 @@ import artgan
 from artgan import images
 from artgan.errors import ArtganError, ConfigError, ExportError
 from artgan.interfaces import Generator
-from artgan.painting import paint
+from artgan.painting import Tiling
+from artgan.painting.network import Network
 from artgan.runtimes import accelerate as runtimes
-from artgan.runtimes import onnx as exporting
+from artgan.runtimes import exporting
 from artgan.runtimes.accelerate import RUNTIMES, accelerate
-from artgan.runtimes.onnx import LIMIT
+from artgan.runtimes.exporting import LIMIT
+from artgan.runtimes.pytorch import TorchNetwork
 
 OTHERS = [name for name in RUNTIMES if name != "torch"]
 
@@ -97,6 +100,10 @@ class Plain(Generator):
         return torch.tanh(self.inside(x))
 
 
+def painted(other: Network, x: Tensor) -> Tensor:
+    return torch.from_numpy(other.paint(x.numpy(), {}))
+
+
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
@@ -115,7 +122,7 @@ def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
         mine, theirs = paint(generator, photo), paint(other, photo)
         assert mine.size == theirs.size == (width, height)
         x = torch.rand(2, 3, 4 * height + 12, 4 * width + 12) * 2 - 1
-        made = other.generate(x)
+        made = painted(other, x)
         assert made.dtype == x.dtype
         assert (made - generator.generate(x)).abs().max() <= LIMIT
         assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 1  # a number near a half is rounded
@@ -132,7 +139,7 @@ def test_a_painting_stays_what_it_is_when_the_next_is_painted_and_when_several_t
     made: list[list[Tensor]] = [[] for _ in inputs]
 
     def work(i: int) -> None:
-        made[i] = [other.generate(inputs[i]) for _ in range(10)]
+        made[i] = [painted(other, inputs[i]) for _ in range(10)]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(inputs))]
     for thread in threads:
@@ -148,16 +155,31 @@ def test_a_painting_stays_what_it_is_when_the_next_is_painted_and_when_several_t
 def test_a_runtime_takes_over_what_a_generator_says_of_itself() -> None:
     generator = network()
     other = accelerate(generator, "onnxruntime")
-    for name in ("task", "stride", "minimum_size", "memory_per_pixel", "one_at_a_time"):
+    for name in ("stride", "minimum_size", "memory_per_pixel", "reach"):
         assert getattr(other, name) == getattr(generator, name)
-    assert generator.reach is not None
-    assert other.reach is None, "nobody can set an instance norm's statistics in there"
-    assert accelerate(generator, "torch") is generator
+    assert other.norms == 7
+    assert isinstance(accelerate(generator, "torch"), TorchNetwork)
 
 
 @pytest.mark.usefixtures("warm")
-def test_a_network_without_statistics_of_the_whole_picture_keeps_its_reach() -> None:
-    assert accelerate(Plain(), "onnxruntime").reach == 1
+def test_openvino_cannot_hold_statistics_and_so_paints_no_tiles_where_there_are_norms() -> None:
+    assert accelerate(network(), "openvino").reach is None
+    assert accelerate(Plain(), "openvino").reach == 1
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.numerical
+@pytest.mark.parametrize("statistics", ["exact", "estimated"])
+def test_tiles_by_onnxruntime_are_those_of_pytorch(statistics: Any) -> None:
+    generator = network()
+    photo = picture(150, 130)
+    tiling = Tiling(48, statistics)
+    mine, theirs = (
+        np.asarray(paint(each, photo, tiling=tiling), int) for each in (generator, accelerate(generator, "onnxruntime"))
+    )
+    assert np.abs(mine - theirs).max() <= 1
+    if statistics == "exact":
+        assert np.abs(mine - np.asarray(paint(generator, photo), int)).max() <= 1
 
 
 # ---- the cache
@@ -190,7 +212,7 @@ def test_a_file_that_is_damaged_or_another_networks_is_made_anew(
     kept.write_bytes({"emptied": b"", "cut": right[: len(right) // 2], "another network's": other}[damage])
     generator = Plain()
     x = torch.rand(1, 3, 40, 32) * 2 - 1
-    assert (accelerate(generator, runtime).generate(x) - generator.generate(x)).abs().max() <= LIMIT
+    assert (painted(accelerate(generator, runtime), x) - generator.generate(x)).abs().max() <= LIMIT
     assert len(exports) == 1
     assert list(home.iterdir()) == [kept]
     accelerate(generator, runtime)
@@ -204,7 +226,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     generator = Plain()
     x = torch.rand(1, 3, 40, 32) * 2 - 1
-    assert (accelerate(generator, "openvino").generate(x) - generator.generate(x)).abs().max() <= LIMIT
+    assert (painted(accelerate(generator, "openvino"), x) - generator.generate(x)).abs().max() <= LIMIT
     assert not exports[0].exists(), "nothing is left behind"
 
 

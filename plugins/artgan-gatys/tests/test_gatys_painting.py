@@ -31,13 +31,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support import plain_vgg
 from support.data import DATA, VGG19_WEIGHTS
+from support.painting import paint_files
 from torch import Tensor
 from torch.nn import functional
 
 from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError
 from artgan.interfaces import Interrupted
-from artgan.painting import paint_files, plan
+from artgan.painting import plan
 
 LAYERS: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 

@@ -26,8 +26,8 @@ def export(
     """Export a model to an ONNX file that accepts pictures of any size, after comparing it with PyTorch."""
     from artgan.errors import ConfigError
     from artgan.models.loading import load
+    from artgan.runtimes.exporting import export_onnx
     from artgan.runtimes.int8 import export_int8
-    from artgan.runtimes.onnx import export_onnx
 
     if int8 != (photos is not None):
         raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")

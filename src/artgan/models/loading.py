@@ -31,8 +31,8 @@ from artgan.models.hands import manner_of, read_brushwork
 from artgan.models.locating import locate
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork, Manner
-from artgan.painting.options import PaintOptions
 from artgan.painting.network import Network
+from artgan.painting.options import PaintOptions
 from artgan.painting.painter import paint
 from artgan.painting.tiles import Tiling
 from artgan.runtimes.pytorch import TorchNetwork

@@ -243,9 +243,7 @@ def _paint_over(
     return [whole], False
 
 
-def _generate(
-    network: Network, photos: Sequence[Image.Image], options: Mapping[str, Any]
-) -> tuple[list[Floats], bool]:
+def _generate(network: Network, photos: Sequence[Image.Image], options: Mapping[str, Any]) -> tuple[list[Floats], bool]:
     """The network's pictures of photos, 3 x H x W each, and whether the user pressed Ctrl-C, and some are missing."""
     width, height = photos[0].size
     interrupted = False

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artgan import images
 from artgan.data import open_pictures
 from artgan.data.pictures import evenly
 from artgan.errors import ExportError, one_line
@@ -24,7 +23,16 @@ from artgan.interfaces import Generator
 from artgan.painting.fitting import pad
 from artgan.painting.floats import to_floats
 from artgan.progress import progress
-from artgan.runtimes.exporting import Run, atomic_export, export_onnx, quiet, require, running, store_compactly, store_plainly
+from artgan.runtimes.exporting import (
+    Run,
+    atomic_export,
+    export_onnx,
+    quiet,
+    require,
+    running,
+    store_compactly,
+    store_plainly,
+)
 from artgan.runtimes.onnx_file import PICTURES
 
 LEAST_PSNR = 38.0

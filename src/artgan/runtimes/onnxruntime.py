@@ -130,4 +130,3 @@ def open_session(data: bytes, threads: int) -> Any:
     options.log_severity_level = 4  # what fails is raised too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # strokes need the cores meanwhile
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
