@@ -41,7 +41,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-import artgan
 from artgan.data import PictureFolder
 from artgan.data.crops import centre_crops
 from artgan.data.pictures import evenly
@@ -50,6 +49,7 @@ from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
 from artgan.interfaces import Generator
 from artgan.models.hands import read_brush
+from artgan.models.loading import load_torch_model
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Manner
 from artgan.painting.palette import Palette
@@ -216,7 +216,7 @@ def score(args: argparse.Namespace) -> None:
     under = [Painter.paint((number, values))[0] for number in range(len(photos))]
     rows = {"photos": photos, "under-paintings": under}
     for name in args.score:
-        generator = artgan.load(name, device=args.device).generator
+        generator = load_torch_model(name, device=args.device).generator
         rows[name] = [painted_over(picture, generator, judge.device) for picture in under]
     for name, pictures in rows.items():
         shown = ", ".join(f"{term} {value:.3f}" for term, value in judge.terms(pictures).items())

@@ -24,7 +24,8 @@ from PIL import Image, ImageDraw
 
 from artgan import images, sheets
 from artgan.errors import ArtganError, printable
-from artgan.models.loading import Model, load
+from artgan.models.loading import load
+from artgan.models.model import Model
 from artgan.models.registry import read_registry
 
 CELL = 320  # the longer side of a picture, in pixels

@@ -20,7 +20,8 @@ from artgan.errors import (
 )
 
 if TYPE_CHECKING:
-    from artgan.models.loading import Model, load
+    from artgan.models.loading import load
+    from artgan.models.model import Model
 
     __version__: str
 

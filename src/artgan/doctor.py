@@ -207,9 +207,7 @@ def _model(entry: Entry) -> Finding:
         return Finding(entry.name, False, str(error))
     except ImportError as error:  # a broken library, already reported
         return Finding(entry.name, False, f"cannot be loaded ({one_line(error, kind=True)})")
-    return Finding(
-        entry.name, True, f"{availability}, loads, {sum(p.numel() for p in model.parameters()):,} parameters"
-    )
+    return Finding(entry.name, True, f"{availability}, loads, runs in {model.runtime}")
 
 
 def _size(count: float) -> str:

@@ -26,8 +26,9 @@ from artgan.doctor import examine
 from artgan.errors import ArtganError, ConfigError, WeightsError
 from artgan.images import decode
 from artgan.interfaces import Generator
-from artgan.models.loading import Model, load
+from artgan.models.loading import load
 from artgan.models.registry import read_registry
+from artgan.models.torch_model import TorchModel
 
 MANIFEST = """
 from artgan.plugin import Plugin
@@ -159,7 +160,7 @@ def test_a_model_without_options_says_so() -> None:
 
 def test_a_model_without_weights_is_built_of_its_config(folder: Path) -> None:
     model = load("wash", dtype="float16")
-    assert isinstance(model, Model)
+    assert isinstance(model, TorchModel)
     assert model.generator.layers == 2
     assert not model.generator.training
     assert model.generator.place.dtype == torch.float16
@@ -315,4 +316,4 @@ def test_a_model_whose_plugin_is_missing_is_not_painted_with() -> None:
             return x
 
     with pytest.raises(ArtganError, match="no plugin named 'nobodys'"):
-        Model("m", Plain(), {"plugin": "nobodys", "config": {}}).paint(Image.new("RGB", (4, 4)))
+        TorchModel("m", Plain(), {"plugin": "nobodys", "config": {}}).paint(Image.new("RGB", (4, 4)))

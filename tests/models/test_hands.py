@@ -21,9 +21,10 @@ from artgan.errors import ArtganError, ConfigError, RegistryError, WeightsError
 from artgan.models import publishing
 from artgan.models.folder import save_model
 from artgan.models.hands import find_brushwork, manner_of, read_brush, read_brushwork
-from artgan.models.loading import Model, load
+from artgan.models.loading import load
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
+from artgan.models.torch_model import TorchModel
 from artgan.painting import Brushwork, PaintOptions
 from artgan.painting.brushwork import Brush, underpaint
 from artgan.painting.palette import Palette
@@ -53,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a brush and a palette, saved."""
     folder = tmp_path_factory.mktemp("saved") / "hand"
     plain = load("cyclegan.monet-fine")
-    Model(plain.name, plain.generator, plain.card, HAND).save_pretrained(folder)
+    TorchModel(plain.name, plain.generator, plain.card, HAND).save_pretrained(folder)
     return folder
 
 
@@ -93,7 +94,7 @@ def test_a_loaded_model_paints_as_the_saved_one(folder: Path, tmp_path: Path) ->
     plain = load("cyclegan.monet-fine")
     assert plain.brushwork is None
     painting = model.paint(PHOTO)
-    assert same(painting, Model(plain.name, plain.generator, plain.card, HAND).paint(PHOTO))
+    assert same(painting, TorchModel(plain.name, plain.generator, plain.card, HAND).paint(PHOTO))
     assert same(painting, copy.deepcopy(model).paint(PHOTO))
     assert equal(pickle.loads(pickle.dumps(model)).brushwork, HAND)
     model.save_pretrained(tmp_path)

@@ -24,8 +24,8 @@ from safetensors.torch import save as save_tensors
 
 from artgan.config import parse
 from artgan.discovery import load_plugin, resolve
-from artgan.models.loading import Model
 from artgan.models.registry import read_registry
+from artgan.models.torch_model import TorchModel
 from artgan.testing import PluginTests, check_output
 from artgan.testing.manifest import ManifestTests
 from artgan.testing.models import MetricTests, ModelTests
@@ -478,7 +478,7 @@ def put_model(name: str, package: Path) -> None:
     with suppress(Exception):  # of a plugin that is too broken for one
         torch.manual_seed(0)
         generator = resolve(plugin, "generator")(parse(resolve(plugin, "config"), config, where="test")).eval()
-        output = check_output(Model(name, generator, {"plugin": name}), 0)
+        output = check_output(TorchModel(name, generator, {"plugin": name}), 0)
         data = save_tensors({key: value.contiguous() for key, value in generator.state_dict().items()})
         (package / "one.safetensors").write_bytes(data)
         models[f"{name}.one"] = {

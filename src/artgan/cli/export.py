@@ -1,4 +1,4 @@
-"""``artgan export``: export models to ONNX files, for use in other programs."""
+"""``artgan export``: models that need neither their plugin nor PyTorch, and ONNX files for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ import typer
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
-    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The file to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for a model that paints without its plugin and without PyTorch.",
+            show_default=False,
+        ),
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", metavar="FILE", help="The network alone, as a file.", show_default=False)
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8-bit integers: smaller and faster; needs --photos.")
     ] = False,
@@ -21,26 +33,37 @@ def export(
     least_psnr: Annotated[
         float, typer.Option(metavar="DB", help="With --int8, the minimum PSNR to the original model's paintings.")
     ] = 38.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")] = False,
 ) -> None:
-    """Export a model to an ONNX file that accepts pictures of any size, after comparing it with PyTorch."""
+    """Export a model that paints pictures of any size with ONNX Runtime, after comparing it with PyTorch.
+
+    A folder (--out) is a model: local-dir:DIR for artgan, and ready for artgan publish.
+    """
     from artgan.errors import ConfigError
-    from artgan.models.loading import load
+    from artgan.models.loading import load_torch_model
     from artgan.runtimes.exporting import export_onnx
-    from artgan.runtimes.int8 import export_int8
+    from artgan.runtimes.int8 import Quantized, export_int8
 
     if int8 != (photos is not None):
         raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")
-    loaded = load(model)
-    if photos is not None:
-        small = export_int8(
-            loaded.generator, onnx, photos, about=loaded.origin, least_psnr=least_psnr, overwrite=overwrite
+    if (out is None) == (onnx is None):
+        raise ConfigError("give one of --out DIR, for a model, and --onnx FILE, for the network alone")
+    loaded = load_torch_model(model)
+    if out is not None:
+        from artgan.models.exporting import export_model
+
+        done = export_model(loaded, out, photos=photos, least_psnr=least_psnr, overwrite=overwrite)
+    elif photos is not None:
+        done = export_int8(
+            loaded.generator, onnx, photos, about=loaded.document()[1], least_psnr=least_psnr, overwrite=overwrite
         )
-        summary = f"PSNR {small.psnr:.1f} dB on {small.photos[1]} photos, {small.convolutions[0]} of "
-        summary += f"{small.convolutions[1]} convolutions in 8-bit integers"
     else:
-        exact = export_onnx(loaded.generator, onnx, about=loaded.origin, overwrite=overwrite)
-        sizes = ", ".join(" x ".join(map(str, shape)) for shape in exact.shapes)
-        summary = f"at most {exact.difference:.1e} from PyTorch, for values in [-1, 1], at {sizes}"
+        done = export_onnx(loaded.generator, onnx, about=loaded.document()[1], overwrite=overwrite)
+    if isinstance(done, Quantized):
+        summary = f"PSNR {done.psnr:.1f} dB on {done.photos[1]} photos, {done.convolutions[0]} of "
+        summary += f"{done.convolutions[1]} convolutions in 8-bit integers"
+    else:
+        sizes = ", ".join(" x ".join(map(str, shape)) for shape in done.shapes)
+        summary = f"at most {done.difference:.1e} from PyTorch, for values in [-1, 1], at {sizes}"
     print(f"artgan: {summary}", file=sys.stderr)
-    print(onnx)
+    print(out or onnx)

@@ -58,7 +58,7 @@ class ModelOptionsCommand(TyperCommand):
             return None
         try:
             plugin = plugin_of(read.params["model"] or default_model())
-            return (plugin.name, resolve(plugin, "options")) if plugin.options else None
+            return (plugin.name, resolve(plugin, "options")) if plugin and plugin.options else None
         except ArtganError:
             if help:  # the command's own options can be shown without the model
                 return None

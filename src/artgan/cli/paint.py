@@ -7,7 +7,7 @@ import re
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from artgan.cli.model_options import ModelOptionsCommand
 from artgan.cli.options import Device, Format, default_model, with_options_of
 from artgan.errors import printable
 from artgan.painting.options import PaintOptions
+
+if TYPE_CHECKING:
+    from artgan.painting.network import Network
 
 
 class Statistics(str, Enum):
@@ -25,6 +28,15 @@ class Statistics(str, Enum):
 
 
 _PANEL = "Strokes and colors"
+
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
+        "form and --device is not given."
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.")]
 
 
 @with_options_of(PaintOptions, _PANEL)
@@ -62,7 +74,8 @@ def paint(
     statistics: Annotated[
         Statistics, typer.Option(help="How whole-picture statistics are computed with tiles; estimated is faster.")
     ] = Statistics.exact,
-    runtime: Annotated[str, typer.Option(help="What runs the model: torch, onnxruntime or openvino.")] = "torch",
+    runtime: Runtime = "auto",
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Turn photos into paintings of the same size.
@@ -75,9 +88,11 @@ def paint(
     from artgan.progress import progress
 
     model = model or default_model()
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))
-    network = loaded.running_on(runtime)
+    network = loaded.running_on()
+    if verbose:
+        _tell(loaded.name, network)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
     tiling = Tiling(tile, statistics.value)
     done = paint_files(network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=own)
@@ -131,6 +146,8 @@ def compare(
     device: Device = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
+    runtime: Runtime = "auto",
+    verbose: Verbose = False,
     **options: Any,
 ) -> None:
     """Draw the same photos in several styles on one labeled sheet, or compare training runs on a page."""
@@ -140,7 +157,8 @@ def compare(
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:
-        _compare_styles(inputs, out, models or default_model(), device, size, overwrite, _given(options))
+        names = models or default_model()
+        _compare_styles(inputs, out, names, device, size, overwrite, runtime, verbose, _given(options))
 
 
 def _compare_styles(
@@ -150,6 +168,8 @@ def _compare_styles(
     device: str | None,
     size: int,
     overwrite: bool,
+    runtime: str,
+    verbose: bool,
     options: dict[str, Any],
 ) -> None:
     from PIL.Image import Image
@@ -162,9 +182,12 @@ def _compare_styles(
 
     images.check_writable(out, overwrite=overwrite)
     names = [name.strip() for name in models.split(",") if name.strip()]
-    loaded = {name: load(name, device=device) for name in names}
+    loaded = {name: load(name, device=device, runtime=runtime) for name in names}
     chosen = {name: model.painting(options) for name, model in loaded.items()}
-    networks = {name: model.running_on("torch") for name, model in loaded.items()}
+    networks = {name: model.running_on() for name, model in loaded.items()}
+    if verbose:
+        for name, network in networks.items():
+            _tell(loaded[name].name, network)
     rows: dict[str, list[Image]] = {"photo": [], **{name: [] for name in names}}
     failures = []
     with progress("painting", len(photos)) as advance:
@@ -187,6 +210,12 @@ def _compare_styles(
     _name_failures(failures, len(photos))
     if failures:
         raise typer.Exit(1)
+
+
+def _tell(name: str, network: Network) -> None:
+    """Say on standard error what runs a model."""
+    threads = f", {network.threads} thread{'' if network.threads == 1 else 's'}" if network.device == "cpu" else ""
+    print(f"artgan: {name} runs in {network.runtime} on {network.device}{threads}", file=sys.stderr)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -39,12 +39,12 @@ def sample(
 ) -> None:
     """Generate pictures from noise: a grid, single files, an interpolation, or each next to its nearest real ones."""
     from artgan.errors import ConfigError
-    from artgan.models.loading import load
+    from artgan.models.loading import load_torch_model
     from artgan.sampling.sampling import write_files, write_grid, write_neighbours, write_way
 
     if to is not None and nearest is not None:
         raise ConfigError("--to and --nearest do not go together")
-    generator = load(model, device=device).generator
+    generator = load_torch_model(model, device=device).generator
     seeds = range(seed, seed + number)
     if nearest is not None:
         results = write_neighbours(generator, seeds, nearest, neighbours, out, noise=noise, overwrite=overwrite)

@@ -41,6 +41,7 @@ class Entry:
 
     Attributes:
         weights: None for a model without learned weights, which the plugin builds from its config alone.
+        exported: the same network as an ONNX file, which needs neither the plugin nor torch; None if there is none.
         brushwork: the brush of the under-painting, and how far colors move to the palette in the weights' file; empty
             if the network paints photos as they are.
         source: the registry file that it comes from. Not part of the card, which is distributed with the weights.
@@ -50,6 +51,7 @@ class Entry:
     plugin: str
     distribution: str
     weights: Weights | None = None
+    exported: Weights | None = None
     alias: str | None = None
     summary: str = ""
     task: Task = "image-to-image"
@@ -65,6 +67,8 @@ class Entry:
         """The card as JSON types."""
         card = {**asdict(self), "metrics": list(self.metrics)}
         del card["source"]
+        if self.exported is None:
+            del card["exported"]
         return card
 
     def install_command(self) -> str:
@@ -82,15 +86,18 @@ class Entry:
 
     def availability(self) -> Availability:
         """Where its weights are; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is missing."""
+        weights = self.weights
         if self.plugin not in find_plugins():
-            return "not installed"
-        if self.weights is None:
+            weights = self.exported
+            if weights is None:
+                return "not installed"
+        if weights is None:
             return "no weights"
-        if self.weights.bundled is not None:
+        if weights.bundled is not None:
             return "bundled"
         from huggingface_hub import try_to_load_from_cache  # takes a third of a second: only if needed
 
-        remote = self.weights.hub
+        remote = weights.hub
         assert remote is not None  # the schema requires one of the two
         cached = try_to_load_from_cache(remote.repo_id, remote.file, revision=remote.revision)
         return "cached" if isinstance(cached, str) else "remote"

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from artgan.interfaces import Generator
     from artgan.painting.manner import Brushwork
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""The files in a model's folder and in its repository on the Hub."""
+WEIGHTS, EXPORTED, CONFIG = "model.safetensors", "model.onnx", "config.json"
+"""The files in a model's folder and in its repository on the Hub: one of the first two, and the third."""
 
 _ABOUT = ("plugin", "config", "artgan_version", "license")  # what the header of the weights repeats
 
-LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
+LIMITS = {CONFIG: 2**20, WEIGHTS: 4 * 2**30, EXPORTED: 2**31}
 """The maximum size of each, in bytes."""
 
 HUB_MODEL = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\S+))?", re.ASCII)
@@ -41,7 +41,7 @@ def names_a_folder(source: str, paths: type[PurePath] = Path) -> bool:
 
 
 def model_file(folder: Path, name: str) -> Path:
-    """The path of one of the two files in a model's folder.
+    """The path of one of the files in a model's folder.
 
     Raises:
         WeightsError: the folder or the file does not exist, or the file is too large.
@@ -52,7 +52,7 @@ def model_file(folder: Path, name: str) -> Path:
     if not folder.is_dir():
         raise WeightsError(f"{folder}: no such folder")
     if not path.is_file():
-        raise WeightsError(f"{folder}: holds no {name}; a model's folder holds {CONFIG} and {WEIGHTS}")
+        raise WeightsError(f"{folder}: holds no {name}; a model's folder holds {CONFIG} and {WEIGHTS} or {EXPORTED}")
     if path.stat().st_size > LIMITS[name]:
         raise WeightsError(f"{path}: larger than {LIMITS[name]} bytes")
     return path
@@ -72,6 +72,24 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not (isinstance(card, dict) and isinstance(card.get("plugin"), str) and isinstance(card.get("config"), dict)):
         raise WeightsError(f"{path}: must name the plugin (a text) and the config (a mapping)")
     return card
+
+
+def document(
+    plugin: str, config: Mapping[str, Any], extra: Mapping[str, Any] | None, brushwork: Brushwork | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of ``config.json``, and what the header of the weights repeats, with the palette's table."""
+    card = {"plugin": plugin, "config": dict(config), "artgan_version": version("artgan"), **(extra or {})}
+    if brushwork is not None:
+        card["brushwork"] = brushwork.to_card()
+    about: dict[str, Any] = {key: card[key] for key in _ABOUT if key in card}
+    if brushwork is not None and brushwork.palette is not None:
+        about["palette"] = brushwork.palette.to_dict()
+    return card, about
+
+
+def config_file(card: Mapping[str, Any]) -> bytes:
+    """The bytes of ``config.json``."""
+    return (json.dumps(card, indent=2) + "\n").encode()
 
 
 def save_model(
@@ -101,25 +119,14 @@ def save_model(
     """
     from safetensors.torch import save as save_safetensors
 
-    document = {
-        "plugin": plugin,
-        "config": dict(config),
-        "artgan_version": version("artgan"),
-        **(extra or {}),
-    }
-    if brushwork is not None:
-        document["brushwork"] = brushwork.to_card()
+    card, about = document(plugin, config, extra, brushwork)
     state = {
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
     }
     # A single key: safetensors writes several in an order that varies between files, and so would their hashes.
-    about: dict[str, Any] = {key: document[key] for key in _ABOUT if key in document}
-    if brushwork is not None and brushwork.palette is not None:
-        about["palette"] = brushwork.palette.to_dict()
     metadata = {"artgan": json.dumps(about)}
-    config_file = (json.dumps(document, indent=2) + "\n").encode()
-    write_files(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file})
+    write_files(folder, {WEIGHTS: save_safetensors(state, metadata), CONFIG: config_file(card)})
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

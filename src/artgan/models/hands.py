@@ -6,8 +6,7 @@ of the weights, so that their hash covers it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,14 @@ _FILES = (".json", ".yaml", ".yml")
 _MOST_BYTES = 1_000_000  # of a brush's file
 _NO_STROKES = "without a brush there are no strokes"
 _NO_BRUSH = "this model has no brush, so it lays no strokes; the option brush gives it one"
-_MOST_HEADER = 2**22  # bytes of a header in which a palette is looked for
 
 
-def read_brushwork(card: Mapping[str, Any], weights: bytes | None, *, where: str) -> Brushwork | None:
+def read_brushwork(card: Mapping[str, Any], about: Callable[[], Mapping[str, Any]], *, where: str) -> Brushwork | None:
     """The brushwork of a model, or None if its card names none.
 
     Args:
         card: of the model.
-        weights: its safetensors file, in whose header the palette is; None if it has none.
+        about: returns what the header of its weights says; its ``palette`` is the table.
         where: the origin of the card, with which errors begin.
 
     Raises:
@@ -48,23 +46,10 @@ def read_brushwork(card: Mapping[str, Any], weights: bytes | None, *, where: str
         raise ConfigError(f"{where}: must hold brush, a mapping, and may hold palette, a number from 0 to 1")
     brush = Brush.from_dict(given["brush"], where=f"{where}: brush")
     strength = palette_strength(given, where=where)
-    palette = None if weights is None else _palette(weights, where=where)
-    if palette is None and strength:
+    table = about().get("palette")
+    if table is None and strength:
         raise WeightsError(f"{where}: palette: is {strength}, but the model's weights hold no palette")
-    return Brushwork(brush, palette, strength)
-
-
-def _palette(weights: bytes, *, where: str) -> Palette | None:
-    """The palette in a safetensors file's header: in its metadata, "palette" of the JSON text under "artgan"."""
-    length = int.from_bytes(weights[:8], "little")
-    if length > _MOST_HEADER:
-        raise WeightsError(f"{where}: the weights' header is larger than {_MOST_HEADER} bytes, where a palette is read")
-    try:
-        metadata = json.loads(weights[8 : 8 + length]).get("__metadata__") or {}
-        table = json.loads(metadata.get("artgan", "{}")).get("palette")
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{where}: the weights' header cannot be read ({one_line(error)})") from None
-    return None if table is None else Palette.from_dict(table, where=f"{where}: palette")
+    return Brushwork(brush, table and Palette.from_dict(table, where=f"{where}: palette"), strength)
 
 
 def manner_of(options: PaintOptions, own: Brushwork | None, *, where: str, brush: Brush | None = None) -> Manner:
@@ -130,8 +115,7 @@ def find_brushwork(name: str) -> Brushwork:
         found = locate(name)
     except ArtganError as error:
         raise ConfigError(f"brush: {error}") from None
-    weights = None if found.weights is None else found.weights.read()
-    brushwork = read_brushwork(found.card, weights, where=found.source)
+    brushwork = read_brushwork(found.card, found.about, where=found.source)
     if brushwork is None:
         raise ConfigError(f"brush: the model {found.name} has none; give one that has, a file, or none")
     return brushwork

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from artgan import hub
 from artgan.discovery import Plugin, find_plugins, load_plugin
-from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
-from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
+from artgan.models.folder import CONFIG, EXPORTED, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
 from artgan.models.registry import read_registry
+from artgan.runtimes.onnx_file import OnnxFile, check_onnx
+
+Form: TypeAlias = Literal["weights", "exported"]
+"""What a model is loaded from: weights for its plugin's network in PyTorch, or an exported file, which is a network."""
+
+_MOST_HEADER = 2**22  # bytes of the header of weights
 
 
 @dataclass(frozen=True)
-class WeightsFile:
-    """A weights file that has not been read yet.
+class ModelFile:
+    """A file that has not been read yet.
 
     Attributes:
         path: where it is.
-        promised: the registry entry whose size and SHA-256 it must match; None if neither is known, or if both were
-            verified when it was fetched.
+        promised: the size and SHA-256 that it must have; None if they are not known, or were verified when it was
+            fetched.
+        name: the model's, with which errors about these begin.
+        advice: what to do if they differ.
     """
 
     path: Path
-    promised: Entry | None = None
+    promised: Weights | None = None
+    name: str = ""
+    advice: str = ""
 
     def read(self) -> bytes:
         """Read the file.
@@ -37,7 +49,7 @@ class WeightsFile:
         Raises:
             WeightsError: the file cannot be read, or does not match the promised size or hash.
         """
-        wanted = self.promised.weights if self.promised is not None else None
+        wanted = self.promised
         try:
             size = self.path.stat().st_size
             if wanted is not None and size != wanted.size:  # before its memory is taken
@@ -50,9 +62,7 @@ class WeightsFile:
         return data
 
     def _another(self, difference: str) -> WeightsError:
-        assert self.promised is not None
-        advice = f"install again: {self.promised.install_command()}"
-        return WeightsError(f"{self.promised.name}: {self.path}: {difference}; {advice}")
+        return WeightsError(f"{self.name}: {self.path}: {difference}; {self.advice}")
 
 
 @dataclass(frozen=True)
@@ -61,17 +71,70 @@ class Located:
 
     Attributes:
         name: the registry's full name, "local-dir:PATH", or "hf-hub:ORG/NAME@COMMIT".
-        plugin: its plugin's manifest.
         card: the registry entry or the folder's ``config.json``, as JSON types; has at least "plugin" and "config".
         source: where the card was read from, with which errors begin.
-        weights: None for a model without learned weights.
+        form: what ``file`` is.
+        file: None for a model without learned weights.
     """
 
     name: str
-    plugin: Plugin
     card: Mapping[str, Any]
     source: str
-    weights: WeightsFile | None
+    form: Form
+    file: ModelFile | None
+
+    @cached_property
+    def plugin(self) -> Plugin:
+        """Its plugin's manifest, which an exported model does not need.
+
+        Raises:
+            PluginError: the plugin is missing or broken.
+        """
+        return load_plugin(self.card["plugin"])
+
+    @cached_property
+    def data(self) -> bytes | None:
+        """The content of the file, verified.
+
+        Raises:
+            WeightsError: it cannot be read, or does not match the promised size or hash.
+        """
+        return None if self.file is None else self.file.read()
+
+    @cached_property
+    def exported(self) -> OnnxFile:
+        """The exported network, checked.
+
+        Raises:
+            WeightsError: as :attr:`data` and :func:`artgan.runtimes.onnx_file.check_onnx` say.
+        """
+        assert self.file is not None
+        return check_onnx(self.data or b"", str(self.file.path))
+
+    def about(self) -> Mapping[str, Any]:
+        """What the file's header says, apart from the network.
+
+        Raises:
+            WeightsError: it cannot be read.
+        """
+        if self.data is None:
+            return {}
+        return self.exported.about if self.form == "exported" else _header(self.data, self.source)
+
+
+def _header(weights: bytes, where: str) -> dict[str, Any]:
+    """The JSON text under "artgan" in the metadata of a safetensors file."""
+    length = int.from_bytes(weights[:8], "little")
+    if length > _MOST_HEADER:
+        return {}  # of a network with very many tensors, and not written by artgan
+    try:
+        metadata = json.loads(weights[8 : 8 + length]).get("__metadata__") or {}
+        about = json.loads(metadata.get("artgan", "{}"))
+        if not isinstance(about, dict):
+            raise TypeError("no mapping")
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{where}: the weights' header cannot be read ({one_line(error)})") from None
+    return about
 
 
 def locate(
@@ -80,8 +143,18 @@ def locate(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    prefer: Form | None = None,
 ) -> Located:
-    """Find a model, fetching it from the Hub if necessary. Arguments and errors as for :func:`artgan.load`."""
+    """Find a model, fetching it from the Hub if necessary.
+
+    Args:
+        name, revision, cache_dir, local_files_only: as for :func:`artgan.load`.
+        prefer: of a model in both forms; by default weights where they can be used, that is, if the model's plugin and
+            torch are installed. A model in one form is found in that form.
+
+    Raises:
+        ArtganError: as for :func:`artgan.load`.
+    """
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
         if revision is not None:
@@ -91,23 +164,33 @@ def locate(
         repository, named = _repository(name)
         if revision is not None and named not in (None, revision):
             raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
-        files = [hub.RemoteFile(file, limit) for file, limit in LIMITS.items()]
-        folder = hub.fetch(repository, revision or named, files, cache_dir=cache_dir, local_files_only=local_files_only)
+
+        def fetch(*files: str) -> Path:
+            wanted = [hub.RemoteFile(file, LIMITS[file]) for file in files]
+            where = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+            return hub.fetch(repository, revision or named, wanted, **where)  # type: ignore[arg-type]
+
+        form = _form(read_card(fetch(CONFIG)))
+        folder = fetch(CONFIG, _FILES[form])
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
     entry = read_registry().entry(name)
-    plugin = _plugin_of_entry(entry)
-    if entry.weights is None:
-        _check_needs_no_weights(entry, plugin, revision)
-        weights = None
-    elif entry.weights.bundled is not None and revision is None:
-        weights = WeightsFile(_bundled(entry, entry.weights.bundled), promised=entry)
+    form = _chosen(entry, prefer) if revision is None else "weights"
+    file = entry.exported if form == "exported" else entry.weights
+    if form == "weights":
+        plugin = _plugin_of_entry(entry)
+        if file is None:
+            _check_needs_no_weights(entry, plugin, revision)
+    if file is None:
+        return Located(entry.name, entry.to_dict(), entry.name, form, None)
+    if file.bundled is not None and revision is None:
+        found = _bundled(entry, file, file.bundled)
     else:
-        entry, weights = _fetched(entry, entry.weights, revision, cache_dir, local_files_only)
-    return Located(entry.name, plugin, entry.to_dict(), entry.name, weights)
+        entry, found = _fetched(entry, form, file, revision, cache_dir, local_files_only)
+    return Located(entry.name, entry.to_dict(), entry.name, form, found)
 
 
-def plugin_of(name: str) -> Plugin:
-    """The plugin that a model needs; for a model on the Hub, only its ``config.json`` is fetched.
+def plugin_of(name: str) -> Plugin | None:
+    """The plugin that a model needs, or None if it is exported; of a model on the Hub only ``config.json`` is fetched.
 
     Args:
         name: a registry name or alias, "local-dir:PATH" or "hf-hub:ORG/REPO@REVISION".
@@ -116,12 +199,34 @@ def plugin_of(name: str) -> Plugin:
         ArtganError: the model does not exist, or its plugin is missing or broken.
     """
     scheme, _, rest = name.partition(":")
-    if scheme == "local-dir":
-        return load_plugin(read_card(Path(rest))["plugin"])
-    if scheme == "hf-hub":
-        folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
-        return load_plugin(read_card(folder)["plugin"])
-    return load_plugin(read_registry().entry(name).plugin)
+    if scheme in ("local-dir", "hf-hub"):
+        if scheme == "local-dir":
+            folder = Path(rest)
+        else:
+            folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
+        card = read_card(folder)
+        return None if _form(card) == "exported" else load_plugin(card["plugin"])
+    entry = read_registry().entry(name)
+    if entry.exported is not None and entry.plugin not in find_plugins():
+        return None
+    return _plugin_of_entry(entry)
+
+
+_FILES = {"weights": WEIGHTS, "exported": EXPORTED}
+
+
+def _form(card: Mapping[str, Any]) -> Form:
+    """What a folder with this card holds."""
+    return "exported" if "exported" in card else "weights"
+
+
+def _chosen(entry: Entry, prefer: Form | None) -> Form:
+    if entry.exported is None:
+        return "weights"
+    if prefer is None:
+        usable = entry.plugin in find_plugins() and find_spec("torch") is not None
+        prefer = "weights" if usable else "exported"
+    return prefer
 
 
 def _repository(name: str) -> tuple[str, str | None]:
@@ -134,8 +239,17 @@ def _repository(name: str) -> tuple[str, str | None]:
 
 def _in_folder(name: str, folder: Path) -> Located:
     card = read_card(folder)
-    weights = WeightsFile(model_file(folder, WEIGHTS))
-    return Located(name, load_plugin(card["plugin"]), card, str(model_file(folder, CONFIG)), weights)
+    source = str(model_file(folder, CONFIG))
+    form = _form(card)
+    path = model_file(folder, _FILES[form])
+    if form == "weights":
+        return Located(name, card, source, form, ModelFile(path))
+    said = card["exported"]
+    try:
+        promised = Weights(str(said["sha256"]), int(said["size"]))
+    except (TypeError, KeyError, ValueError):
+        raise WeightsError(f"{source}: exported: must hold the size and the sha256 of {EXPORTED}") from None
+    return Located(name, card, source, form, ModelFile(path, promised, name, "export or fetch it again"))
 
 
 def _plugin_of_entry(entry: Entry) -> Plugin:
@@ -154,31 +268,38 @@ def _check_needs_no_weights(entry: Entry, plugin: Plugin, revision: str | None) 
         raise WeightsError(f"{entry.name}: {entry.source} names no weights, which a model of {entry.plugin} needs")
 
 
-def _bundled(entry: Entry, bundled: str) -> Path:
-    """The path of a model's weights in an installed package."""
+def _bundled(entry: Entry, promised: Weights, bundled: str) -> ModelFile:
+    """A model's file in an installed package."""
     package, _, inside = bundled.partition("/")
+    install = "pip install artgan" if package == "artgan" else entry.install_command()
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
-        raise WeightsError(f"{entry.name}: its weights are in the package {package}: {entry.install_command()}")
+        raise WeightsError(f"{entry.name}: its weights are in the package {package}: {install}")
     for folder in map(Path, folders):
         path = (folder / inside).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise WeightsError(f"{entry.name}: {bundled} leads out of the package {package}")
         if path.is_file():
-            return path
-    raise WeightsError(f"{entry.name}: {Path(folders[0], inside)} is missing; install {entry.distribution} again")
+            return ModelFile(path, promised, entry.name, f"install again: {install}")
+    distribution = "artgan" if package == "artgan" else entry.distribution
+    raise WeightsError(f"{entry.name}: {Path(folders[0], inside)} is missing; install {distribution} again")
 
 
 def _fetched(
-    entry: Entry, weights: Weights, revision: str | None, cache_dir: str | Path | None, local_files_only: bool
-) -> tuple[Entry, WeightsFile]:
+    entry: Entry,
+    form: Form,
+    weights: Weights,
+    revision: str | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> tuple[Entry, ModelFile]:
     """A model's file, fetched from the Hub, and its entry, without hash and metrics if ``revision`` differs."""
     remote = weights.hub
     if remote is None:
         raise WeightsError(f"{entry.name}: its weights are not on the Hub, so it has no revisions; leave revision out")
     promised = revision in (None, remote.revision)
-    file = hub.RemoteFile(remote.file, LIMITS[WEIGHTS])
+    file = hub.RemoteFile(remote.file, LIMITS[_FILES[form]])
     if promised:
         file = replace(file, size=weights.size, sha256=weights.sha256)
     folder = hub.fetch(
@@ -188,4 +309,4 @@ def _fetched(
     if not promised:
         found = Weights(sha256(path), path.stat().st_size, hub=HubFile(remote.repo_id, folder.name, remote.file))
         entry = replace(entry, weights=found, training={}, metrics=(), check={})
-    return entry, WeightsFile(path)
+    return entry, ModelFile(path)

@@ -56,9 +56,9 @@ def read_file(path: Path) -> Registry:
             raise RegistryError(f"{path}: {name}: plugin: is {plugin}, but the name begins with {prefix!r}")
         if alias and aliases.setdefault(alias, name) != name:
             raise RegistryError(f"{path}: {name}: alias {alias!r} is {aliases[alias]}'s already")
-        weights = _weights(fields["weights"]) if "weights" in fields else None
+        files = {key: _weights(fields[key]) for key in ("weights", "exported") if key in fields}
         metrics = tuple(fields.get("metrics", ()))
-        entries[name] = Entry(name, **{**fields, "weights": weights, "metrics": metrics, "source": str(path)})
+        entries[name] = Entry(name, **{**fields, **files, "metrics": metrics, "source": str(path)})
     deprecated = {
         old: Deprecation(**rename, source=str(path)) for old, rename in document.get("deprecated", {}).items()
     }

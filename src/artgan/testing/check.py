@@ -9,10 +9,10 @@ from PIL import Image
 from torch.nn import functional
 
 from artgan import images
-from artgan.models.loading import Model
+from artgan.models.torch_model import TorchModel
 
 
-def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
+def check_output(model: TorchModel, seed: int, **options: Any) -> list[list[int]]:
     """The output in a registry entry's ``check``: a picture by a model, small enough to write down.
 
     A painting model gets a synthetic picture: 8 x 8 uniform random colors, drawn with ``seed`` and smoothly enlarged to

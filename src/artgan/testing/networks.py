@@ -18,7 +18,8 @@ from artgan import images
 from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
 from artgan.models.folder import save_model
-from artgan.models.loading import Model, load
+from artgan.models.loading import load_torch_model
+from artgan.models.torch_model import TorchModel
 from artgan.painting import underpainting
 from artgan.painting.brushwork import Brush
 from artgan.painting.canvas import Floats
@@ -217,7 +218,7 @@ class GeneratorTests(Subject):
             "parameters, or buffers (register_buffer)."
         )
         with explained("The saved generator cannot be loaded and used", kept):
-            loaded = load(f"local-dir:{tmp_path / 'model'}").generator
+            loaded = load_torch_model(f"local-dir:{tmp_path / 'model'}").generator
             found = loaded.generate(x, **self._options)
         ours, theirs = generator.state_dict(), loaded.state_dict()
         differ = [key for key in ours if key not in theirs or not torch.equal(ours[key].float(), theirs[key].float())]
@@ -282,7 +283,7 @@ class GeneratorTests(Subject):
         generator = self._generator()
         if generator.task == "noise-to-image":
             pytest.skip("pictures are made from noise")
-        model = Model(self.plugin, generator, {"plugin": self.plugin})
+        model = TorchModel(self.plugin, generator, {"plugin": self.plugin})
         for size in ((37, 53), (64, 20), (1, 1)):
             photo = Image.effect_noise(size, 64).convert("RGB")
             with explained(
@@ -300,7 +301,7 @@ class GeneratorTests(Subject):
         generator = self._generator()
         if generator.task == "noise-to-image":
             pytest.skip("pictures are made from noise")
-        model = Model(self.plugin, generator, {"plugin": self.plugin})
+        model = TorchModel(self.plugin, generator, {"plugin": self.plugin})
         see_through = Image.effect_noise((90, 60), 64).convert("RGB")
         see_through.putalpha(Image.linear_gradient("L").resize((90, 60)))
         with pytest.MonkeyPatch.context() as patch:
@@ -308,7 +309,7 @@ class GeneratorTests(Subject):
             for photo in (see_through, Image.new("RGB", (1, 1), "orange")):
                 self._check_strokes(model, photo, tmp_path)
 
-    def _check_strokes(self, model: Model, photo: Image.Image, folder: Path) -> None:
+    def _check_strokes(self, model: TorchModel, photo: Image.Image, folder: Path) -> None:
         width, height = photo.size
         try:
             model.paint(photo, **self._options)

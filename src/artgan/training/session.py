@@ -24,7 +24,7 @@ from artgan.discovery import Plugin, resolve
 from artgan.errors import TrainingError
 from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.models.folder import save_model
-from artgan.models.loading import load
+from artgan.models.loading import load_torch_model
 from artgan.training import checkpoint
 from artgan.training.best import Best
 from artgan.training.ema import EMA
@@ -117,7 +117,7 @@ class Session:
         Raises:
             ArtganError: there is no such model, or its network is a different one.
         """
-        state = load(name).generator.state_dict()
+        state = load_torch_model(name).generator.state_dict()
         first = next(iter(self.generators))
         try:
             for generators in (self.generators, self.ema.generators):

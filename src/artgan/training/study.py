@@ -19,7 +19,7 @@ from artgan.discovery import Plugin, resolve
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
 from artgan.metrics.style import filter_statistics, kernel_distance, standardize
-from artgan.models.loading import load
+from artgan.models.loading import load_torch_model
 from artgan.reports.run import write_comparison
 from artgan.sampling.sampling import draw
 from artgan.training.journal import read_lines, write_lines
@@ -149,7 +149,7 @@ def _typed(text: str, kind: type, key: str) -> Any:
 
 def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size: int) -> dict[str, float]:
     """Compute the scores of a run's model, and add them to its ``metrics.jsonl``."""
-    generator = load(f"local-dir:{run / 'model'}").generator
+    generator = load_torch_model(f"local-dir:{run / 'model'}").generator
     if target is None:
         raise ArtganError("there are no real pictures to compare with: the plugin has no domains")
     real = _crops(sets[target], size)

@@ -45,6 +45,8 @@ def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
     head, *changes = config.student.split(",")
     named, colon, preset = head.rpartition(":")
     plugin = load_plugin(named) if colon else plugin_of(config.teacher)
+    if plugin is None:
+        raise ConfigError(f"--teacher {config.teacher}: is an exported model here, and its plugin is not installed")
     preset = preset or plugin.student or ""
     if not preset:
         raise ConfigError(

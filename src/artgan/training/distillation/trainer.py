@@ -13,7 +13,7 @@ from artgan.features import load_vgg19
 from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.metrics.style import STYLE_LAYERS
 from artgan.models.building import new_generator
-from artgan.models.loading import load
+from artgan.models.loading import load_torch_model
 from artgan.painting.fitting import pad
 from artgan.training.distillation.config import DistillationConfig, student_of
 
@@ -45,7 +45,7 @@ class DistillationTrainer(Trainer):
         super().__init__(networks, config, run)
         self.student = networks.generators[_STUDENT]
         device = next(self.student.parameters()).device
-        teacher = load(config.teacher, device=device)
+        teacher = load_torch_model(config.teacher, device=device)
         if teacher.generator.task != "image-to-image":
             raise ConfigError(f"teacher {config.teacher}: makes pictures from noise, so it paints no photo")
         self.teacher = teacher.generator

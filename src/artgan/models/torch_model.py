@@ -1,0 +1,131 @@
+"""A model run by PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from artgan.devices import usable_device
+from artgan.discovery import find_plugins
+from artgan.errors import ArtganError, WeightsError
+from artgan.interfaces import Generator, Task
+from artgan.models.building import build
+from artgan.models.folder import save_model, write_files
+from artgan.models.hands import read_brushwork
+from artgan.models.locating import Located
+from artgan.models.model import Model
+from artgan.painting.manner import Brushwork
+from artgan.painting.network import Network
+from artgan.runtimes.pytorch import TorchNetwork
+
+
+class TorchModel(nn.Module, Model):
+    """A model whose network is a generator of PyTorch.
+
+    Attributes:
+        generator: the network.
+        runtime: what runs it when it paints.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        generator: Generator,
+        card: Mapping[str, Any],
+        brushwork: Brushwork | None = None,
+        runtime: str = "torch",
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.generator = generator
+        self.card = dict(card)
+        self.brushwork = brushwork
+        self.runtime = runtime
+        self._runtimes: dict[tuple[str, int], Network] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x 3 x H x W pictures in [-1, 1] to the same; see :meth:`artgan.interfaces.Generator.forward`."""
+        return self.generator(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+    @property
+    def task(self) -> Task:
+        """See :attr:`Model.task`."""
+        return self.generator.task
+
+    def running_on(self, runtime: str | None = None) -> Network:
+        """See :meth:`Model.running_on`, and :func:`artgan.runtimes.accelerate.accelerate` for others than PyTorch.
+
+        Each runtime is started once per number of threads; only torch picks up weights that change later.
+
+        Raises:
+            ConfigError: the runtime is unknown or not installed, or the model is not on the CPU in float32.
+            ExportError: the runtime's output differs from PyTorch's.
+        """
+        runtime = runtime or self.runtime
+        if runtime == "torch":
+            return TorchNetwork(self.generator)
+        from artgan.runtimes.accelerate import accelerate
+
+        chosen = (runtime, torch.get_num_threads())
+        if chosen not in self._runtimes:
+            built = f"{find_plugins()[self.card['plugin']]} {json.dumps(self.card['config'], sort_keys=True)}"
+            self._runtimes[chosen] = accelerate(self.generator, runtime, key=built)
+        return self._runtimes[chosen]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without the runtimes, which cannot be copied; they are started again."""
+        return {**self.__dict__, "_runtimes": {}}
+
+    def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
+        """See :meth:`Model.sample`."""
+        from artgan.sampling.sampling import sample
+
+        return sample(self.generator, count, seed=seed, noise=noise)
+
+    def save_pretrained(self, path: str | Path, *, examples: bool = True) -> None:
+        """See :meth:`Model.save_pretrained`."""
+        from artgan.models.cards import card_files
+
+        if not self.generator.state_dict():
+            raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
+        folder = Path(path)
+        card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
+        files = card_files(card, self.task, paint=self.paint if examples else None)
+        save_model(
+            folder,
+            self.generator,
+            plugin=self.card["plugin"],
+            config=self.card["config"],
+            extra=self.kept,
+            brushwork=self.brushwork,
+        )
+        write_files(folder, files)
+
+
+def load_torch(
+    found: Located, device: str | torch.device | None, dtype: str | torch.dtype | None, runtime: str | None
+) -> TorchModel:
+    """Build a model that has been located; see :func:`artgan.load`."""
+    place, precision = usable_device(device), _dtype(dtype)
+    file = "" if found.file is None else str(found.file.path)
+    generator = build(found.plugin, found.card["config"], found.data, where=f"{found.source}: config", file=file)
+    brushwork = read_brushwork(found.card, found.about, where=found.source)
+    return TorchModel(found.name, generator, found.card, brushwork, runtime or "torch").to(place, precision).eval()
+
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    for name, found in _DTYPES.items():
+        if dtype in (name, found):
+            return found
+    if dtype is None:
+        return torch.float32
+    raise ArtganError(f"dtype {dtype!r} cannot be used; there are {', '.join(_DTYPES)}")
