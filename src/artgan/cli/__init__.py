@@ -11,6 +11,13 @@ from artgan.cli.status import interrupted
 from artgan.errors import ArtganError, RenamedWarning, printable
 
 
+_BROUGHT_BY = {
+    "training": ("torch", "accelerate", "jinja2", "matplotlib", "tensorboard", "timm"),
+    "metrics": ("sklearn", "torch_fidelity"),
+}
+"""Extra -> modules that commands import without asking, as a plugin's installation brings them."""
+
+
 def main() -> None:
     """Entry point of the program ``artgan``.
 
@@ -25,6 +32,13 @@ def main() -> None:
         app()
     except ArtganError as error:
         print(f"artgan: {printable(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = next((extra for extra, modules in _BROUGHT_BY.items() if error.name in modules), None)
+        if extra is None:
+            raise
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        print(f'artgan: {command} needs {error.name}, which comes with: pip install "artgan[{extra}]"', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # while the commands are being imported
         sys.exit(interrupted())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +16,7 @@ from artgan.models.model import Model
 from artgan.painting.manner import Brushwork
 from artgan.painting.network import Network
 from artgan.runtimes.onnx_file import OnnxFile
-
-_RUNTIMES = {"onnxruntime": "OnnxNetwork", "openvino": "OpenVinoNetwork"}
-"""The classes of :mod:`artgan.runtimes` that run exported networks, by module and name of the runtime."""
+from artgan.runtimes.opening import opener
 
 
 class ExportedModel(Model):
@@ -49,7 +46,7 @@ class ExportedModel(Model):
         """See :meth:`Model.running_on`; each runtime is started once."""
         chosen = runtime or self.runtime
         if chosen not in self._running:
-            self._running[chosen] = _start(chosen, self.file, self.name)
+            self._running[chosen] = opener(chosen)(self.file)
         return self._running[chosen]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,16 +81,3 @@ def write_exported(folder: Path, model: Model, data: bytes, *, examples: bool = 
     card, _ = model.document(said)
     files = card_files(card, model.task, paint=model.paint if examples else None)
     write_files(folder, {EXPORTED: data, CONFIG: config_file(card), **files})
-
-
-def _start(runtime: str, file: OnnxFile, name: str) -> Network:
-    if runtime not in _RUNTIMES:
-        known = ", ".join(_RUNTIMES)
-        why = "PyTorch does not run exported models" if runtime == "torch" else f"runtime {runtime!r} is not known"
-        raise ConfigError(f"{name}: {why}; there are {known}")
-    try:
-        module = importlib.import_module(f"artgan.runtimes.{runtime}")
-    except ImportError as error:
-        raise ConfigError(f'the runtime {runtime} needs {runtime}: pip install "artgan[{runtime}]" ({error})') from None
-    network: Network = getattr(module, _RUNTIMES[runtime])(file)
-    return network

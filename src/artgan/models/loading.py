@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from artgan.errors import ConfigError
 from artgan.models.locating import Form, locate
 from artgan.models.model import Model
+from artgan.runtimes.opening import RUNTIMES
 
 if TYPE_CHECKING:
     import torch
 
     from artgan.models.torch_model import TorchModel
-
-RUNTIMES = ("torch", "onnxruntime", "openvino")
-"""What can run a model."""
 
 
 def load(

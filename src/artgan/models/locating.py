@@ -119,14 +119,18 @@ class Located:
         """
         if self.data is None:
             return {}
-        return self.exported.about if self.form == "exported" else _header(self.data, self.source)
+        return self.exported.about if self.form == "exported" else header(self.data, self.source)
 
 
-def _header(weights: bytes, where: str) -> dict[str, Any]:
-    """The JSON text under "artgan" in the metadata of a safetensors file."""
+def header(weights: bytes, where: str) -> dict[str, Any]:
+    """The JSON text under "artgan" in the metadata of a safetensors file.
+
+    Raises:
+        WeightsError: the header cannot be read, or is larger than any that artgan writes.
+    """
     length = int.from_bytes(weights[:8], "little")
     if length > _MOST_HEADER:
-        return {}  # of a network with very many tensors, and not written by artgan
+        raise WeightsError(f"{where}: the weights' header is larger than {_MOST_HEADER} bytes, where a palette is read")
     try:
         metadata = json.loads(weights[8 : 8 + length]).get("__metadata__") or {}
         about = json.loads(metadata.get("artgan", "{}"))

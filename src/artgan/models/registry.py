@@ -16,7 +16,7 @@ from pathlib import Path
 from artgan.discovery import find_plugins, strict
 from artgan.errors import RegistryError
 from artgan.models.entry import Registry
-from artgan.models.registry_file import read_file, shown
+from artgan.models.registry_file import read_file, read_own_file, shown
 
 
 @cache
@@ -30,7 +30,8 @@ def read_registry() -> Registry:
         RegistryError: artgan's own file or one in ``ARTGAN_REGISTRY`` is invalid; or any other file is, and
             ``ARTGAN_STRICT_PLUGINS=1``.
     """
-    registry = _merge(Registry({}), [_own_file()])
+    own = _own_file()
+    registry = _join(Registry({}), read_own_file(own) if own in _SHIPPED else read_file(own), own, ())
     registry = _merge(registry, _plugin_files(), peers=registry.files, forgiving=True)
     registry = _merge(registry, filter(os.path.exists, [user_file()]), forgiving=True)
     try:
@@ -39,13 +40,16 @@ def read_registry() -> Registry:
         raise RegistryError(f"ARTGAN_REGISTRY: {error}") from None
 
 
+_PACKAGE = Path(__file__).parents[1]
+_SHIPPED = (_PACKAGE / "registry.yaml", _PACKAGE.parent.parent / "registry.yaml")
+"""The registry is inside the package in a wheel, and at the root, where people look for it, in a checkout."""
+
+
 def _own_file() -> Path:
-    """The registry is inside the package in a wheel, and at the root, where people look for it, in a checkout."""
-    package = Path(__file__).parents[1]
-    for path in (package / "registry.yaml", package.parent.parent / "registry.yaml"):
+    for path in _SHIPPED:
         if path.is_file():
             return path
-    raise RegistryError(f"{package / 'registry.yaml'}: missing; install artgan again")
+    raise RegistryError(f"{_SHIPPED[0]}: missing; install artgan again")
 
 
 def _plugin_files() -> Iterator[Path]:

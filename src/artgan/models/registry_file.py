@@ -23,6 +23,19 @@ from artgan.models.entry import Deprecation, Entry, HubFile, Registry, Weights
 _MAX_BYTES = 4 * 2**20
 
 
+def read_own_file(path: Path) -> Registry:
+    """Read the file that artgan ships, which its tests have validated: ten times as fast, as every command needs it.
+
+    Raises:
+        RegistryError: the file is invalid.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _registry(yaml.load(path.read_bytes(), Loader=loader), path)
+    except Exception:  # edited by hand: say what is wrong
+        return read_file(path)
+
+
 def read_file(path: Path) -> Registry:
     """Read the models of one registry file.
 
@@ -47,6 +60,11 @@ def read_file(path: Path) -> Registry:
         raise RegistryError(f"{path}: is nested too deeply") from None
     if fault is not None:
         raise RegistryError(f"{path}: {_message(fault)}")
+    return _registry(document, path)
+
+
+def _registry(document: Mapping[str, Any], path: Path) -> Registry:
+    """The models of a valid document; raises RegistryError for names and aliases that do not fit."""
     entries: dict[str, Entry] = {}
     aliases: dict[str, str] = {}
     for name, fields in document["models"].items():

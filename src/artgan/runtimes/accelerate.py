@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,18 +24,12 @@ from artgan.runtimes.exporting import (
     difference,
     export_onnx,
     refuse_what_is_no_network,
-    require,
 )
 from artgan.runtimes.onnx_file import FORMAT, OnnxFile, read_onnx
+from artgan.runtimes.opening import RUNTIMES, opener
 from artgan.runtimes.pytorch import TorchNetwork
 
-RUNTIMES = ("torch", "onnxruntime", "openvino")
-"""The names that :func:`accelerate` accepts."""
-
 _log = logging.getLogger(__name__)
-
-_EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""Runtime, which is also the package's name -> the extra that installs it."""
 
 _CACHE_BYTES = 2e9
 
@@ -65,15 +58,14 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Network:
     if generator.task != "image-to-image":
         raise ArtganError(f"the runtime {runtime} is for models that paint, this one's task is {generator.task}")
     refuse_what_is_no_network(generator)
-    with _without_telemetry():
-        require(runtime, _EXTRAS[runtime], f"the runtime {runtime}")
+    open_ = opener(runtime)
     for tensor in chain(generator.parameters(), generator.buffers()):
         if tensor.device.type != "cpu" or (tensor.is_floating_point() and tensor.dtype != torch.float32):
             raise ConfigError(
                 f"the runtime {runtime} works on the CPU in float32, and the model is on {tensor.device} in "
                 f"{tensor.dtype}; load it with neither device nor dtype, or use the runtime torch"
             )
-    return _open(generator, _OPEN[runtime], key)
+    return _open(generator, open_, key)
 
 
 def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) -> Network:
@@ -123,32 +115,3 @@ def _digest(generator: Generator, key: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().contiguous().numpy().data)
     return digest.hexdigest()[:32]
-
-
-def _open_onnxruntime(file: OnnxFile) -> Network:
-    from artgan.runtimes.onnxruntime import OnnxNetwork
-
-    return OnnxNetwork(file)
-
-
-def _open_openvino(file: OnnxFile) -> Network:
-    from artgan.runtimes.openvino import OpenVinoNetwork
-
-    return OpenVinoNetwork(file)
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Prevent OpenVINO from sending telemetry when it is imported, by hiding its telemetry package."""
-    package = "openvino_telemetry"
-    hidden = package not in sys.modules
-    if hidden:
-        sys.modules[package] = None  # type: ignore[assignment]  # makes the import fail
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[package]
-
-
-_OPEN: dict[str, Callable[[OnnxFile], Network]] = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino}

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import openvino
 
 from artgan.painting.network import Network, Pictures, usable_threads
 from artgan.runtimes.onnx_file import PAINTINGS, OnnxFile
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Prevent OpenVINO from sending telemetry when it is imported, by hiding its telemetry package."""
+    package = "openvino_telemetry"
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]  # makes the import fail
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
+with _without_telemetry():
+    import openvino
 
 
 class OpenVinoNetwork(Network):
