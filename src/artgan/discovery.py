@@ -211,6 +211,12 @@ def find_plugins() -> dict[str, FoundPlugin]:
     return plugins
 
 
+def plugin_works(name: str) -> bool:
+    """Whether a plugin is installed, alone of its name, and not disabled; it is not imported."""
+    found = find_plugins().get(name)
+    return found is not None and not found.problem
+
+
 def load_plugin(name: str) -> Plugin:
     """Import the plugin ``name``, and no other.
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,19 @@ from artgan.errors import ArtganError, one_line
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
 from artgan.models.registry import read_registry, user_file
+from artgan.runtimes.opening import RUNTIMES
 
 _TIMEOUT = 5  # seconds for the Hub to answer
 _LIBRARIES = {
-    "torch": "torch",
-    "accelerate": "accelerate",
     "huggingface-hub": "huggingface_hub",
+    "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
     "pillow": "PIL.Image",
-    "timm": "timm",
 }
 """The distributions that artgan depends on, and the modules imported to check that they work."""
+
+_WITH_PLUGINS = {"torch": "torch", "accelerate": "accelerate", "timm": "timm"}
+"""The same of those that come with plugins."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def examine() -> Iterator[Finding]:
     yield Finding("system", True, platform.platform())
     for distribution, module in _LIBRARIES.items():
         yield _library(distribution, module)
+    for distribution, module in _WITH_PLUGINS.items():
+        yield _library(distribution, module, extra="training")
+    yield from _runtimes()
     yield from _devices()
     registry = Registry({})
     try:
@@ -82,17 +88,31 @@ def examine() -> Iterator[Finding]:
         yield _model(registry.entries[name])
 
 
-def _library(distribution: str, module: str) -> Finding:
+def _library(distribution: str, module: str, *, extra: str = "") -> Finding:
     try:
         found = version(distribution)
         importlib.import_module(module)
     except PackageNotFoundError:
+        if extra:
+            return Finding(distribution, True, f'not installed; plugins bring it, or pip install "artgan[{extra}]"')
         return Finding(distribution, False, f"not installed: pip install {distribution}")
     except Exception as error:  # incompatible versions raise anything
         return Finding(
             distribution, False, f"{found} cannot be imported ({one_line(error, kind=True)}); install it again"
         )
     return Finding(distribution, True, found)
+
+
+def _runtimes() -> Iterator[Finding]:
+    """What can run models here, and which models."""
+    abilities = {
+        "torch": "all models, on any device, in float32, float16 and bfloat16; training",
+        "onnxruntime": "models with an exported form, whole and in tiles; others through artgan[onnx]; CPU, float32",
+        "openvino": "the same, in tiles only networks without instance norm; CPU, float32",
+    }
+    for runtime in RUNTIMES:
+        there = find_spec(runtime) is not None
+        yield Finding(f"runtime {runtime}", True, f"runs {abilities[runtime]}" if there else "not installed")
 
 
 def _devices() -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from PIL import Image
 from support import processes
 
 from artgan.reports import run as reports
-from artgan.reports.record import read_run
-from artgan.reports.run import ReportError, is_run, write_comparison, write_run_report
+from artgan.reports.record import is_run, read_run
+from artgan.reports.run import ReportError, write_comparison, write_run_report
 
 FILES = ("config.yaml", "log.jsonl", "timing.jsonl", "sessions.jsonl", "health.jsonl", "metrics.jsonl")
 

@@ -10,7 +10,6 @@ from typing import TextIO
 from artgan.cli.status import interrupted
 from artgan.errors import ArtganError, RenamedWarning, printable
 
-
 _BROUGHT_BY = {
     "training": ("torch", "accelerate", "jinja2", "matplotlib", "tensorboard", "timm"),
     "metrics": ("sklearn", "torch_fidelity"),

@@ -41,24 +41,26 @@ def export(
     """
     from artgan.errors import ConfigError
     from artgan.models.loading import load_torch_model
-    from artgan.runtimes.exporting import export_onnx
+    from artgan.runtimes.exporting import Exported, export_onnx
     from artgan.runtimes.int8 import Quantized, export_int8
 
     if int8 != (photos is not None):
         raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")
-    if (out is None) == (onnx is None):
+    target = out or onnx
+    if target is None or (out and onnx):
         raise ConfigError("give one of --out DIR, for a model, and --onnx FILE, for the network alone")
     loaded = load_torch_model(model)
+    done: Exported | Quantized
     if out is not None:
         from artgan.models.exporting import export_model
 
         done = export_model(loaded, out, photos=photos, least_psnr=least_psnr, overwrite=overwrite)
     elif photos is not None:
         done = export_int8(
-            loaded.generator, onnx, photos, about=loaded.document()[1], least_psnr=least_psnr, overwrite=overwrite
+            loaded.generator, target, photos, about=loaded.document()[1], least_psnr=least_psnr, overwrite=overwrite
         )
     else:
-        done = export_onnx(loaded.generator, onnx, about=loaded.document()[1], overwrite=overwrite)
+        done = export_onnx(loaded.generator, target, about=loaded.document()[1], overwrite=overwrite)
     if isinstance(done, Quantized):
         summary = f"PSNR {done.psnr:.1f} dB on {done.photos[1]} photos, {done.convolutions[0]} of "
         summary += f"{done.convolutions[1]} convolutions in 8-bit integers"
@@ -66,4 +68,4 @@ def export(
         sizes = ", ".join(" x ".join(map(str, shape)) for shape in done.shapes)
         summary = f"at most {done.difference:.1e} from PyTorch, for values in [-1, 1], at {sizes}"
     print(f"artgan: {summary}", file=sys.stderr)
-    print(out or onnx)
+    print(target)

@@ -151,9 +151,11 @@ def compare(
     **options: Any,
 ) -> None:
     """Draw the same photos in several styles on one labeled sheet, or compare training runs on a page."""
-    from artgan.reports.run import is_run, write_comparison
+    from artgan.reports.record import is_run
 
     if any(is_run(path) for path in inputs):
+        from artgan.reports.run import write_comparison
+
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:

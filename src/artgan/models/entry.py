@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from artgan.discovery import find_plugins
+from artgan.discovery import find_plugins, plugin_works
 from artgan.errors import ModelNotFoundError, did_you_mean, warn_renamed
 
 Task = Literal["image-to-image", "noise-to-image"]
@@ -87,10 +87,10 @@ class Entry:
     def availability(self) -> Availability:
         """Where its weights are; ``"no weights"`` if it has none, ``"not installed"`` if its plugin is missing."""
         weights = self.weights
-        if self.plugin not in find_plugins():
+        if not plugin_works(self.plugin) and self.exported is not None:
             weights = self.exported
-            if weights is None:
-                return "not installed"
+        elif self.plugin not in find_plugins():
+            return "not installed"
         if weights is None:
             return "no weights"
         if weights.bundled is not None:

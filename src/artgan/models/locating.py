@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from artgan import hub
-from artgan.discovery import Plugin, find_plugins, load_plugin
+from artgan.discovery import Plugin, find_plugins, load_plugin, plugin_works
 from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
@@ -211,7 +211,7 @@ def plugin_of(name: str) -> Plugin | None:
         card = read_card(folder)
         return None if _form(card) == "exported" else load_plugin(card["plugin"])
     entry = read_registry().entry(name)
-    if entry.exported is not None and entry.plugin not in find_plugins():
+    if entry.exported is not None and not plugin_works(entry.plugin):
         return None
     return _plugin_of_entry(entry)
 
@@ -228,8 +228,7 @@ def _chosen(entry: Entry, prefer: Form | None) -> Form:
     if entry.exported is None:
         return "weights"
     if prefer is None:
-        usable = entry.plugin in find_plugins() and find_spec("torch") is not None
-        prefer = "weights" if usable else "exported"
+        prefer = "weights" if plugin_works(entry.plugin) and find_spec("torch") is not None else "exported"
     return prefer
 
 

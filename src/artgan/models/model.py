@@ -40,11 +40,13 @@ class Model(ABC):
         card: the registry entry (license, data, training, metrics, hash), or the config.json of a local folder. It
             names the plugin.
         brushwork: its brush and its palette, or None: then it paints photos as they are.
+        runtime: what runs it when it paints.
     """
 
     name: str
     card: dict[str, Any]
     brushwork: Brushwork | None
+    runtime: str
 
     load: ClassVar[Callable[..., Model]]
     """:func:`artgan.load`, set by its module, which imports this one."""

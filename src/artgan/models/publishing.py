@@ -16,13 +16,15 @@ from artgan import hub
 from artgan.errors import ArtganError
 from artgan.images import decode
 from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, weights_licence
-from artgan.models.folder import CONFIG, WEIGHTS
-from artgan.models.loading import Model, load
+from artgan.models.folder import CONFIG, EXPORTED, WEIGHTS
+from artgan.models.loading import load
+from artgan.models.model import Model
+from artgan.models.torch_model import TorchModel
 
 if TYPE_CHECKING:  # imported where needed, because it is slow
     from huggingface_hub import CommitOperationAdd
 
-_PUBLISHED = (WEIGHTS, CONFIG, README, EXAMPLE_INPUT, EXAMPLE_OUTPUT, "LICENSE")
+_PUBLISHED = (WEIGHTS, EXPORTED, CONFIG, README, EXAMPLE_INPUT, EXAMPLE_OUTPUT, "LICENSE")
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[a-zA-Z0-9][\w.-]*/[a-zA-Z0-9][\w.-]*(?<![-.])", re.ASCII)
 _MAX_SMALL_BYTES = 16 * 2**20  # of each file other than the weights
 _TOLERANCE = 2.0  # mean difference, of 255: rounding differs between machines
@@ -53,10 +55,12 @@ class Publication:
             ArtganError: not logged in, no access, no connection; or ``private`` is set and the repository is public.
         """
         commit = hub.upload(self.repo_id, self.operations, private=private, message="Publish a model of artgan")
-        weights = next(operation.upload_info for operation in self.operations if operation.path_in_repo == WEIGHTS)
+        files = {operation.path_in_repo: operation.upload_info for operation in self.operations}
+        key, name = ("exported", EXPORTED) if EXPORTED in files else ("weights", WEIGHTS)
+        weights = files[name]
         lines = (
-            "weights:\n"
-            f"  hub: {{repo_id: {self.repo_id}, revision: {commit}, file: {WEIGHTS}}}\n"
+            f"{key}:\n"
+            f"  hub: {{repo_id: {self.repo_id}, revision: {commit}, file: {name}}}\n"
             f"  sha256: {weights.sha256.hex()}\n"
             f"  size: {weights.size}"
         )
@@ -87,7 +91,7 @@ def prepare(folder: Path, repo_id: str) -> Publication:
     made = (
         {}
         if {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names
-        else card_files(model.card, model.generator.task, paint=model.paint)
+        else card_files(model.card, model.task, paint=model.paint)
     )
     return Publication(
         repo_id,
@@ -109,7 +113,7 @@ def _check_files(folder: Path) -> set[str]:
             f"{folder}: holds {', '.join(foreign[:5])}{' ...' if len(foreign) > 5 else ''}, which is not published; "
             f"move it away: a published folder holds {', '.join(_PUBLISHED)}"
         )
-    for name in names - {WEIGHTS}:
+    for name in names - {WEIGHTS, EXPORTED}:
         path = folder / name
         if not path.is_file():
             raise ArtganError(f"{path}: not a file")
@@ -139,10 +143,11 @@ def _check_license(folder: Path, model: Model) -> None:
 
 def _check_output(folder: Path, model: Model) -> None:
     """Check that weights and output are finite, and that the example matches the model's output."""
-    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
-    if not all(tensor.isfinite().all() for tensor in tensors):
-        raise ArtganError(f"{folder / WEIGHTS}: holds weights that are not finite")
-    if model.generator.task == "noise-to-image":
+    if isinstance(model, TorchModel):
+        tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+        if not all(tensor.isfinite().all() for tensor in tensors):
+            raise ArtganError(f"{folder / WEIGHTS}: holds weights that are not finite")
+    if isinstance(model, TorchModel) and model.task == "noise-to-image":
         noise = model.generator.noise(1, generator=torch.Generator().manual_seed(0))
         if not model.generator.generate(noise).isfinite().all():
             raise ArtganError(f"{folder}: the model's picture of noise is not finite")

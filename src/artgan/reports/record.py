@@ -16,6 +16,11 @@ Curve: TypeAlias = "dict[int, float]"
 """Values by step, in the order of the steps."""
 
 
+def is_run(path: Path) -> bool:
+    """Whether this is the folder of a training run."""
+    return (path / "config.yaml").is_file()
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A training run, as far as it is known from its folder.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from artgan.errors import ArtganError
 from artgan.reports.page import data_uri, figure_svg, write_page
-from artgan.reports.record import Curve, RunRecord, flatten, mapping, read_run
+from artgan.reports.record import Curve, RunRecord, flatten, is_run, mapping, read_run
 
 _POINTS = 500  # per curve; more cannot be distinguished on the page
 _SHEETS = 40  # per page, however long the run
@@ -40,11 +40,6 @@ _COLOURS = (
 
 class ReportError(ArtganError):
     """A page about training runs cannot be made or written."""
-
-
-def is_run(path: Path) -> bool:
-    """Whether this is the folder of a training run."""
-    return (path / "config.yaml").is_file()
 
 
 def write_run_report(run: Path) -> Path:

@@ -203,7 +203,7 @@ class _Exportable(nn.Module):
         self.channels = channels
 
     def forward(self, pictures: Tensor, statistics: Tensor) -> tuple[Tensor, ...]:
-        given = iter(statistics.split(self.channels, dim=1))
+        given = iter(torch.split(statistics, list(self.channels), dim=1))
         seen = []
 
         def normalized(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -95,15 +96,12 @@ class _Features:
     """What enters an instance norm, computed when it is asked for."""
 
     def __init__(self, network: OnnxNetwork, name: str, pictures: Pictures, statistics: Pictures) -> None:
-        self._made = lambda: network.features(name, pictures, statistics)
-        self._values: Pictures | None = None
+        self._made = partial(network.features, name, pictures, statistics)
 
-    @property
+    @cached_property
     def values(self) -> Pictures:
         """N x C x H x W."""
-        if self._values is None:
-            self._values = self._made()
-        return self._values
+        return self._made()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,7 +111,7 @@ class _Features:
     def moments(self, rows: slice, columns: slice) -> Moments:
         """See :class:`artgan.painting.network.Features`."""
         kept = self.values[:, :, rows, columns]
-        mean, variance = (of(kept, axis=(0, 2, 3), dtype=np.float64) for of in (np.mean, np.var))
+        mean, variance = (np.asarray(of(kept, axis=(0, 2, 3), dtype=np.float64)) for of in (np.mean, np.var))
         return Moments(kept[:, 0].size, mean, variance)
 
 

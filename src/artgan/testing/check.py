@@ -9,10 +9,11 @@ from PIL import Image
 from torch.nn import functional
 
 from artgan import images
+from artgan.models.model import Model
 from artgan.models.torch_model import TorchModel
 
 
-def check_output(model: TorchModel, seed: int, **options: Any) -> list[list[int]]:
+def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
     """The output in a registry entry's ``check``: a picture by a model, small enough to write down.
 
     A painting model gets a synthetic picture: 8 x 8 uniform random colors, drawn with ``seed`` and smoothly enlarged to
@@ -27,7 +28,7 @@ def check_output(model: TorchModel, seed: int, **options: Any) -> list[list[int]
         16 colors as [red, green, blue] in 0..255, row by row.
     """
     source = torch.Generator().manual_seed(seed)
-    if model.generator.task == "noise-to-image":
+    if isinstance(model, TorchModel) and model.task == "noise-to-image":
         made = images.to_rgb(model.generator.generate(model.generator.noise(1, generator=source))[0])
     else:
         colours = torch.rand(1, 3, 8, 8, generator=source)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,10 +17,22 @@ import artgan
 from artgan.interfaces import Metric, Score
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry
+from artgan.models.loading import load_torch_model
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
+from artgan.runtimes.exporting import LIMIT
 from artgan.testing.check import check_output
-from artgan.testing.subject import Subject, demand, explained, listed, python, refusal, skip_after, some_pictures
+from artgan.testing.subject import (
+    Subject,
+    demand,
+    explained,
+    fitting,
+    listed,
+    python,
+    refusal,
+    skip_after,
+    some_pictures,
+)
 
 _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".bin"}
 _METRIC_PICTURES = 16
@@ -98,13 +111,31 @@ class ModelTests(Subject):
                 "Write the file's size and sha256 into the registry, and check that config is that of the training."
             )
             with explained(f"{name} cannot be loaded", advice):
-                artgan.load(name)
+                load_torch_model(name)
+
+    def test_exported_forms_are_the_same_networks(self) -> None:
+        """A bundled ``exported`` file has the registry's size and sha256, and paints what the weights paint."""
+        found = {name: entry for name, entry in self._bundled().items() if entry.exported and entry.exported.bundled}
+        if not found:
+            pytest.skip("no model has an exported form")
+        for name in found:
+            advice = f"Export it again: artgan export {name} -o DIR, and write size and sha256 into the registry."
+            with explained(f"{name} cannot be loaded in its exported form", advice):
+                exported = artgan.load(name, runtime="onnxruntime").running_on("onnxruntime")
+            generator = load_torch_model(name).generator
+            pictures = some_pictures(1, fitting(generator, 48), fitting(generator, 72))
+            far = np.abs(exported.paint(pictures.numpy(), {}) - generator.generate(pictures).numpy()).max()
+            demand(
+                far <= LIMIT,
+                f"{name} paints differently in its exported form, by up to {far:.2g} where {LIMIT:g} is allowed. "
+                f"{advice}",
+            )
 
     def test_models_make_the_picture_of_their_check(self) -> None:
         """Each bundled model still makes the example picture that its registry entry describes."""
         for name, entry in self._bundled().items():
             try:
-                model = artgan.load(name)
+                model = load_torch_model(name)
             except Exception:
                 skip_after("test_bundled_weights_load")
             demand(
