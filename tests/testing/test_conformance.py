@@ -687,8 +687,8 @@ FAULTS: dict[str, Fault] = {
     "torch in the manifest": Fault(
         "__init__.py",
         "from artgan.plugin import Plugin",
-        "from artgan.plugin import Plugin\nimport artgan.models.loading",
-        {TORCH: "the plugin's manifest imports torch (daub_plugin -> artgan.models.loading -> torch)"},
+        "from artgan.plugin import Plugin\nimport artgan.toolkit",
+        {TORCH: "the plugin's manifest imports torch (daub_plugin -> artgan.toolkit -> "},
     ),
     "torch in the config's module": Fault(
         "config.py",
