@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,51 @@ MAX_DEPTH = 8
 
 
 _MAX_NAME = 256
+
+# What checkpoints often hold beside weights: figures, arguments, paths, times, configurations. Full names.
+_HARMLESS = re.compile(
+    r"numpy\.(dtype|ndarray|bool|bool_|str_|bytes_|void|u?int\d+|float\d+|complex\d+|datetime64|timedelta64)"
+    r"|numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
+    r"|numpy\.dtypes\.\w+|numpy\.random\.(_\w+|bit_generator)\.\w+"
+    r"|argparse\.Namespace|types\.SimpleNamespace|functools\.partial"
+    r"|datetime\.(datetime|date|time|timedelta|timezone)"
+    r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
+    r"|decimal\.Decimal|fractions\.Fraction|uuid\.(UUID|SafeUUID)|typing\.Any"
+    r"|builtins\.(int|float|bool|str|bytes|bytearray|list|tuple|dict|set|frozenset|complex|range|slice|type|object)"
+    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+"
+    r"|omegaconf\.[\w.]+"
+)
+_DICTS = re.compile(r"collections\.defaultdict|(pytorch_lightning|lightning|lightning_fabric)\.[\w.]+\.AttributeDict")
+_COLLECTIONS = ("collections.OrderedDict", "collections.Counter")  # PyTorch reads them itself
+# Protocol 2 writes Python 2's names.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg", "long": "int", "unicode": "str", "xrange": "range"}
+
+
+class _Inert:
+    """Stands in for a harmless object in a pickle: holds nothing, and runs nothing whatever it is given."""
+
+    def __new__(cls, *values: Any, **named: Any) -> _Inert:
+        return object.__new__(cls)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _PlainDict:
+    """Stands in for a subclass of dict, which may hold weights: a new, empty dict."""
+
+    def __new__(cls, *values: Any) -> Any:
+        return {}
+
+
+class _PlainList:
+    """Stands in for what PyTorch fills like a list, and refuses to fill if it is none: a new, empty list."""
+
+    def __new__(cls, *values: Any) -> Any:
+        return []
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -62,7 +108,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{file}: {_what_else(head)}")
     state = dict(_flatten(tree, file))
     if not state:
-        raise WeightsError(f"{file}: holds no weights by name")
+        raise WeightsError(f"{file}: holds no weights by name; save the network's state_dict()")
     if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # views may share storage
         raise WeightsError(f"{file}: its weights take more than {_MAX_BYTES} bytes, more than artgan reads")
     return state
@@ -112,22 +158,60 @@ def _read_zip(file: Path) -> Any:
 
 def _read_torch(file: Path, *, mapped: bool) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins(file)):
             warnings.simplefilter("ignore")  # meant for programmers
-            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
+            tree = torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file may raise anything
         asked = re.search(r"GLOBAL (\S+)", str(error))
         name = asked[1] if asked else next(_unusual_globals(file), None)
+        if name is None and "persistent_load of storage" in str(error):  # PyTorch's old format, with source text
+            name = "a network's class"
         if name is not None:
-            raise WeightsError(
-                f"{file}: asks for {name[:_MAX_NAME]}, which is code and not weights; refused. "
-                "Save the network's state_dict() instead"
-            ) from None
+            raise _code(file, name) from None
         raise _damaged(file, error) from None
+    if isinstance(tree, _Inert):  # for example a whole network of PyTorch's own layers
+        raise _code(file, f"{type(tree).__module__}.{type(tree).__name__}")
+    return tree
+
+
+def _code(file: Path, name: str) -> WeightsError:
+    return WeightsError(
+        f"{file}: asks for {name[:_MAX_NAME]}, which is code and not weights; refused. "
+        "Save the network's state_dict() instead"
+    )
+
+
+def _stand_ins(file: Path) -> list[Any]:
+    """The stand-ins for all harmless names in a pickle."""
+    kinds = {name: _stand_in(name) for name in _globals_in(file)}
+    return [kind for kind in kinds.values() if kind is not None]
+
+
+@cache
+def _stand_in(name: str) -> type | None:
+    """A class under the name of a harmless one, by which PyTorch finds it; None if the name is of no harmless one."""
+    base: type
+    if _DICTS.fullmatch(name):
+        base = _PlainDict
+    elif name == "collections.deque":
+        base = _PlainList
+    elif _HARMLESS.fullmatch(name):
+        base = _Inert
+    else:
+        return None
+    module, _, own = name.rpartition(".")
+    return type(own, (base,), {"__module__": module})
 
 
 def _unusual_globals(file: Path) -> Iterator[str]:
-    """What a rejected pickle asks to import, other than PyTorch's own names; nothing is run."""
+    """What a rejected pickle asks to import, other than PyTorch's own names and harmless ones; nothing is run."""
+    for name in _globals_in(file):
+        if not name.startswith("torch.") and name not in _COLLECTIONS and _stand_in(name) is None:
+            yield name
+
+
+def _globals_in(file: Path) -> Iterator[str]:
+    """The full names that a pickle, or the one in a PyTorch archive, asks to import; nothing is run."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
@@ -139,7 +223,7 @@ def _unusual_globals(file: Path) -> Iterator[str]:
             with file.open("rb") as stream:
                 for _ in range(4):  # PyTorch's legacy files begin with four pickles
                     yield from _globals(stream)
-    except Exception:  # the file is damaged; it was rejected already, and only the name is missing
+    except Exception:  # the file is damaged: reading it says so
         return
 
 
@@ -154,8 +238,7 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
             module, name = texts
         else:
             continue
-        if module.split(".")[0] != "torch" and (module, name) != ("collections", "OrderedDict"):
-            yield f"{module}.{name}"
+        yield f"{_RENAMED.get(module, module)}.{_RENAMED.get(name, name)}"
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
