@@ -91,7 +91,7 @@ def careless(state):
 @pytest.fixture
 def paint(install_plugin: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Installs a plugin that knows files with one entry, "colour"."""
-    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "cyclegan")
+    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "cyclegan,dcgan")
 
     def install(name: str = "tint", convert: str = "convert", parts: str = PARTS) -> None:
         package = install_plugin(name, MANIFEST.format(name=name, convert=convert))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from artgan.cli.options import Format, command, parameter, without_variable_options
+from artgan.cli.options import Format, command, parameter, parse_settings, without_variable_options
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
@@ -61,11 +61,7 @@ def study(
     if foreign:
         raise ConfigError(f"--{foreign[0]}: the plugin {chosen.name} has {_flags(chosen)}")
     values = {"steps": str(steps), **({"preset": preset} if preset else {})}
-    for setting in settings or ():
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write KEY=VALUE")
-        values[key.strip().replace("-", "_")] = value.strip()
+    values |= parse_settings(settings)
     _study(chosen, str(vary), values, given, out, format)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from artgan import images
-from artgan.config import TEXTS, field_types
+from artgan.config import field_types, from_text
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_crops, to_pictures
 from artgan.discovery import Plugin, resolve
@@ -129,22 +129,8 @@ def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, Traini
             raise ConfigError(
                 f"{plugin.name}: there is no option {key!r}; artgan train {plugin.name} --help lists them"
             )
-        given[key] = _typed(text, kinds[key][0], key)
+        given[key] = from_text(text, kinds[key][0], where=f"{key}={text}")
     return configure(plugin, given, preset=settings.get("preset"))
-
-
-def _typed(text: str, kind: type, key: str) -> Any:
-    if kind is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ConfigError(f"{key}={text}: must be true or false")
-    if kind == TEXTS:
-        return text
-    try:
-        return kind(text)
-    except ValueError:
-        words = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{key}={text}: must be {words}") from None
 
 
 def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size: int) -> dict[str, float]:
