@@ -284,6 +284,10 @@ NOT_WEIGHTS: dict[str, tuple[bytes, str]] = {
     "web page": (b"\n <!DOCTYPE html><html>Not found</html>", "is a web page, so the download failed"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
     "keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is HDF5, as Keras writes it; save the arrays: np.savez("),
+    "keras 3": (zipped(config__json=b"{}", **{"model.weights.h5": b"\x89HDF"}), "is a model of Keras; load it there"),
+    "lua": (b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1\x0b\0\0\0nn.Sequential", "is a file of Lua Torch (.t7)"),
+    "saved model": (b"\x08\x01\x12\x00\xff" + bytes(99), "is a SavedModel of TensorFlow; load it there"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(99), "is ONNX, a network without its weights' names"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is neither PyTorch's, safetensors nor .npz"),
     "zip": (zipped(readme=b"hello"), "is a zip archive without weights"),
     "torchscript": (zipped(net__data__pkl=b"", net__constants__pkl=b""), "is a zip archive without weights"),
@@ -304,6 +308,22 @@ def test_what_is_no_checkpoint_is_told_in_a_line(tmp_path: Path, kind: str) -> N
     data, message = NOT_WEIGHTS[kind]
     (tmp_path / "net.pth").write_bytes(data)
     assert read_refusal(tmp_path / "net.pth").startswith(message)
+
+
+@pytest.mark.parametrize("name", ["ckpt-1.index", "ckpt-1.data-00000-of-00001"])
+def test_a_part_of_tensorflows_checkpoint_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(100))
+    assert read_refusal(tmp_path / name).startswith("is a part of a checkpoint of TensorFlow; restore it there")
+
+
+def test_folders_are_told_apart(tmp_path: Path) -> None:
+    assert read_refusal(tmp_path) == "is a folder; give the file of weights in it"
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    assert read_refusal(tmp_path).startswith("is a SavedModel of TensorFlow")
+    (tmp_path / "saved_model.pb").unlink()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    assert read_refusal(tmp_path).endswith(f"it is a model: local-dir:{tmp_path}")
 
 
 def test_torchscript_is_told(tmp_path: Path) -> None:

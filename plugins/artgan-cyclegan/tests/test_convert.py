@@ -686,7 +686,7 @@ def test_half_a_norm_and_different_norms_are_told(tmp_path: Path) -> None:
 def test_pictures_that_are_neither_gray_nor_rgb_are_told(tmp_path: Path, channels: tuple[int, int]) -> None:
     told = refusal(tmp_path, ResNet(4, 2, channels=channels).state_dict())
     assert f"for pictures of {channels[0]} channels in and {channels[1]} out" in told
-    assert ("see no transparency" in told) == (4 in channels)
+    assert ("transparency is kept outside" in told) == (4 in channels)
 
 
 def test_one_convolution_without_bias_is_told(tmp_path: Path) -> None:

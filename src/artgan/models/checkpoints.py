@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from artgan.errors import WeightsError, one_line
+from artgan.models.formats import HEAD, unconvertible, unconvertible_folder
 
 _MAX_BYTES = 4 * 2**30  # for the file, for the sizes that an archive declares, and for all weights in float32
 
@@ -88,46 +89,29 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """
     try:
         if file.is_dir():
-            raise WeightsError(f"{file}: is a folder; give the file of weights in it")
+            raise WeightsError(f"{file}: {unconvertible_folder(file)}")
         size = file.stat().st_size
         with file.open("rb") as opened:
-            head = opened.read(512)
+            head = opened.read(HEAD)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
-    if not size:
-        raise WeightsError(f"{file}: is empty")
     if size > _MAX_BYTES:
         raise WeightsError(f"{file}: larger than {_MAX_BYTES} bytes, more than artgan reads")
+    reason = unconvertible(file, head)
+    if reason is not None:
+        raise WeightsError(f"{file}: {reason}")
     if head.startswith(b"PK\x03\x04"):
         tree = _read_zip(file)
     elif head.startswith(b"\x80"):
         tree = _read_torch(file, mapped=False)
-    elif head[8:9] == b"{":
-        tree = _read_safetensors(file)
     else:
-        raise WeightsError(f"{file}: {_what_else(head)}")
+        tree = _read_safetensors(file)
     state = dict(_flatten(tree, file))
     if not state:
         raise WeightsError(f"{file}: holds no weights by name; save the network's state_dict()")
     if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # views may share storage
         raise WeightsError(f"{file}: its weights take more than {_MAX_BYTES} bytes, more than artgan reads")
     return state
-
-
-def _what_else(head: bytes) -> str:
-    """What kind of file this is instead of weights, judging by its first bytes, and what to do about it."""
-    if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; fetch that with git lfs pull"
-    if head.startswith(b"\x89HDF\r\n"):
-        return 'is HDF5, as Keras writes it; save the arrays: np.savez("generator.npz", *generator.get_weights())'
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, so the download failed; fetch the file again"
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else the text was cut within a character
-            return "is neither PyTorch's, safetensors nor .npz; artgan converts these"
-    return "is a text, not weights"
 
 
 def _read_zip(file: Path) -> Any:
@@ -142,6 +126,11 @@ def _read_zip(file: Path) -> Any:
             pickles = [entry for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"]
             if any(entry.filename.endswith("/constants.pkl") for entry in entries):
                 raise WeightsError(f"{file}: is TorchScript, which is code; save the network's state_dict() instead")
+            if any(entry.filename == "model.weights.h5" for entry in entries):
+                raise WeightsError(
+                    f"{file}: is a model of Keras; load it there, and save the arrays: "
+                    'np.savez("generator.npz", *generator.get_weights())'
+                )
             if len(pickles) != 1:
                 raise WeightsError(f"{file}: is a zip archive without weights of PyTorch or NumPy; unpack it first")
             if pickles[0].file_size > _MAX_PICKLE_BYTES:

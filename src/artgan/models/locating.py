@@ -11,10 +11,11 @@ from typing import Any
 
 from artgan import hub
 from artgan.discovery import Plugin, find_plugins, load_plugin
-from artgan.errors import ArtganError, PluginError, WeightsError
+from artgan.errors import ArtganError, ModelNotFoundError, PluginError, WeightsError
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
 from artgan.models.folder import CONFIG, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
+from artgan.models.formats import convert_first, looks_like_weights
 from artgan.models.registry import read_registry
 
 
@@ -84,6 +85,7 @@ def locate(
     """Find a model, fetching it from the Hub if necessary. Arguments and errors as for :func:`artgan.load`."""
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
+        _refuse_file(name, Path(rest))
         if revision is not None:
             raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
         return _in_folder(name, Path(rest))
@@ -94,7 +96,7 @@ def locate(
         files = [hub.RemoteFile(file, limit) for file, limit in LIMITS.items()]
         folder = hub.fetch(repository, revision or named, files, cache_dir=cache_dir, local_files_only=local_files_only)
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
-    entry = read_registry().entry(name)
+    entry = _entry(name)
     plugin = _plugin_of_entry(entry)
     if entry.weights is None:
         _check_needs_no_weights(entry, plugin, revision)
@@ -117,11 +119,26 @@ def plugin_of(name: str) -> Plugin:
     """
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
+        _refuse_file(name, Path(rest))
         return load_plugin(read_card(Path(rest))["plugin"])
     if scheme == "hf-hub":
         folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
         return load_plugin(read_card(folder)["plugin"])
-    return load_plugin(read_registry().entry(name).plugin)
+    return load_plugin(_entry(name).plugin)
+
+
+def _entry(name: str) -> Entry:
+    """A model of the registry; a name of a file of weights instead is answered with what to do with it."""
+    try:
+        return read_registry().entry(name)
+    except ModelNotFoundError:
+        _refuse_file(name, Path(name))
+        raise
+
+
+def _refuse_file(name: str, path: Path) -> None:
+    if looks_like_weights(path) and not path.is_dir():
+        raise WeightsError(f"{name}: {convert_first(path)}")
 
 
 def _repository(name: str) -> tuple[str, str | None]:

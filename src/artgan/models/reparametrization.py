@@ -74,5 +74,6 @@ def _weight_norm(g: Tensor, v: Tensor) -> Tensor | None:
     if g.ndim not in (0, v.ndim) or any(size not in (1, other) for size, other in zip(g.shape, v.shape, strict=False)):
         return None
     over = [dim for dim in range(v.ndim) if g.ndim == 0 or g.shape[dim] == 1]
-    norm = torch.linalg.vector_norm(v.double(), dim=over, keepdim=g.ndim > 0)
-    return (v.double() * (g.double() / norm)).to(v.dtype)
+    norm: Tensor = torch.linalg.vector_norm(v.double(), dim=over, keepdim=g.ndim > 0)
+    weight: Tensor = v.double() * (g.double() / norm)
+    return weight.to(v.dtype)

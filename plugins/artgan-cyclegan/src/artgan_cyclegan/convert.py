@@ -119,7 +119,7 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
         layers = [replace(layer, norm={}) for layer in layers]
     norm = _norm_of(layers[:-1], layout)
     values = [value for layer in layers[:-1] for value in layer.values(norm)] + layers[-1].values("instance")
-    values[0], *values[-2:] = _for_rgb(values[0], *values[-2:], layout)
+    values = _for_rgb(values, layout)
     config = {
         "architecture": "resnet",
         "width": values[0].shape[0],
@@ -194,10 +194,10 @@ def _norm_of(layers: Sequence[_Layer], layout: str) -> str:
     scale and an offset for each channel, and belongs to the convolution. Without statistics, an instance norm's own
     scale and offset stay: it normalizes what comes before, and a ReLU or a sum comes next.
     """
-    kinds = {(layer.bias is not None, *sorted(layer.norm)) for layer in layers}
+    kinds = {(layer.bias is not None, tuple(sorted(layer.norm))) for layer in layers}
     if len(kinds) > 1:
         raise WeightsError(f"looks like {layout}, but its layers differ in bias or norm, and artgan's do not")
-    [(biased, *parts)] = kinds
+    [(biased, parts)] = kinds
     if any(len({*pair} & {*parts}) == 1 for pair in (("weight", "bias"), ("running_mean", "running_var"))):
         raise WeightsError(f"looks like {layout}, but with half a norm: {', '.join(parts)}")
     for layer in layers:
@@ -213,19 +213,23 @@ def _norm_of(layers: Sequence[_Layer], layout: str) -> str:
     return "none"
 
 
-def _for_rgb(first: Tensor, last: Tensor, last_bias: Tensor, layout: str) -> tuple[Tensor, Tensor, Tensor]:
-    """First and last convolution for RGB; a network of gray pictures sees a picture's luma, and paints it in gray."""
+def _for_rgb(values: Sequence[Tensor], layout: str) -> list[Tensor]:
+    """The values with a first and a last convolution for RGB.
+
+    A network of gray pictures sees a picture's luma, and paints three equal channels.
+    """
+    first, *others, last, bias = values
     inputs, outputs = first.shape[1], last.shape[0]
     if not {inputs, outputs} <= {1, 3}:
-        why = "; artgan's networks see no transparency: it is kept beside them" if 4 in (inputs, outputs) else ""
+        why = " (red, green and blue: transparency is kept outside the network)" if 4 in (inputs, outputs) else ""
         raise WeightsError(
             f"looks like {layout}, for pictures of {inputs} channels in and {outputs} out; artgan's have 3{why}"
         )
     if inputs == 1:
         first = first * first.new_tensor(_LUMA)[:, None, None]
     if outputs == 1:
-        last, last_bias = last.repeat(3, 1, 1, 1), last_bias.repeat(3)
-    return first, last, last_bias
+        last, bias = last.repeat(3, 1, 1, 1), bias.repeat(3)
+    return [first, *others, last, bias]
 
 
 def _is_no_transposed(weight: Tensor) -> bool:
@@ -268,7 +272,7 @@ def _fast_style(state: Mapping[str, Tensor]) -> Converted | None:
     # x = 127.5 (y + 1), for what goes in and for what comes out.
     values[:2] = [127.5 * first, values[1] + 127.5 * first.sum((1, 2, 3))]
     values[-2:] = [last / 127.5, values[-1] / 127.5 - 1]
-    values[0], *values[-2:] = _for_rgb(values[0], *values[-2:], "fast-neural-style")
+    values = _for_rgb(values, "fast-neural-style")
     config = {"architecture": "fast-style", "width": first.shape[0], "blocks": blocks}
     return _converted("fast-neural-style", config, values)
 
