@@ -14,6 +14,7 @@ from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict
 from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.building import assemble
+from artgan.models.cards import checked_license
 from artgan.models.checkpoints import MAX_DEPTH, read_state
 from artgan.models.folder import save_model
 from artgan.models.reparametrization import without_reparametrization
@@ -100,6 +101,7 @@ def convert(
         PluginError: the plugin is missing or converts nothing.
     """
     file, folder = Path(file), Path(folder)
+    license = checked_license(license) if license is not None else None
     _check_folder(folder, overwrite)
     converters = _converters(plugin)
     state = without_reparametrization(read_state(file))
