@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,9 @@ def _spread(kind: Kind, name: str) -> str:
     if name not in kind.intervals:
         return _number(mean)
     low, high = kind.intervals[name]
-    return f"{_number(mean)} ± {_number((high - low) / 2)}"
+    half = (high - low) / 2
+    decimals = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3  # two digits of the uncertainty
+    return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}"
 
 
 def _number(value: float) -> str:
@@ -113,8 +116,8 @@ def _times(kind: Kind, folder: Path) -> tuple[str, str, str, list[tuple[str, str
     seconds = [record.total_seconds for record in records if record.total_seconds is not None]
     steps = [record.seconds_per_step for record in records if record.seconds_per_step is not None]
     pages = [
-        (run.name, Path(os.path.relpath(run / "report.html", folder)).as_posix())
-        for run in kind.runs
+        (f"seed {record.config['training']['seed']}", Path(os.path.relpath(run / "report.html", folder)).as_posix())
+        for run, record in zip(kind.runs, records, strict=True)
         if (run / "report.html").is_file()
     ]
     per_step = float(np.mean(steps)) if steps else None
@@ -129,10 +132,10 @@ def _picture(path: Path) -> str | None:
 
 
 def _chart(kinds: Sequence[Kind], name: str) -> Markup:
-    """Every kind's mean with its interval, and the value of each seed as a faint dot."""
+    """Every kind's mean with its interval, and the value of each seed as a small dot under it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 0.7 + 0.34 * len(kinds)))
+    figure = Figure(figsize=(4.6, 0.7 + 0.36 * len(kinds)))
     axes: Any = figure.subplots()
     for row, (kind, colour) in enumerate(zip(kinds, coloured([kind.name for kind in kinds]).values(), strict=True)):
         values = kind.figures.get(name, ())
@@ -140,7 +143,7 @@ def _chart(kinds: Sequence[Kind], name: str) -> Markup:
             continue
         mean = float(np.mean(values))
         if name in kind.intervals:
-            axes.scatter(values, [row] * len(values), color=colour, alpha=0.35, s=14, linewidths=0)
+            axes.scatter(values, [row + 0.24] * len(values), color=colour, alpha=0.6, s=10, linewidths=0)
             axes.errorbar(mean, row, xerr=mean - kind.intervals[name][0], color=colour, capsize=4, linewidth=1.6)
         axes.plot([mean], [row], marker="o", color=colour, markersize=6)
     axes.set_yticks(range(len(kinds)), [kind.name for kind in kinds], parse_math=False)
