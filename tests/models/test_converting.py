@@ -14,6 +14,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
 import types
 import uuid
@@ -407,7 +408,7 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
 HARMLESS: dict[str, Callable[[], Any]] = {
     "NumPy's numbers": lambda: [np.float64(0.5), np.float32(1), np.int64(3), np.bool_(True), np.str_("a")],
     "NumPy's arrays": lambda: {"losses": np.zeros(10), "empty": np.zeros((0, 2)), "fortran": np.eye(3, order="F")},
-    "NumPy's types": lambda: [np.dtype("f4"), np.dtype([("a", "i4")]), np.float32],
+    "NumPy's types": lambda: [np.dtype("f4"), np.dtype([("a", "i4")]), np.float32, np.longdouble, np.intc],
     "arrays of objects": lambda: np.array([None, "a", {"b": 1}, np.zeros(2)], dtype=object),
     "NumPy's random states": lambda: [np.random.get_state(), np.random.default_rng(0), np.random.RandomState(0)],
     "arguments": lambda: argparse.Namespace(lr=1e-4, folder=Path("/x"), inner=types.SimpleNamespace(a=1)),
@@ -416,6 +417,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
         datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.timezone.utc),
         datetime.date(2024, 1, 2),
         datetime.timedelta(1),
+        time.gmtime(0),
     ],
     "collections": lambda: [
         collections.defaultdict(list, {"a": [1.0]}),
@@ -430,7 +432,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
         b"abc",
         bytearray(b"abc"),
     ],
-    "PyTorch's": lambda: [torch.Size([1, 2]), torch.float16, torch.device("cpu"), torch.strided],
+    "PyTorch's": lambda: [torch.Size([1, 2]), torch.float16, torch.device("cpu"), torch.strided, torch.channels_last],
     "partial": lambda: functools.partial(torch.nn.InstanceNorm2d, affine=False),
     "classes": lambda: [torch.nn.BatchNorm2d, torch.optim.Adam, int, dict],
     "keys": lambda: {Path("/x"): 1, np.dtype("f4"): 2, datetime.date(2024, 1, 2): 3},

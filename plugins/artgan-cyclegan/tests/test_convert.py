@@ -105,7 +105,8 @@ class ResNet(nn.Module):
                 layers += [nn.Upsample(scale_factor=2, mode=up.split(",")[0]), nn.ReflectionPad2d(1)]
                 layers.append(nn.Conv2d(size, half, 3, bias=bias))
             else:
-                layers.append(Upsample(size) if up == "blurred" else nn.Upsample(scale_factor=2))
+                mode = "bilinear" if up == "bilinear, zeros" else "nearest"
+                layers.append(Upsample(size) if up == "blurred" else nn.Upsample(scale_factor=2, mode=mode))
                 layers.append(nn.Conv2d(size, half, 3, 1, 1, bias=bias))
             layers += [norm(half), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels[1], 7), nn.Tanh()]
@@ -734,8 +735,12 @@ def test_without_filters_nearest_neighbors_are_assumed(tmp_path: Path) -> None:
     network = ResNet(4, 3, up="nearest").eval()
     torch.save(network.state_dict(), tmp_path / "net.pth")
     done = convert(tmp_path / "net.pth", tmp_path / "model")
-    assert "nearest is assumed: --set upsample=antialiased if it is CUT's" in done.assumed
+    assert "nearest is assumed: --set upsample=bilinear-zeros if it is by bilinear interpolation, " in done.assumed
     assert difference(tmp_path / "model", network, 32, 32) <= 1e-5
+    network = ResNet(4, 3, up="bilinear, zeros").eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    convert(tmp_path / "net.pth", tmp_path / "zeros", settings={"upsample": "bilinear-zeros"})
+    assert difference(tmp_path / "zeros", network, 32, 48) <= 1e-5
 
 
 def test_our_own_resize_convolutions_are_not_taken_for_transposed_ones(tmp_path: Path) -> None:

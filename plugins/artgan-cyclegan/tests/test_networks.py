@@ -86,7 +86,7 @@ def test_the_patch_discriminator_looks_at_70_by_70_pixels() -> None:
 
 
 @pytest.mark.parametrize("downsample", ["strided", "antialiased"])
-@pytest.mark.parametrize("upsample", ["transposed", "resize", "bilinear", "nearest", "antialiased"])
+@pytest.mark.parametrize("upsample", ["transposed", "resize", "bilinear", "nearest", "bilinear-zeros", "antialiased"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("size", [(16, 16), (20, 64), (36, 28)])
 @pytest.mark.numerical

@@ -34,15 +34,16 @@ _MAX_NAME = 256
 
 # What checkpoints often hold beside weights: figures, arguments, paths, times, configurations. Full names.
 _HARMLESS = re.compile(
-    r"numpy\.(dtype|ndarray|bool|bool_|str_|bytes_|void|u?int\d+|float\d+|complex\d+|datetime64|timedelta64)"
+    r"numpy\.(dtype|ndarray|bool|bool_|str_|bytes_|void|u?int\d+|float\d+|complex\d+|datetime64|timedelta64|"
+    r"c?longdouble|u?intc|u?longlong)"
     r"|numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
     r"|numpy\.dtypes\.\w+|numpy\.random\.(_\w+|bit_generator)\.\w+"
     r"|argparse\.Namespace|types\.SimpleNamespace|functools\.partial"
-    r"|datetime\.(datetime|date|time|timedelta|timezone)"
+    r"|datetime\.(datetime|date|time|timedelta|timezone)|time\.struct_time"
     r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
     r"|decimal\.Decimal|fractions\.Fraction|uuid\.(UUID|SafeUUID)|typing\.Any"
     r"|builtins\.(int|float|bool|str|bytes|bytearray|list|tuple|dict|set|frozenset|complex|range|slice|type|object)"
-    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+"
+    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+|torch\.(channels_last|contiguous_format|preserve_format)"
     r"|omegaconf\.[\w.]+"
 )
 _DICTS = re.compile(r"collections\.defaultdict|(pytorch_lightning|lightning|lightning_fabric)\.[\w.]+\.AttributeDict")

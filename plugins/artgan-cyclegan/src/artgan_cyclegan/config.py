@@ -30,9 +30,9 @@ class CycleGANConfig(AdversarialOptions):
     upsample: str = option(
         "transposed",
         "how a resnet doubles: transposed convolutions (the paper's; they can leave a checkerboard); resize, then "
-        "convolve (bilinear: the same with bilinear interpolation; nearest: the same with zeros at the edges, "
-        "PyTorch-GAN's); antialiased (blur, then convolve; CUT's)",
-        choices=("transposed", "resize", "bilinear", "nearest", "antialiased"),
+        "convolve (bilinear: the same with bilinear interpolation; nearest, PyTorch-GAN's, and bilinear-zeros: the same "
+        "with zeros at the edges); antialiased (blur, then convolve; CUT's)",
+        choices=("transposed", "resize", "bilinear", "nearest", "bilinear-zeros", "antialiased"),
     )
     norm: str = option(
         "instance",

@@ -98,11 +98,11 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
         layout, upsample = "cut", "antialiased"
     elif layout == "pytorch-gan" and blocks != {"block"}:
         layout = "cyclegan"
-        assumed = _assumed("nearest")
+        assumed = _assumed("nearest", "bilinear-zeros if it is by bilinear interpolation, antialiased if it is CUT's")
     elif layout == "cyclegan" and blocks == {"block"}:
         layout = "pytorch-gan"  # as changed by some projects
     if upsample == "bilinear":
-        assumed = _assumed("bilinear", "--set upsample=resize if it is by nearest neighbors")
+        assumed = _assumed("bilinear", "resize if it is by nearest neighbors")
     layers = [_Layer.read(state, match[0].removesuffix(".weight"), joined) for match in matches]
     if upsample == "transposed":
         layers[-3:-1] = [replace(layer, outputs=1) for layer in layers[-3:-1]]
@@ -131,8 +131,8 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
     return _converted(layout, config, values, assumed)
 
 
-def _assumed(mode: str, otherwise: str = "--set upsample=antialiased if it is CUT's") -> str:
-    return f"weights do not show how a network enlarges; {mode} is assumed: {otherwise}"
+def _assumed(mode: str, otherwise: str) -> str:
+    return f"weights do not show how a network enlarges; {mode} is assumed: --set upsample={otherwise}"
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ class ResNetGenerator(Generator):
         width: channels at full resolution; twice and four times as many at 1/2 and 1/4.
         blocks: number of residual blocks.
         upsample: ``"transposed"``, ``"resize"`` (nearest neighbor, with reflected edges), ``"bilinear"`` (the same with
-            bilinear interpolation), ``"nearest"`` (nearest neighbor, with zeros at the edges) or ``"antialiased"``.
+            bilinear interpolation), ``"nearest"`` and ``"bilinear-zeros"`` (both with zeros at the edges) or
+            ``"antialiased"``.
         downsample: ``"strided"`` or ``"antialiased"``.
         skip: the output is the input plus the network's result, clamped to [-1, 1]; in training, the gradient passes
             the clamp unchanged. Without it, the output goes through tanh.
@@ -141,7 +142,8 @@ class ResNetGenerator(Generator):
                 return [ResizeConv2d(channels, half, "nearest" if upsample == "resize" else upsample), *normed(half)]
             if upsample == "transposed":
                 return [nn.ConvTranspose2d(channels, half, 3, stride=2, padding=1, output_padding=1), *normed(half)]
-            doubled = BlurUpsample2d() if upsample == "antialiased" else nn.Upsample(scale_factor=2)
+            mode = "bilinear" if upsample == "bilinear-zeros" else "nearest"
+            doubled = BlurUpsample2d() if upsample == "antialiased" else nn.Upsample(scale_factor=2, mode=mode)
             return [doubled, nn.Conv2d(channels, half, 3, padding=1), *normed(half)]
 
         self.skip = skip
