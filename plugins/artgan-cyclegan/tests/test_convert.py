@@ -461,6 +461,16 @@ def test_what_the_weights_do_not_show_is_said_and_can_be_set(tmp_path: Path) -> 
     assert not (tmp_path / "other").exists()
 
 
+def painting_transformer(width: int, blocks: int, channels: int = 3) -> nn.Module:
+    """A network that gives values as of pictures, some beyond their range."""
+    network = lived_in(TransformerNet(width, blocks, channels))
+    output = network.deconv3.conv2d
+    with torch.no_grad():
+        output.weight *= 90 / network(127.5 * (pictures(32, 32)[:, :channels] + 1)).std()
+        output.bias += 120
+    return network
+
+
 @pytest.mark.parametrize("statistics", [False, True])
 @pytest.mark.parametrize(("width", "blocks", "channels"), [(32, 5, 3), (4, 2, 3), (4, 5, 1)])
 @pytest.mark.numerical
@@ -468,11 +478,7 @@ def test_fast_neural_style_paints_as_it_did(
     tmp_path: Path, width: int, blocks: int, channels: int, statistics: bool
 ) -> None:
     torch.manual_seed(0)
-    network = lived_in(TransformerNet(width, blocks, channels))
-    output = network.deconv3.conv2d  # made to give values as of pictures, some beyond
-    with torch.no_grad():
-        output.weight *= 90 / network(127.5 * (pictures(32, 32)[:, :channels] + 1)).std()
-        output.bias += 120
+    network = painting_transformer(width, blocks, channels)
     state = dict(network.state_dict())
     if statistics:  # as PyTorch before 0.4 saved them
         for name in [name for name in state if re.search(r"in\d\.weight$", name)]:
@@ -493,6 +499,20 @@ def test_fast_neural_style_paints_as_it_did(
     for size in ((32, 32), (48, 80)):
         assert difference(tmp_path / "model", theirs, *size) <= 1e-5
     check_painting(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["affine", "batch", "bilinear", "fast-neural-style"])
+@pytest.mark.numerical
+def test_a_converted_network_paints_in_tiles_what_it_paints_at_once(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    network = painting_transformer(4, 2) if name == "fast-neural-style" else lived_in(NORMS[name][0]())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    convert(tmp_path / "net.pth", tmp_path / "model")
+    model = artgan.load(f"local-dir:{tmp_path / 'model'}")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (180, 260, 3), np.uint8))
+    whole, tiled = (np.asarray(model.paint(photo, tile=tile), int) for tile in (None, 160))
+    assert whole.std() > 1
+    assert np.abs(whole - tiled).max() <= 1
 
 
 def test_a_changed_fast_neural_style_is_told(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ _HARMLESS = re.compile(
     r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
     r"|decimal\.Decimal|fractions\.Fraction|uuid\.(UUID|SafeUUID)|typing\.Any"
     r"|builtins\.(int|float|bool|str|bytes|bytearray|list|tuple|dict|set|frozenset|complex|range|slice|type|object)"
-    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+|torch\.(channels_last|contiguous_format|preserve_format)"
+    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+"
     r"|omegaconf\.[\w.]+"
 )
 _DICTS = re.compile(r"collections\.defaultdict|(pytorch_lightning|lightning|lightning_fabric)\.[\w.]+\.AttributeDict")

@@ -30,8 +30,8 @@ class CycleGANConfig(AdversarialOptions):
     upsample: str = option(
         "transposed",
         "how a resnet doubles: transposed convolutions (the paper's; they can leave a checkerboard); resize, then "
-        "convolve (bilinear: the same with bilinear interpolation; nearest, PyTorch-GAN's, and bilinear-zeros: the same "
-        "with zeros at the edges); antialiased (blur, then convolve; CUT's)",
+        "convolve (bilinear: the same with bilinear interpolation; nearest, PyTorch-GAN's, and bilinear-zeros: with "
+        "zeros at the edges); antialiased (blur, then convolve; CUT's)",
         choices=("transposed", "resize", "bilinear", "nearest", "bilinear-zeros", "antialiased"),
     )
     norm: str = option(
