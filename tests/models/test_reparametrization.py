@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
@@ -55,3 +57,21 @@ def test_parts_that_do_not_fit_together_stay() -> None:
     before_1_0 = without_reparametrization({"a": one, "a_orig": 2 * one, "a_u": two})
     assert before_1_0.keys() == {"a"}
     assert torch.equal(before_1_0["a"], one)
+
+
+_NAMES = [f"{base}{part}" for base in ("a", "m.a") for part in ("", "_orig", "_mask", "_u", "_v", "_g")]
+_NAMES += [f"parametrizations.a.{part}" for part in ("original", "original0", "original1", "0._u", "0._v")]
+_SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
+_DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool])
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), st.tuples(_SHAPES, _DTYPES)))
+def test_parts_of_any_shapes_raise_nothing_and_touch_nothing_else(
+    kinds: dict[str, tuple[tuple[int, ...], torch.dtype]],
+) -> None:
+    state = {name: torch.ones(shape, dtype=dtype) for name, (shape, dtype) in kinds.items()}
+    made = without_reparametrization(state)
+    for name, value in made.items():
+        assert value is state.get(name) or name in ("a", "m.a")
+    for name in state.keys() - made.keys():
+        assert name not in ("a", "m.a")

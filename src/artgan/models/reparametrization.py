@@ -41,6 +41,8 @@ def without_reparametrization(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _whole(parts: Mapping[str, Tensor], stored: Tensor | None) -> Tensor | None:
     """The weight that its parts give; None if they do not fit. ``stored`` is what old files hold beside the parts."""
     found = parts.keys()
+    if not all(part.is_floating_point() for part in parts.values()):
+        return None
     if found == {"orig", "u", "v"} and stored is None:
         return _spectral(parts["orig"], parts["u"], parts["v"])
     if {"orig", "u"} <= found and stored is not None:  # PyTorch before 1.0 saved the weight itself
@@ -74,6 +76,8 @@ def _weight_norm(g: Tensor, v: Tensor) -> Tensor | None:
     if g.ndim not in (0, v.ndim) or any(size not in (1, other) for size, other in zip(g.shape, v.shape, strict=False)):
         return None
     over = [dim for dim in range(v.ndim) if g.ndim == 0 or g.shape[dim] == 1]
+    if not over:
+        return None
     norm: Tensor = torch.linalg.vector_norm(v.double(), dim=over, keepdim=g.ndim > 0)
     weight: Tensor = v.double() * (g.double() / norm)
     return weight.to(v.dtype)

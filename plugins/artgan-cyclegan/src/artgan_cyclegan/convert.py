@@ -73,6 +73,62 @@ def _is_discriminator(state: Mapping[str, Tensor]) -> bool:
 
 
 def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
+    found = _recognize(state)
+    if found is None:
+        return None
+    layers = [_Layer.read(state, name, found.layout == "mmgeneration") for name in found.convolutions]
+    if found.upsample == "transposed":
+        if _is_no_transposed(layers[-3].weight):
+            return None
+        layers[-3:-1] = [replace(layer, outputs=1) for layer in layers[-3:-1]]
+    _check_filters(found.filters)
+    used = {name for layer in layers for name in layer.names} | found.filters.keys()
+    foreign = [name for name in state if name not in used]
+    if foreign or layers[-1].norm:
+        odd = foreign[0] if foreign else "a norm behind the last convolution"
+        raise WeightsError(f"looks like {found.layout}, but with {odd}, which belongs to none of its layers")
+    if found.layout == "cyclegan" and not any("weight" in layer.norm for layer in layers):
+        # Statistics in files from before PyTorch 0.4, which the authors' code ignores.
+        layers = [replace(layer, norm={}) for layer in layers]
+    norm = _norm_of(layers[:-1], found.layout)
+    values = [value for layer in layers[:-1] for value in layer.values(norm)] + layers[-1].values("instance")
+    values = _for_rgb(values, found.layout)
+    config = {
+        "architecture": "resnet",
+        "width": values[0].shape[0],
+        "blocks": found.blocks,
+        "downsample": found.downsample,
+        "upsample": found.upsample,
+        **({"norm": norm} if norm != "instance" else {}),
+    }
+    return _converted(found.layout, config, values, found.assumed)
+
+
+@dataclass(frozen=True)
+class _ResNet:
+    """What the names in a file show of a ResNet.
+
+    Attributes:
+        layout: its name.
+        downsample: as our option.
+        upsample: as our option.
+        convolutions: their names without ``.weight``, in the order in which they are applied.
+        blocks: the number of residual blocks.
+        filters: stored blurs.
+        assumed: see :class:`artgan.models.converting.Converted`.
+    """
+
+    layout: str
+    downsample: str
+    upsample: str
+    convolutions: Sequence[str]
+    blocks: int
+    filters: Mapping[str, Tensor]
+    assumed: str
+
+
+def _recognize(state: Mapping[str, Tensor]) -> _ResNet | None:
+    """The ResNet whose convolutions have these numbers; None if there is none."""
     matches = [match for name, value in state.items() if value.ndim == 4 and (match := _CONVOLUTION.fullmatch(name))]
     matches.sort(key=lambda match: (int(match[1]), int(match[3] or 0)))
     outer = [int(match[1]) for match in matches if match[2] is None]
@@ -103,32 +159,8 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
         layout = "pytorch-gan"  # as changed by some projects
     if upsample == "bilinear":
         assumed = _assumed("bilinear", "resize if it is by nearest neighbors")
-    layers = [_Layer.read(state, match[0].removesuffix(".weight"), joined) for match in matches]
-    if upsample == "transposed":
-        layers[-3:-1] = [replace(layer, outputs=1) for layer in layers[-3:-1]]
-    _check_filters(filters)
-    if upsample == "transposed" and _is_no_transposed(layers[-3].weight):
-        return None
-    used = {name for layer in layers for name in layer.names} | filters.keys()
-    foreign = [name for name in state if name not in used]
-    if foreign or layers[-1].norm:
-        odd = foreign[0] if foreign else "a norm behind the last convolution"
-        raise WeightsError(f"looks like {layout}, but with {odd}, which belongs to none of its layers")
-    if layout == "cyclegan" and not any("weight" in layer.norm for layer in layers):
-        # Statistics in files from before PyTorch 0.4, which the authors' code ignores.
-        layers = [replace(layer, norm={}) for layer in layers]
-    norm = _norm_of(layers[:-1], layout)
-    values = [value for layer in layers[:-1] for value in layer.values(norm)] + layers[-1].values("instance")
-    values = _for_rgb(values, layout)
-    config = {
-        "architecture": "resnet",
-        "width": values[0].shape[0],
-        "blocks": len(inner),
-        "downsample": downsample,
-        "upsample": upsample,
-        **({"norm": norm} if norm != "instance" else {}),
-    }
-    return _converted(layout, config, values, assumed)
+    names = [match[0].removesuffix(".weight") for match in matches]
+    return _ResNet(layout, downsample, upsample, names, len(inner), filters, assumed)
 
 
 def _assumed(mode: str, otherwise: str) -> str:
