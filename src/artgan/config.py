@@ -114,6 +114,24 @@ def parse(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
         raise ConfigError(f"{where}: {error}") from None
 
 
+def from_text(text: str, kind: type, *, where: str) -> Any:
+    """The value that a text stands for in an option of a plain type (see :func:`field_types`).
+
+    Raises:
+        ConfigError: the text is no such value.
+    """
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ConfigError(f"{where}: must be true or false")
+    if kind == TEXTS:
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{where}: must be {_article(kind)}") from None
+
+
 def check(config: Any, *, where: str) -> None:
     """Check the values of a configuration that was built without :func:`parse`, for its ``__post_init__``.
 

@@ -46,6 +46,16 @@ def sheet(rows: Mapping[str, Sequence[Image.Image]], *, cell: int, columns: Sequ
     return page
 
 
+def mosaic(pictures: Sequence[Image.Image], *, columns: int, cell: int) -> Image.Image:
+    """Pictures in rows of ``columns`` without labels, each fitted into a square of ``cell`` pixels."""
+    rows = -(-len(pictures) // columns)
+    step = cell + _MARGIN
+    page = Image.new("RGB", (columns * step - _MARGIN, rows * step - _MARGIN), _PAPER)
+    for index, picture in enumerate(pictures):
+        page.paste(_fit(picture, cell), (index % columns * step, index // columns * step))
+    return page
+
+
 def _fit(picture: Image.Image, cell: int) -> Image.Image:
     fitted = picture.convert("RGB") if "A" not in picture.getbands() else _flatten(picture)
     fitted.thumbnail((cell, cell), Image.Resampling.LANCZOS)

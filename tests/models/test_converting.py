@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import contextlib
+import datetime
+import decimal
+import fractions
+import functools
 import io
 import os
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
+import types
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+import numpy.testing._private.utils
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,7 +92,7 @@ def careless(state):
 @pytest.fixture
 def paint(install_plugin: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Installs a plugin that knows files with one entry, "colour"."""
-    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "cyclegan")
+    monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "cyclegan,dcgan")
 
     def install(name: str = "tint", convert: str = "convert", parts: str = PARTS) -> None:
         package = install_plugin(name, MANIFEST.format(name=name, convert=convert))
@@ -151,6 +161,14 @@ def test_the_folder_loads_with_the_plugins_values(tmp_path: Path, paint: Callabl
     assert torch.equal(model.generator.state_dict()["tint"], COLOUR)
     assert model.card["license"] == {"weights": "CC0-1.0"}
     assert load_file(tmp_path / "model" / "model.safetensors")["tint"].dtype == torch.float32
+
+
+def test_a_license_of_no_known_name_is_refused_before_anything_is_written(
+    tmp_path: Path, paint: Callable[..., None]
+) -> None:
+    paint()
+    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    assert "--license 'cc-by': SPDX" in told(tmp_path / "net.pth", license="cc-by")
 
 
 # ---- who is asked
@@ -275,6 +293,10 @@ NOT_WEIGHTS: dict[str, tuple[bytes, str]] = {
     "web page": (b"\n <!DOCTYPE html><html>Not found</html>", "is a web page, so the download failed"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
     "keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is HDF5, as Keras writes it; save the arrays: np.savez("),
+    "keras 3": (zipped(config__json=b"{}", **{"model.weights.h5": b"\x89HDF"}), "is a model of Keras; load it there"),
+    "lua": (b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1\x0b\0\0\0nn.Sequential", "is a file of Lua Torch (.t7)"),
+    "saved model": (b"\x08\x01\x12\x00\xff" + bytes(99), "is a SavedModel of TensorFlow; load it there"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(99), "is ONNX, a network without its weights' names"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is neither PyTorch's, safetensors nor .npz"),
     "zip": (zipped(readme=b"hello"), "is a zip archive without weights"),
     "torchscript": (zipped(net__data__pkl=b"", net__constants__pkl=b""), "is a zip archive without weights"),
@@ -295,6 +317,22 @@ def test_what_is_no_checkpoint_is_told_in_a_line(tmp_path: Path, kind: str) -> N
     data, message = NOT_WEIGHTS[kind]
     (tmp_path / "net.pth").write_bytes(data)
     assert read_refusal(tmp_path / "net.pth").startswith(message)
+
+
+@pytest.mark.parametrize("name", ["ckpt-1.index", "ckpt-1.data-00000-of-00001"])
+def test_a_part_of_tensorflows_checkpoint_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(100))
+    assert read_refusal(tmp_path / name).startswith("is a part of a checkpoint of TensorFlow; restore it there")
+
+
+def test_folders_are_told_apart(tmp_path: Path) -> None:
+    assert read_refusal(tmp_path) == "is a folder; give the file of weights in it"
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    assert read_refusal(tmp_path).startswith("is a SavedModel of TensorFlow")
+    (tmp_path / "saved_model.pb").unlink()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    assert read_refusal(tmp_path).endswith(f"it is a model: local-dir:{tmp_path}")
 
 
 def test_torchscript_is_told(tmp_path: Path) -> None:
@@ -373,6 +411,116 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
     message = read_refusal(tmp_path / "net.pth")
     assert "asks for torch.nn.modules.container.Sequential, which is code" in message
     assert "Save the network's state_dict() instead" in message
+
+
+HARMLESS: dict[str, Callable[[], Any]] = {
+    "NumPy's numbers": lambda: [np.float64(0.5), np.float32(1), np.int64(3), np.bool_(True), np.str_("a")],
+    "NumPy's arrays": lambda: {"losses": np.zeros(10), "empty": np.zeros((0, 2)), "fortran": np.eye(3, order="F")},
+    "NumPy's types": lambda: [np.dtype("f4"), np.dtype([("a", "i4")]), np.float32, np.longdouble, np.intc],
+    "arrays of objects": lambda: np.array([None, "a", {"b": 1}, np.zeros(2)], dtype=object),
+    "NumPy's random states": lambda: [np.random.get_state(), np.random.default_rng(0), np.random.RandomState(0)],
+    "arguments": lambda: argparse.Namespace(lr=1e-4, folder=Path("/x"), inner=types.SimpleNamespace(a=1)),
+    "paths": lambda: [Path("/x/y"), PurePosixPath("a"), PureWindowsPath("C:/a")],
+    "times": lambda: [
+        datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.timezone.utc),
+        datetime.date(2024, 1, 2),
+        datetime.timedelta(1),
+        time.gmtime(0),
+    ],
+    "collections": lambda: [
+        collections.defaultdict(list, {"a": [1.0]}),
+        collections.OrderedDict(a=1),
+        collections.Counter("ab"),
+        collections.deque([1]),
+        {1, 2},
+        frozenset([3]),
+        range(3),
+        slice(1),
+        1j,
+        b"abc",
+        bytearray(b"abc"),
+    ],
+    "PyTorch's": lambda: [torch.Size([1, 2]), torch.float16, torch.device("cpu"), torch.strided],
+    "partial": lambda: functools.partial(torch.nn.InstanceNorm2d, affine=False),
+    "classes": lambda: [torch.nn.BatchNorm2d, torch.optim.Adam, int, dict],
+    "keys": lambda: {Path("/x"): 1, np.dtype("f4"): 2, datetime.date(2024, 1, 2): 3},
+    "numbers": lambda: [decimal.Decimal("0.1"), fractions.Fraction(1, 3), uuid.UUID(int=5)],
+}
+
+
+@pytest.mark.parametrize("zipped_form", [True, False])
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_harmless_objects_beside_the_weights_are_read_over(tmp_path: Path, kind: str, zipped_form: bool) -> None:
+    if kind in ("partial", "classes") and not zipped_form:
+        pytest.skip("PyTorch's old format writes the source of a network's class beside its name")
+    tree = {"before": HARMLESS[kind](), "net": {"colour": COLOUR}, "after": HARMLESS[kind]()}
+    torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped_form)
+    state = read_state(tmp_path / "net.pth")
+    assert list(state) == ["net.colour"]
+    assert torch.equal(state["net.colour"], COLOUR)
+
+
+def test_a_networks_class_in_the_old_format_is_refused(tmp_path: Path) -> None:
+    tree = {"colour": COLOUR, "norm": torch.nn.BatchNorm2d}
+    torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
+    assert read_refusal(tmp_path / "net.pth").startswith("asks for a network's class, which is code and not weights")
+
+
+def test_weights_in_a_defaultdict_are_weights(tmp_path: Path) -> None:
+    torch.save(collections.defaultdict(dict, {"net": {"colour": COLOUR}}), tmp_path / "net.pth")
+    assert torch.equal(read_state(tmp_path / "net.pth")["net.colour"], COLOUR)
+
+
+class Asking:
+    """Its pickle calls what it is given with what it is given, by name, whatever this process can import."""
+
+    def __init__(self, function: Any, *arguments: Any, state: Any = None) -> None:
+        self.answer = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.answer
+
+
+def hostile(folder: Path) -> dict[str, Any]:
+    """Objects that make a folder when a trusting reader reads them."""
+    make = f"__import__('os').mkdir({str(folder)!r})"
+    trap = Trap(folder)
+    return {
+        "os.system": Asking(os.system, f"mkdir {folder}"),
+        "builtins.eval": Asking(eval, make),
+        "builtins.exec": Asking(exec, make),
+        "builtins.getattr": Asking(getattr, Asking(__import__, "os"), "mkdir"),
+        "an object in an array": np.array([trap], dtype=object),
+        "an object in a Namespace": argparse.Namespace(trap=trap),
+        "an object in a partial": functools.partial(os.mkdir, str(folder)),
+        "a factory": collections.defaultdict(functools.partial(eval, make)),
+        "an argument of a Path": Asking(Path, Asking(os.mkdir, str(folder))),
+        "a state of a Path": Asking(Path, "x", state={"trap": trap}),
+        "a subclass of Path": Walled("x"),
+        "NumPy's own runner": Asking(numpy.testing._private.utils.runstring, make, {}),
+    }
+
+
+class Walled(type(Path())):  # type: ignore[misc]  # the class of this system
+    """A path of another project."""
+
+
+@pytest.mark.parametrize("zipped_form", [True, False])
+@pytest.mark.parametrize("name", [*hostile(Path("x"))])
+def test_hostile_objects_beside_the_weights_run_nothing(tmp_path: Path, name: str, zipped_form: bool) -> None:
+    tree = {"net": {"colour": COLOUR}, "more": hostile(tmp_path / "made")[name]}
+    torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped_form)
+    assert "which is code and not weights; refused. Save the network's state_dict()" in read_refusal(
+        tmp_path / "net.pth"
+    )
+    assert not (tmp_path / "made").exists()
+
+
+def test_harmless_names_take_no_memory_and_are_no_longer_allowed_afterwards(tmp_path: Path) -> None:
+    torch.save({"colour": COLOUR, "more": Asking(range, 10**15)}, tmp_path / "net.pth")
+    before = torch.serialization.get_safe_globals()
+    assert list(read_state(tmp_path / "net.pth")) == ["colour"]
+    assert torch.serialization.get_safe_globals() == before
 
 
 def test_pickled_objects_in_an_npz_are_refused(tmp_path: Path) -> None:

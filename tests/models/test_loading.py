@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ import artgan
 from artgan.errors import ArtganError, ConfigError, ModelNotFoundError, PluginError, RegistryError, WeightsError
 from artgan.models import registry
 from artgan.models.loading import Model, load
+from artgan.models.locating import locate, plugin_of
 from artgan.models.registry import read_registry
 from artgan.testing import check_output
 
@@ -536,3 +538,47 @@ def test_the_registrys_model_paints_what_its_card_promises() -> None:
     difference = torch.tensor(check_output(model, check["seed"])) - torch.tensor(check["output"])
     assert difference.abs().max() <= check["tolerance"]
     assert torch.tensor(check_output(model, check["seed"] + 1)).sub(torch.tensor(check["output"])).abs().max() > 20
+
+
+# ---- a file of weights in the place of a model
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "local-dir:", "local-dir:./"])
+@pytest.mark.parametrize("name", ["latest_net_G_A.pth", "epoch 3.ckpt", "net.pt", "net.safetensors", "w.npz"])
+def test_a_file_of_weights_is_to_be_converted_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, prefix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(1)}, name)
+    shown = str(Path(name))
+    quoted = f"'{shown}'" if " " in shown else shown
+    wanted = (
+        f"{prefix}{name}: is a file of weights, not a model; convert it first: artgan convert {quoted} --to FOLDER, "
+    )
+    for find in (locate, plugin_of):
+        with pytest.raises(WeightsError) as caught:
+            find(f"{prefix}{name}")
+        assert str(caught.value) == f"{prefix}{name}: {wanted}then --model local-dir:FOLDER"
+    Path(name).unlink()
+    with pytest.raises(WeightsError, match="no such file; a model is named by"):
+        locate(f"{prefix}{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("net.t7", b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1", "is a file of Lua Torch"),
+        ("net.onnx", b"\x08\x08\x12\x07pytorch", "is ONNX"),
+        ("net.h5", b"\x89HDF\r\n\x1a\n", "is HDF5, as Keras writes it"),
+    ],
+)
+def test_a_file_that_cannot_be_converted_says_so_at_once(tmp_path: Path, name: str, data: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(WeightsError, match=told):
+        locate(f"local-dir:{tmp_path / name}")
+
+
+def test_one_file_of_a_model_leads_to_its_folder(tmp_path: Path) -> None:
+    artgan.load("monet").save_pretrained(tmp_path / "model")
+    with pytest.raises(WeightsError, match=re.escape(f"name its folder: local-dir:{tmp_path / 'model'}")):
+        locate(str(tmp_path / "model" / "model.safetensors"))

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from support.hub_server import TOKEN, Hub, git_hash, sha256
 
 import artgan
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
-from artgan.models.cards import card_files, example_picture, weights_licence
+from artgan.models.cards import card_files, checked_license, example_picture, weights_licence
 from artgan.models.folder import save_model
-from artgan.models.publishing import prepare
+from artgan.models.publishing import Publication, prepare
 from artgan.models.registry import read_registry
 
 FILES = ["model.safetensors", "config.json", "README.md", "example-input.png", "example-output.png"]
@@ -159,13 +159,92 @@ def test_the_card_of_a_model_that_takes_noise_has_no_photo() -> None:
 def test_what_a_training_run_leaves_is_completed(tmp_path: Path) -> None:
     model = artgan.load("monet")
     save_model(tmp_path, model.generator, plugin="cyclegan", config=model.card["config"], extra={"step": 3})
-    with pytest.raises(ArtganError, match=r'config.json: names no license; add "license": {"weights": "apache-2.0"}'):
+    with pytest.raises(ArtganError, match=r"config.json: names no license; .*, for example --license apache-2.0"):
         prepare(tmp_path, "someone/monet")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "license": {"weights": "mit"}}))
     publication = prepare(tmp_path, "someone/monet")
     assert [operation.path_in_repo for operation in publication.operations] == FILES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def published(publication: Publication, name: str) -> str:
+    operation = next(operation for operation in publication.operations if operation.path_in_repo == name)
+    with operation.as_file() as file:
+        return file.read().decode()
+
+
+def test_a_license_is_given_to_a_new_model_and_its_folder_is_left_alone(tmp_path: Path) -> None:
+    model = artgan.load("monet")
+    training = {"steps": 3, "data": {"photos": {"pictures": 12, "fingerprint": "ab"}}}
+    scores = [{"name": "kid", "value": 0.25, "n": 12, "step": 3}]
+    save_model(
+        tmp_path,
+        model.generator,
+        plugin="cyclegan",
+        config=model.card["config"],
+        extra={"step": 3, "license": {"data": "public domain"}, "training": training, "metrics": scores},
+    )
+    before = (tmp_path / "config.json").read_bytes()
+    publication = prepare(tmp_path, "someone/monet", license="cc-by-4.0")
+    assert [operation.path_in_repo for operation in publication.operations] == FILES
+    card = json.loads(published(publication, "config.json"))
+    assert card == {**json.loads(before), "license": {"data": "public domain", "weights": "CC-BY-4.0"}}
+    text = published(publication, "README.md")
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == "cc-by-4.0"
+    for part in ("- steps: 3", "photos pictures 12, fingerprint ab", "| kid | 0.25 | 12 | 3 |", "data: public domain"):
+        assert part in text
+    assert "## Not told here" not in text
+    assert (tmp_path / "config.json").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_new_models_card_names_what_it_does_not_tell(tmp_path: Path) -> None:
+    model = artgan.load("monet")
+    save_model(tmp_path, model.generator, plugin="cyclegan", config=model.card["config"], extra={"step": 3})
+    told = published(prepare(tmp_path, "someone/monet", license="mit"), "README.md").split("## Not told here")[1]
+    assert told.strip().splitlines() == [
+        "- what it was trained on, and how long",
+        "- the license of the pictures that it was trained on",
+        "- measured figures, such as `artgan evaluate` gives",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("apache-2.0", "Apache-2.0"),
+        ("CC-by-4.0", "CC-BY-4.0"),
+        ("mit or apache-2.0", "MIT OR Apache-2.0"),
+        ("LicenseRef-Mine", "LicenseRef-Mine"),
+        ("OpenRAIL", "openrail"),
+    ],
+)
+def test_names_of_licenses_are_those_of_spdx_or_of_the_hub(text: str, name: str) -> None:
+    assert checked_license(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("apache2.0", "did you mean apache-2.0?"), ("mine", "for example apache-2.0"), ("", "for example")],
+)
+def test_another_name_of_a_license_is_refused(folder: Path, text: str, told: str) -> None:
+    for call in (lambda: prepare(folder, "someone/monet", license=text), lambda: checked_license(text)):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert str(caught.value).startswith(f"--license {text!r}: SPDX")
+        assert told in str(caught.value)
+        assert str(caught.value).endswith("One of your own is LicenseRef-NAME")
+
+
+def test_another_license_than_the_folders_is_refused(folder: Path) -> None:
+    assert prepare(folder, "someone/monet", license="apache-2.0").operations
+    with pytest.raises(ArtganError, match=r"config\.json: names the license apache-2\.0; omit --license, or change it"):
+        prepare(folder, "someone/monet", license="mit")
+    text = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(text.replace("license: apache-2.0", "license: mit"))
+    with pytest.raises(ArtganError, match=r"README\.md: names the license mit; omit --license, or remove the file"):
+        prepare(folder, "someone/monet", license="apache-2.0")
 
 
 @pytest.mark.parametrize("name", ["monet", "a/b/c", "/monet", "a/", "a--b/c", "a/b..c", "../monet", "a/b c", "-a/b"])

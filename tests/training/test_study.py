@@ -18,7 +18,7 @@ from support import processes
 from artgan.discovery import load_plugin
 from artgan.errors import ConfigError
 from artgan.sampling.noise import Noise
-from artgan.training.study import parse_vary, spread
+from artgan.training.study import Outcome, parse_vary, plan, spread, summarize
 
 SMALL = ["--steps", "2", "--set", "size=32", "--set", "width=2", "--set", "batch=4", "--set", "workers=0"]
 DCGAN = ["--plugin", "dcgan"]
@@ -58,6 +58,18 @@ def test_the_study_of_noise_is_the_projects() -> None:
     assert moments == [(0, round(1 / 3, 6)), (0, 1), (2, 2), (-1, 1), (1, 1), (0, 0.01), (0, 100)]
 
 
+def test_all_values_come_with_the_first_seed_before_the_next() -> None:
+    key, plans = plan(load_plugin("dcgan"), "lr=1e-3,1e-4", {"seed": "5", "size": "32"}, seeds=2)
+    assert key == "lr"
+    assert [(one.value, one.seed, one.config.lr) for one in plans] == [
+        ("1e-3", 5, 1e-3),
+        ("1e-4", 5, 1e-4),
+        ("1e-3", 6, 1e-3),
+        ("1e-4", 6, 1e-4),
+    ]
+    assert all(one.options.seed == one.seed for one in plans)
+
+
 def test_the_spread_of_pictures_is_their_mean_distance() -> None:
     grey = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 0.0, 0.5)])
     assert spread(grey) == pytest.approx((1 + 1.5 + 0.5) / 3)
@@ -75,8 +87,10 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
     configs = [(run / "config.yaml").read_text() for run in runs]
     assert configs[0].replace("normal(0,1)", "uniform(-1,1)") == configs[1], "only what is studied differs"
     page = (out / "report.html").read_text()
-    assert "style-distance-filters" in page
+    assert "style-filters" in page
     assert "diversity" in page
+    assert page.count('alt="real"') == 1
+    assert [page.count(f'alt="{name}"') for name in ("normal(0,1)", "uniform(-1,1)")] == [1, 1]
     # Done already: nothing is trained again, and the figures are there once.
     logs = [(run / "timing.jsonl").read_bytes() for run in runs]
     again = processes.artgan(*words, "--format", "json")
@@ -85,6 +99,22 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
     for outcome, run in zip(json.loads(again.stdout), runs, strict=True):
         [line] = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
         assert line == {"step": 2, "metrics": outcome["figures"]}
+    # With more seeds, the first seed's runs stay, and intervals appear.
+    more = processes.artgan(*words, "--seeds", "2", "--format", "json")
+    assert more.returncode == 0, more.stderr
+    assert [(run / "timing.jsonl").read_bytes() for run in runs] == logs
+    seeds = [(outcome["value"], outcome["seed"]) for outcome in json.loads(more.stdout)]
+    assert seeds == [("normal(0,1)", 0), ("uniform(-1,1)", 0), ("normal(0,1)", 1), ("uniform(-1,1)", 1)]
+    other = (out / "noise=normal_0_1__seed=1" / "config.yaml").read_text()
+    assert configs[0].replace("  seed: 0", "  seed: 1") == other, "only the seed differs"
+    first, _, third, _ = (outcome["figures"]["diversity"] for outcome in json.loads(more.stdout))
+    [kind, _] = summarize(
+        [Outcome("a", runs[0], {"diversity": x}, seed=i) for i, x in enumerate((first, third))]
+        + [Outcome("b", runs[1], {"diversity": 1.0})]
+    )
+    low, high = kind.intervals["diversity"]
+    assert ((low + high) / 2, high - low) == pytest.approx(((first + third) / 2, 12.706 * abs(first - third)), rel=1e-4)
+    assert " ± " in (out / "report.html").read_text()
     # The same folder for something else is refused, run by run.
     other = processes.artgan(*words, "--set", "lr=0.1")
     assert other.returncode == 1
@@ -98,7 +128,7 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
     assert done.returncode == 1
     assert "1e38: step" in done.stderr
     assert "no longer finite" in done.stderr
-    assert done.stdout.startswith("2e-4  style-distance-filters")
+    assert done.stdout.startswith("2e-4  style-filters")
     assert (tmp_path / "s" / "report.html").is_file()
 
 
@@ -117,6 +147,7 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
         (["noise", "--plugin", "sngan"], "there is no study 'noise'; there is none"),
         (["noise", "--photos", "photos"], "--photos: the plugin dcgan has --pictures"),
         (["noise", "--set", "batch"], "write KEY=VALUE"),
+        ([*DCGAN, "--vary", "seed=1,2", "--seeds", "2"], "--seeds: repeats each value with other seeds"),
         (["noise", "--preset", "manet"], "has the presets paper, monet"),
     ],
 )
@@ -193,7 +224,7 @@ def test_a_strangers_domains_can_be_studied(
     out = tmp_path / "study"
     outcomes = json.loads(run([*artgan, "rates", *folders, *small, "-o", out, "--format", "json"]))
     assert [outcome["error"] for outcome in outcomes] == [None, None]
-    assert all(outcome["figures"].keys() == {"style-distance-filters", "diversity"} for outcome in outcomes)
+    assert all(outcome["figures"].keys() == {"style-filters", "diversity"} for outcome in outcomes)
     assert (out / "report.html").is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -27,11 +28,18 @@ from artgan.models.converting import Conversion, convert
 class Block(nn.Module):
     """A residual block; ``name`` is what the project calls its layers."""
 
-    def __init__(self, channels: int, name: str, dropout: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        name: str,
+        dropout: bool = False,
+        norm: Callable[[int], nn.Module] = nn.InstanceNorm2d,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         drop = [nn.Dropout(0.5)] if dropout else []
-        first = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels), nn.ReLU()]
-        second = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        first = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm(channels), nn.ReLU()]
+        second = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm(channels)]
         self.name = name
         self.add_module(name, nn.Sequential(*first, *drop, *second))
 
@@ -77,50 +85,108 @@ class ResNet(nn.Module):
         dropout: bool = False,
         down: str = "strided",
         up: str = "transposed",
-        channels: int = 3,
+        channels: tuple[int, int] = (3, 3),
         norm: Callable[[int], nn.Module] = nn.InstanceNorm2d,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), norm(width), nn.ReLU()]
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels[0], width, 7, bias=bias), norm(width)]
+        layers += [nn.ReLU()]
         for size in (width, 2 * width):
-            layers += [nn.Conv2d(size, 2 * size, 3, 1 if down == "blurred" else 2, 1), norm(2 * size), nn.ReLU()]
+            layers.append(nn.Conv2d(size, 2 * size, 3, 1 if down == "blurred" else 2, 1, bias=bias))
+            layers += [norm(2 * size), nn.ReLU()]
             layers += [Downsample(2 * size)] if down == "blurred" else []
-        layers += [Block(4 * width, block, dropout) for _ in range(blocks)]
+        layers += [Block(4 * width, block, dropout, norm, bias) for _ in range(blocks)]
         for size in (4 * width, 2 * width):
             half = size // 2
             if up == "transposed":
-                layers.append(nn.ConvTranspose2d(size, half, 3, 2, 1, output_padding=1))
+                layers.append(nn.ConvTranspose2d(size, half, 3, 2, 1, output_padding=1, bias=bias))
+            elif up in ("bilinear, reflected", "nearest, reflected"):
+                layers += [nn.Upsample(scale_factor=2, mode=up.split(",")[0]), nn.ReflectionPad2d(1)]
+                layers.append(nn.Conv2d(size, half, 3, bias=bias))
             else:
-                layers.append(Upsample(size) if up == "blurred" else nn.Upsample(scale_factor=2))
-                layers.append(nn.Conv2d(size, half, 3, 1, 1))
+                mode = "bilinear" if up == "bilinear, zeros" else "nearest"
+                layers.append(Upsample(size) if up == "blurred" else nn.Upsample(scale_factor=2, mode=mode))
+                layers.append(nn.Conv2d(size, half, 3, 1, 1, bias=bias))
             layers += [norm(half), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels[1], 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
 
 
+class TransformerNet(nn.Module):
+    """PyTorch's example of fast neural style, with its names: from 0..255 to about 0..255."""
+
+    def __init__(self, width: int, blocks: int = 5, channels: int = 3) -> None:
+        super().__init__()
+        self.blocks = blocks
+
+        def add(name: str, norm: str | None, before: int, after: int, kernel: int, stride: int = 1) -> None:
+            layer = nn.Module()
+            layer.reflection_pad = nn.ReflectionPad2d(kernel // 2)
+            layer.conv2d = nn.Conv2d(before, after, kernel, stride)
+            parent, _, own = name.rpartition(".")
+            if parent and not hasattr(self, parent):
+                self.add_module(parent, nn.Module())
+            self.get_submodule(parent).add_module(own, layer)
+            if norm is not None:
+                self.get_submodule(parent).add_module(norm, nn.InstanceNorm2d(after, affine=True))
+
+        add("conv1", "in1", channels, width, 9)
+        add("conv2", "in2", width, 2 * width, 3, 2)
+        add("conv3", "in3", 2 * width, 4 * width, 3, 2)
+        for number in range(1, blocks + 1):
+            for half in (1, 2):
+                add(f"res{number}.conv{half}", f"in{half}", 4 * width, 4 * width, 3)
+        add("deconv1", "in4", 4 * width, 2 * width, 3)
+        add("deconv2", "in5", 2 * width, width, 3)
+        add("deconv3", None, width, channels, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        def conv(name: str, x: Tensor) -> Tensor:
+            layer = self.get_submodule(name)
+            return layer.conv2d(layer.reflection_pad(x))
+
+        def norm(name: str, x: Tensor) -> Tensor:
+            return self.get_submodule(name)(x)
+
+        for number in (1, 2, 3):
+            x = norm(f"in{number}", conv(f"conv{number}", x)).relu()
+        for number in range(1, self.blocks + 1):
+            inner = norm(f"res{number}.in1", conv(f"res{number}.conv1", x)).relu()
+            x = x + norm(f"res{number}.in2", conv(f"res{number}.conv2", inner))
+        for number in (1, 2):
+            x = F.interpolate(x, mode="nearest", scale_factor=2)
+            x = norm(f"in{number + 3}", conv(f"deconv{number}", x)).relu()
+        return conv("deconv3", x)
+
+
 class ConvModule(nn.Module):
     """OpenMMLab's layer: perhaps a reflection, a convolution called conv, perhaps a norm, perhaps an activation."""
 
-    def __init__(self, conv: nn.Module, reflect: int = 0, norm: int = 0, act: nn.Module | None = None) -> None:
+    def __init__(
+        self, conv: nn.Module, reflect: int = 0, norm: int = 0, act: nn.Module | None = None, batch: bool = False
+    ) -> None:
         super().__init__()
         self.padding_layer = nn.ReflectionPad2d(reflect) if reflect else nn.Identity()
         self.conv = conv
-        self.in_ = nn.InstanceNorm2d(norm) if norm else nn.Identity()
+        self.norm_name = "bn" if batch else "in"
+        kind = nn.BatchNorm2d if batch else nn.InstanceNorm2d
+        self.add_module(self.norm_name, kind(norm) if norm else nn.Identity())
         self.activate = act or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activate(self.in_(self.conv(self.padding_layer(x))))
+        return self.activate(self.get_submodule(self.norm_name)(self.conv(self.padding_layer(x))))
 
 
 class MMBlock(nn.Module):
-    def __init__(self, channels: int, dropout: bool) -> None:
+    def __init__(self, channels: int, dropout: bool, batch: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [ConvModule(nn.Conv2d(channels, channels, 3), 1, channels, nn.ReLU())]
+        layers: list[nn.Module] = [ConvModule(nn.Conv2d(channels, channels, 3), 1, channels, nn.ReLU(), batch)]
         layers += [nn.Dropout(0.5)] if dropout else []
-        self.block = nn.Sequential(*layers, ConvModule(nn.Conv2d(channels, channels, 3), 1, channels))
+        self.block = nn.Sequential(*layers, ConvModule(nn.Conv2d(channels, channels, 3), 1, channels, None, batch))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.block(x)
@@ -129,15 +195,15 @@ class MMBlock(nn.Module):
 class MMResNet(nn.Module):
     """OpenMMLab's ResnetGenerator: each ConvModule is one layer."""
 
-    def __init__(self, width: int, blocks: int, *, dropout: bool = False) -> None:
+    def __init__(self, width: int, blocks: int, *, dropout: bool = False, batch: bool = False) -> None:
         super().__init__()
-        layers: list[nn.Module] = [ConvModule(nn.Conv2d(3, width, 7), 3, width, nn.ReLU())]
+        layers: list[nn.Module] = [ConvModule(nn.Conv2d(3, width, 7), 3, width, nn.ReLU(), batch)]
         for size in (width, 2 * width):
-            layers.append(ConvModule(nn.Conv2d(size, 2 * size, 3, 2, 1), 0, 2 * size, nn.ReLU()))
-        layers += [MMBlock(4 * width, dropout) for _ in range(blocks)]
+            layers.append(ConvModule(nn.Conv2d(size, 2 * size, 3, 2, 1), 0, 2 * size, nn.ReLU(), batch))
+        layers += [MMBlock(4 * width, dropout, batch) for _ in range(blocks)]
         for size in (4 * width, 2 * width):
             deconv = nn.ConvTranspose2d(size, size // 2, 3, 2, 1, output_padding=1)
-            layers.append(ConvModule(deconv, 0, size // 2, nn.ReLU()))
+            layers.append(ConvModule(deconv, 0, size // 2, nn.ReLU(), batch))
         layers.append(ConvModule(nn.Conv2d(width, 3, 7), 3, 0, nn.Tanh()))
         self.model = nn.Sequential(*layers)
 
@@ -267,6 +333,198 @@ def test_a_resnet_paints_as_it_did(tmp_path: Path, name: str) -> None:
     for size in ((64, 64), (48, 80)):
         assert difference(tmp_path / "model", network, *size) <= 1e-5
     check_painting(tmp_path / "model")
+
+
+def lived_in(network: nn.Module) -> nn.Module:
+    """The network with norms as after a training: their own scales, offsets and statistics."""
+    random = torch.Generator().manual_seed(3)
+    for module in network.modules():
+        if getattr(module, "weight", None) is not None and isinstance(module, (nn.BatchNorm2d, nn.InstanceNorm2d)):
+            module.weight.data.uniform_(0.3, 2, generator=random)
+            module.bias.data.uniform_(-0.7, 0.7, generator=random)
+        if getattr(module, "running_mean", None) is not None:
+            module.running_mean.uniform_(-0.4, 0.4, generator=random)
+            module.running_var.uniform_(0.2, 1.5, generator=random)
+            module.num_batches_tracked.fill_(7)
+    return network.eval()
+
+
+def affine(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def tracked(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
+
+
+def unlearned(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, track_running_stats=True)
+
+
+def _spectral(network: nn.Module, wrap: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Each convolution wrapped, and its vectors settled by a few steps of power iteration in training."""
+    for module in [*network.modules()]:
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            wrap(module)
+    network.train()
+    for _ in range(3):
+        network(pictures(16, 16))
+    return network
+
+
+def old_spectral(module: nn.Module) -> nn.Module:
+    return nn.utils.spectral_norm(module)
+
+
+def old_weight(module: nn.Module) -> nn.Module:
+    return nn.utils.weight_norm(module)
+
+
+NORMS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
+    "batch": (lambda: ResNet(4, 3, norm=nn.BatchNorm2d, bias=False), {"norm": "none", "upsample": "transposed"}),
+    "batch with bias": (lambda: ResNet(4, 3, norm=nn.BatchNorm2d), {"norm": "none"}),
+    "batch, CUT": (
+        lambda: ResNet(4, 3, norm=nn.BatchNorm2d, bias=False, down="blurred", up="blurred"),
+        {"norm": "none", "downsample": "antialiased"},
+    ),
+    "batch, PyTorch-GAN": (lambda: ResNet(4, 3, block="block", up="nearest", norm=nn.BatchNorm2d), {"norm": "none"}),
+    "batch, MMGeneration": (lambda: MMResNet(4, 3, batch=True), {"norm": "none"}),
+    "affine": (lambda: ResNet(4, 3, norm=affine), {"norm": "affine"}),
+    "affine with dropout": (lambda: ResNet(4, 3, norm=affine, dropout=True), {"norm": "affine"}),
+    "affine, PyTorch-GAN": (lambda: ResNet(4, 3, block="block", up="nearest", norm=affine), {"norm": "affine"}),
+    "affine and tracked": (lambda: ResNet(4, 3, norm=tracked), {"norm": "none"}),
+    "tracked, PyTorch-GAN": (lambda: ResNet(4, 3, block="block", up="nearest", norm=unlearned), {"norm": "none"}),
+    "instance without bias": (lambda: ResNet(4, 3, bias=False), {}),
+    "bilinear": (lambda: ResNet(4, 3, up="bilinear, reflected"), {"upsample": "bilinear"}),
+    "bilinear and batch": (
+        lambda: ResNet(4, 3, up="bilinear, reflected", norm=nn.BatchNorm2d, bias=False),
+        {"upsample": "bilinear", "norm": "none"},
+    ),
+    "spectral": (lambda: _spectral(ResNet(4, 3), old_spectral), {}),
+    "spectral, parametrized": (lambda: _spectral(ResNet(4, 3), nn.utils.parametrizations.spectral_norm), {}),
+    "spectral and batch": (lambda: _spectral(ResNet(4, 3, norm=nn.BatchNorm2d, bias=False), old_spectral), {}),
+    "weight": (lambda: _spectral(ResNet(4, 3), old_weight), {}),
+    "weight, parametrized": (lambda: _spectral(ResNet(4, 3), nn.utils.parametrizations.weight_norm), {}),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.numerical
+def test_a_resnet_with_other_norms_paints_as_it_did(tmp_path: Path, name: str) -> None:
+    build, config = NORMS[name]
+    torch.manual_seed(0)
+    network = lived_in(build())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    done = convert(tmp_path / "net.pth", tmp_path / "model")
+    assert config.items() <= done.config.items()
+    assert ("norm" in done.config) == ("norm" in config or "batch" in name)
+    for size in ((32, 32), (48, 80)):
+        assert difference(tmp_path / "model", network, *size) <= 1e-5
+
+
+@pytest.mark.parametrize("channels", [(1, 1), (1, 3), (3, 1)])
+@pytest.mark.numerical
+def test_a_network_of_gray_pictures_sees_luma_and_paints_gray(tmp_path: Path, channels: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = ResNet(4, 3, channels=channels).eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    convert(tmp_path / "net.pth", tmp_path / "model")
+
+    def theirs(x: Tensor) -> Tensor:
+        if channels[0] == 1:
+            x = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+        return network(x).expand(-1, 3, -1, -1)
+
+    assert difference(tmp_path / "model", theirs, 32, 48) <= 1e-5
+    gray = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8))
+    painting = np.asarray(artgan.load(f"local-dir:{tmp_path / 'model'}").paint(gray), float)
+    with torch.no_grad():
+        x = torch.from_numpy(np.asarray(gray)).float()[None, None] / 127.5 - 1
+        wanted = network(x if channels[0] == 1 else x.expand(-1, 3, -1, -1))[0]
+    wanted = ((wanted + 1) * 127.5).expand(3, -1, -1).movedim(0, -1).numpy()
+    assert np.abs(painting.reshape(wanted.shape) - wanted).max() <= 0.51
+
+
+def test_what_the_weights_do_not_show_is_said_and_can_be_set(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ResNet(4, 3, up="nearest, reflected").eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    done = convert(tmp_path / "net.pth", tmp_path / "assumed")
+    assert "bilinear is assumed: --set upsample=resize if it is by nearest neighbors" in done.assumed
+    assert difference(tmp_path / "assumed", network, 32, 32) > 1e-2
+    convert(tmp_path / "net.pth", tmp_path / "set", settings={"upsample": "resize"})
+    assert difference(tmp_path / "set", network, 32, 32) <= 1e-5
+    for settings, told in (({"upsample": "cubic"}, "must be one of"), ({"upsampel": "resize"}, "upsample")):
+        with pytest.raises(ConfigError, match=told):
+            convert(tmp_path / "net.pth", tmp_path / "other", settings=settings)
+    assert not (tmp_path / "other").exists()
+
+
+def painting_transformer(width: int, blocks: int, channels: int = 3) -> nn.Module:
+    """A network that gives values as of pictures, some beyond their range."""
+    network = lived_in(TransformerNet(width, blocks, channels))
+    output = network.deconv3.conv2d
+    with torch.no_grad():
+        output.weight *= 90 / network(127.5 * (pictures(32, 32)[:, :channels] + 1)).std()
+        output.bias += 120
+    return network
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize(("width", "blocks", "channels"), [(32, 5, 3), (4, 2, 3), (4, 5, 1)])
+@pytest.mark.numerical
+def test_fast_neural_style_paints_as_it_did(
+    tmp_path: Path, width: int, blocks: int, channels: int, statistics: bool
+) -> None:
+    torch.manual_seed(0)
+    network = painting_transformer(width, blocks, channels)
+    state = dict(network.state_dict())
+    if statistics:  # as PyTorch before 0.4 saved them
+        for name in [name for name in state if re.search(r"in\d\.weight$", name)]:
+            state[name.replace("weight", "running_mean")] = torch.rand(state[name].shape)
+            state[name.replace("weight", "running_var")] = torch.rand(state[name].shape)
+    torch.save(state, tmp_path / "mosaic.pth")
+    done = convert(tmp_path / "mosaic.pth", tmp_path / "model")
+    assert (done.layout, done.config["architecture"]) == ("fast-neural-style", "fast-style")
+    assert (done.config["width"], done.config["blocks"]) == (width, blocks)
+
+    def theirs(x: Tensor) -> Tensor:
+        if channels == 1:
+            x = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+        made = network((x + 1) * 127.5)  # its code saves what it makes, clamped to 0..255
+        assert made.max() > 255 or made.min() < 0
+        return (made.clamp(0, 255) / 127.5 - 1).expand(-1, 3, -1, -1)
+
+    for size in ((32, 32), (48, 80)):
+        assert difference(tmp_path / "model", theirs, *size) <= 1e-5
+    check_painting(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["affine", "batch", "bilinear", "fast-neural-style"])
+@pytest.mark.numerical
+def test_a_converted_network_paints_in_tiles_what_it_paints_at_once(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    network = painting_transformer(4, 2) if name == "fast-neural-style" else lived_in(NORMS[name][0]())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    convert(tmp_path / "net.pth", tmp_path / "model")
+    model = artgan.load(f"local-dir:{tmp_path / 'model'}")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (180, 260, 3), np.uint8))
+    whole, tiled = (np.asarray(model.paint(photo, tile=tile), int) for tile in (None, 160))
+    assert whole.std() > 1
+    assert np.abs(whole - tiled).max() <= 1
+
+
+def test_a_changed_fast_neural_style_is_told(tmp_path: Path) -> None:
+    state = TransformerNet(4).state_dict()
+    without = {name: value for name, value in state.items() if name != "in3.bias"}
+    assert "looks like fast-neural-style, but without in3.bias" in refusal(tmp_path, without)
+    assert "looks like fast-neural-style, but with extra.weight" in refusal(tmp_path, {**state, "extra.weight": COLOR})
+    four = TransformerNet(4, channels=4).state_dict()
+    assert "looks like fast-neural-style, for pictures of 4 channels in and 4 out" in refusal(tmp_path, four)
+
+
+COLOR = torch.ones(3)
 
 
 @pytest.mark.parametrize("names", ["Keras'", "none"])
@@ -415,27 +673,46 @@ def test_a_discriminator_of_tensorflow_is_told(tmp_path: Path) -> None:
         convert(tmp_path / "net.npz", tmp_path / "model")
 
 
-def test_other_norms_are_told(tmp_path: Path) -> None:
-    batch = ResNet(4, 2, norm=nn.BatchNorm2d).state_dict()
-    affine = ResNet(4, 2, norm=lambda channels: nn.InstanceNorm2d(channels, affine=True)).state_dict()
-    for state in (batch, affine):
-        told = refusal(tmp_path, state)
-        assert "looks like cyclegan, but with model.2.weight, which belongs to none of its layers" in told
-        assert "learned norms and batch norms are not converted" in told
+def test_a_unet_of_the_authors_is_told(tmp_path: Path) -> None:
+    names = ("model.model.0", "model.model.1.model.1", "model.model.1.model.3.model.1", "model.model.3")
+    state = {f"{name}.weight": torch.zeros(4, 3, 4, 4) for name in names}
+    for prefix in ("", "module.", "netG."):
+        told = refusal(tmp_path, {prefix + name: value for name, value in state.items()})
+        assert "looks like a U-Net of pytorch-CycleGAN-and-pix2pix" in told
+        assert "--netG resnet_9blocks" in told
 
 
 def test_statistics_are_dropped_of_the_authors_files_alone(tmp_path: Path) -> None:
-    tracked = ResNet(4, 2, up="nearest", block="block", norm=lambda c: nn.InstanceNorm2d(c, track_running_stats=True))
-    assert "looks like pytorch-gan, but with model." in refusal(tmp_path, tracked.state_dict())
+    network = lived_in(ResNet(4, 2, up="nearest", block="block", norm=unlearned))
+    old = {name: value for name, value in network.state_dict().items() if not name.endswith("tracked")}
+    assert "looks like pytorch-gan, saved by PyTorch before 0.4.1" in refusal(tmp_path, old)
+    batch = lived_in(ResNet(4, 2, norm=nn.BatchNorm2d, bias=False))
+    old = {name: value for name, value in batch.state_dict().items() if not name.endswith("tracked")}
+    torch.save(old, tmp_path / "batch.pth")
+    convert(tmp_path / "batch.pth", tmp_path / "batch")
+    assert difference(tmp_path / "batch", batch, 32, 32) <= 1e-5
 
 
-def test_pictures_that_are_not_rgb_are_told(tmp_path: Path) -> None:
-    assert "for pictures of 1 channels in and 1 out" in refusal(tmp_path, ResNet(4, 2, channels=1).state_dict())
+def test_half_a_norm_and_different_norms_are_told(tmp_path: Path) -> None:
+    state = ResNet(4, 2, norm=nn.BatchNorm2d).state_dict()
+    half = {name: value for name, value in state.items() if not name.endswith("running_var")}
+    assert "but with half a norm: " in refusal(tmp_path, half)
+    mixed = {name: value for name, value in state.items() if not name.startswith("model.2.")}
+    assert "its layers differ in bias or norm" in refusal(tmp_path, mixed)
+    short = {name: value[:1] if name.startswith("model.2.r") else value for name, value in state.items()}
+    assert "a norm has another number of channels" in refusal(tmp_path, short)
 
 
-def test_convolutions_without_bias_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [(4, 4), (4, 3), (3, 2), (6, 3)])
+def test_pictures_that_are_neither_gray_nor_rgb_are_told(tmp_path: Path, channels: tuple[int, int]) -> None:
+    told = refusal(tmp_path, ResNet(4, 2, channels=channels).state_dict())
+    assert f"for pictures of {channels[0]} channels in and {channels[1]} out" in told
+    assert ("transparency is kept outside" in told) == (4 in channels)
+
+
+def test_one_convolution_without_bias_is_told(tmp_path: Path) -> None:
     state = {key: value for key, value in ResNet(4, 2).state_dict().items() if key != "model.1.bias"}
-    assert "some convolutions have no bias" in refusal(tmp_path, state)
+    assert "its layers differ in bias or norm" in refusal(tmp_path, state)
 
 
 def test_other_filters_are_told(tmp_path: Path) -> None:
@@ -457,7 +734,7 @@ def test_a_width_beyond_ours_is_told(tmp_path: Path) -> None:
         convert(tmp_path / "net.pth", tmp_path / "model")
 
 
-@pytest.mark.parametrize("change", ["a block", "a layer", "a gap", "a convolution", "huge numbers", "no filters"])
+@pytest.mark.parametrize("change", ["a block", "a layer", "a gap", "a convolution", "huge numbers"])
 def test_what_only_resembles_a_resnet_is_unknown(tmp_path: Path, change: str) -> None:
     state = dict(ResNet(4, 3).state_dict())
     if change == "a block":  # of three convolutions
@@ -468,11 +745,22 @@ def test_what_only_resembles_a_resnet_is_unknown(tmp_path: Path, change: str) ->
         state = {key.replace("model.11.", "model.99."): value for key, value in state.items()}
     elif change == "huge numbers":
         state = {key.replace("model.11.", f"model.{10**100}."): value for key, value in state.items()}
-    elif change == "no filters":  # what doubles could be CUT's blur or nearest neighbours
-        state = {k: v for k, v in ResNet(4, 3, up="blurred").state_dict().items() if not k.endswith("filt")}
     else:
         state["model.99.weight"] = torch.zeros(3, 4, 7, 7)
     assert "of no layout that is known; the first of" in refusal(tmp_path, state)
+
+
+def test_without_filters_nearest_neighbors_are_assumed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ResNet(4, 3, up="nearest").eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    done = convert(tmp_path / "net.pth", tmp_path / "model")
+    assert "nearest is assumed: --set upsample=bilinear-zeros if it is by bilinear interpolation, " in done.assumed
+    assert difference(tmp_path / "model", network, 32, 32) <= 1e-5
+    network = ResNet(4, 3, up="bilinear, zeros").eval()
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    convert(tmp_path / "net.pth", tmp_path / "zeros", settings={"upsample": "bilinear-zeros"})
+    assert difference(tmp_path / "zeros", network, 32, 48) <= 1e-5
 
 
 def test_our_own_resize_convolutions_are_not_taken_for_transposed_ones(tmp_path: Path) -> None:
@@ -483,7 +771,7 @@ def test_our_own_resize_convolutions_are_not_taken_for_transposed_ones(tmp_path:
 def test_an_unknown_layout_is_told_with_its_names_and_the_known_ones(tmp_path: Path) -> None:
     told = refusal(tmp_path, {f"encoder.{index}.weight": torch.zeros(2, 2) for index in range(9)})
     assert "the first of 9 are encoder.0.weight, encoder.1.weight" in told
-    for layout in ("cyclegan", "cut", "pytorch-gan", "mmgeneration", "tensorflow"):
+    for layout in ("cyclegan", "cut", "pytorch-gan", "mmgeneration", "tensorflow", "fast-neural-style"):
         assert f"{layout} (" in told
 
 

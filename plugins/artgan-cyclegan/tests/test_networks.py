@@ -86,7 +86,7 @@ def test_the_patch_discriminator_looks_at_70_by_70_pixels() -> None:
 
 
 @pytest.mark.parametrize("downsample", ["strided", "antialiased"])
-@pytest.mark.parametrize("upsample", ["transposed", "resize", "nearest", "antialiased"])
+@pytest.mark.parametrize("upsample", ["transposed", "resize", "bilinear", "nearest", "bilinear-zeros", "antialiased"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("size", [(16, 16), (20, 64), (36, 28)])
 @pytest.mark.numerical
@@ -99,6 +99,56 @@ def test_a_generator_keeps_size_and_range(upsample: str, downsample: str, skip: 
     assert paintings.abs().max() <= 1
     alone = generator.generate(pictures[1:2])
     torch.testing.assert_close(alone, paintings[1:2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architecture": "fast-style"},
+        {"upsample": "bilinear"},
+        {"downsample": "antialiased", "upsample": "antialiased"},
+    ],
+)
+def test_no_pixel_depends_on_one_farther_than_the_reach(config: dict[str, str]) -> None:
+    """By gradients, without the norms, which see everything, and without what can lose a gradient."""
+    torch.manual_seed(0)
+    generator = build_generator(parse(CycleGANConfig, {"width": 4, "blocks": 2, **config}, where="test")).double()
+    for module in [*generator.modules()]:
+        for name, part in module.named_children():
+            if isinstance(part, nn.InstanceNorm2d | nn.ReLU | nn.Tanh):
+                setattr(module, name, nn.Identity())
+    for row in range(4):
+        picture = torch.rand(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
+        generator(picture)[0, :, 80 + row, 80 + row].sum().backward()
+        assert picture.grad is not None
+        rows = picture.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+        far = max(80 + row - int(rows.min()), int(rows.max()) - 80 - row)
+        assert generator.reach is not None
+        assert 24 < far <= generator.reach, far
+
+
+@pytest.mark.parametrize("architecture", ["fast-style", "resnet"])
+def test_an_output_out_of_range_is_clamped_or_squashed_and_still_learns(architecture: str) -> None:
+    generator = build_generator(parse(CycleGANConfig, {"architecture": architecture, "width": 4}, where="test"))
+    output = next(layer for layer in reversed(generator.model) if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        output.bias += 2
+    painting = generator(torch.rand(1, 3, 16, 16))
+    assert painting.max() <= 1
+    painting.mean().backward()
+    assert output.bias.grad is not None
+    assert output.bias.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("norm", ["affine", "none"])
+def test_norms_by_option(norm: str) -> None:
+    config = parse(CycleGANConfig, {"width": 4, "blocks": 2, "norm": norm}, where="test")
+    kinds = [layer for layer in build_generator(config).modules() if isinstance(layer, nn.InstanceNorm2d)]
+    assert len(kinds) == (9 if norm == "affine" else 0)
+    assert all(layer.affine for layer in kinds)
+    for other in ({"architecture": "fast-style"}, {"architecture": "unet"}):
+        with pytest.raises(ConfigError, match="norm is for the resnet"):
+            parse(CycleGANConfig, {"norm": norm, **other}, where="test")
 
 
 @pytest.mark.numerical

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from artgan_dcgan.config import DCGANConfig
 from artgan_dcgan.networks import build, build_generator
 from torch import nn
 
+import artgan
 from artgan.config import parse
-from artgan.errors import ConfigError
+from artgan.errors import ConfigError, WeightsError
+from artgan.models.converting import convert
 from artgan.sampling.noise import Noise
 from artgan.testing import PluginTests
 
@@ -26,6 +30,75 @@ class TestDCGAN(PluginTests):
     plugin = "dcgan"
     config: Mapping[str, Any] = {"size": 32, "width": 4, "noise_size": 8}
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
+
+
+def tutorial(layers: int, noise: int, width: int, channels: int, bias: bool = False) -> nn.Sequential:
+    """The generator of PyTorch's DCGAN tutorial, ``main`` in it, and of its example."""
+    wide = [width * 2**level for level in range(layers - 1)][::-1]
+    parts: list[nn.Module] = [nn.ConvTranspose2d(noise, wide[0], 4, 1, 0, bias=bias)]
+    for before, after in itertools.pairwise([*wide, channels]):
+        parts += [nn.BatchNorm2d(before), nn.ReLU(True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=bias)]
+    network = nn.Sequential(*parts, nn.Tanh())
+    random = torch.Generator().manual_seed(1)
+    for part in network:
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 2, generator=random)
+            for values in (part.bias, part.running_mean):
+                nn.init.uniform_(values, -0.3, 0.3, generator=random)
+            nn.init.uniform_(part.running_var, 0.5, 2, generator=random)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("layers", "channels", "bias", "prefix"),
+    [(5, 3, False, "main."), (4, 3, False, "module.main."), (6, 3, True, "netG.main."), (5, 1, False, "model.")],
+)
+@pytest.mark.numerical
+def test_a_generator_of_the_tutorial_makes_its_pictures(
+    tmp_path: Path, layers: int, channels: int, bias: bool, prefix: str
+) -> None:
+    torch.manual_seed(0)
+    network = tutorial(layers, 100, 4, channels, bias)
+    torch.save({prefix + name: value for name, value in network.state_dict().items()}, tmp_path / "netG.pth")
+    done = convert(tmp_path / "netG.pth", tmp_path / "model")
+    assert (done.plugin, done.layout, done.config["size"]) == ("dcgan", "dcgan", 2 ** (layers + 1))
+    model = artgan.load(f"local-dir:{tmp_path / 'model'}")
+    noise = model.generator.noise(3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = network(noise[:, :, None, None]).expand(-1, 3, -1, -1)
+        made = model(noise)
+    assert wanted.std() > 0.05
+    assert (made - wanted).abs().max() <= 1e-5
+    [picture] = model.sample(1, seed=0)
+    assert picture.size == (2 ** (layers + 1), 2 ** (layers + 1))
+
+
+def test_files_without_a_count_of_batches_are_read(tmp_path: Path) -> None:
+    state = tutorial(5, 10, 2, 3).state_dict()
+    torch.save({f"main.{key}": v for key, v in state.items() if not key.endswith("tracked")}, tmp_path / "netG.pth")
+    assert convert(tmp_path / "netG.pth", tmp_path / "model").config["noise_size"] == 10
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (tutorial(7, 10, 1, 3), "looks like dcgan, for pictures of 256 px; artgan's makes 32, 64 or 128 px"),
+        (tutorial(5, 10, 2, 4), "looks like dcgan, for pictures of 4 channels; artgan's have 3"),
+        (
+            nn.Sequential(
+                *(nn.Conv2d(3, 8, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(8, 16, 4, 2, 1, bias=False), nn.BatchNorm2d(16), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(16, 1, 4, 1, 0, bias=False), nn.Sigmoid()),
+            ),
+            "looks like a discriminator of DCGAN; convert the generator's weights",
+        ),
+    ],
+)
+def test_what_ours_cannot_hold_is_told(tmp_path: Path, network: nn.Module, told: str) -> None:
+    torch.save({f"main.{key}": value for key, value in network.state_dict().items()}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=re.escape(told)):
+        convert(tmp_path / "net.pth", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def parameters(network: nn.Module) -> int:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from artgan.cli.options import parse_settings
+
 
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint: .pth, .pt, .safetensors, .npz ...")],
@@ -23,7 +25,19 @@ def convert(
     license: Annotated[
         str | None,
         typer.Option(
-            "--license", metavar="TEXT", help="The weights' license, for the model's card.", show_default=False
+            "--license",
+            metavar="ID",
+            help="The weights' license, for the model's card: its name at SPDX or on the Hub, for example cc-by-4.0.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the plugin's config that the weights do not show; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,
@@ -31,7 +45,11 @@ def convert(
     """Convert another project's checkpoint. No code in it is run; unknown layouts are rejected."""
     from artgan.models.converting import convert
 
-    done = convert(file, to, plugin=plugin, key=key, license=license, overwrite=overwrite)
+    done = convert(
+        file, to, plugin=plugin, key=key, license=license, settings=parse_settings(settings), overwrite=overwrite
+    )
     about = f" ({done.about})" if done.about else ""
     print(f"artgan: {file} is {done.plugin}'s layout {done.layout}{about}", file=sys.stderr)
+    if done.assumed and not settings:
+        print(f"artgan: {done.assumed}", file=sys.stderr)
     print(done.folder)

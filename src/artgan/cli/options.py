@@ -34,6 +34,19 @@ def default_model() -> str:
     return default
 
 
+def parse_settings(settings: Sequence[str] | None) -> dict[str, str]:
+    """The values of ``--set KEY=VALUE`` by option, as text."""
+    from artgan.errors import ConfigError
+
+    values = {}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write KEY=VALUE")
+        values[key.strip().replace("-", "_")] = value.strip()
+    return values
+
+
 def parameter(
     name: str,
     kind: Any,

@@ -12,6 +12,15 @@ import typer
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, for example RUN/model.")],
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository; created if necessary.")],
+    license: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="The weights' license, for a new model: its name at SPDX or on the Hub, for example cc-by-4.0.",
+            show_default=False,
+        ),
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Upload; without it, only show what would be uploaded.")] = False,
 ) -> None:
@@ -21,7 +30,7 @@ def publish(
     """
     from artgan.models.publishing import prepare
 
-    publication = prepare(folder, repo)
+    publication = prepare(folder, repo, license=license)
     for line in publication.lines():
         print(line, file=sys.stderr if push else sys.stdout)
     if push:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from artgan.cli.options import Format, command, parameter, without_variable_options
+from artgan.cli.options import Format, command, parameter, parse_settings, without_variable_options
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
@@ -31,6 +31,9 @@ def study(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="A preset of the plugin.", show_default=False)] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each run.")] = 400,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs of each value, with different seeds; 3 or more for intervals.")
+    ] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another training option; may be repeated."),
@@ -38,7 +41,7 @@ def study(
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
     **folders: str | None,
 ) -> None:
-    """Train once per value of one option, with seed, data and steps equal, and compare the results on a page.
+    """Train once per value of one option, or once per value and seed, all else equal; compare the results on a page.
 
     An interrupted study continues when called again.
     """
@@ -61,29 +64,36 @@ def study(
     if foreign:
         raise ConfigError(f"--{foreign[0]}: the plugin {chosen.name} has {_flags(chosen)}")
     values = {"steps": str(steps), **({"preset": preset} if preset else {})}
-    for setting in settings or ():
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write KEY=VALUE")
-        values[key.strip().replace("-", "_")] = value.strip()
-    _study(chosen, str(vary), values, given, out, format)
+    values |= parse_settings(settings)
+    _study(chosen, str(vary), values, given, out, seeds, format)
 
 
 def _study(
-    plugin: Plugin, vary: str, values: dict[str, str], folders: dict[str, str], out: Path, format: Format
+    plugin: Plugin,
+    vary: str,
+    values: dict[str, str],
+    folders: dict[str, str],
+    out: Path,
+    seeds: int,
+    format: Format,
 ) -> None:
-    from artgan.training.study import Outcome, study
+    from artgan.training.study import Outcome, study, summarize
 
     def show(outcome: Outcome) -> None:
+        name = outcome.value if seeds == 1 else f"{outcome.value}  seed {outcome.seed}"
         if outcome.error is not None:
-            print(f"artgan: {outcome.value}: {outcome.error}", file=sys.stderr)
+            print(f"artgan: {name}: {outcome.error}", file=sys.stderr)
         elif format is Format.text:
-            print("  ".join([outcome.value, *(f"{key} {value:.4f}" for key, value in outcome.figures.items())]))
+            print("  ".join([name, *(f"{key} {value:.4f}" for key, value in outcome.figures.items())]))
 
-    outcomes = study(plugin, vary, values, folders, out, advance=show)
+    outcomes = study(plugin, vary, values, folders, out, seeds=seeds, advance=show)
     if format is Format.json:
         print(json.dumps([{**vars(o), "run": str(o.run)} for o in outcomes], indent=2))
     else:
+        for kind in summarize(outcomes):
+            if kind.intervals:
+                means = (f"{key} {low:.4f} to {high:.4f}" for key, (low, high) in kind.intervals.items())
+                print("  ".join([f"{kind.name}  95 % of {seeds} seeds", *means]))
         print(out / "report.html")
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import yaml
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from PIL import Image
+
+from artgan.errors import ConfigError, did_you_mean
 
 README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "example-output.png"
 
@@ -16,9 +19,31 @@ README, EXAMPLE_INPUT, EXAMPLE_OUTPUT = "README.md", "example-input.png", "examp
 # https://huggingface.co/docs/hub/repositories-licenses
 _PIPELINES = {"image-to-image": "image-to-image", "noise-to-image": "unconditional-image-generation"}
 _LICENSES = {
-    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "unlicense", "openrail"),
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
+    *("isc", "zlib", "unlicense", "wtfpl", "openrail", "creativeml-openrail-m"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
 }
+
+
+def checked_license(text: str) -> str:
+    """A license's name, as SPDX writes it; else as the Hub does.
+
+    Args:
+        text: the name in any case; an SPDX expression will do, such as ``MIT OR Apache-2.0`` or ``LicenseRef-NAME``.
+
+    Raises:
+        ConfigError: neither knows it.
+    """
+    try:
+        return canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        if text.strip().lower() in _LICENSES:
+            return text.strip().lower()
+        hint = did_you_mean(text.strip().lower(), sorted(_LICENSES), show=str) or "for example apache-2.0 or cc-by-4.0"
+        raise ConfigError(
+            f"--license {text!r}: SPDX (spdx.org/licenses) and the Hub know no license of this name; {hint} "
+            "One of your own is LicenseRef-NAME"
+        ) from None
 
 
 def weights_licence(card: Mapping[str, Any]) -> str | None:
@@ -68,6 +93,7 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         _section("Brushwork", card.get("brushwork")),
         _section("Training", card.get("training")),
         _metrics(card.get("metrics")),
+        _unknown(card),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -99,10 +125,26 @@ def _metrics(metrics: Any) -> str:
     return "## Measured\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def _unknown(card: Mapping[str, Any]) -> str:
+    """What a reader would look for, and the card does not tell."""
+    license_ = card.get("license")
+    data = license_.get("data") if isinstance(license_, Mapping) else None
+    known = {
+        "the license of the weights": weights_licence(card),
+        "what it was trained on, and how long": card.get("training"),
+        "the license of the pictures that it was trained on": data,
+        "measured figures, such as `artgan evaluate` gives": card.get("metrics"),
+    }
+    missing = [f"- {what}" for what, value in known.items() if not value]
+    return "## Not told here\n\n" + "\n".join(missing) if missing else ""
+
+
 def _plain(value: Any) -> str:
     """A value on one line, escaped for use in a table cell."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    elif isinstance(value, float):
+        value = f"{value:.6g}"
     return " ".join(str(value).split()).replace("|", "\\|")
 
 

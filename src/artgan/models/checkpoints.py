@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from artgan.errors import WeightsError, one_line
+from artgan.models.formats import HEAD, unconvertible, unconvertible_folder
 
 _MAX_BYTES = 4 * 2**30  # for the file, for the sizes that an archive declares, and for all weights in float32
 
@@ -29,6 +31,52 @@ MAX_DEPTH = 8
 
 
 _MAX_NAME = 256
+
+# What checkpoints often hold beside weights: figures, arguments, paths, times, configurations. Full names.
+_HARMLESS = re.compile(
+    r"numpy\.(dtype|ndarray|bool|bool_|str_|bytes_|void|u?int\d+|float\d+|complex\d+|datetime64|timedelta64|"
+    r"c?longdouble|u?intc|u?longlong)"
+    r"|numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
+    r"|numpy\.dtypes\.\w+|numpy\.random\.(_\w+|bit_generator)\.\w+"
+    r"|argparse\.Namespace|types\.SimpleNamespace|functools\.partial"
+    r"|datetime\.(datetime|date|time|timedelta|timezone)|time\.struct_time"
+    r"|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
+    r"|decimal\.Decimal|fractions\.Fraction|uuid\.(UUID|SafeUUID)|typing\.Any"
+    r"|builtins\.(int|float|bool|str|bytes|bytearray|list|tuple|dict|set|frozenset|complex|range|slice|type|object)"
+    r"|torch\.(nn|optim)\.[\w.]+|torch\.(version|torch_version)\.\w+"
+    r"|omegaconf\.[\w.]+"
+)
+_DICTS = re.compile(r"collections\.defaultdict|(pytorch_lightning|lightning|lightning_fabric)\.[\w.]+\.AttributeDict")
+_COLLECTIONS = ("collections.OrderedDict", "collections.Counter")  # PyTorch reads them itself
+# Protocol 2 writes Python 2's names.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg", "long": "int", "unicode": "str", "xrange": "range"}
+
+
+class _Inert:
+    """Stands in for a harmless object in a pickle: holds nothing, and runs nothing whatever it is given."""
+
+    def __new__(cls, *values: Any, **named: Any) -> _Inert:
+        return object.__new__(cls)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _PlainDict:
+    """Stands in for a subclass of dict, which may hold weights: a new, empty dict."""
+
+    def __new__(cls, *values: Any) -> Any:
+        return {}
+
+
+class _PlainList:
+    """Stands in for what PyTorch fills like a list, and refuses to fill if it is none: a new, empty list."""
+
+    def __new__(cls, *values: Any) -> Any:
+        return []
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -42,46 +90,29 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """
     try:
         if file.is_dir():
-            raise WeightsError(f"{file}: is a folder; give the file of weights in it")
+            raise WeightsError(f"{file}: {unconvertible_folder(file)}")
         size = file.stat().st_size
         with file.open("rb") as opened:
-            head = opened.read(512)
+            head = opened.read(HEAD)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
-    if not size:
-        raise WeightsError(f"{file}: is empty")
     if size > _MAX_BYTES:
         raise WeightsError(f"{file}: larger than {_MAX_BYTES} bytes, more than artgan reads")
+    reason = unconvertible(file, head)
+    if reason is not None:
+        raise WeightsError(f"{file}: {reason}")
     if head.startswith(b"PK\x03\x04"):
         tree = _read_zip(file)
     elif head.startswith(b"\x80"):
         tree = _read_torch(file, mapped=False)
-    elif head[8:9] == b"{":
-        tree = _read_safetensors(file)
     else:
-        raise WeightsError(f"{file}: {_what_else(head)}")
+        tree = _read_safetensors(file)
     state = dict(_flatten(tree, file))
     if not state:
-        raise WeightsError(f"{file}: holds no weights by name")
+        raise WeightsError(f"{file}: holds no weights by name; save the network's state_dict()")
     if 4 * sum(value.numel() for value in state.values()) > _MAX_BYTES:  # views may share storage
         raise WeightsError(f"{file}: its weights take more than {_MAX_BYTES} bytes, more than artgan reads")
     return state
-
-
-def _what_else(head: bytes) -> str:
-    """What kind of file this is instead of weights, judging by its first bytes, and what to do about it."""
-    if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; fetch that with git lfs pull"
-    if head.startswith(b"\x89HDF\r\n"):
-        return 'is HDF5, as Keras writes it; save the arrays: np.savez("generator.npz", *generator.get_weights())'
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, so the download failed; fetch the file again"
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # else the text was cut within a character
-            return "is neither PyTorch's, safetensors nor .npz; artgan converts these"
-    return "is a text, not weights"
 
 
 def _read_zip(file: Path) -> Any:
@@ -96,6 +127,11 @@ def _read_zip(file: Path) -> Any:
             pickles = [entry for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"]
             if any(entry.filename.endswith("/constants.pkl") for entry in entries):
                 raise WeightsError(f"{file}: is TorchScript, which is code; save the network's state_dict() instead")
+            if any(entry.filename == "model.weights.h5" for entry in entries):
+                raise WeightsError(
+                    f"{file}: is a model of Keras; load it there, and save the arrays: "
+                    'np.savez("generator.npz", *generator.get_weights())'
+                )
             if len(pickles) != 1:
                 raise WeightsError(f"{file}: is a zip archive without weights of PyTorch or NumPy; unpack it first")
             if pickles[0].file_size > _MAX_PICKLE_BYTES:
@@ -112,22 +148,60 @@ def _read_zip(file: Path) -> Any:
 
 def _read_torch(file: Path, *, mapped: bool) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins(file)):
             warnings.simplefilter("ignore")  # meant for programmers
-            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
+            tree = torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file may raise anything
         asked = re.search(r"GLOBAL (\S+)", str(error))
         name = asked[1] if asked else next(_unusual_globals(file), None)
+        if name is None and "persistent_load of storage" in str(error):  # PyTorch's old format, with source text
+            name = "a network's class"
         if name is not None:
-            raise WeightsError(
-                f"{file}: asks for {name[:_MAX_NAME]}, which is code and not weights; refused. "
-                "Save the network's state_dict() instead"
-            ) from None
+            raise _code(file, name) from None
         raise _damaged(file, error) from None
+    if isinstance(tree, _Inert):  # for example a whole network of PyTorch's own layers
+        raise _code(file, f"{type(tree).__module__}.{type(tree).__name__}")
+    return tree
+
+
+def _code(file: Path, name: str) -> WeightsError:
+    return WeightsError(
+        f"{file}: asks for {name[:_MAX_NAME]}, which is code and not weights; refused. "
+        "Save the network's state_dict() instead"
+    )
+
+
+def _stand_ins(file: Path) -> list[Any]:
+    """The stand-ins for all harmless names in a pickle."""
+    kinds = {name: _stand_in(name) for name in _globals_in(file)}
+    return [kind for kind in kinds.values() if kind is not None]
+
+
+@cache
+def _stand_in(name: str) -> type | None:
+    """A class under the name of a harmless one, by which PyTorch finds it; None if the name is of no harmless one."""
+    base: type
+    if _DICTS.fullmatch(name):
+        base = _PlainDict
+    elif name == "collections.deque":
+        base = _PlainList
+    elif _HARMLESS.fullmatch(name):
+        base = _Inert
+    else:
+        return None
+    module, _, own = name.rpartition(".")
+    return type(own, (base,), {"__module__": module})
 
 
 def _unusual_globals(file: Path) -> Iterator[str]:
-    """What a rejected pickle asks to import, other than PyTorch's own names; nothing is run."""
+    """What a rejected pickle asks to import, other than PyTorch's own names and harmless ones; nothing is run."""
+    for name in _globals_in(file):
+        if not name.startswith("torch.") and name not in _COLLECTIONS and _stand_in(name) is None:
+            yield name
+
+
+def _globals_in(file: Path) -> Iterator[str]:
+    """The full names that a pickle, or the one in a PyTorch archive, asks to import; nothing is run."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
@@ -139,7 +213,7 @@ def _unusual_globals(file: Path) -> Iterator[str]:
             with file.open("rb") as stream:
                 for _ in range(4):  # PyTorch's legacy files begin with four pickles
                     yield from _globals(stream)
-    except Exception:  # the file is damaged; it was rejected already, and only the name is missing
+    except Exception:  # the file is damaged: reading it says so
         return
 
 
@@ -154,8 +228,7 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
             module, name = texts
         else:
             continue
-        if module.split(".")[0] != "torch" and (module, name) != ("collections", "OrderedDict"):
-            yield f"{module}.{name}"
+        yield f"{_RENAMED.get(module, module)}.{_RENAMED.get(name, name)}"
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:

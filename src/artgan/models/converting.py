@@ -14,8 +14,10 @@ from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict
 from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.building import assemble
+from artgan.models.cards import checked_license
 from artgan.models.checkpoints import MAX_DEPTH, read_state
 from artgan.models.folder import save_model
+from artgan.models.reparametrization import without_reparametrization
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Converted:
         layout: the layout's name, a key of the manifest's ``layouts``.
         config: the config that builds the plugin's generator.
         state: the generator's state dict, in any floating dtype.
+        assumed: what the weights do not show, and how the config was chosen, for the user; empty if nothing.
     """
 
     layout: str
     config: Mapping[str, Any]
     state: Mapping[str, Tensor]
+    assumed: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Conversion:
         about: the plugin's description of the layout.
         config: the config that builds the generator.
         parameters: the generator's number of parameters.
+        assumed: what the weights do not show, and what was assumed of it; empty if nothing.
     """
 
     folder: Path
@@ -56,6 +61,7 @@ class Conversion:
     about: str
     config: Mapping[str, Any]
     parameters: int
+    assumed: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ def convert(
     plugin: str | None = None,
     key: str | None = None,
     license: str | None = None,
+    settings: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Write a model folder, loadable as ``local-dir:FOLDER``, from another project's checkpoint.
@@ -83,21 +90,24 @@ def convert(
         folder: the folder to write; it must be empty or not exist.
         plugin: the plugin whose layouts to try; None tries all installed plugins.
         key: which generator to convert, if the checkpoint holds several: the prefix of its weights' names.
-        license: the license of the weights, for the model card.
+        license: the license of the weights, for the model card: its name at SPDX or on the Hub.
+        settings: options of the plugin's config, as text, that replace what the weights seem to show.
         overwrite: whether a model in the folder may be replaced.
 
     Raises:
         WeightsError: the file cannot be read, has an unknown layout, or does not match its layout; or the folder is
             not empty. Nothing is written in these cases.
+        ConfigError: a setting is not an option of the plugin, or the license has no known name.
         PluginError: the plugin is missing or converts nothing.
     """
     file, folder = Path(file), Path(folder)
+    license = checked_license(license) if license is not None else None
     _check_folder(folder, overwrite)
     converters = _converters(plugin)
-    found = _choose(_recognize(read_state(file), converters, file), key, file)
-    parsed = configs.parse(
-        resolve(found.plugin, "config"), found.converted.config, where=f"{file}: as {found.converted.layout}"
-    )
+    state = without_reparametrization(read_state(file))
+    found = _choose(_recognize(state, converters, file), key, file)
+    config = {**found.converted.config, **_typed(found.plugin, settings or {})}
+    parsed = configs.parse(resolve(found.plugin, "config"), config, where=f"{file}: as {found.converted.layout}")
     weights = {
         name: value.float().contiguous() if value.is_floating_point() else value.contiguous()
         for name, value in found.converted.state.items()
@@ -111,7 +121,7 @@ def convert(
         folder,
         generator,
         plugin=found.plugin.name,
-        config=found.converted.config,
+        config=config,
         extra={**({"license": {"weights": license}} if license else {}), "training": origin},
     )
     return Conversion(
@@ -119,9 +129,19 @@ def convert(
         found.plugin.name,
         found.converted.layout,
         found.plugin.layouts.get(found.converted.layout, ""),
-        found.converted.config,
+        config,
         sum(parameter.numel() for parameter in generator.parameters()),
+        found.converted.assumed,
     )
+
+
+def _typed(plugin: Plugin, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Settings as values of the plugin's options; unknown ones stay texts, and are refused where they are parsed."""
+    kinds = configs.field_types(resolve(plugin, "config"))
+    return {
+        key: configs.from_text(text, kinds[key][0], where=f"--set {key}={text}") if key in kinds else text
+        for key, text in settings.items()
+    }
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
@@ -234,6 +254,3 @@ def _choose(found: list[_Found], key: str | None, file: Path) -> _Found:
         there = ", ".join(one.key for one in found if one.key) or "one without a key"
         raise WeightsError(f"{file}: holds no generator under the key {key!r}; there is {there}")
     return wanted[0]
-
-
-# ---- reading

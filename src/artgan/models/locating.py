@@ -13,10 +13,11 @@ from typing import Any, Literal, TypeAlias
 
 from artgan import hub
 from artgan.discovery import Plugin, find_plugins, load_plugin, plugin_works
-from artgan.errors import ArtganError, PluginError, WeightsError, one_line
+from artgan.errors import ArtganError, ModelNotFoundError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
 from artgan.models.folder import CONFIG, EXPORTED, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
+from artgan.models.formats import convert_first, looks_like_weights
 from artgan.models.registry import read_registry
 from artgan.runtimes.onnx_file import OnnxFile, check_onnx
 
@@ -161,6 +162,7 @@ def locate(
     """
     scheme, _, rest = name.partition(":")
     if scheme == "local-dir":
+        _refuse_file(name, Path(rest))
         if revision is not None:
             raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
         return _in_folder(name, Path(rest))
@@ -177,7 +179,7 @@ def locate(
         form = _form(read_card(fetch(CONFIG)))
         folder = fetch(CONFIG, _FILES[form])
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
-    entry = read_registry().entry(name)
+    entry = _entry(name)
     form = _chosen(entry, prefer) if revision is None else "weights"
     file = entry.exported if form == "exported" else entry.weights
     if form == "weights":
@@ -206,11 +208,12 @@ def plugin_of(name: str) -> Plugin | None:
     if scheme in ("local-dir", "hf-hub"):
         if scheme == "local-dir":
             folder = Path(rest)
+            _refuse_file(name, folder)
         else:
             folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
         card = read_card(folder)
         return None if _form(card) == "exported" else load_plugin(card["plugin"])
-    entry = read_registry().entry(name)
+    entry = _entry(name)
     if entry.exported is not None and not plugin_works(entry.plugin):
         return None
     return _plugin_of_entry(entry)
@@ -230,6 +233,20 @@ def _chosen(entry: Entry, prefer: Form | None) -> Form:
     if prefer is None:
         prefer = "weights" if plugin_works(entry.plugin) and find_spec("torch") is not None else "exported"
     return prefer
+
+
+def _entry(name: str) -> Entry:
+    """A model of the registry; a name of a file of weights instead is answered with what to do with it."""
+    try:
+        return read_registry().entry(name)
+    except ModelNotFoundError:
+        _refuse_file(name, Path(name))
+        raise
+
+
+def _refuse_file(name: str, path: Path) -> None:
+    if looks_like_weights(path) and not path.is_dir():
+        raise WeightsError(f"{name}: {convert_first(path)}")
 
 
 def _repository(name: str) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import yaml
 from artgan import hub
 from artgan.errors import ArtganError
 from artgan.images import decode
-from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, weights_licence
-from artgan.models.folder import CONFIG, EXPORTED, WEIGHTS
+from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, checked_license, weights_licence
+from artgan.models.folder import CONFIG, EXPORTED, WEIGHTS, read_card
 from artgan.models.loading import load
 from artgan.models.model import Model
 from artgan.models.torch_model import TorchModel
@@ -69,16 +70,20 @@ class Publication:
         return lines
 
 
-def prepare(folder: Path, repo_id: str) -> Publication:
-    """Validate a model's folder, and make the README.md and example pictures if they are missing. Uploads nothing.
+def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Publication:
+    """Validate a model's folder, and make the README.md and example pictures if they are missing.
+
+    Uploads nothing, and leaves the folder as it is.
 
     Args:
         folder: a folder written by :meth:`artgan.Model.save_pretrained` or by a training run.
         repo_id: "ORG/NAME" on the Hub.
+        license: the license of the weights, by its name at SPDX or on the Hub, for a model that names none.
 
     Raises:
-        ArtganError: the folder does not load, holds other files, names no license, or its example does not match the
-            model's output; or ``repo_id`` is not a valid repository name.
+        ArtganError: the folder does not load, holds other files, names no license or another one, or its example does
+            not match the model's output; or ``repo_id`` is not a valid repository name.
+        ConfigError: no license has this name.
     """
     from huggingface_hub import CommitOperationAdd
 
@@ -86,22 +91,32 @@ def prepare(folder: Path, repo_id: str) -> Publication:
         raise ArtganError(f"{repo_id!r} is not a name that a repository of the Hub can have: write ORG/NAME")
     model = load(f"local-dir:{folder}")
     names = _check_files(folder)
-    _check_license(folder, model)
+    files: dict[str, Path | bytes] = {}
+    if license is not None:
+        license = checked_license(license)
+        files[CONFIG] = _with_license(folder, model, license)
+    _check_license(folder, model, license)
     _check_output(folder, model)
-    made = (
-        {}
-        if {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names
-        else card_files(model.card, model.task, paint=model.paint)
-    )
+    if not {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names:
+        files = {**card_files(model.card, model.task, paint=model.paint), **files}
+    files = {**files, **{name: folder / name for name in names if license is None or name != CONFIG}}
     return Publication(
         repo_id,
-        [
-            CommitOperationAdd(name, folder / name if name in names else made[name])
-            for name in _PUBLISHED
-            if name in names or name in made
-        ],
+        [CommitOperationAdd(name, files[name]) for name in _PUBLISHED if name in files],
         model.card.get("brushwork"),
     )
+
+
+def _with_license(folder: Path, model: Model, license: str) -> bytes:
+    """The folder's ``config.json`` with a license of the weights, which the model's card gets too."""
+    named = weights_licence(model.card)
+    if named is not None and named.lower() != license.lower():
+        raise ArtganError(f"{folder / CONFIG}: names the license {named}; omit --license, or change it there")
+    card = read_card(folder)
+    told = card.get("license")
+    card["license"] = {**(told if isinstance(told, Mapping) else {}), "weights": license}
+    model.card["license"] = card["license"]
+    return (json.dumps(card, indent=2) + "\n").encode()
 
 
 def _check_files(folder: Path) -> set[str]:
@@ -122,10 +137,10 @@ def _check_files(folder: Path) -> set[str]:
     return names
 
 
-def _check_license(folder: Path, model: Model) -> None:
+def _check_license(folder: Path, model: Model, license: str | None) -> None:
     if weights_licence(model.card) is None:
         raise ArtganError(
-            f'{folder / CONFIG}: names no license; add "license": {{"weights": "apache-2.0"}}, or another one'
+            f"{folder / CONFIG}: names no license; give that of the weights, for example --license apache-2.0"
         )
     path = folder / README
     if not path.exists():
@@ -139,6 +154,9 @@ def _check_license(folder: Path, model: Model) -> None:
         raise ArtganError(
             f"{path}: names no license in YAML between two lines of ---; add it, or remove the file to have one made"
         )
+    told = metadata.get("license_name") or metadata["license"]
+    if license is not None and str(told).lower() != license.lower():
+        raise ArtganError(f"{path}: names the license {told}; omit --license, or remove the file to have one made")
 
 
 def _check_output(folder: Path, model: Model) -> None:

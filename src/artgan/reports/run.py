@@ -58,21 +58,21 @@ def write_run_report(run: Path) -> Path:
     for name, curve in record.losses.items():
         group, _, part = name.partition("/")
         groups.setdefault(group, {})[part or name] = curve
-    losses = [_plot(group, curves, _coloured(series), smooth=True) for group, curves in groups.items()]
+    losses = [_plot(group, curves, coloured(series), smooth=True) for group, curves in groups.items()]
     pace = "seconds per step"
     out = run / "report.html"
-    _write(
+    write(
         out,
         "run.html",
         name=run.resolve().name,
         run=record,
         facts=_facts(record),
         losses=losses,
-        rates=_plot("learning rate", record.rates, _coloured(record.rates)) if record.rates else None,
-        pace=_plot(pace, {pace: record.seconds}, _coloured([pace]), smooth=True, from_zero=True)
+        rates=_plot("learning rate", record.rates, coloured(record.rates)) if record.rates else None,
+        pace=_plot(pace, {pace: record.seconds}, coloured([pace]), smooth=True, from_zero=True)
         if record.seconds
         else None,
-        metrics=[_plot(name, {name: curve}, _coloured([name])) for name, curve in record.metrics.items()],
+        metrics=[_plot(name, {name: curve}, coloured([name])) for name, curve in record.metrics.items()],
         metric_rows=_metric_rows(record),
         sheets=[("", _frames(record, _SHEETS))],
         held_out=any("held_out" in domain for domain in record.data.values()),
@@ -107,30 +107,37 @@ def write_comparison(runs: Sequence[Path], out: Path, *, overwrite: bool = False
     if not overwrite and os.path.lexists(out):
         raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
     records = dict(zip(_labels(folders), map(read_run, runs), strict=True))
-    colours = _coloured(records)
+    colours = coloured(records)
 
-    def overlaid(kind: str, **options: Any) -> list[_Plot]:
-        curves = {label: getattr(record, kind) for label, record in records.items()}
-        return [
-            _plot(name, {label: mine[name] for label, mine in curves.items() if name in mine}, colours, **options)
-            for name in sorted({name for mine in curves.values() for name in mine})
-        ]
-
-    _write(
+    write(
         out,
         "comparison.html",
         colours=colours,
         facts=_transposed({label: _facts(record) for label, record in records.items()}),
         options=[row for row in _options(records) if len(set(row[1])) > 1],
-        losses=overlaid("losses", smooth=True),
+        losses=overlaid(records, "losses", smooth=True),
         last_losses=_last_values(records, "losses", _LAST_LINES),
-        metrics=overlaid("metrics"),
+        metrics=overlaid(records, "metrics"),
         last_metrics=_last_values(records, "metrics", 1),
         sheets=[(label, _frames(record, max(5, _SHEETS // len(records)))) for label, record in records.items()],
     )
 
 
-def _write(out: Path, template: str, **values: Any) -> None:
+def overlaid(records: Mapping[str, RunRecord], kind: str, **options: Any) -> list[_Plot]:
+    """A plot for each of the runs' curves of a kind, ``"losses"`` or ``"metrics"``, with all runs in it by label."""
+    curves: dict[str, Mapping[str, Curve]] = {label: getattr(record, kind) for label, record in records.items()}
+    return [
+        _plot(name, {label: mine[name] for label, mine in curves.items() if name in mine}, coloured(records), **options)
+        for name in sorted({name for mine in curves.values() for name in mine})
+    ]
+
+
+def write(out: Path, template: str, **values: Any) -> None:
+    """Render a template to a page.
+
+    Raises:
+        ReportError: the page cannot be written.
+    """
     try:
         write_page(out, template, **values)
     except OSError as error:
@@ -156,9 +163,9 @@ def _facts(record: RunRecord) -> dict[str, str]:
         + (f", resumed {again} time{'s'[: again > 1]}" if again > 0 else ""),
         "steps done": f"{record.done:,}{of}" + (f" (epoch {epoch:.2f})" if epoch is not None else ""),
         **best,
-        "total time": _duration(record.total_seconds),
-        "time per epoch": _duration(record.seconds_per_epoch),
-        "time per step": _duration(record.seconds_per_step),
+        "total time": duration(record.total_seconds),
+        "time per epoch": duration(record.seconds_per_epoch),
+        "time per step": duration(record.seconds_per_step),
     }
 
 
@@ -219,7 +226,8 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """A time in the unit that suits it."""
     if seconds is None:
         return "unknown"
     if seconds < 60:
@@ -241,7 +249,8 @@ class _Plot:
     cut: bool
 
 
-def _coloured(names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+def coloured(names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+    """A color for each name, in order; they repeat after ten."""
     return {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
 
 

@@ -64,6 +64,19 @@ class Journal:
             with (self.run / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
+    def last_scores(self) -> list[dict[str, Any]]:
+        """The last line of ``metrics.jsonl``, as a card's ``metrics``: name, value, pictures and step of each score."""
+        path = self.run / "metrics.jsonl"
+        lines = read_lines(path) if path.exists() else []
+        if not lines:
+            return []
+        *_, last = lines
+        counts = last.get("n", {})
+        return [
+            {"name": name, "value": value, **({"n": counts[name]} if name in counts else {}), "step": last["step"]}
+            for name, value in last["metrics"].items()
+        ]
+
     def close(self) -> None:
         """Flush and close."""
         if self.tensorboard is not None:

@@ -88,6 +88,7 @@ def train(
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
     wanted = description(plugin, config, options, sets, underpainter)
+    session.describe(wanted)
     classes = {"config": type(config), "training": type(options)}
     prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
     done = session.restore(out / "checkpoints") if resume else 0

@@ -65,6 +65,7 @@ class Session:
         minimise.take(self.trainer.optimizers)
         self._built_by = networks.built_by or (plugin.name, to_dict(config))
         self._target = plugin.target_domain
+        self._training: Mapping[str, Any] = {}
         self._brushwork = None if underpainter is None else underpainter.brushwork
         self.generators = networks.generators
         self.networks = _prefixed("generator", networks.generators)
@@ -91,6 +92,12 @@ class Session:
     def batches_per_step(self) -> int:
         """How many batches :meth:`step` uses."""
         return self.trainer.rounds * self.options.accumulate
+
+    def describe(self, run: Mapping[str, Any]) -> None:
+        """Tell what the cards of models say of their training, by the run's ``config.yaml``; no folder is named."""
+        told = {key: run["training"][key] for key in ("batch", "size", "seed")}
+        data = {name: {key: domain[key] for key in ("pictures", "fingerprint")} for name, domain in run["data"].items()}
+        self._training = {**told, "data": data}
 
     def step(self, step: int, batches: Iterator[Mapping[str, Tensor]]) -> None:
         """Do one step, counted from 1, on the next batches (uint8, from :class:`Draws`)."""
@@ -139,8 +146,12 @@ class Session:
         self.accelerator.wait_for_everyone()
 
     def save_models(self, out: Path, step: int, *, name: str = "model") -> None:
-        """Write the first averaged generator to ``out / name``, and the others to ``NAME-GENERATOR`` next to it."""
-        self._save(self._folders(out, name), self.ema.generators, {"step": step})
+        """Write the first averaged generator to ``out / name``, and the others to ``NAME-GENERATOR`` next to it.
+
+        Their cards say what they were trained on, and hold the run's last scores.
+        """
+        facts = {"step": step, "training": {"steps": step, **self._training}, "metrics": self.journal.last_scores()}
+        self._save(self._folders(out, name), self.ema.generators, {key: value for key, value in facts.items() if value})
 
     def save_best(self, out: Path) -> None:
         """Make ``out / "best"`` (and the folders next to it) what :attr:`best` holds: its models, or nothing.
@@ -156,7 +167,8 @@ class Session:
         for name, model in models.items():
             model.load_state_dict(self.best.models[name])
         name, value = self.best.score
-        self._save(folders, models, {"step": self.best.step, "score": {name: value}})
+        about = {"training": {"steps": self.best.step, **self._training}}
+        self._save(folders, models, {"step": self.best.step, "score": {name: value}, **about})
 
     def _folders(self, out: Path, name: str) -> dict[str, Path]:
         """Where each generator is written: the first to ``out / name``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,33 +12,54 @@ import torch
 from torch import Tensor
 
 from artgan import images
-from artgan.config import TEXTS, field_types
+from artgan.config import field_types, from_text
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_crops, to_pictures
 from artgan.discovery import Plugin, resolve
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
+from artgan.metrics.intervals import student
 from artgan.metrics.style import filter_statistics, kernel_distance, standardize
 from artgan.models.loading import load_torch_model
-from artgan.reports.run import write_comparison
+from artgan.reports.study import SHEET, Kind, write_study
 from artgan.sampling.sampling import draw
+from artgan.sheets import mosaic
 from artgan.training.journal import read_lines, write_lines
 from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
 from artgan.training.settings import configure
 
 _PICTURES = 256  # of each kind, for the scores
+_SHOWN = 16  # of them on the page
+_COLUMNS, _CELL = 4, 96
 _BATCH = 32
+
+_GIVEN = {"real": "real.jpg", "inputs": "inputs.jpg"}  # pictures that all kinds share, in the study's folder
+_FIGURES = {
+    "style-filters": "distance to the real pictures in statistics of colors, edges and spots; 0 is best",
+    "diversity": "mean distance between two pictures, as a share of that between two real ones",
+}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result for one value; ``error`` is None if the run completed."""
+    """The result of a run; ``error`` is None if it completed."""
 
     value: str
     run: Path
     figures: Mapping[str, float]
     error: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to be made: the value, the seed, and all options."""
+
+    value: str
+    seed: int
+    config: Any
+    options: TrainingOptions
 
 
 def parse_vary(text: str) -> tuple[str, list[str]]:
@@ -63,59 +84,98 @@ def study(
     folders: Mapping[str, str | Path],
     out: Path,
     *,
+    seeds: int = 1,
     advance: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Train once for each value of an option, all else (seed, data, steps) equal, and write ``OUT/report.html``.
+    """Train once for each value of an option and each seed, all else equal, and write ``OUT/report.html``.
 
-    A run already begun by the same study is resumed. If a run fails, its error is recorded and the next one begins.
-    Each run's ``metrics.jsonl`` receives two scores of its last model, which need no network: the distance to the real
-    pictures in statistics of colors and edges (``style-distance-filters``, 0 is best), and ``diversity``, the mean
-    distance between two pictures as a share of that between two real ones.
+    All values are trained with the first seed, then all with the next one; the page is written again after each run. A
+    run already begun by the same study is resumed. If a run fails, its error is recorded and the next one begins. Each
+    run's ``metrics.jsonl`` receives two scores of its last model, which need no network: ``style-filters``, the
+    distance to the real pictures in statistics of colors and edges (0 is best), and ``diversity``, the mean distance
+    between two pictures as a share of that between two real ones.
 
     Args:
         plugin: the plugin to train.
         vary: ``key=a,b,c``; the key is an option of the plugin or of training.
         settings: other options, by name, as strings.
         folders: where the pictures of each of the plugin's domains are.
-        out: the study's folder, with a run's folder for each value.
+        out: the study's folder, with a run's folder for each value and seed.
+        seeds: number of runs for each value, with the seed of the settings and those that follow.
         advance: called with each outcome.
 
     Raises:
         ArtganError: there is no such option, or a value is invalid; raised before any training starts.
         KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
     """
-    key, plans = plan(plugin, vary, settings)
+    key, plans = plan(plugin, vary, settings, seeds)
     missing = [domain for domain in plugin.domains if domain not in folders]
     if missing:
         raise ConfigError(f"give the {plugin.domains[missing[0]]}: --{missing[0]} DIR")
     sets = {name: open_pictures(folders[name]) for name in plugin.domains}
-    outcomes = []
-    for value, (config, options) in plans.items():
-        run = out / re.sub(r"[^\w.=-]+", "_", f"{key}={value}").strip("_")
+    outcomes: list[Outcome] = []
+    for planned in plans:
+        run = out / _folder_name(key, planned, first=plans[0].seed)
         try:
-            model = train(plugin, config, options, folders, run, resume=(run / "config.yaml").exists())
+            model = train(plugin, planned.config, planned.options, folders, run, resume=(run / "config.yaml").exists())
             if model is None:  # stopped, with a checkpoint; the next call resumes the study there
                 raise KeyboardInterrupt
-            figures = _figures(run, sets, plugin.target_domain, options.size)
-            outcome = Outcome(value, run, figures)
+            figures = _figures(run, sets, plugin.target_domain, planned.options.size)
+            outcome = Outcome(planned.value, run, figures, seed=planned.seed)
         except ArtganError as error:
-            outcome = Outcome(value, run, {}, str(error))
+            outcome = Outcome(planned.value, run, {}, str(error), planned.seed)
         outcomes.append(outcome)
         advance(outcome)
-    runs = [outcome.run for outcome in outcomes if (outcome.run / "config.yaml").is_file()]
-    if len(runs) > 1:
-        write_comparison(runs, out / "report.html", overwrite=True)
+        if any(other.figures for other in outcomes):
+            given = {label: out / name for label, name in _GIVEN.items() if (out / name).is_file()}
+            write_study(
+                out / "report.html", summarize(outcomes), option=key, figures=_FIGURES, given=given, seeds=seeds
+            )
     return outcomes
 
 
-def plan(plugin: Plugin, vary: str, settings: Mapping[str, str]) -> tuple[str, dict[str, tuple[Any, TrainingOptions]]]:
-    """The option that a study varies, and for each of its values the plugin's config and the training options.
+def summarize(outcomes: Sequence[Outcome]) -> list[Kind]:
+    """The outcomes of each value together, with confidence intervals over the seeds."""
+    kinds = []
+    for value in dict.fromkeys(outcome.value for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.value == value]
+        figures = {name: [one.figures[name] for one in own if name in one.figures] for name in _FIGURES}
+        kinds.append(
+            Kind(
+                value,
+                [one.run for one in own if (one.run / "config.yaml").is_file()],
+                figures,
+                {name: student(values) for name, values in figures.items() if len(values) > 1},
+                {one.seed: one.error for one in own if one.error is not None},
+            )
+        )
+    return kinds
+
+
+def _folder_name(key: str, planned: Planned, *, first: int) -> str:
+    """The folder of a run; that of the first seed names none, so that a study may get more seeds later."""
+    name = f"{key}={planned.value}" + (f"_seed={planned.seed}" if planned.seed != first else "")
+    return re.sub(r"[^\w.=-]+", "_", name).strip("_")
+
+
+def plan(plugin: Plugin, vary: str, settings: Mapping[str, str], seeds: int = 1) -> tuple[str, list[Planned]]:
+    """The option that a study varies, and its runs in the order in which they are made.
 
     Raises:
-        ConfigError: ``vary`` cannot be parsed, the plugin lacks an option, or a value is invalid.
+        ConfigError: ``vary`` cannot be parsed, the plugin lacks an option, or a value is invalid; or seeds are varied
+            and repeated at once.
     """
     key, values = parse_vary(vary)
-    return key, {value: _configure(plugin, {**settings, key: value}) for value in values}
+    if key == "seed" and seeds > 1:
+        raise ConfigError("--seeds: repeats each value with other seeds, so it cannot vary seed too; omit one of them")
+    plans = []
+    for repetition in range(seeds):
+        for value in values:
+            config, options = _configure(plugin, {**settings, key: value})
+            if repetition:
+                config, options = _configure(plugin, {**settings, key: value, "seed": str(options.seed + repetition)})
+            plans.append(Planned(value, options.seed, config, options))
+    return key, plans
 
 
 def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, TrainingOptions]:
@@ -129,26 +189,12 @@ def _configure(plugin: Plugin, settings: Mapping[str, str]) -> tuple[Any, Traini
             raise ConfigError(
                 f"{plugin.name}: there is no option {key!r}; artgan train {plugin.name} --help lists them"
             )
-        given[key] = _typed(text, kinds[key][0], key)
+        given[key] = from_text(text, kinds[key][0], where=f"{key}={text}")
     return configure(plugin, given, preset=settings.get("preset"))
 
 
-def _typed(text: str, kind: type, key: str) -> Any:
-    if kind is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ConfigError(f"{key}={text}: must be true or false")
-    if kind == TEXTS:
-        return text
-    try:
-        return kind(text)
-    except ValueError:
-        words = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{key}={text}: must be {words}") from None
-
-
 def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size: int) -> dict[str, float]:
-    """Compute the scores of a run's model, and add them to its ``metrics.jsonl``."""
+    """Compute the scores of a run's model, add them to its ``metrics.jsonl``, and draw its pictures for the page."""
     generator = load_torch_model(f"local-dir:{run / 'model'}").generator
     if target is None:
         raise ArtganError("there are no real pictures to compare with: the plugin has no domains")
@@ -156,9 +202,13 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size
     look = filter_statistics(real)
     inputs = next((pictures for name, pictures in sets.items() if name != target), None)
     made = _made(generator, inputs, size)
+    _draw(made, run / SHEET)
+    _draw(real, run.parent / _GIVEN["real"])
+    if generator.task != "noise-to-image" and inputs is not None:
+        _draw(_crops(inputs, size), run.parent / _GIVEN["inputs"])
     reference, ours = standardize([look], look, filter_statistics(made))
     figures = {
-        "style-distance-filters": kernel_distance(reference, ours),
+        "style-filters": kernel_distance(reference, ours),
         "diversity": spread(made) / max(spread(real), 1e-12),
     }
     path = run / "metrics.jsonl"
@@ -167,6 +217,13 @@ def _figures(run: Path, sets: Mapping[str, PictureSet], target: str | None, size
     lines = [line for line in lines if not (line["step"] == step and line["metrics"].keys() == figures.keys())]
     write_lines(path, [*lines, {"step": step, "metrics": figures}])
     return figures
+
+
+def _draw(pictures: Tensor, path: Path) -> None:
+    """Write the first of N x 3 x S x S pictures in [-1, 1] as a mosaic."""
+    shown = [images.to_rgb(picture) for picture in pictures[:_SHOWN]]
+    page = mosaic(shown, columns=_COLUMNS, cell=min(_CELL, pictures.shape[-1]))
+    images.encode(page, path, overwrite=True)
 
 
 def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:

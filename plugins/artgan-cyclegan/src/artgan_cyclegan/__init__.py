@@ -20,6 +20,7 @@ plugin = Plugin(
         "cut": "CUT, its ResNet generators with antialiasing",
         "pytorch-gan": "the PyTorch-GAN collection's CycleGAN",
         "mmgeneration": "OpenMMLab's ResnetGenerator, of MMGeneration and MMagic",
+        "fast-neural-style": "PyTorch's example of fast neural style (Johnson et al., 2016), its TransformerNet",
         "tensorflow": "TensorFlow's CycleGAN tutorial, the arrays of its U-Net generator as .npz",
     },
     presets={

@@ -15,9 +15,10 @@ class CycleGANConfig(AdversarialOptions):
     architecture: str = option(
         "resnet",
         "resnet (the paper's), unet (TensorFlow's tutorial's, for crops of 256 px), subpixel (a resnet that "
-        "works at a quarter of the size, with one norm: fast, and made to be distilled) or half (the same at half and "
-        "a quarter of the size, with resize-convolutions: to paint over brush strokes)",
-        choices=("resnet", "unet", "subpixel", "half"),
+        "works at a quarter of the size, with one norm: fast, and made to be distilled), half (the same at half and "
+        "a quarter of the size, with resize-convolutions: to paint over brush strokes) or fast-style (that of Johnson "
+        "et al., 2016, the resnet's ancestor)",
+        choices=("resnet", "unet", "subpixel", "half", "fast-style"),
     )
     width: int = option(64, "channels of a generator's first layer", least=1, most=512)
     blocks: int = option(9, "residual blocks, not of a unet (the paper: 6 below 256 px, otherwise 9)", least=0, most=64)
@@ -29,8 +30,15 @@ class CycleGANConfig(AdversarialOptions):
     upsample: str = option(
         "transposed",
         "how a resnet doubles: transposed convolutions (the paper's; they can leave a checkerboard); resize, then "
-        "convolve (nearest: the same with zeros at the edges, PyTorch-GAN's); antialiased (blur, then convolve; CUT's)",
-        choices=("transposed", "resize", "nearest", "antialiased"),
+        "convolve (bilinear: the same with bilinear interpolation; nearest, PyTorch-GAN's, and bilinear-zeros: with "
+        "zeros at the edges); antialiased (blur, then convolve; CUT's)",
+        choices=("transposed", "resize", "bilinear", "nearest", "bilinear-zeros", "antialiased"),
+    )
+    norm: str = option(
+        "instance",
+        "a resnet's norm: instance (the paper's), affine (the same with a learned scale and offset) or none (as "
+        "converted from batch norm, which is then part of the convolutions)",
+        choices=("instance", "affine", "none"),
     )
     skip: bool = option(False, "the generator adds a change to the picture instead of painting a new one; not a unet")
     smooth_colors: bool = option(
@@ -92,6 +100,10 @@ class CycleGANConfig(AdversarialOptions):
         super().__post_init__()
         if self.architecture == "unet" and self.skip:
             raise ValueError("skip is not for the unet, which paints a new picture")
+        if self.architecture == "fast-style" and self.skip:
+            raise ValueError("skip is not for the fast-style generator, which paints a new picture")
+        if self.architecture != "resnet" and self.norm != "instance":
+            raise ValueError("norm is for the resnet")
         if self.architecture != "subpixel" and self.smooth_colors:
             raise ValueError("smooth_colors is for the subpixel generator")
         if self.architecture != "subpixel" and self.remove_grid:

@@ -1,13 +1,15 @@
-"""Converts other projects' CycleGAN generators, which are recognized by their weights' names and shapes.
+"""Converts other projects' generators, which are recognized by their weights' names and shapes.
 
 The ResNets are one network under several names, with its convolutions always in the same order. Their positions among
-the numbered layers determine how the network downsamples and upsamples.
+the numbered layers determine how the network downsamples and upsamples. All that is folded into convolutions computes
+the same: batch norm in evaluation, gray pictures, and ranges of values other than [-1, 1].
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,13 +22,15 @@ from artgan_cyclegan.networks import BlurPool2d, BlurUpsample2d, build_generator
 
 # A ResNet's convolution: its number; in a block, its number there; and MMGeneration's, which shares it with a norm.
 _CONVOLUTION = re.compile(r"model\.(\d+)(?:\.((?:conv_)?block)\.(\d+))?(\.conv)?\.weight")
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_NORM_PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_MMGENERATION_NORMS = ("bn", "in", "norm")
 
 # The numbers of the first three convolutions and of the first block, and those of the last three convolutions after
 # the last block, to the layout and the kinds of downsampling and upsampling.
 _RESNETS = {
     ((1, 4, 7, 10), (1, 4, 8)): ("cyclegan", "strided", "transposed"),
     ((1, 4, 7, 10), (2, 6, 10)): ("pytorch-gan", "strided", "nearest"),
+    ((1, 4, 7, 10), (3, 8, 12)): ("cyclegan", "strided", "bilinear"),
     ((1, 4, 8, 12), (2, 6, 10)): ("cut", "antialiased", "antialiased"),
     ((1, 4, 8, 12), (1, 4, 8)): ("cut", "antialiased", "transposed"),
     ((0, 1, 2, 3), (1, 2, 3)): ("mmgeneration", "strided", "transposed"),
@@ -37,18 +41,24 @@ _MMGENERATION_BLOCK = {(0, 1), (0, 2)}
 
 # Keras' names of weights. The tutorial's norm has scale and offset; TensorFlow Addons' has gamma and beta.
 _ROLES = {"kernel": "kernel", "scale": "scale", "gamma": "scale", "offset": "offset", "beta": "offset", "bias": "bias"}
-_EPSILON, _ADDONS_EPSILON = 1e-5, 1e-3
+_EPSILON, _ADDONS_EPSILON = 1e-5, 1e-3  # the first is PyTorch's for all norms too
+_LUMA = (0.299, 0.587, 0.114)  # how Pillow turns RGB to gray
 
 
 def convert(state: Mapping[str, Tensor]) -> Converted | None:
     """Another project's generator as ours; see :class:`artgan.models.converting.Converted`.
 
     Raises:
-        WeightsError: the weights are a discriminator's, or a generator's with other norms or filters, or not for RGB.
+        WeightsError: the weights are a discriminator's, or those of a generator that none of our networks can hold.
     """
     if _is_discriminator(state):
         raise WeightsError("these are a discriminator's weights; convert the generator's")
-    return _resnet(state) or _unet(state)
+    if "model.model.0.weight" in state and any(name.startswith("model.model.1.model.") for name in state):
+        raise WeightsError(
+            "looks like a U-Net of pytorch-CycleGAN-and-pix2pix (--netG unet_256), which none of artgan's networks can "
+            "hold; its ResNets (--netG resnet_9blocks, the default of CycleGAN) can be converted"
+        )
+    return _resnet(state) or _fast_style(state) or _unet(state)
 
 
 def _is_discriminator(state: Mapping[str, Tensor]) -> bool:
@@ -63,6 +73,62 @@ def _is_discriminator(state: Mapping[str, Tensor]) -> bool:
 
 
 def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
+    found = _recognize(state)
+    if found is None:
+        return None
+    layers = [_Layer.read(state, name, found.layout == "mmgeneration") for name in found.convolutions]
+    if found.upsample == "transposed":
+        if _is_no_transposed(layers[-3].weight):
+            return None
+        layers[-3:-1] = [replace(layer, outputs=1) for layer in layers[-3:-1]]
+    _check_filters(found.filters)
+    used = {name for layer in layers for name in layer.names} | found.filters.keys()
+    foreign = [name for name in state if name not in used]
+    if foreign or layers[-1].norm:
+        odd = foreign[0] if foreign else "a norm behind the last convolution"
+        raise WeightsError(f"looks like {found.layout}, but with {odd}, which belongs to none of its layers")
+    if found.layout == "cyclegan" and not any("weight" in layer.norm for layer in layers):
+        # Statistics in files from before PyTorch 0.4, which the authors' code ignores.
+        layers = [replace(layer, norm={}) for layer in layers]
+    norm = _norm_of(layers[:-1], found.layout)
+    values = [value for layer in layers[:-1] for value in layer.values(norm)] + layers[-1].values("instance")
+    values = _for_rgb(values, found.layout)
+    config = {
+        "architecture": "resnet",
+        "width": values[0].shape[0],
+        "blocks": found.blocks,
+        "downsample": found.downsample,
+        "upsample": found.upsample,
+        **({"norm": norm} if norm != "instance" else {}),
+    }
+    return _converted(found.layout, config, values, found.assumed)
+
+
+@dataclass(frozen=True)
+class _ResNet:
+    """What the names in a file show of a ResNet.
+
+    Attributes:
+        layout: its name.
+        downsample: as our option.
+        upsample: as our option.
+        convolutions: their names without ``.weight``, in the order in which they are applied.
+        blocks: the number of residual blocks.
+        filters: stored blurs.
+        assumed: see :class:`artgan.models.converting.Converted`.
+    """
+
+    layout: str
+    downsample: str
+    upsample: str
+    convolutions: Sequence[str]
+    blocks: int
+    filters: Mapping[str, Tensor]
+    assumed: str
+
+
+def _recognize(state: Mapping[str, Tensor]) -> _ResNet | None:
+    """The ResNet whose convolutions have these numbers; None if there is none."""
     matches = [match for name, value in state.items() if value.ndim == 4 and (match := _CONVOLUTION.fullmatch(name))]
     matches.sort(key=lambda match: (int(match[1]), int(match[3] or 0)))
     outer = [int(match[1]) for match in matches if match[2] is None]
@@ -83,35 +149,119 @@ def _resnet(state: Mapping[str, Tensor]) -> Converted | None:
         return None
     filters = {name: value for name, value in state.items() if name.endswith(".filt")}
     blocks = {match[2] for match in matches} - {None}
+    assumed = ""
     if layout == "pytorch-gan" and filters:  # CUT with --no_antialias, which still upsamples with antialiasing
         layout, upsample = "cut", "antialiased"
-    elif layout == "pytorch-gan" and blocks != {"block"}:  # nothing shows how it upsamples
-        return None
+    elif layout == "pytorch-gan" and blocks != {"block"}:
+        layout = "cyclegan"
+        assumed = _assumed("nearest", "bilinear-zeros if it is by bilinear interpolation, antialiased if it is CUT's")
     elif layout == "cyclegan" and blocks == {"block"}:
         layout = "pytorch-gan"  # as changed by some projects
-    convolutions = [match[0].removesuffix(".weight") for match in matches]
-    used = {f"{name}.{part}": state.get(f"{name}.{part}") for name in convolutions for part in ("weight", "bias")}
-    _refuse_other_layers([name for name in state if name not in used and name not in filters], layout)
-    _check_filters(filters)
-    values = [value for value in used.values() if value is not None]
-    if len(values) != len(used):
-        raise WeightsError(f"looks like {layout}, but some convolutions have no bias, as before a batch norm")
-    first, last = values[0], values[-2]
-    if upsample == "transposed" and _is_no_transposed(values[-6]):
-        return None
-    if (first.shape[1], last.shape[0]) != (3, 3):
+    if upsample == "bilinear":
+        assumed = _assumed("bilinear", "resize if it is by nearest neighbors")
+    names = [match[0].removesuffix(".weight") for match in matches]
+    return _ResNet(layout, downsample, upsample, names, len(inner), filters, assumed)
+
+
+def _assumed(mode: str, otherwise: str) -> str:
+    return f"weights do not show how a network enlarges; {mode} is assumed: --set upsample={otherwise}"
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution and the norm behind it.
+
+    Attributes:
+        weight: as in the file.
+        bias: None if it has none.
+        norm: what the file holds of its norm, by :data:`_NORM_PARTS`.
+        names: the names that all these may have in the file.
+        outputs: the dimension of the weight that counts output channels.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    norm: Mapping[str, Tensor]
+    names: frozenset[str]
+    outputs: int = 0
+
+    @classmethod
+    def read(cls, state: Mapping[str, Tensor], name: str, joined: bool) -> _Layer:
+        """The layer of a convolution; ``joined`` if it shares its number with its norm."""
+        before, _, own = name.rpartition(".")
+        norms = [f"{before}.{kind}" for kind in _MMGENERATION_NORMS] if joined else [f"{before}.{int(own) + 1}"]
+        parts = {f"{norm}.{part}": part for norm in norms for part in _NORM_PARTS if f"{norm}.{part}" in state}
+        found = {part: state[key] for key, part in parts.items()}
+        names = frozenset({f"{name}.weight", f"{name}.bias", *parts})
+        return cls(state[f"{name}.weight"], state.get(f"{name}.bias"), found, names)
+
+    @property
+    def channels(self) -> int:
+        """Number of outputs."""
+        return self.weight.shape[self.outputs]
+
+    def values(self, norm: str) -> list[Tensor]:
+        """The values of our layer with a norm of this kind, in the order of its state dict."""
+        # Before an instance norm a bias has no effect, so none is as good as 0.
+        bias = self.weight.new_zeros(self.channels) if self.bias is None else self.bias
+        if norm == "none":
+            return self._folded(bias)
+        return [self.weight, bias, *([self.norm["weight"], self.norm["bias"]] if norm == "affine" else [])]
+
+    def _folded(self, bias: Tensor) -> list[Tensor]:
+        """Convolution and norm, in evaluation with the norm's statistics, as one convolution."""
+        mean, variance = self.norm["running_mean"].double(), self.norm["running_var"].double()
+        scale = (variance + _EPSILON).rsqrt()
+        if "weight" in self.norm:
+            scale = scale * self.norm["weight"].double()
+        offset = self.norm["bias"].double() if "bias" in self.norm else torch.zeros_like(mean)
+        shape = [-1 if dim == self.outputs else 1 for dim in range(self.weight.ndim)]
+        return [self.weight.double() * scale.view(shape), (bias.double() - mean) * scale + offset]
+
+
+def _norm_of(layers: Sequence[_Layer], layout: str) -> str:
+    """The norm that computes what these layers' norms do in evaluation, by the name of our option.
+
+    A norm with statistics uses them in evaluation, be it a batch norm or an instance norm that tracks them. That is a
+    scale and an offset for each channel, and belongs to the convolution. Without statistics, an instance norm's own
+    scale and offset stay: it normalizes what comes before, and a ReLU or a sum comes next.
+    """
+    kinds = {(layer.bias is not None, tuple(sorted(layer.norm))) for layer in layers}
+    if len(kinds) > 1:
+        raise WeightsError(f"looks like {layout}, but its layers differ in bias or norm, and artgan's do not")
+    [(biased, parts)] = kinds
+    if any(len({*pair} & {*parts}) == 1 for pair in (("weight", "bias"), ("running_mean", "running_var"))):
+        raise WeightsError(f"looks like {layout}, but with half a norm: {', '.join(parts)}")
+    for layer in layers:
+        if any(value.ndim and value.shape != (layer.channels,) for value in layer.norm.values()):
+            raise WeightsError(f"looks like {layout}, but a norm has another number of channels than its convolution")
+    learned, statistics = "weight" in parts, "running_mean" in parts
+    if not statistics:
+        return "affine" if learned else "instance"
+    if "num_batches_tracked" not in parts and (biased or not learned):
         raise WeightsError(
-            f"looks like {layout}, for pictures of {first.shape[1]} channels in and {last.shape[0]} out; "
-            "artgan's have 3"
+            f"looks like {layout}, saved by PyTorch before 0.4.1, with statistics of norms that may or may not be used"
         )
-    config = {
-        "architecture": "resnet",
-        "width": first.shape[0],
-        "blocks": len(inner),
-        "downsample": downsample,
-        "upsample": upsample,
-    }
-    return _converted(layout, config, values)
+    return "none"
+
+
+def _for_rgb(values: Sequence[Tensor], layout: str) -> list[Tensor]:
+    """The values with a first and a last convolution for RGB.
+
+    A network of gray pictures sees a picture's luma, and paints three equal channels.
+    """
+    first, *others, last, bias = values
+    inputs, outputs = first.shape[1], last.shape[0]
+    if not {inputs, outputs} <= {1, 3}:
+        why = " (red, green and blue: transparency is kept outside the network)" if 4 in (inputs, outputs) else ""
+        raise WeightsError(
+            f"looks like {layout}, for pictures of {inputs} channels in and {outputs} out; artgan's have 3{why}"
+        )
+    if inputs == 1:
+        first = first * first.new_tensor(_LUMA)[:, None, None]
+    if outputs == 1:
+        last, bias = last.repeat(3, 1, 1, 1), bias.repeat(3)
+    return [first, *others, last, bias]
 
 
 def _is_no_transposed(weight: Tensor) -> bool:
@@ -119,22 +269,44 @@ def _is_no_transposed(weight: Tensor) -> bool:
     return weight.shape[0] != 2 * weight.shape[1]
 
 
-def _refuse_other_layers(names: Sequence[str], layout: str) -> None:
-    """No names may remain, except for those in the authors' files from before 2018, which their code ignores."""
-    if layout == "cyclegan" and all(name.endswith(_STATISTICS) for name in names):
-        return
-    if names:
-        raise WeightsError(
-            f"looks like {layout}, but with {names[0]}, which belongs to none of its layers; learned norms and batch "
-            "norms are not converted"
-        )
-
-
 def _check_filters(filters: Mapping[str, Tensor]) -> None:
     for name, value in filters.items():
         wanted = BlurPool2d().blur if value.shape[1:] == (1, 3, 3) else BlurUpsample2d().blur
         if value.shape[1:] != wanted.shape[1:] or not torch.allclose(value.float(), wanted, atol=1e-3):
             raise WeightsError(f"looks like cut, but {name} is not the filter that CUT blurs with by default")
+
+
+def _fast_style(state: Mapping[str, Tensor]) -> Converted | None:
+    """PyTorch's example of fast neural style: a network from 0..255 to 0..255, which ours computes from -1..1 to -1..1.
+
+    Old files hold statistics of the norms, which its code ignores.
+    """
+    if "conv1.conv2d.weight" not in state or "deconv1.conv2d.weight" not in state:
+        return None
+    blocks = sum(re.fullmatch(r"res\d+\.conv1\.conv2d\.weight", name) is not None for name in state)
+    convs = ["conv1", "conv2", "conv3", *(f"res{i + 1}.conv{j}" for i in range(blocks) for j in (1, 2))]
+    convs += ["deconv1", "deconv2", "deconv3"]
+    names = []
+    for index, conv in enumerate(convs):
+        names += [f"{conv}.conv2d.weight", f"{conv}.conv2d.bias"]
+        norm = {"deconv1": "in4", "deconv2": "in5"}.get(conv, conv.replace("conv", "in"))
+        names += [f"{norm}.weight", f"{norm}.bias"] if index < len(convs) - 1 else []
+    statistics = tuple(f".{part}" for part in _NORM_PARTS[2:])
+    odd = [name for name in names if name not in state]
+    odd += [name for name in state if name not in names and not name.endswith(statistics)]
+    if odd:
+        missing = "without" if odd[0] in names else "with"
+        raise WeightsError(f"looks like fast-neural-style, but {missing} {odd[0]}, which artgan's network differs in")
+    values = [state[name].double() for name in names]
+    first, last = values[0], values[-2]
+    if first.ndim != 4 or last.ndim != 4:
+        raise WeightsError("looks like fast-neural-style, but its first or last layer is no convolution")
+    # x = 127.5 (y + 1), for what goes in and for what comes out.
+    values[:2] = [127.5 * first, values[1] + 127.5 * first.sum((1, 2, 3))]
+    values[-2:] = [last / 127.5, values[-1] / 127.5 - 1]
+    values = _for_rgb(values, "fast-neural-style")
+    config = {"architecture": "fast-style", "width": first.shape[0], "blocks": blocks}
+    return _converted("fast-neural-style", config, values)
 
 
 def _unet(state: Mapping[str, Tensor]) -> Converted | None:
@@ -161,10 +333,10 @@ def _unet(state: Mapping[str, Tensor]) -> Converted | None:
     return _converted("tensorflow", config, turned)
 
 
-def _converted(layout: str, config: Mapping[str, Any], values: Sequence[Tensor]) -> Converted | None:
+def _converted(layout: str, config: Mapping[str, Any], values: Sequence[Tensor], assumed: str = "") -> Converted | None:
     """The values under the names of our generator, which has them in the same order."""
     if config["width"] < 1:
         return None
     with torch.device("meta"):
         names = build_generator(CycleGANConfig(**config)).state_dict()
-    return Converted(layout, config, dict(zip(names, values, strict=True)))
+    return Converted(layout, config, dict(zip(names, values, strict=True)), assumed)

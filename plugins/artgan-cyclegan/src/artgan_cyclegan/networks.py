@@ -1,4 +1,4 @@
-"""The networks of CycleGAN: ResNet, U-Net and sub-pixel generators, PatchGAN and projected discriminators.
+"""The networks of CycleGAN: ResNet, fast-style, U-Net and sub-pixel generators, PatchGAN and projected discriminators.
 
 The ResNet is that of Johnson et al., 2016 (arXiv:1603.08155) as Zhu et al., 2017 use it, with the
 reference implementation's state-dict layout (``model.1.weight`` ... ``model.26.bias`` with nine blocks). The
@@ -22,14 +22,15 @@ from artgan_cyclegan.style import STYLE_LAYERS, moments
 
 
 class ResizeConv2d(nn.Conv2d):
-    """Nearest-neighbor upsampling by 2, then a 3x3 convolution: no checkerboard (Odena et al., 2016)."""
+    """Upsampling by 2 ("nearest" or "bilinear"), then a 3x3 convolution: no checkerboard (Odena et al., 2016)."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, mode: str = "nearest") -> None:
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
+        self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x C' x 2H x 2W."""
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.mode))
 
 
 class BlurPool2d(nn.Module):
@@ -72,19 +73,24 @@ def _square(*taps: float) -> Tensor:
     return (row[:, None] * row / row.sum() ** 2)[None, None]
 
 
-class ResidualBlock(nn.Module):
-    """Two reflection-padded 3x3 convolutions with instance norm, added to their input."""
+def _norm(kind: str, channels: int) -> nn.Module:
+    """A norm: ``"instance"``, ``"affine"`` (the same with a learned scale and offset) or ``"none"``."""
+    return nn.Identity() if kind == "none" else nn.InstanceNorm2d(channels, affine=kind == "affine")
 
-    def __init__(self, channels: int) -> None:
+
+class ResidualBlock(nn.Module):
+    """Two reflection-padded 3x3 convolutions, each with a norm (see :func:`_norm`), added to their input."""
+
+    def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            _norm(norm, channels),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            _norm(norm, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,11 +104,13 @@ class ResNetGenerator(Generator):
     Args:
         width: channels at full resolution; twice and four times as many at 1/2 and 1/4.
         blocks: number of residual blocks.
-        upsample: ``"transposed"``, ``"resize"`` (with reflected edges), ``"nearest"`` (the same with zeros at the
-            edges) or ``"antialiased"``.
+        upsample: ``"transposed"``, ``"resize"`` (nearest neighbor, with reflected edges), ``"bilinear"`` (the same with
+            bilinear interpolation), ``"nearest"`` and ``"bilinear-zeros"`` (both with zeros at the edges) or
+            ``"antialiased"``.
         downsample: ``"strided"`` or ``"antialiased"``.
         skip: the output is the input plus the network's result, clamped to [-1, 1]; in training, the gradient passes
             the clamp unchanged. Without it, the output goes through tanh.
+        norm: ``"instance"``, ``"affine"`` (with a learned scale and offset) or ``"none"``.
     """
 
     thread_safe = True
@@ -116,25 +124,27 @@ class ResNetGenerator(Generator):
         upsample: str = "transposed",
         skip: bool = False,
         downsample: str = "strided",
+        norm: str = "instance",
     ) -> None:
         super().__init__()
 
-        def norm(channels: int) -> list[nn.Module]:
-            return [nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+        def normed(channels: int) -> list[nn.Module]:
+            return [_norm(norm, channels), nn.ReLU(inplace=True)]
 
         def down(channels: int) -> list[nn.Module]:
             if downsample == "antialiased":
-                return [nn.Conv2d(channels, 2 * channels, 3, padding=1), *norm(2 * channels), BlurPool2d()]
-            return [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *norm(2 * channels)]
+                return [nn.Conv2d(channels, 2 * channels, 3, padding=1), *normed(2 * channels), BlurPool2d()]
+            return [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), *normed(2 * channels)]
 
         def up(channels: int) -> list[nn.Module]:
             half = channels // 2
-            if upsample == "resize":
-                return [ResizeConv2d(channels, half), *norm(half)]
+            if upsample in ("resize", "bilinear"):
+                return [ResizeConv2d(channels, half, "nearest" if upsample == "resize" else upsample), *normed(half)]
             if upsample == "transposed":
-                return [nn.ConvTranspose2d(channels, half, 3, stride=2, padding=1, output_padding=1), *norm(half)]
-            doubled = BlurUpsample2d() if upsample == "antialiased" else nn.Upsample(scale_factor=2)
-            return [doubled, nn.Conv2d(channels, half, 3, padding=1), *norm(half)]
+                return [nn.ConvTranspose2d(channels, half, 3, stride=2, padding=1, output_padding=1), *normed(half)]
+            mode = "bilinear" if upsample == "bilinear-zeros" else "nearest"
+            doubled = BlurUpsample2d() if upsample == "antialiased" else nn.Upsample(scale_factor=2, mode=mode)
+            return [doubled, nn.Conv2d(channels, half, 3, padding=1), *normed(half)]
 
         self.skip = skip
         self.memory_per_pixel = 33 * width  # measured: 9.7 GB for 12 megapixels at width 24
@@ -142,10 +152,10 @@ class ResNetGenerator(Generator):
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, width, 7),
-            *norm(width),
+            *normed(width),
             *down(width),
             *down(2 * width),
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            *(ResidualBlock(4 * width, norm) for _ in range(blocks)),
             *up(4 * width),
             *up(2 * width),
             nn.ReflectionPad2d(3),
@@ -160,6 +170,48 @@ class ResNetGenerator(Generator):
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 16."""
         made: Tensor = self.model(x)
         return _added(x, made) if self.skip else made
+
+
+class FastStyleGenerator(Generator):
+    """The network of fast style transfer (Johnson et al., 2016) with instance norm (Ulyanov et al., 2016).
+
+    It is :class:`ResNetGenerator`'s ancestor: 9x9 convolutions at both ends, reflected edges everywhere, norms with a
+    learned scale and offset, upsampling by nearest neighbors, and an output that is clamped and not squashed.
+
+    Args:
+        width: channels at full resolution; twice and four times as many at 1/2 and 1/4.
+        blocks: number of residual blocks (the paper: 5).
+    """
+
+    thread_safe = True
+    stride = 4
+    minimum_size = 8  # reflection pads 4 at full size and 1 at a quarter
+
+    def __init__(self, width: int = 32, blocks: int = 5) -> None:
+        super().__init__()
+
+        def conv(channels: int, wider: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+            return nn.Conv2d(channels, wider, kernel, stride, padding=kernel // 2, padding_mode="reflect")
+
+        def normed(channels: int) -> list[nn.Module]:
+            return [_norm("affine", channels), nn.ReLU(inplace=True)]
+
+        self.memory_per_pixel = 33 * width  # as ResNetGenerator
+        self.reach = 8 * blocks + 32
+        self.model = nn.Sequential(
+            *(conv(3, width, 9), *normed(width)),
+            *(conv(width, 2 * width, 3, stride=2), *normed(2 * width)),
+            *(conv(2 * width, 4 * width, 3, stride=2), *normed(4 * width)),
+            *(ResidualBlock(4 * width, "affine") for _ in range(blocks)),
+            *(ResizeConv2d(4 * width, 2 * width), *normed(2 * width)),
+            *(ResizeConv2d(2 * width, width), *normed(width)),
+            conv(width, 3, 9),
+        )
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
+        return _clamped(self.model(x))
 
 
 class PlainResidualBlock(nn.Module):
@@ -498,7 +550,10 @@ def _sums(x: Tensor, length: int) -> Tensor:
 
 def _added(x: Tensor, made: Tensor) -> Tensor:
     """The input plus a change, clamped to [-1, 1]."""
-    painting = x + made
+    return _clamped(x + made)
+
+
+def _clamped(painting: Tensor) -> Tensor:
     clamped = painting.clamp(-1.0, 1.0)
     # Straight-through estimator: clamped pixels must still get a gradient.
     return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
@@ -512,15 +567,19 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build_generator(config: CycleGANConfig) -> ResNetGenerator | SubpixelGenerator | HalfSizeGenerator | UNetGenerator:
+def build_generator(
+    config: CycleGANConfig,
+) -> ResNetGenerator | SubpixelGenerator | HalfSizeGenerator | UNetGenerator | FastStyleGenerator:
     """One generator, newly initialized."""
+    if config.architecture == "fast-style":
+        return FastStyleGenerator(config.width, config.blocks)
     if config.architecture == "half":
         return HalfSizeGenerator(config.width, config.blocks)
     if config.architecture == "unet":
         return UNetGenerator(config.width, config.epsilon)
     if config.architecture == "subpixel":
         return SubpixelGenerator(config.width, config.blocks, config.skip, config.smooth_colors, config.remove_grid)
-    return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample)
+    return ResNetGenerator(config.width, config.blocks, config.upsample, config.skip, config.downsample, config.norm)
 
 
 def build(config: CycleGANConfig) -> Networks:
