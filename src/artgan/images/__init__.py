@@ -1,0 +1,32 @@
+"""Reading and writing pictures: the one package that deals with Pillow's pitfalls.
+
+:func:`decode` turns a file, a Pillow image, an array or a tensor into a :class:`Picture`: upright 8-bit RGB, with
+transparency and color profile kept separately. :func:`assemble` puts them back, :func:`encode` writes a file.
+Torch is imported only when a tensor is needed.
+"""
+
+from artgan.images.arrays import to_levels, to_rgb, to_tensor
+from artgan.images.formats import READABLE, WRITABLE, is_picture
+from artgan.images.picture import MAX_PIXELS, Picture
+from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image
+from artgan.images.writing import assemble, check_writable, encode
+
+__all__ = [
+    "MAX_PIXELS",
+    "READABLE",
+    "UPRIGHT",
+    "WRITABLE",
+    "Picture",
+    "Source",
+    "assemble",
+    "check_writable",
+    "decode",
+    "decode_bytes",
+    "encode",
+    "is_picture",
+    "measure",
+    "open_image",
+    "to_levels",
+    "to_rgb",
+    "to_tensor",
+]
