@@ -1,11 +1,13 @@
-"""Writing pictures: transparency and profile put back, one atomic write per file."""
+"""Writing pictures: transparency, profile and metadata put back, one atomic write per file."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from artgan import files
 from artgan.errors import PictureError
@@ -14,63 +16,127 @@ from artgan.images.formats import Format, format_for_writing
 from artgan.images.picture import Picture, describe, reason
 from artgan.images.reading import decode
 
+_XMP = 700  # its tag in a TIFF file
+
 
 def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
-    """The painting of a picture, with the picture's transparency (mode RGBA) and ICC profile put back.
+    """The painting of a picture, with the picture's transparency (mode RGBA), ICC profile and metadata put back.
 
     Args:
         picture: what was painted.
         painted: mode RGB, same size; not modified, and returned as it is if there is nothing to put back.
+
+    Returns:
+        The painting; its ``info`` has ``icc_profile``, ``exif``, ``xmp`` and ``dpi`` as far as the picture has them.
 
     Raises:
         PictureError: the sizes differ.
     """
     if painted.size != picture.size:
         raise PictureError(f"picture: {describe(picture.size)} became {describe(painted.size)}")
-    if picture.alpha is None and picture.icc is None:
+    known = picture.metadata
+    info = {"icc_profile": picture.icc, "exif": known.exif, "xmp": known.xmp, "dpi": known.dpi}
+    info = {key: value for key, value in info.items() if value is not None}
+    if picture.alpha is None and not info:
         return painted
     result = painted.copy()
     if picture.alpha is not None:
         result.putalpha(picture.alpha)
-    if picture.icc is not None:
-        result.info["icc_profile"] = picture.icc
+    result.info.update(info)
     return result
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Raise the :class:`PictureError` that :func:`encode` would raise, as far as that is known before painting."""
-    format_for_writing(Path(path))
+    format_for_writing(path)
     files.check_writable(Path(path), overwrite=overwrite, error=PictureError)
 
 
 def encode(
-    image: Image.Image, path: str | os.PathLike[str], *, overwrite: bool = False, quality: int | None = None
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    subsampling: str | None = None,
 ) -> None:
-    """Write an image in the format given by the suffix, with the ICC profile in its ``info``.
+    """Write an image in the format given by the suffix, with what its ``info`` holds of :func:`assemble`'s.
 
-    The write is atomic. If the format has no transparency, the image is composited onto white. JPEG is written without
-    chroma subsampling, at quality 95 unless ``quality`` (1 to 100) is given.
+    The write is atomic. If the format has no transparency, the image is composited onto white. Metadata that the format
+    cannot hold is left out.
+
+    Args:
+        image: mode RGB or RGBA; others are converted.
+        path: the file.
+        overwrite: whether it may exist.
+        quality: 1 to 100, for formats with lossy compression; by default 95 for JPEG and WebP, 90 for AVIF and JPEG
+            XL, 85 for HEIC.
+        subsampling: of JPEG, "4:4:4" by default.
 
     Raises:
         PictureError: the suffix is unknown, the file exists (and ``overwrite`` is False), or it cannot be written.
     """
     path = Path(path)
-    check_writable(path, overwrite=overwrite)
     format_ = format_for_writing(path)
-    options = {**(format_.save or {}), "icc_profile": image.info.get("icc_profile")}
-    if quality is not None and "quality" in options:
-        options["quality"] = quality
+
+    def save(file: IO[bytes]) -> None:
+        fitted = _fit(image, format_)
+        options = options_of(format_, image.info, quality, subsampling)
+        if format_.name == "HEIF":
+            import_module("pillow_heif").from_pillow(fitted).save(file, **options)
+            return
+        if format_.name == "JXL":
+            import_module("pillow_jxl")
+        fitted.save(file, format_.name, **options)
+
+    write(save, path, format_, image.size, overwrite=overwrite)
+
+
+def write(save: Any, path: Path, format_: Format, size: tuple[int, int], *, overwrite: bool) -> None:
+    """Call ``save`` with a new file, which becomes ``path`` when it is complete.
+
+    Raises:
+        PictureError: the file exists (and ``overwrite`` is False), or it cannot be written.
+    """
+    check_writable(path, overwrite=overwrite)
     try:
         with files.atomic_write(path) as part:
             with part.open("wb") as file:
-                _fit(image, format_).save(file, format_.name, **options)
+                save(file)
             check_writable(path, overwrite=overwrite)  # another program may have created it meanwhile
     except PictureError:
         raise
     except Exception as error:  # Pillow's encoders raise almost anything
         raise PictureError(
-            f"{path}: cannot be written as {format_.name}, {describe(image.size)} ({reason(error)})"
+            f"{path}: cannot be written as {format_.name}, {describe(size)} ({reason(error)})"
         ) from error
+
+
+def options_of(
+    format_: Format, info: dict[Any, Any], quality: int | None, subsampling: str | None = None
+) -> dict[str, Any]:
+    """The options for Pillow's ``save``: those of the format, quality, profile and metadata."""
+    options = {**(format_.save or {}), "icc_profile": info.get("icc_profile")}
+    if quality is not None and "quality" in options:
+        options["quality"] = quality
+    if subsampling is not None and format_.name == "JPEG":
+        options["subsampling"] = subsampling
+    if info.get("dpi") is not None and format_.name in ("JPEG", "PNG", "TIFF", "BMP"):
+        options["dpi"] = info["dpi"]
+    if info.get("exif") and format_.name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL", "TIFF"):
+        options["exif"] = info["exif"]
+    xmp = info.get("xmp")
+    if xmp and format_.name in ("JPEG", "WEBP", "AVIF", "HEIF", "JXL"):
+        options["xmp"] = xmp
+    elif xmp and format_.name == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    elif xmp and format_.name == "TIFF":
+        tags = Image.Exif()
+        tags.load(options.get("exif", b""))
+        tags[_XMP] = xmp
+        options["exif"] = tags
+    return options
 
 
 def _fit(image: Image.Image, format_: Format) -> Image.Image:
@@ -79,5 +145,5 @@ def _fit(image: Image.Image, format_: Format) -> Image.Image:
         picture = decode(image)
         image = assemble(picture, picture.rgb)
     if image.mode == "RGBA" and not format_.alpha:
-        image = over_white(image.convert("RGB"), image.getchannel("A"))
+        return over_white(image.convert("RGB"), image.getchannel("A"))
     return image
