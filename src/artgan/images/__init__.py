@@ -6,7 +6,20 @@ Torch is imported only when a tensor is needed.
 """
 
 from artgan.images.arrays import to_levels, to_rgb, to_tensor
-from artgan.images.formats import READABLE, WRITABLE, is_picture
+from artgan.images.formats import (
+    READABLE,
+    SNIFFED,
+    WRITABLE,
+    Foreign,
+    Format,
+    foreign_by_suffix,
+    format_for_writing,
+    format_of_suffix,
+    is_picture,
+    is_writable,
+    recognize,
+)
+from artgan.images.metadata import Metadata
 from artgan.images.picture import MAX_PIXELS, Picture
 from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image
 from artgan.images.writing import assemble, check_writable, encode
@@ -14,8 +27,12 @@ from artgan.images.writing import assemble, check_writable, encode
 __all__ = [
     "MAX_PIXELS",
     "READABLE",
+    "SNIFFED",
     "UPRIGHT",
     "WRITABLE",
+    "Foreign",
+    "Format",
+    "Metadata",
     "Picture",
     "Source",
     "assemble",
@@ -23,9 +40,14 @@ __all__ = [
     "decode",
     "decode_bytes",
     "encode",
+    "foreign_by_suffix",
+    "format_for_writing",
+    "format_of_suffix",
     "is_picture",
+    "is_writable",
     "measure",
     "open_image",
+    "recognize",
     "to_levels",
     "to_rgb",
     "to_tensor",

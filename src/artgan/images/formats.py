@@ -41,6 +41,12 @@ class Format:
         """Whether the module that reads it is installed."""
         return _installed(self.codec)
 
+    @property
+    def writable_suffix(self) -> str | None:
+        """A suffix for a picture of this format that is to be written; None if it cannot be."""
+        rows = (row for row in FORMATS if row.name == self.name and row.save is not None and row.available)
+        return next((row.suffixes[0] for row in rows), None)
+
 
 @dataclass(frozen=True)
 class Foreign:
@@ -181,6 +187,12 @@ def _recognize_boxes(head: bytes) -> Format | Foreign:
 def foreign_by_suffix(path: str | os.PathLike[str]) -> Foreign | None:
     """The kind of file that artgan does not read, by the name's suffix; None if the suffix says nothing."""
     return _FOREIGN_SUFFIXES.get(Path(path).suffix.lower())
+
+
+def format_of_suffix(path: str | os.PathLike[str]) -> Format | None:
+    """The picture format that a name's suffix stands for; None if it stands for none."""
+    suffix = Path(path).suffix.lower()
+    return next((row for row in FORMATS if suffix in row.suffixes), None)
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
