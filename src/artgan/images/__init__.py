@@ -5,6 +5,7 @@ transparency and color profile kept separately. :func:`assemble` puts them back,
 Torch is imported only when a tensor is needed.
 """
 
+from artgan.images.animation import Animation, count_frames, encode_animation, open_animation
 from artgan.images.arrays import to_levels, to_rgb, to_tensor
 from artgan.images.formats import (
     READABLE,
@@ -15,13 +16,15 @@ from artgan.images.formats import (
     foreign_by_suffix,
     format_for_writing,
     format_of_suffix,
+    holds_frames,
+    holds_pages,
     is_picture,
     is_writable,
     recognize,
 )
 from artgan.images.metadata import Metadata
 from artgan.images.picture import MAX_PIXELS, Picture
-from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image
+from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image, open_picture
 from artgan.images.writing import assemble, check_writable, encode
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "SNIFFED",
     "UPRIGHT",
     "WRITABLE",
+    "Animation",
     "Foreign",
     "Format",
     "Metadata",
@@ -37,16 +41,22 @@ __all__ = [
     "Source",
     "assemble",
     "check_writable",
+    "count_frames",
     "decode",
     "decode_bytes",
     "encode",
+    "encode_animation",
     "foreign_by_suffix",
     "format_for_writing",
     "format_of_suffix",
+    "holds_frames",
+    "holds_pages",
     "is_picture",
     "is_writable",
     "measure",
+    "open_animation",
     "open_image",
+    "open_picture",
     "recognize",
     "to_levels",
     "to_rgb",

@@ -32,11 +32,14 @@ def deep_samples(image: Image.Image, file: IO[bytes], name: str) -> tuple[str, S
     raw = _raw_mode(image)
     if name not in ("PNG", "TIFF") or ";16" not in raw or raw.startswith("I"):
         return None
+    frame = image.tell()
+    if frame and name == "PNG":  # frames are put together in 8 bits
+        return None
     if raw == "LA;16B":  # Pillow has no second way to read these, but 4 bytes a pixel are 4 bytes a pixel
-        parts = _read_as(file, name, "RGBA", "RGBA").astype(np.uint16)
+        parts = _read_as(file, name, 0, "RGBA", "RGBA").astype(np.uint16)
         return "LA", parts[:, :, 0::2] << 8 | parts[:, :, 1::2]
     # Read twice, with both orders of bytes: the upper bytes, then the lower ones.
-    upper, lower = (_read_as(file, name, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
+    upper, lower = (_read_as(file, name, frame, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
     samples = upper.astype(np.uint16)
     samples <<= 8
     samples |= lower
@@ -58,10 +61,11 @@ def _raw_mode(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _read_as(file: IO[bytes], name: str, mode: str, raw: str) -> NDArray[np.uint8]:
-    """All bytes that Pillow reads in a raw mode, H x W x C."""
+def _read_as(file: IO[bytes], name: str, frame: int, mode: str, raw: str) -> NDArray[np.uint8]:
+    """All bytes that Pillow reads of a frame in a raw mode, H x W x C."""
     file.seek(0)
     with Image.open(file, formats=[name]) as image:
+        image.seek(frame)
         image._mode = mode
         image.tile = [  # type: ignore[attr-defined]  # image files have tiles
             (codec, extent, offset, (raw, *arguments[1:]) if isinstance(arguments, tuple) else raw)

@@ -189,6 +189,11 @@ def foreign_by_suffix(path: str | os.PathLike[str]) -> Foreign | None:
     return _FOREIGN_SUFFIXES.get(Path(path).suffix.lower())
 
 
+def format_named(name: str) -> Format | None:
+    """The format with one of Pillow's names; None if artgan does not read it."""
+    return _BY_NAME.get(name)
+
+
 def format_of_suffix(path: str | os.PathLike[str]) -> Format | None:
     """The picture format that a name's suffix stands for; None if it stands for none."""
     suffix = Path(path).suffix.lower()
@@ -203,6 +208,18 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 def is_writable(path: str | os.PathLike[str]) -> bool:
     """Whether the name has the suffix of a picture format that artgan writes here."""
     return Path(path).suffix.lower() in WRITABLE
+
+
+def holds_frames(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name can hold an animation, or pages."""
+    found = format_of_suffix(path)
+    return found is not None and found.frames
+
+
+def holds_pages(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name can hold pictures of several sizes."""
+    found = format_of_suffix(path)
+    return found is not None and found.name == "TIFF"
 
 
 def format_for_writing(path: str | os.PathLike[str]) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +11,7 @@ from typing import IO, Any
 from PIL import Image, PngImagePlugin
 
 from artgan import files
-from artgan.errors import PictureError
+from artgan.errors import ArtganError, PictureError
 from artgan.images.color import over_white
 from artgan.images.formats import Format, format_for_writing
 from artgan.images.picture import Picture, describe, reason
@@ -92,7 +93,9 @@ def encode(
     write(save, path, format_, image.size, overwrite=overwrite)
 
 
-def write(save: Any, path: Path, format_: Format, size: tuple[int, int], *, overwrite: bool) -> None:
+def write(
+    save: Callable[[IO[bytes]], None], path: Path, format_: Format, size: tuple[int, int], *, overwrite: bool
+) -> None:
     """Call ``save`` with a new file, which becomes ``path`` when it is complete.
 
     Raises:
@@ -101,10 +104,10 @@ def write(save: Any, path: Path, format_: Format, size: tuple[int, int], *, over
     check_writable(path, overwrite=overwrite)
     try:
         with files.atomic_write(path) as part:
-            with part.open("wb") as file:
+            with part.open("w+b") as file:
                 save(file)
             check_writable(path, overwrite=overwrite)  # another program may have created it meanwhile
-    except PictureError:
+    except ArtganError:
         raise
     except Exception as error:  # Pillow's encoders raise almost anything
         raise PictureError(
