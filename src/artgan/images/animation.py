@@ -14,7 +14,7 @@ from artgan.errors import PictureError
 from artgan.images.formats import format_for_writing, format_named
 from artgan.images.picture import MAX_PIXELS, Picture, check_size, describe
 from artgan.images.reading import decode_image, open_picture
-from artgan.images.writing import options_of, write
+from artgan.images.writing import finish, options_of, write
 
 MAX_FRAME_PIXELS = 500_000_000
 """The most pixels that all frames of an animation may have together: Pillow's writers hold some of them in memory."""
@@ -145,6 +145,7 @@ def encode_animation(
 
     def save(file: IO[bytes]) -> None:
         frames.save(file, format_.name, save_all=True, **options)
+        finish(file, format_, first.info)
 
     write(save, path, format_, first.size, overwrite=overwrite)
     return first.size

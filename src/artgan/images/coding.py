@@ -105,7 +105,7 @@ def _to_xyz(primaries: Chromaticities) -> NDArray[np.float64]:
     """The matrix from linear RGB to XYZ, with white at Y = 1 (SMPTE RP 177)."""
     white, *colors = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in zip(*[iter(primaries)] * 2, strict=True))
     columns = np.stack(colors, axis=1)
-    return columns * np.linalg.solve(columns, white)  # type: ignore[no-any-return]  # numpy does not say
+    return columns * np.linalg.solve(columns, white)
 
 
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -141,7 +141,8 @@ def _hlg_to_linear(values: Floats) -> Floats:  # ITU-R BT.2100, on a display of 
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
     luminance = scene @ np.array([0.2627, 0.6780, 0.0593])
-    return (scene * luminance[..., None] ** 0.2 * (1000 / REFERENCE_WHITE)).astype(np.float32)
+    light: Floats = (scene * luminance[..., None] ** 0.2 * (1000 / REFERENCE_WHITE)).astype(np.float32)
+    return light
 
 
 _CURVES: dict[int, Callable[[Floats], Floats]] = {

@@ -37,7 +37,7 @@ def deep_samples(image: Image.Image, file: IO[bytes], name: str) -> tuple[str, S
         return None
     if raw == "LA;16B":  # Pillow has no second way to read these, but 4 bytes a pixel are 4 bytes a pixel
         parts = _read_as(file, name, 0, "RGBA", "RGBA").astype(np.uint16)
-        return "LA", parts[:, :, 0::2] << 8 | parts[:, :, 1::2]
+        return "LA", (parts[:, :, 0::2] << 8 | parts[:, :, 1::2]).astype(np.uint16)
     # Read twice, with both orders of bytes: the upper bytes, then the lower ones.
     upper, lower = (_read_as(file, name, frame, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
     samples = upper.astype(np.uint16)
@@ -67,9 +67,8 @@ def _read_as(file: IO[bytes], name: str, frame: int, mode: str, raw: str) -> NDA
     with Image.open(file, formats=[name]) as image:
         image.seek(frame)
         image._mode = mode
-        image.tile = [  # type: ignore[attr-defined]  # image files have tiles
-            (codec, extent, offset, (raw, *arguments[1:]) if isinstance(arguments, tuple) else raw)
-            for codec, extent, offset, arguments in image.tile  # type: ignore[attr-defined]  # the same
+        image.tile = [
+            tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
         ]
         return np.asarray(image)
 

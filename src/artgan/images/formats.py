@@ -90,7 +90,7 @@ FORMATS = (
     Format(
         "HEIF",
         (".heic", ".heif", ".hif"),
-        {"quality": 85, "subsampling": "4:2:0"},
+        {"quality": 65, "subsampling": "4:2:0"},  # as good as a JPEG of 95
         alpha=True,
         codec="pillow_heif",
         install="pip install pillow-heif",

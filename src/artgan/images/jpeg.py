@@ -30,4 +30,4 @@ def jpeg_quality(image: Image.Image) -> tuple[int | None, str | None]:
     if table is None or len(table) != 64:
         return None, None
     quality = int(_QUALITIES[np.abs(_TABLES - np.array(table)).sum(axis=1).argmin()])
-    return quality, _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))  # type: ignore[no-untyped-call]
+    return quality, _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image))

@@ -300,6 +300,8 @@ UPRIGHT = {
 
 def _upright(image: Image.Image, rgb: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
     """Rotate and flip both as the image's EXIF orientation says."""
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # is upright, whatever its EXIF says (18181-2)
+        return rgb, alpha
     try:
         turn = UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF data raise almost anything, and do not affect the pixels

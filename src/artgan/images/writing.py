@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -71,7 +72,7 @@ def encode(
         path: the file.
         overwrite: whether it may exist.
         quality: 1 to 100, for formats with lossy compression; by default 95 for JPEG and WebP, 90 for AVIF and JPEG
-            XL, 85 for HEIC.
+            XL, 65 for HEIC, whose scale is another.
         subsampling: of JPEG, "4:4:4" by default.
 
     Raises:
@@ -89,6 +90,7 @@ def encode(
         if format_.name == "JXL":
             import_module("pillow_jxl")
         fitted.save(file, format_.name, **options)
+        finish(file, format_, image.info)
 
     write(save, path, format_, image.size, overwrite=overwrite)
 
@@ -126,7 +128,7 @@ def options_of(
         options["subsampling"] = subsampling
     if info.get("dpi") is not None and format_.name in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = info["dpi"]
-    if info.get("exif") and format_.name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL", "TIFF"):
+    if info.get("exif") and format_.name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL"):
         options["exif"] = info["exif"]
     xmp = info.get("xmp")
     if xmp and format_.name in ("JPEG", "WEBP", "AVIF", "HEIF", "JXL"):
@@ -134,12 +136,43 @@ def options_of(
     elif xmp and format_.name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    elif xmp and format_.name == "TIFF":
-        tags = Image.Exif()
-        tags.load(options.get("exif", b""))
-        tags[_XMP] = xmp
-        options["exif"] = tags
     return options
+
+
+def finish(file: IO[bytes], format_: Format, info: dict[Any, Any]) -> None:
+    """Add EXIF and XMP to a TIFF file, which Pillow cannot do where pixels are compressed.
+
+    A new first directory is written to the end: the entries of the old one, which stay where they point, and more.
+    """
+    if format_.name != "TIFF" or not (info.get("exif") or info.get("xmp")):
+        return
+    known = Image.Exif()
+    known.load(info.get("exif") or b"")
+    if info.get("xmp"):
+        known[_XMP] = info["xmp"]
+    file.seek(0)
+    known.endian = "<" if file.read(2) == b"II" else ">"
+    more = file.seek(0, 2) + 1 & ~1  # directories begin on a word
+    file.seek(more)
+    file.write(known.tobytes(more)[14:])  # without the header
+    entries, _ = _entries(file, more, known.endian)
+    file.seek(4)
+    old, following = _entries(file, struct.unpack(f"{known.endian}L", file.read(4))[0], known.endian)
+    entries = {**entries, **old}
+    start = file.seek(0, 2) + 1 & ~1
+    file.seek(start)
+    file.write(struct.pack(f"{known.endian}H", len(entries)))
+    file.write(b"".join(entries[tag] for tag in sorted(entries)) + following)
+    file.seek(4)
+    file.write(struct.pack(f"{known.endian}L", start))
+
+
+def _entries(file: IO[bytes], start: int, order: str) -> tuple[dict[int, bytes], bytes]:
+    """The entries of a directory of a TIFF file by their tags, and where the next directory is, as in the file."""
+    file.seek(start)
+    [count] = struct.unpack(f"{order}H", file.read(2))
+    entries = [file.read(12) for _ in range(count)]
+    return {struct.unpack(f"{order}H", entry[:2])[0]: entry for entry in entries}, file.read(4)
 
 
 def _fit(image: Image.Image, format_: Format) -> Image.Image:
