@@ -59,6 +59,7 @@ def test_among_files_a_picture_that_is_too_large_to_be_read_whole_is_read_by_str
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "MAX_PIXELS", 5000)
+    monkeypatch.setattr("artgan.images.reading.MAX_PIXELS", 5000)
     noise("RGB", 40, 30).save(tmp_path / "a.png")
     noise("RGB").save(tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "b.png").read_bytes()[:500])

@@ -22,7 +22,8 @@ from artgan.images.formats import (
     is_writable,
     recognize,
 )
-from artgan.images.metadata import Metadata
+from artgan.images.jpeg import jpeg_quality
+from artgan.images.metadata import Metadata, read_metadata
 from artgan.images.picture import MAX_PIXELS, Picture
 from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image, open_picture
 from artgan.images.writing import assemble, check_writable, encode
@@ -53,10 +54,12 @@ __all__ = [
     "holds_pages",
     "is_picture",
     "is_writable",
+    "jpeg_quality",
     "measure",
     "open_animation",
     "open_image",
     "open_picture",
+    "read_metadata",
     "recognize",
     "to_levels",
     "to_rgb",

@@ -69,17 +69,21 @@ class Saving:
     metadata: bool = True
     location: bool = False
 
-    def kept(self, picture: Picture) -> Picture:
-        """The picture, with the metadata that its painting is to have."""
-        known = picture.metadata.with_location() if self.location else picture.metadata
-        return replace(picture, metadata=known if self.metadata else images.Metadata())
+    def kept(self, known: images.Metadata) -> images.Metadata:
+        """Of a photo's metadata, what its painting is to have."""
+        if not self.metadata:
+            return images.Metadata()
+        return known.with_location() if self.location else known
+
+    def quality_of(self, source: int | None, path: Path) -> int | None:
+        """The quality to write a file with, where the photo has been written with ``source``."""
+        if self.quality is not None or source is None or images.format_for_writing(path).name != "JPEG":
+            return self.quality
+        return min(max(source, _LEAST_QUALITY), _MOST_QUALITY)
 
     def write(self, painting: Image.Image, picture: Picture, path: Path, *, overwrite: bool) -> None:
         """Write the painting of a picture; see :func:`artgan.images.encode`."""
-        quality = self.quality
-        if quality is None and picture.quality is not None:
-            quality = min(max(picture.quality, _LEAST_QUALITY), _MOST_QUALITY)
-            quality = quality if images.format_for_writing(path).name == "JPEG" else None
+        quality = self.quality_of(picture.quality, path)
         images.encode(painting, path, overwrite=overwrite, quality=quality, subsampling=picture.subsampling)
 
 
@@ -337,7 +341,7 @@ def _paint_alone(read: _Large | _Animated, paint: _Painter, write: _Writer) -> R
     note = read.note if isinstance(read, _Large) else None
     try:
         if isinstance(read, _Large):
-            size = paint.large(path, read.output, overwrite=write.overwrite)
+            size = write.large(read, paint)
         else:
             size, note = write.animation(read, paint)
     except (ConfigError, WeightsError):
@@ -363,7 +367,8 @@ def _prepare(folder: Path) -> None:
 def _read(job: Job, output: Path, pixels: int, study: _MakeStudy, saving: Saving, note: str | None) -> _Read | Result:
     start = perf_counter()
     try:
-        picture = saving.kept(images.decode(job.input))
+        picture = images.decode(job.input)
+        picture = replace(picture, metadata=saving.kept(picture.metadata))
     except ArtganError as error:
         return Result(job.input, None, str(error), perf_counter() - start)
     try:
@@ -449,6 +454,24 @@ class _Writer:
         output, note = (None, None) if error else (read.output, read.note)
         return Result(read.job.input, output, error, seconds, read.picture.size, note=note)
 
+    def large(self, read: _Large, paint: _Painter) -> tuple[int, int]:
+        """Paint a picture from file to file; returns its size.
+
+        Raises:
+            Exception: whatever painting or writing raises.
+        """
+        with images.open_picture(read.job.input) as (image, _):
+            source, subsampling = images.jpeg_quality(image)
+            metadata = self.saving.kept(images.read_metadata(image))
+        return paint.large(
+            read.job.input,
+            read.output,
+            overwrite=self.overwrite,
+            quality=self.saving.quality_of(source, read.output),
+            subsampling=subsampling,
+            metadata=metadata,
+        )
+
     def animation(self, read: _Animated, paint: _Painter) -> tuple[tuple[int, int], str | None]:
         """Paint the frames of a picture while they are written; returns the size, and what is not in the file.
 
@@ -457,7 +480,7 @@ class _Writer:
         """
 
         def make(frame: Picture) -> Image.Image:
-            return paint.one(self.saving.kept(frame))
+            return paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
 
         with images.open_animation(read.job.input) as frames:
             if frames.same_size or images.holds_pages(read.output):
