@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from artgan.errors import PictureError
 
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 
 
@@ -33,14 +34,22 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 def _eight_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Convert grayscale of more than 8 bits to mode L; Pillow's own conversion clips at 255."""
     values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})  # of a TIFF file
+    bits, kinds = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))
+    ceilings: tuple[float, ...] = (1, 255, 65_535) if image.mode == "F" else (65_535,)
+    if tags and image.mode == "I" and bits == 32 and kinds[0] == 1:  # unsigned, which Pillow has no mode for
+        values, ceilings = values.view(np.uint32), (65_535, 2**32 - 1)
+    elif bits == 12:
+        ceilings = (4095,)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise PictureError("holds values that are not finite")
-    ceilings = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     fitting = [ceiling for ceiling in ceilings if low >= 0 and high <= ceiling]
-    black, white = (0.0, fitting[0]) if fitting else (low, high)
+    black, white = (0, fitting[0]) if fitting else (low, high)
     scale = 255 / ((white - black) or 1)
     gray = np.rint((values.astype(np.float32) - np.float32(black)) * np.float32(scale)).clip(0, 255)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is 0
+        gray = 255 - gray
     alpha = None
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
