@@ -20,7 +20,7 @@ def png_coding(file: IO[bytes]) -> tuple[int, int] | None:
         if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
             break
         if head[4:] == b"cICP":
-            coding = file.read(4)
+            coding = file.read(min(int.from_bytes(head[:4], "big"), 5))
             return (coding[0], coding[1]) if len(coding) == 4 else None
         file.seek(int.from_bytes(head[:4], "big") + 4, 1)  # the data, and a checksum
     return None

@@ -117,7 +117,7 @@ def _xmp(packet: str | bytes) -> tuple[bytes | None, bytes | None]:
     kept = data
     for pattern in _XMP_LOCATIONS:
         kept = pattern.sub(b"", kept)
-    if re.search(rb":(?:%b)\b" % _LOCATION, kept):  # written in another way
+    if b"GPS" in kept or re.search(rb":(?:%b)\b" % _LOCATION, kept):  # written in another way
         return None, data
     return kept, data if kept != data else None
 
