@@ -37,7 +37,7 @@ def test_every_file_of_a_folder_is_painted_or_named(tmp_path: Path) -> None:
         "a Photoshop file; export it as JPEG or PNG": 1,
         "a drawing; export it as JPEG or PNG": 1,
         "a PDF document; export it as JPEG or PNG": 1,
-        "a file of the kind TGA; export it as JPEG or PNG": 1,
+        "a TGA file; export it as JPEG or PNG": 1,
         "not a picture": 3,
     }
 

@@ -46,15 +46,16 @@ def _eight_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         raise PictureError("holds values that are not finite")
     fitting = [ceiling for ceiling in ceilings if low >= 0 and high <= ceiling]
     black, white = (0, fitting[0]) if fitting else (low, high)
-    scale = 255 / ((white - black) or 1)
-    gray = np.rint((values.astype(np.float32) - np.float32(black)) * np.float32(scale)).clip(0, 255)
+    gray = np.empty(values.shape, np.uint8)
+    for row, line in zip(gray, values, strict=True):
+        row[:] = np.rint((line.astype(np.float64) - black) * (255 / ((white - black) or 1))).clip(0, 255)
     if tags.get(_PHOTOMETRIC) == 0:  # white is 0
-        gray = 255 - gray
+        np.subtract(255, gray, out=gray)
     alpha = None
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-    return Image.fromarray(gray.astype(np.uint8)), alpha
+    return Image.fromarray(gray), alpha
 
 
 def profile(image: Image.Image) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,7 @@ class Foreign:
 
     kind: str
     remedy: str = "export it as JPEG or PNG"
-    video: bool = field(default=False)
+    video: bool = False
 
 
 @cache
@@ -116,10 +116,12 @@ _VIDEO = Foreign("a video", "artgan paints pictures", video=True)
 _RAW = Foreign("a camera raw file")
 _DRAWING = Foreign("a drawing")
 _PHOTOSHOP = Foreign("a Photoshop file")
+_GIMP = Foreign("a GIMP file")
+_PDF = Foreign("a PDF document")
 
 
 def _suffixes(what: Foreign | None, names: str) -> dict[str, Foreign]:
-    return {f".{name}": what or Foreign(f"a file of the kind {name.upper()}") for name in names.split()}
+    return {f".{name}": what or Foreign(f"a {name.upper()} file") for name in names.split()}
 
 
 _FOREIGN_SUFFIXES: Mapping[str, Foreign] = {
@@ -127,7 +129,9 @@ _FOREIGN_SUFFIXES: Mapping[str, Foreign] = {
     **_suffixes(_RAW, "dng cr2 cr3 crw nef nrw arw sr2 srf orf rw2 raf pef srw x3f raw rwl 3fr iiq erf mrw gpr"),
     **_suffixes(_DRAWING, "svg svgz eps ps ai cdr wmf emf"),
     **_suffixes(_PHOTOSHOP, "psd psb"),
-    **_suffixes(None, "tga ico cur icns pcx dds dib exr hdr qoi xbm xpm sgi ras fits dcm djvu xcf kra pdf"),
+    **_suffixes(_GIMP, "xcf"),
+    **_suffixes(_PDF, "pdf"),
+    **_suffixes(None, "tga ico cur icns pcx dds dib exr hdr qoi xbm xpm sgi ras fits dcm djvu kra"),
 }
 
 SNIFFED = 1024
@@ -146,8 +150,8 @@ _SIGNATURES: tuple[tuple[str, str | Foreign], ...] = (
     (r"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
     (r"P[1-6][\s#]+[\d#]|P[fF]\s+\d", "PPM"),
     (r"8BPS", _PHOTOSHOP),
-    (r"gimp xcf", Foreign("a GIMP file")),
-    (r"%PDF", Foreign("a PDF document")),
+    (r"gimp xcf", _GIMP),
+    (r"%PDF", _PDF),
     (r"%!PS|\xc5\xd0\xd3\xc6", _DRAWING),
     (r"[^\0]{0,900}<svg[\s>]", _DRAWING),
     (r"IIRO|IIRS|MMOR|IIU\0|FUJIFILM|FOVb|\0MRM", _RAW),
