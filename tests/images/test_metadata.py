@@ -126,11 +126,21 @@ def test_damaged_exif_never_fails_a_painting(tail: bytes, start: int) -> None:
     picture.rgb.save(file, "JPEG", exif=picture.metadata.exif or b"")
 
 
+@pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP", "BMP", "GIF", "PDF"])
+def test_a_painting_in_python_can_be_saved_as_anything(format_: str) -> None:
+    picture = images.decode_bytes(file_bytes(ramp(), "JPEG", exif=exif(), dpi=(300, 300), xmp=XMP), "x")
+    file = io.BytesIO()
+    images.assemble(picture, picture.rgb).save(file, format_)
+    if format_ in ("PNG", "TIFF", "WEBP"):
+        with Image.open(file) as saved:
+            assert saved.getexif()[0x8298] == "(c) Jane"
+
+
 def test_a_painting_in_python_carries_it() -> None:
     picture = images.decode_bytes(file_bytes(ramp(), "JPEG", exif=exif(), dpi=(300, 300)), "x")
     painting = images.assemble(picture, picture.rgb)
     file = io.BytesIO()
-    painting.save(file, "JPEG", exif=painting.info["exif"], dpi=painting.info["dpi"])
+    painting.save(file, "JPEG")
     with Image.open(file) as saved:
         assert saved.getexif()[0x8298] == "(c) Jane"
         assert saved.info["dpi"] == (300, 300)

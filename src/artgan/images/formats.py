@@ -55,12 +55,10 @@ class Foreign:
     Attributes:
         kind: what it is, as a noun with its article.
         remedy: what to do with it.
-        video: whether it is a video.
     """
 
     kind: str
     remedy: str = "export it as JPEG or PNG"
-    video: bool = False
 
 
 @cache
@@ -112,7 +110,7 @@ READABLE = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 WRITABLE = frozenset(suffix for row in FORMATS if row.save is not None and row.available for suffix in row.suffixes)
 """Lower-case suffixes that :func:`encode` writes here."""
 
-_VIDEO = Foreign("a video", "artgan paints pictures", video=True)
+_VIDEO = Foreign("a video", "artgan paints pictures")
 _RAW = Foreign("a camera raw file")
 _DRAWING = Foreign("a drawing")
 _PHOTOSHOP = Foreign("a Photoshop file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,30 @@ from artgan.images.reading import decode
 _XMP = 700  # its tag in a TIFF file
 
 
+_KEPT = ("icc_profile", "exif", "xmp", "dpi")
+
+
+class Painting(Image.Image):
+    """A Pillow image whose ``save`` writes the profile and the metadata in its ``info``, which Pillow leaves out.
+
+    Args:
+        image: its pixels; they are shared.
+        info: ``icc_profile``, ``exif``, ``xmp`` and ``dpi``.
+    """
+
+    def __init__(self, image: Image.Image, info: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.im = image.im
+        self._mode = image.mode
+        self._size = image.size
+        self.info = dict(info)
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """Save as Pillow does, with what ``info`` holds unless it is given here."""
+        kept = {key: self.info[key] for key in _KEPT if key in self.info}
+        super().save(fp, format, **{**kept, **params})
+
+
 def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
     """The painting of a picture, with the picture's transparency (mode RGBA), ICC profile and metadata put back.
 
@@ -29,7 +53,8 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
         painted: mode RGB, same size; not modified, and returned as it is if there is nothing to put back.
 
     Returns:
-        The painting; its ``info`` has ``icc_profile``, ``exif``, ``xmp`` and ``dpi`` as far as the picture has them.
+        The painting; its ``info`` has ``icc_profile``, ``exif``, ``xmp`` and ``dpi`` if the picture has them, and
+        its ``save`` writes them.
 
     Raises:
         PictureError: the sizes differ.
@@ -44,8 +69,7 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
     result = painted.copy()
     if picture.alpha is not None:
         result.putalpha(picture.alpha)
-    result.info.update(info)
-    return result
+    return Painting(result, info)
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -89,7 +113,7 @@ def encode(
             return
         if format_.name == "JXL":
             import_module("pillow_jxl")
-        fitted.save(file, format_.name, **options)
+        Image.Image.save(fitted, file, format_.name, **options)  # not what a Painting adds
         finish(file, format_, image.info)
 
     write(save, path, format_, image.size, overwrite=overwrite)
