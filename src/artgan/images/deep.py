@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 Samples: TypeAlias = "NDArray[np.uint16]"
 
 _SWAPPED = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
 
-def deep_samples(image: Image.Image, file: IO[bytes], name: str) -> tuple[str, Samples] | None:
+def deep_samples(
+    image: Image.Image, file: IO[bytes], name: str, again: Callable[[], ImageFile.ImageFile]
+) -> tuple[str, Samples] | None:
     """The samples of a picture with 9 to 16 bits a channel, and several channels.
 
     Args:
         image: opened from the file, not loaded yet.
         file: the file.
         name: Pillow's name of its format.
+        again: opens the file anew.
 
     Returns:
         The mode without its depth, such as "RGB", and H x W x C samples where 65535 is white; None for other pictures,
@@ -36,10 +40,10 @@ def deep_samples(image: Image.Image, file: IO[bytes], name: str) -> tuple[str, S
     if frame and name == "PNG":  # frames are put together in 8 bits
         return None
     if raw == "LA;16B":  # Pillow has no second way to read these, but 4 bytes a pixel are 4 bytes a pixel
-        parts = _read_as(file, name, 0, "RGBA", "RGBA").astype(np.uint16)
+        parts = _read_as(again, 0, "RGBA", "RGBA").astype(np.uint16)
         return "LA", (parts[:, :, 0::2] << 8 | parts[:, :, 1::2]).astype(np.uint16)
     # Read twice, with both orders of bytes: the upper bytes, then the lower ones.
-    upper, lower = (_read_as(file, name, frame, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
+    upper, lower = (_read_as(again, frame, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
     samples = upper.astype(np.uint16)
     samples <<= 8
     samples |= lower
@@ -61,10 +65,9 @@ def _raw_mode(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _read_as(file: IO[bytes], name: str, frame: int, mode: str, raw: str) -> NDArray[np.uint8]:
+def _read_as(again: Callable[[], ImageFile.ImageFile], frame: int, mode: str, raw: str) -> NDArray[np.uint8]:
     """All bytes that Pillow reads of a frame in a raw mode, H x W x C."""
-    file.seek(0)
-    with Image.open(file, formats=[name]) as image:
+    with again() as image:
         image.seek(frame)
         image._mode = mode
         image.tile = [

@@ -11,12 +11,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from artgan.errors import PictureError
 from artgan.images.arrays import decode_tensor, from_array
@@ -146,7 +147,7 @@ _opening = threading.Lock()
 
 
 @contextmanager
-def open_image(file: io.BufferedReader | io.BytesIO, name: str | os.PathLike[str] = "") -> Iterator[Image.Image]:
+def open_image(file: IO[bytes], name: str | os.PathLike[str] = "") -> Iterator[Image.Image]:
     """Read the header of a picture file, whose format is judged by its content.
 
     ``load()`` reads the pixels; limiting their number is up to the caller.
@@ -168,7 +169,6 @@ def open_image(file: io.BufferedReader | io.BytesIO, name: str | os.PathLike[str
         raise _Unreadable(f"not a picture in a format that artgan reads ({', '.join(FORMAT_NAMES)})")
     if not found.available:
         raise _Unreadable(f"is a {found.name} picture, which needs more to be read: {found.install}")
-    file.seek(0)
     try:
         image = _open_as(found.name, file)
     except UnidentifiedImageError:
@@ -181,7 +181,8 @@ def open_image(file: io.BufferedReader | io.BytesIO, name: str | os.PathLike[str
         yield image
 
 
-def _open_as(name: str, file: io.BufferedReader | io.BytesIO) -> Image.Image:
+def _open_as(name: str, file: IO[bytes]) -> ImageFile.ImageFile:
+    file.seek(0)
     if name == "HEIF":  # not registered with Pillow, where it would change what other code opens
         return import_module("pillow_heif").HeifImageFile(file)  # type: ignore[no-any-return]
     if name == "JXL":
@@ -227,7 +228,7 @@ def decode_image(image: Image.Image, name: str, max_pixels: int, file: IO[bytes]
     check_size(image.size, name, max_pixels)
     kind = image.format or "picture"
     try:
-        deep = None if file is None else deep_samples(image, file, kind)
+        deep = None if file is None else deep_samples(image, file, kind, partial(_open_as, kind, file))
         if deep is None:
             image.load()
         icc, coding = profile(image), None

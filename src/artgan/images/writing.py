@@ -37,7 +37,7 @@ class Painting(Image.Image):
         self.im = image.im
         self._mode = image.mode
         self._size = image.size
-        self.info = dict(info)
+        self.info.update(info)
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
         """Save as Pillow does, with what ``info`` holds unless it is given here."""
