@@ -39,6 +39,14 @@ def test_16_bits_with_transparency(pack) -> None:
     assert np.abs(np.asarray(picture.rgb) - (ROUNDED * share + 255 * (1 - share))).max() <= 1
 
 
+def test_16_bits_multiplied_by_their_transparency() -> None:
+    alpha = np.full_like(SAMPLES[:, :, :1], 40_000)
+    multiplied = np.rint(SAMPLES * (alpha / 65535)).astype(np.uint16)
+    picture = images.decode_bytes(tiff(np.dstack([multiplied, alpha]), extra=1), "x")
+    share = np.rint(40_000 / 257) / 255
+    assert np.abs(np.asarray(picture.rgb) - (ROUNDED * share + 255 * (1 - share))).max() <= 1.5
+
+
 def test_16_bit_gray_with_transparency() -> None:
     picture = images.decode_bytes(png(SAMPLES[:, :, :2]), "x")
     assert np.array_equal(picture.alpha, np.rint(SAMPLES[:, :, 1] / 257))

@@ -42,11 +42,17 @@ def deep_samples(
     if raw == "LA;16B":  # Pillow has no second way to read these, but 4 bytes a pixel are 4 bytes a pixel
         parts = _read_as(again, 0, "RGBA", "RGBA").astype(np.uint16)
         return "LA", (parts[:, :, 0::2] << 8 | parts[:, :, 1::2]).astype(np.uint16)
+    premultiplied = raw.startswith("RGBa")
+    raw = raw.replace("RGBa", "RGBA")
     # Read twice, with both orders of bytes: the upper bytes, then the lower ones.
     upper, lower = (_read_as(again, frame, image.mode, mode) for mode in (raw, raw[:-1] + _SWAPPED[raw[-1]]))
     samples = upper.astype(np.uint16)
     samples <<= 8
     samples |= lower
+    if premultiplied:
+        for row in samples:
+            color = row[:, :3] * (65_535 / np.maximum(row[:, 3:], 1))
+            row[:, :3] = np.rint(np.minimum(color, 65_535))
     return image.mode, samples
 
 
