@@ -17,7 +17,9 @@ from support.odd_pictures import FOREIGN, SIZE, file_bytes, frames, ramp, whole
 
 from artgan import images
 from artgan.cli import paint as command
+from artgan.interfaces import Generator
 from artgan.models.loading import load
+from artgan.painting import paint_files, plan
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +237,15 @@ def test_a_folder_of_anything(tmp_path: Path) -> None:
 def test_a_folder_of_a_thousand_of_anything(tmp_path: Path, seed: int) -> None:
     write_anything(tmp_path / "in", 1000, seed)
     check_folder(tmp_path / "in", tmp_path / "out")
+
+
+def test_an_error_of_a_model_in_a_frame_is_told_as_such(tmp_path: Path) -> None:
+    class Broken(Generator):
+        def forward(self, x: Any) -> Any:
+            raise ValueError("no brush")
+
+    first, *rest = frames()
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest)
+    [result] = paint_files(Broken(), plan([tmp_path / "a.gif"], tag="m"))
+    assert result.error == f"{tmp_path / 'a.gif'}: cannot be painted (ValueError: no brush)"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".gif"] == ["a.gif"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,11 @@ def test_what_is_no_jpeg_in_color_has_no_subsampling() -> None:
     gray = images.decode_bytes(file_bytes(ramp().convert("L"), "JPEG", quality=80), "x")
     assert (gray.quality, gray.subsampling) == (80, None)
     assert images.decode_bytes(file_bytes(ramp(), "PNG"), "x").quality is None
+
+
+def test_a_hostile_packet_takes_no_time() -> None:
+    image = ramp()
+    image.info["xmp"] = (b"<a:City>" * 8000)[:59_000]
+    start = time.process_time()
+    assert images.read_metadata(image).xmp is None
+    assert time.process_time() - start < 5

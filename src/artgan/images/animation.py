@@ -16,7 +16,7 @@ from artgan.images.picture import MAX_PIXELS, Picture, check_size, describe
 from artgan.images.reading import decode_image, open_picture
 from artgan.images.writing import finish, options_of, write
 
-MAX_FRAME_PIXELS = 500_000_000
+MAX_FRAME_PIXELS = 250_000_000
 """The most pixels that all frames of an animation may have together: Pillow's writers hold some of them in memory."""
 
 _DURATION = 100  # milliseconds, of frames that state none

@@ -28,14 +28,14 @@ _LONGEST = 8_000  # bytes of one value
 _LOCATION = rb"GPS\w+|Location\w*|City|State|Province\w*|Country\w*|Sublocation|WorldRegion"
 _XMP_LOCATIONS = (
     re.compile(rb'\s[\w-]+:(?:%b)\s*=\s*(?:"[^"]*"|\'[^\']*\')' % _LOCATION),
-    re.compile(rb"<([\w-]+:(?:%b))\b[^>]*?(?:/>|>.*?</\1\s*>)" % _LOCATION, re.S),
+    re.compile(rb"<([\w-]+:(?:%b))\b[^>]{0,500}?(?:/>|>.{0,2000}?</\1\s*>)" % _LOCATION, re.S),
 )
 _XMP_ORIENTATIONS = (
     re.compile(rb'(\stiff:Orientation\s*=\s*["\'])\d(["\'])'),
     re.compile(rb"(<tiff:Orientation>)\d(</tiff:Orientation>)"),
 )
 # What tells other programs to do something to the pixels: gain maps, depth, and the settings of raw developers.
-_XMP_OF_PIXELS = re.compile(rb"hdrgm|HDRGainMap|GContainer|Container:|GDepth|GImage|GPano|crs:|apdi:|aux:")
+_XMP_OF_PIXELS = re.compile(rb"hdrgm|HDRGainMap|GContainer|Container:|GDepth|GImage|GPano|crs:|apdi:")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from artgan.errors import PictureError
+from artgan.errors import ArtganError, PictureError
 from artgan.images.arrays import decode_tensor, from_array
 from artgan.images.coding import Coding, from_codes, from_gamma, to_srgb
 from artgan.images.color import color_space, convert_to_rgb, over_white, profile, split_alpha
@@ -99,7 +99,7 @@ def open_picture(path: str | os.PathLike[str]) -> Iterator[tuple[Image.Image, IO
     """Open a picture file and read its header: the image, and the file, which must stay where the image needs it.
 
     Raises:
-        PictureError: the file cannot be read as a picture; also for any error in the block.
+        PictureError: the file cannot be read as a picture; also for any error in the block that is not artgan's own.
     """
     path = Path(path)
     with _refusing(str(path)):
@@ -120,10 +120,10 @@ class _Unreadable(Exception):
 
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
-    """Turn any error into a :class:`PictureError` that begins with the name."""
+    """Turn any error but artgan's own into a :class:`PictureError` that begins with the name."""
     try:
         yield
-    except PictureError:
+    except ArtganError:
         raise
     except _Unreadable as error:
         raise PictureError(f"{name}: {error}") from None

@@ -18,10 +18,8 @@ from artgan.images.formats import Format, format_for_writing
 from artgan.images.picture import Picture, describe, reason
 from artgan.images.reading import decode
 
-_XMP = 700  # its tag in a TIFF file
-
-
 _KEPT = ("icc_profile", "exif", "xmp", "dpi")
+_XMP = 700  # its tag in a TIFF file
 
 
 class Painting(Image.Image):

@@ -480,7 +480,12 @@ class _Writer:
         """
 
         def make(frame: Picture) -> Image.Image:
-            return paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
+            try:
+                return paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
+            except ArtganError:
+                raise
+            except Exception as error:  # a plugin may raise anything
+                raise PictureError(_unpainted(read.job.input, error)) from error
 
         with images.open_animation(read.job.input) as frames:
             if frames.same_size or images.holds_pages(read.output):
