@@ -28,7 +28,7 @@ PAGE = (ROOT / "docs/plugins.md").read_text()
 HOMES = {home.__name__: home for home in (artgan.plugin, artgan.toolkit, artgan.testing)}
 
 PLUGINS = sorted(ROOT.glob("plugins/*/src/**/*.py"))
-TEMPLATES = sorted((CORE / "scaffold/templates").rglob("*.py.jinja"))
+TEMPLATES = sorted((CORE / "testing/scaffold/templates").rglob("*.py.jinja"))
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 
 

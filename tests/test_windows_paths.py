@@ -17,7 +17,7 @@ from artgan.data import _ARCHIVE, open_pictures
 from artgan.errors import ArtganError, PictureError, PluginError
 from artgan.files import refused_by_windows
 from artgan.models.folder import names_a_folder
-from artgan.scaffold import write_plugin
+from artgan.testing.scaffold import write_plugin
 
 
 @pytest.mark.parametrize("folder", [r"C:\models\monet", "C:/models/monet", r"\\server\share\monet", r"..\monet"])

@@ -25,11 +25,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.hub_server import Hub
+from support.odd_pictures import file_bytes, ramp
 from support.records import write_records
 from torch.utils.data import DataLoader
 
 from artgan.data import PictureFolder, PictureSet, TarPictures, TFRecordPictures, ZipPictures, archives, open_pictures
 from artgan.data.tfrecord import crc32c
+from artgan.data.verify import verify
 from artgan.errors import PictureError
 
 
@@ -613,3 +615,21 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert 'pip install "artgan[hub-data]"' in refusal("hf-hub:org/one")
+
+
+def test_heic_and_jpeg_xl_are_pictures_of_a_set(tmp_path: Path) -> None:
+    made = {"a.HEIC": "HEIF", "b.jxl": "JXL", "c.avif": "AVIF", "d.jpg": "HEIF", "e.heic": "JPEG"}
+    folder, archive = tmp_path / "set", tmp_path / "set.zip"
+    folder.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        for number, (name, format_) in enumerate(made.items()):
+            data = file_bytes(ramp((64 + number, 48)), format_, quality=95)
+            (folder / name).write_bytes(data)
+            file.writestr(name, data)
+    for place in (folder, archive):
+        pictures = open_pictures(place)
+        assert list(pictures.names) == sorted(made)
+        for number, picture in enumerate(pictures):
+            right = np.asarray(ramp((64 + number, 48))).astype(int)
+            assert np.abs(np.asarray(picture) - right).mean() < 4
+        assert not [finding for finding in verify(pictures).findings if finding.kind == "unreadable"]

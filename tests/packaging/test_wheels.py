@@ -32,10 +32,12 @@ def test_the_wheels_hold_what_they_should(wheels: Mapping[str, Path]) -> None:
         assert f"{package}/__init__.py" in held
         assert f"{package}/py.typed" in held
         assert any(".dist-info/" in name and name.endswith("/LICENSE") for name in held)
-        own = [name for name in held if not name.startswith("artgan/scaffold/templates/")]
+        own = [name for name in held if not name.startswith("artgan/testing/scaffold/templates/")]
         assert not [name for name in own if "test" in PurePosixPath(name).stem or name.endswith(".pyc")]
     core = contents["artgan"]
-    templates = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/artgan/scaffold").rglob("*.jinja")}
+    templates = {
+        str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/artgan/testing/scaffold").rglob("*.jinja")
+    }
     assert templates == {name for name in core if name.endswith(".jinja")}
     assert core["artgan/registry.yaml"] == (ROOT / "registry.yaml").read_bytes()
     for name, entry in yaml.safe_load(core["artgan/registry.yaml"])["models"].items():

@@ -250,21 +250,21 @@ def outputs(jobs: list[Job], root: Path) -> dict[str, str | None]:
 
 
 def test_beside_the_file_with_a_tag(tmp_path):
-    photos(tmp_path, "a.jpg", "b.PNG", "c.gif", "d.e.webp")
+    photos(tmp_path, "a.jpg", "b.PNG", "c.jp2", "d.e.webp")
     (tmp_path / "bare").write_bytes((tmp_path / "b.PNG").read_bytes())
     jobs = plan([*sorted(tmp_path.iterdir())], tag="monet")
     assert outputs(jobs, tmp_path) == {
         "a.jpg": "a-monet.jpg",
         "b.PNG": "b-monet.PNG",
         "bare": "bare-monet.png",
-        "c.gif": "c-monet.png",
+        "c.jp2": "c-monet.png",
         "d.e.webp": "d.e-monet.webp",
     }
 
 
 def test_folder_to_a_sibling_so_that_a_second_run_paints_no_paintings(tmp_path):
-    photos(tmp_path, "photos/b.jpg", "photos/a.gif", "photos/.hidden.jpg", "photos/notes.txt", "photos/sub/c.jpg")
-    expected = {"photos/a.gif": "photos-monet/a.png", "photos/b.jpg": "photos-monet/b.jpg"}
+    photos(tmp_path, "photos/b.jpg", "photos/a.jp2", "photos/.hidden.jpg", "photos/notes.txt", "photos/sub/c.jpg")
+    expected = {"photos/a.jp2": "photos-monet/a.png", "photos/b.jpg": "photos-monet/b.jpg"}
     assert outputs(plan([tmp_path / "photos"], tag="monet"), tmp_path) == expected
     for overwrite in (False, True):
         jobs = plan([tmp_path / "photos"], tag="monet", overwrite=overwrite)
@@ -325,7 +325,7 @@ def test_out_that_cannot_be_is_an_error_of_the_call(tmp_path):
     for inputs, out, message in (
         (both, "p.png", "name of one picture"),
         ([tmp_path / "p"], "p.png", "name of one picture"),
-        (both[:1], "p.gif", r"'\.gif'; known"),
+        (both[:1], "p.jp2", r"'\.jp2'; known"),
         (both, "file", "is a file"),
         (both, "file/below", "cannot be made"),
         (both[:1], "file/below/p.png", "cannot be made"),
@@ -362,10 +362,10 @@ def test_nothing_is_made_where_there_is_nothing_to_paint(tmp_path):
 
 
 def test_two_inputs_never_share_a_painting(tmp_path):
-    photos(tmp_path, "p/a.gif", "p/a.png", "q/a.png")
+    photos(tmp_path, "p/a.jp2", "p/a.png", "q/a.png")
     jobs = plan([tmp_path / "p", tmp_path / "q"], tmp_path / "out", tag="m")
     assert [job.output and job.output.name for job in jobs] == ["a.png", None, None]
-    assert all(job.error.startswith(f"{job.input}: ") and "a.gif" in job.error for job in jobs[1:])
+    assert all(job.error.startswith(f"{job.input}: ") and "a.jp2" in job.error for job in jobs[1:])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -398,7 +398,7 @@ def test_existing_paintings_are_kept_unless_told_otherwise(tmp_path):
 
 
 def test_existing_paintings_are_left_alone_where_work_goes_on(tmp_path):
-    photos(tmp_path, "p/a.png", "p/b.png", "p/b.gif", "p/c.png", "p/d.png")
+    photos(tmp_path, "p/a.png", "p/b.png", "p/b.jp2", "p/c.png", "p/d.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").write_text("painted before")
     (tmp_path / "out" / "c.png").mkdir()  # no painting
@@ -408,8 +408,8 @@ def test_existing_paintings_are_left_alone_where_work_goes_on(tmp_path):
         results = list(paint_files(Inverter(), jobs))
         assert [(result.input.name, result.skipped, result.error is None) for result in results] == [
             ("a.png", True, True),
-            ("b.gif", again, True),
-            ("b.png", False, False),  # its name belongs to the painting of b.gif
+            ("b.jp2", again, True),
+            ("b.png", False, False),  # its name belongs to the painting of b.jp2
             ("c.png", False, False),
             ("d.png", False, False),
         ]

@@ -18,7 +18,7 @@ from torch import Tensor
 from artgan import images
 from artgan.errors import PictureError
 from artgan.interfaces import Generator
-from artgan.painting import plan
+from artgan.painting import Saving, plan
 from artgan.painting.tiles import Tiling
 
 pytest.importorskip("pyvips", reason='large pictures need pip install "artgan[large]"', exc_type=ImportError)
@@ -59,6 +59,7 @@ def test_among_files_a_picture_that_is_too_large_to_be_read_whole_is_read_by_str
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "MAX_PIXELS", 5000)
+    monkeypatch.setattr("artgan.images.reading.MAX_PIXELS", 5000)
     noise("RGB", 40, 30).save(tmp_path / "a.png")
     noise("RGB").save(tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "b.png").read_bytes()[:500])
@@ -267,3 +268,29 @@ def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
     small, large = found["peaks"]
     assert large - small < 60_000, found  # kB
     assert found["held"] == []  # files that are deleted, but held open, would still fill the disk
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_quality_and_metadata_are_those_of_the_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 5000)
+    tags = Image.Exif()
+    tags[0x0112], tags[0x8298], tags[0x8825] = 6, "(c) Jane", {1: "N", 2: (48.0, 4.0, 30.0)}
+    noise("RGB").save(tmp_path / "a.jpg", exif=tags.tobytes(), dpi=(300, 300), quality=80, subsampling="4:2:0")
+    for saving, place in ((Saving(), False), (Saving(location=True), True), (Saving(metadata=False), None)):
+        jobs = plan([tmp_path / "a.jpg"], tmp_path / f"b{suffix}", tag="m", overwrite=True)
+        [result] = paint_files(Inverter(), jobs, tiling=Tiling(64), saving=saving, overwrite=True)
+        assert result.error is None
+        with Image.open(tmp_path / f"b{suffix}") as painting:
+            painting.load()
+            found = painting.getexif()
+            assert painting.size == (70, 330)
+            assert found.get(0x0112, 1) == 1
+            if suffix != ".tif":  # libvips writes no EXIF to TIFF
+                assert found.get(0x8298) == (None if place is None else "(c) Jane")
+                assert bool(found.get_ifd(0x8825)) == bool(place)
+            if place is not None:
+                assert [round(value) for value in painting.info["dpi"]] == [300, 300]
+            if suffix == ".jpg":
+                assert images.jpeg_quality(painting) == (80, "4:2:0")

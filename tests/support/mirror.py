@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,5 +45,5 @@ def install_mirror(install_plugin: Callable[..., Path], monkeypatch: pytest.Monk
     (package / "networks.py").write_text(NETWORKS)
     models = {"mirror.plain": {"plugin": "mirror", "distribution": "artgan-mirror"}}
     (package / "registry.yaml").write_text(json.dumps({"schema": 1, "models": models}))
-    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=os.pathsep)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -17,7 +17,7 @@ def new_plugin(
     ] = None,
 ) -> None:
     """Write a working plugin as a starting point: small networks that learn to paint, with tests."""
-    from artgan.scaffold import write_plugin
+    from artgan.testing.scaffold import write_plugin
 
     folder = write_plugin(name, out)
     print(folder)

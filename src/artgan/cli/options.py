@@ -20,7 +20,7 @@ class Format(str, Enum):
     json = "json"
 
 
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... [default: cpu]", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False)]
 
 
 def default_model() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from artgan.errors import printable
 from artgan.painting.options import PaintOptions
 
 if TYPE_CHECKING:
+    from artgan.painting import Plan
     from artgan.painting.network import Network
 
 
@@ -28,15 +30,18 @@ class Statistics(str, Enum):
 
 
 _PANEL = "Strokes and colors"
+_FILES, _SPEED = "Input and output", "Speed and memory"
+_NAMED = 3  # files of each kind that are named of those passed over
 
 Runtime = Annotated[
     str,
     typer.Option(
         help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
-        "form and --device is not given."
+        "form and --device is not given.",
+        rich_help_panel=_SPEED,
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.", rich_help_panel=_SPEED)]
 
 
 @with_options_of(PaintOptions, _PANEL)
@@ -47,32 +52,76 @@ def paint(
         typer.Option("--model", "-m", help="A name that `artgan models` lists.", show_default="the registry's default"),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             "-o",
-            help="The painting's name, or a folder for several. [default: next to the photo, PHOTO-MODEL.jpg]",
+            help="The painting's name, or a folder for several: one that exists, ends in / or has no suffix. "
+            "\\[default: next to the photo, PHOTO-MODEL.jpg]",
             show_default=False,
+            rich_help_panel=_FILES,
         ),
     ] = None,
-    device: Device = None,
-    batch: Annotated[int, typer.Option(min=1, help="Number of photos of equal size to paint at once.")] = 1,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include sub-folders.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace paintings that exist.")] = False,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip photos whose paintings exist, to continue an interrupted run.")
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Include sub-folders.", rich_help_panel=_FILES)
     ] = False,
-    format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace paintings that exist.", rich_help_panel=_FILES)
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Skip photos whose paintings exist, to continue an interrupted run.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Of JPEG, WebP, AVIF, HEIC and JPEG XL. \\[default: a JPEG photo's own for a JPEG]",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            help="Leave out the photo's date, camera, author and resolution; a color profile stays.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    keep_location: Annotated[
+        bool,
+        typer.Option(
+            "--keep-location", help="Keep the place where the photo was taken (GPS) too.", rich_help_panel=_FILES
+        ),
+    ] = False,
+    format: Annotated[Format, typer.Option(help="How results are printed.", rich_help_panel=_FILES)] = Format.text,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False, rich_help_panel=_SPEED),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Number of photos of equal size to paint at once.", rich_help_panel=_SPEED)
+    ] = 1,
     tile: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Side of the tiles to paint in, in pixels. [default: paint whole; in tiles if too large for that]",
+            help="Side of the tiles to paint in, in pixels. \\[default: paint whole; in tiles if too large for that]",
             show_default=False,
+            rich_help_panel=_SPEED,
         ),
     ] = None,
     statistics: Annotated[
-        Statistics, typer.Option(help="How whole-picture statistics are computed with tiles; estimated is faster.")
+        Statistics,
+        typer.Option(
+            help="How whole-picture statistics are computed with tiles; estimated is faster.", rich_help_panel=_SPEED
+        ),
     ] = Statistics.exact,
     runtime: Runtime = "auto",
     verbose: Verbose = False,
@@ -81,12 +130,16 @@ def paint(
     """Turn photos into paintings of the same size.
 
     A painting is written next to its photo, those of a folder to a new folder next to it, or all of them to --out.
+    Animations and pages are painted whole. What a folder holds besides pictures is named at the end.
     A model may have additional options: --model MODEL --help shows them.
     """
+    from artgan.errors import ConfigError
     from artgan.models.loading import load
-    from artgan.painting import Tiling, paint_files, plan
+    from artgan.painting import Saving, Tiling, paint_files, plan
     from artgan.progress import progress
 
+    if no_metadata and keep_location:
+        raise ConfigError("--no-metadata and --keep-location contradict each other")
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))
@@ -95,8 +148,11 @@ def paint(
         _tell(loaded.name, network)
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
     tiling = Tiling(tile, statistics.value)
-    done = paint_files(network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=own)
-    failures, results, skipped = [], [], 0
+    saving = Saving(quality, metadata=not no_metadata, location=keep_location)
+    done = paint_files(
+        network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, saving=saving, options=own
+    )
+    failures, notes, results, skipped = [], [], [], 0
     try:
         with progress("painting", len(jobs)) as advance:
             for result in done:
@@ -104,6 +160,8 @@ def paint(
                 skipped += result.skipped
                 if result.error is not None:
                     failures.append(result.error)
+                if result.note is not None:
+                    notes.append(result.note)
                 if format is Format.json:
                     results.append(
                         {
@@ -113,6 +171,7 @@ def paint(
                             "seconds": round(result.seconds, 4),
                             "size": result.size,
                             "skipped": result.skipped,
+                            "note": result.note,
                         }
                     )
                 elif result.output is not None and not result.skipped:
@@ -122,6 +181,8 @@ def paint(
             print(json.dumps(results, indent=2))
         if skipped:
             print(f"artgan: {skipped} of {len(jobs)} exist already and are left alone", file=sys.stderr)
+        for note in [*notes, *_passed_over(jobs)]:
+            print(f"artgan: {printable(note)}", file=sys.stderr)
         _name_failures(failures, len(jobs))
     if failures:
         raise typer.Exit(1)
@@ -225,10 +286,25 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _passed_over(plan: Plan) -> Iterator[str]:
+    """A line for each reason why something in the folders is not painted, with the number of files and some names."""
+    by_reason: dict[str, list[Path]] = {}
+    for each in plan.passed_over:
+        by_reason.setdefault(each.why, []).append(each.path)
+    for why, paths in by_reason.items():
+        more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
+        yield f"passed over {len(paths):,} ({why}): {', '.join(map(str, paths[:_NAMED]))}{more}"
+
+
 def _tag(model: str) -> str:
     """The tag that a model adds to file names: "seurat" for "pointillism.seurat" and for "local-dir:runs/seurat"."""
+    kind, _, place = model.rpartition(":")
     last = re.split(r"[/\\:]", model.rstrip("/\\"))[-1]  # Windows' folders too
-    return last.rsplit(".", 1)[-1] or "painting"
+    if kind == "hf-hub":
+        last = re.split(r"[/@]", place)[1] if "/" in place else place
+    elif not kind:  # a name of the registry
+        last = last.rsplit(".", 1)[-1]
+    return last or "painting"
 
 
 def _name_failures(failures: list[str], total: int) -> None:

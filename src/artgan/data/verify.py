@@ -171,6 +171,7 @@ class Reader:
 def _look(name: str, data: bytes, rgb: Image.Image) -> Look:
     with images.open_image(io.BytesIO(data)) as kept:  # its header, which decoding discards
         deep = kept.mode.startswith(("I", "F")) or any(";16" in str(tile[3]) for tile in getattr(kept, "tile", ()))
+        deep = deep or kept.info.get("bit_depth", 8) > 8  # HEIC
         try:  # for a PNG file this decodes the pixels, after which the tiles are gone
             turned = kept.getexif().get(0x0112, 1) in range(2, 9)
         except Exception:  # broken EXIF data raise almost anything, and have no effect

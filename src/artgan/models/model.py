@@ -98,7 +98,7 @@ class Model(ABC):
 
         Args:
             image: a path, a Pillow image, an array (uint8, uint16, or float in [0, 1]) H x W x 3, or a tensor
-                3 x H x W in [-1, 1].
+                3 x H x W in [-1, 1]. Of an animation, the first frame is painted.
             tile: tile side in pixels, without overlap; by default the picture is painted whole, or in tiles if it is
                 too large for that.
             statistics: how whole-picture statistics are computed, if the network uses them and paints in tiles; see

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from artgan.painting.files import Result, paint_files
+    from artgan.painting.files import Result, Saving, paint_files
     from artgan.painting.manner import PLAIN, Brushwork, Manner
     from artgan.painting.options import PaintOptions
     from artgan.painting.painter import paint, paint_batch
-    from artgan.painting.planning import Job, plan
+    from artgan.painting.planning import Job, Plan, plan
     from artgan.painting.tiles import Tiling
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "Job",
     "Manner",
     "PaintOptions",
+    "Plan",
     "Result",
+    "Saving",
     "Tiling",
     "paint",
     "paint_batch",
@@ -31,11 +33,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "files": ("Result", "paint_files"),
+    "files": ("Result", "Saving", "paint_files"),
     "manner": ("PLAIN", "Brushwork", "Manner"),
     "options": ("PaintOptions",),
     "painter": ("paint", "paint_batch"),
-    "planning": ("Job", "plan"),
+    "planning": ("Job", "Plan", "plan"),
     "tiles": ("Tiling",),
 }
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
@@ -40,6 +40,7 @@ class Result:
         seconds: time spent on it; its share of the time if it was painted in a batch.
         size: width and height in pixels, or None if the picture was not read.
         skipped: whether the painting already existed and was left unchanged.
+        note: what the painting lacks of the picture, on one line that names the file; None if nothing.
     """
 
     input: Path
@@ -48,7 +49,46 @@ class Result:
     seconds: float
     size: tuple[int, int] | None = None
     skipped: bool = False
+    note: str | None = None
 
+
+@dataclass(frozen=True)
+class Saving:
+    """How paintings are written.
+
+    Attributes:
+        quality: 1 to 100, for formats with lossy compression; None: the photo's own, between 75 and 95, where both are
+            JPEG, otherwise the format's default.
+        metadata: whether the painting's file gets the photo's EXIF, XMP and resolution. A color profile is always kept.
+        location: whether these say where the photo was taken.
+    """
+
+    quality: int | None = None
+    metadata: bool = True
+    location: bool = False
+
+    def kept(self, known: images.Metadata) -> images.Metadata:
+        """Of a photo's metadata, what its painting is to have."""
+        if not self.metadata:
+            return images.Metadata()
+        return known.with_location() if self.location else known
+
+    def quality_of(self, source: int | None, path: Path) -> int | None:
+        """The quality to write a file with, where the photo has been written with ``source``."""
+        if self.quality is not None or source is None or images.format_for_writing(path).name != "JPEG":
+            return self.quality
+        return min(max(source, _LEAST_QUALITY), _MOST_QUALITY)
+
+    def write(self, painting: Image.Image, picture: Picture, path: Path, *, overwrite: bool) -> None:
+        """Write the painting of a picture; see :func:`artgan.images.encode`."""
+        quality = self.quality_of(picture.quality, path)
+        images.encode(painting, path, overwrite=overwrite, quality=quality, subsampling=picture.subsampling)
+
+
+AS_THE_PHOTO = Saving()
+"""Quality and metadata as the photo has them, without the place where it was taken."""
+
+_LEAST_QUALITY, _MOST_QUALITY = 75, 95  # of JPEG: strokes suffer below, and files grow above without being better
 
 _PIXELS_AT_ONCE = 16_000_000
 """Prefetch limit: total number of pixels of the pictures that have been read but not yet written."""
@@ -71,11 +111,21 @@ class _Read:
     pixels: int  # according to its header
     seconds: float
     study: Study | None = None  # if it was made while reading
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class _Large:
     """A picture that is too large to be read whole."""
+
+    job: Job
+    output: Path
+    note: str | None
+
+
+@dataclass(frozen=True)
+class _Animated:
+    """A picture of several frames, all of which are painted."""
 
     job: Job
     output: Path
@@ -89,6 +139,7 @@ def paint_files(
     overwrite: bool = False,
     tiling: Tiling = WHERE_NEEDED,
     manner: Manner = PLAIN,
+    saving: Saving = AS_THE_PHOTO,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Result]:
     """Paint the jobs and yield the result of each, in order.
@@ -98,7 +149,8 @@ def paint_files(
     is painted one by one. Pictures are prefetched and paintings written in the background, so a result may be yielded
     while the next picture is painted; if the network takes one picture at a time, each result is yielded at once.
     A ``thread_safe`` network paints small pictures in parallel, one per thread, whatever ``batch`` is.
-    Memory does not grow with the number of jobs.
+    Memory does not grow with the number of jobs. Of animations and pages, every frame is painted, one at a time, if the
+    painting's format can hold them; otherwise the first one is, and the result has a note.
 
     Args:
         network: paints.
@@ -107,6 +159,7 @@ def paint_files(
         overwrite: whether existing files may be replaced.
         tiling: how pictures are divided; see :func:`artgan.painting.paint`.
         manner: brush, palette and strength.
+        saving: quality and metadata of the paintings' files.
         options: the model's own, already validated.
 
     Raises:
@@ -114,8 +167,9 @@ def paint_files(
         WeightsError: weights that the model needs are unavailable.
         KeyboardInterrupt: the user pressed Ctrl-C; pictures finished before that are written and yielded first.
     """
-    work = _Work(network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, options=options or {})
-    return work.run()
+    painter = partial(_Painter, tiling=tiling, manner=manner, options=options or {})
+    write = _Writer(saving, overwrite)
+    return _Work(network, jobs, painter, write, batch=batch, tiling=tiling, manner=manner).run()
 
 
 class _Work:
@@ -125,21 +179,21 @@ class _Work:
         self,
         network: Network,
         jobs: Iterable[Job],
+        painter: Callable[[Network], _Painter],
+        write: _Writer,
         *,
         batch: int,
-        overwrite: bool,
         tiling: Tiling,
         manner: Manner,
-        options: Mapping[str, Any],
     ) -> None:
         self._jobs = jobs
-        self._overwrite = overwrite
+        self._network = network
+        self._painter = painter
+        self._paint = painter(network)
+        self._put = write
         self._at_once = network.one_at_a_time  # results are yielded before the next picture is painted
         self._batch = 1 if network.one_at_a_time else batch
         self._manner = manner
-        self._network = network
-        self._painter = partial(_Painter, tiling=tiling, manner=manner, options=options)
-        self._paint = self._painter(network)
         self._threads = _painting_threads(network, jobs) if tiling.side is None else 0
         self._pool: ThreadPoolExecutor | None = None  # of threads that paint one picture each
         self._group: list[_Read] = []
@@ -147,7 +201,7 @@ class _Work:
 
     def run(self) -> Iterator[Result]:
         """Yield the result of each job, in order."""
-        begin = partial(_begin, prepare=cache(_prepare), study=self._study)
+        begin = partial(_begin, prepare=cache(_prepare), study=self._study, saving=self._put.saving)
         count = 2 * max(self._batch, self._threads) + _WRITERS
         readers = 1 if self._manner.brush is None else _READERS
         with ExitStack() as opened:
@@ -192,8 +246,7 @@ class _Work:
         if isinstance(read, _Read):
             self._group.append(read)
         else:
-            result = _paint_large(read, self._paint, self._overwrite) if isinstance(read, _Large) else read
-            self._results.append(result)
+            self._results.append(read if isinstance(read, Result) else _paint_alone(read, self._paint, self._put))
             self._ahead.release(0)
         if len(self._group) >= self._batch or (self._group and self._pool):
             self._paint_group()
@@ -210,7 +263,7 @@ class _Work:
 
     def _write(self, read: _Read, painting: Image.Image | str, seconds: float) -> Result:
         try:
-            return _write(read, painting, seconds, self._overwrite)
+            return self._put(read, painting, seconds)
         finally:
             self._ahead.release(read.pixels)
 
@@ -243,8 +296,8 @@ _MakeStudy: TypeAlias = "Callable[[Picture, int], Study | None]"
 
 
 def _begin(
-    job: Job, prepare: Callable[[Path], None], study: _MakeStudy
-) -> tuple[int, Callable[[], _Read | _Large | Result]]:
+    job: Job, prepare: Callable[[Path], None], study: _MakeStudy, saving: Saving
+) -> tuple[int, Callable[[], _Read | _Large | _Animated | Result]]:
     """The number of pixels of a job's picture, and a function that reads it."""
     start = perf_counter()
 
@@ -256,27 +309,38 @@ def _begin(
     if job.output is None:
         return refused(job.error or f"{job.input}: has no place for its painting")
     try:
-        width, height = images.measure(job.input)
+        with images.open_picture(job.input) as (image, _):
+            width, height = image.size
+            frames = images.count_frames(image)
         prepare(job.output.parent)  # before painting, which would be wasted if this fails
     except ArtganError as error:
         return refused(str(error))
-    if width * height > images.MAX_PIXELS:
-        return 0, partial(_Large, job, job.output)
-    return width * height, partial(_read, job, job.output, width * height, study)
+    large = width * height > images.MAX_PIXELS
+    if frames > 1 and not large and images.holds_frames(job.output):
+        return 0, partial(_Animated, job, job.output)
+    note = f"{job.input}: only the first of its {frames:,} frames is in {job.output}" if frames > 1 else None
+    if large:
+        return 0, partial(_Large, job, job.output, note)
+    return width * height, partial(_read, job, job.output, width * height, study, saving, note)
 
 
-def _paint_large(large: _Large, paint: _Painter, overwrite: bool) -> Result:
+def _paint_alone(read: _Large | _Animated, paint: _Painter, write: _Writer) -> Result:
+    """Paint and write a picture that is not held in memory as a whole."""
     start = perf_counter()
-    path = large.job.input
+    path = read.job.input
+    note = read.note if isinstance(read, _Large) else None
     try:
-        size = paint.large(path, large.output, overwrite=overwrite)
+        if isinstance(read, _Large):
+            size = write.large(read, paint)
+        else:
+            size, note = write.animation(read, paint)
     except (ConfigError, WeightsError):
         raise
     except PictureError as error:
         return Result(path, None, str(error), perf_counter() - start)
     except Exception as error:  # a plugin may raise anything
         return Result(path, None, _unpainted(path, error), perf_counter() - start)
-    return Result(path, large.output, None, perf_counter() - start, size)
+    return Result(path, read.output, None, perf_counter() - start, size, note=note)
 
 
 def _unpainted(path: Path, error: Exception) -> str:
@@ -290,17 +354,18 @@ def _prepare(folder: Path) -> None:
     remove_unfinished(folder)
 
 
-def _read(job: Job, output: Path, pixels: int, study: _MakeStudy) -> _Read | Result:
+def _read(job: Job, output: Path, pixels: int, study: _MakeStudy, saving: Saving, note: str | None) -> _Read | Result:
     start = perf_counter()
     try:
         picture = images.decode(job.input)
+        picture = replace(picture, metadata=saving.kept(picture.metadata))
     except ArtganError as error:
         return Result(job.input, None, str(error), perf_counter() - start)
     try:
         made = study(picture, pixels)
     except Exception as error:  # too little memory, say; the other pictures must still be painted
         return Result(job.input, None, _unpainted(job.input, error), perf_counter() - start)
-    return _Read(job, output, picture, pixels, perf_counter() - start, made)
+    return _Read(job, output, picture, pixels, perf_counter() - start, made, note)
 
 
 class _Painter:
@@ -314,6 +379,11 @@ class _Painter:
             paint_large, network, tiling=tiling, manner=manner, **options
         )
         self._most = sys.maxsize  # pixels at once
+
+    def one(self, picture: Picture) -> Image.Image:
+        """Paint a picture; see :func:`artgan.painting.paint_batch`."""
+        [painting] = self._paint([picture])
+        return painting
 
     def __call__(self, group: Sequence[_Read]) -> Iterator[tuple[_Read, Image.Image | str, float]]:
         """Yield, for each picture of the group, the painting or an error message, and the seconds that it took.
@@ -355,13 +425,63 @@ class _Painter:
             del rest[: len(part)]
 
 
-def _write(read: _Read, painting: Image.Image | str, seconds: float, overwrite: bool) -> Result:
-    start = perf_counter()
-    error = painting if isinstance(painting, str) else None
-    if not isinstance(painting, str):
-        try:
-            images.encode(painting, read.output, overwrite=overwrite)
-        except PictureError as refusal:
-            error = str(refusal)
-    seconds += read.seconds + perf_counter() - start
-    return Result(read.job.input, None if error else read.output, error, seconds, read.picture.size)
+class _Writer:
+    """Writes paintings, and says what became of each."""
+
+    def __init__(self, saving: Saving, overwrite: bool) -> None:
+        self.saving = saving
+        self.overwrite = overwrite
+
+    def __call__(self, read: _Read, painting: Image.Image | str, seconds: float) -> Result:
+        start = perf_counter()
+        error = painting if isinstance(painting, str) else None
+        if not isinstance(painting, str):
+            try:
+                self.saving.write(painting, read.picture, read.output, overwrite=self.overwrite)
+            except PictureError as refusal:
+                error = str(refusal)
+        seconds += read.seconds + perf_counter() - start
+        output, note = (None, None) if error else (read.output, read.note)
+        return Result(read.job.input, output, error, seconds, read.picture.size, note=note)
+
+    def large(self, read: _Large, paint: _Painter) -> tuple[int, int]:
+        """Paint a picture from file to file; returns its size.
+
+        Raises:
+            Exception: whatever painting or writing raises.
+        """
+        with images.open_picture(read.job.input) as (image, _):
+            source, subsampling = images.jpeg_quality(image)
+            metadata = self.saving.kept(images.read_metadata(image))
+        return paint.large(
+            read.job.input,
+            read.output,
+            overwrite=self.overwrite,
+            quality=self.saving.quality_of(source, read.output),
+            subsampling=subsampling,
+            metadata=metadata,
+        )
+
+    def animation(self, read: _Animated, paint: _Painter) -> tuple[tuple[int, int], str | None]:
+        """Paint the frames of a picture while they are written; returns the size, and what is not in the file.
+
+        Raises:
+            Exception: whatever painting or writing raises.
+        """
+
+        def make(frame: Picture) -> Image.Image:
+            try:
+                return paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
+            except ArtganError:
+                raise
+            except Exception as error:  # a plugin may raise anything
+                raise PictureError(_unpainted(read.job.input, error)) from error
+
+        with images.open_animation(read.job.input) as frames:
+            if frames.same_size or images.holds_pages(read.output):
+                made = partial(images.encode_animation, quality=self.saving.quality, overwrite=self.overwrite)
+                return made(frames, make, read.output), None
+            picture = frames.frame(0)
+            self.saving.write(make(picture), picture, read.output, overwrite=self.overwrite)
+            why = f"only the first of its {len(frames):,} pages, which differ in size, is in {read.output}"
+            return picture.size, f"{read.job.input}: {why}"

@@ -43,7 +43,8 @@ def paint(
 
     Returns:
         A painting of exactly the (upright) picture's size: mode RGB, or RGBA if the picture has transparency, with the
-        picture's ICC profile in ``info["icc_profile"]``.
+        picture's ICC profile in ``info["icc_profile"]``, and EXIF, XMP and resolution in ``exif``, ``xmp`` and ``dpi``,
+        as Pillow's ``save`` takes them. Of an animation, the first frame is painted.
 
     Raises:
         PictureError: the picture cannot be read or painted.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,31 @@ class Job:
     skipped: bool = False
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """What lies in a folder and is not painted.
+
+    Attributes:
+        path: a file or a folder.
+        why: the reason, as a noun, and what to do.
+    """
+
+    path: Path
+    why: str
+
+
+class Plan(list[Job]):
+    """The jobs, one for each picture, in order.
+
+    Attributes:
+        passed_over: what else lies in the folders, in order.
+    """
+
+    def __init__(self, jobs: Iterable[Job] = (), passed_over: Iterable[PassedOver] = ()) -> None:
+        super().__init__(jobs)
+        self.passed_over = tuple(passed_over)
+
+
 def plan(
     inputs: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
@@ -36,16 +63,18 @@ def plan(
     recursive: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
-) -> list[Job]:
+) -> Plan:
     """Find the pictures and decide where their paintings are written; nothing is painted yet.
 
     Without ``out``, the painting of ``photo.jpg`` is ``photo-TAG.jpg`` in the same folder, and paintings of the folder
     ``photos`` go to ``photos-TAG`` under their original names, so that a second run finds no paintings among the
-    photos. With ``out``, they go into that folder under their original names; for a single file, ``out`` with a
-    picture suffix is the painting itself. A suffix that artgan cannot write becomes ``.png``.
+    photos. With ``out``, they go into that folder under their original names. ``out`` is a folder if it exists as one,
+    ends in a separator or has no suffix; otherwise it is the name of a single painting. A suffix that artgan cannot
+    write becomes that of the picture's format, or ``.png``.
 
-    In folders, hidden names are skipped, links are followed, and sub-folders are read if ``recursive`` (and recreated
-    in the output). Names are sorted.
+    In folders, hidden names are passed over, links are followed, and sub-folders are read if ``recursive`` (and
+    recreated in the output). A file is a picture if its name has the suffix of one, or if its first bytes are those of
+    one. Names are sorted.
 
     Args:
         inputs: picture files and folders of pictures.
@@ -66,66 +95,120 @@ def plan(
         raise ArtganError("existing paintings can be replaced or skipped, not both")
     paths = [Path(path) for path in inputs]
     target = Path(out) if out is not None else None
-    single = _is_single_painting(paths, target)
-    jobs = [job for path in paths for job in _find(path, target, single, tag, recursive)]
+    single = out is not None and _is_single_painting(paths, os.fspath(out))
+    passed_over: list[PassedOver] = []
+    jobs: list[Job] = []
+    for path in paths:
+        for found in _find(path, target, single, tag, recursive):
+            if isinstance(found, Job):
+                jobs.append(found)
+            else:
+                passed_over.append(found)
     if target is not None and any(job.output for job in jobs):
         make_folder(target.parent if single else target)
-    return _refuse_collisions(jobs, overwrite, skip_existing)
+    return Plan(_refuse_collisions(jobs, overwrite, skip_existing), passed_over)
 
 
-def _is_single_painting(paths: Sequence[Path], out: Path | None) -> bool:
+def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
     """Whether ``out`` names a painting rather than a folder."""
-    if out is None or out.is_dir() or not (images.is_picture(out) or out.suffix.lower() in images.WRITABLE):
+    suffix = Path(out).suffix
+    if out.endswith(("/", os.sep)) or not suffix or Path(out).is_dir():
         return False
+    try:
+        images.format_for_writing(out)
+    except PictureError as error:
+        raise ArtganError(f"{error}; for a folder of this name, write {out}/") from None
     if len(paths) != 1 or paths[0].is_dir():
-        raise ArtganError(f"{out}: is the name of one picture, where a folder for several is needed")
-    if out.suffix.lower() not in images.WRITABLE:
         raise ArtganError(
-            f"{out}: cannot write pictures with suffix '{out.suffix}'; known: {', '.join(sorted(images.WRITABLE))}"
+            f"{out}: is the name of one picture, where a folder for several is needed; for a folder of this name, "
+            f"write {out}/"
         )
     return True
 
 
-def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool) -> Iterator[Job]:
+def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
     if path.is_dir():
         yield from _find_in_folder(path, out, tag, recursive)
     elif not os.path.lexists(path):
         yield Job(path, None, f"{path}: no such file or folder")
     elif out is None:
-        yield Job(path, _writable(path.with_name(f"{path.stem}-{tag}{path.suffix}")))
+        suffix = _suffix(path)
+        stem = path.name.removesuffix(suffix)
+        yield Job(path, _writable(path.with_name(f"{stem}-{tag}{suffix}"), path))
     else:
-        yield Job(path, out if single else _writable(out / path.name))
+        yield Job(path, out if single else _writable(out / path.name, path))
 
 
-def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job]:
+def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
     if out is None:
         named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to extend
         out = named.with_name(f"{named.name}-{tag}") if named.name else named / tag
     found = False
     for job in _walk(folder, recursive, skip=_identity(out)):
+        if isinstance(job, PassedOver):
+            yield job
+            continue
         found = True
-        yield job if job.error else Job(job.input, _writable(out / job.input.relative_to(folder)))
+        yield job if job.error else Job(job.input, _writable(out / job.input.relative_to(folder), job.input))
     if not found:
-        hint = "" if recursive else "; its sub-folders are read on request only"
+        hint = "" if recursive else "; its sub-folders are read on request only (--recursive)"
         yield Job(folder, None, f"{folder}: no pictures in it{hint}")
 
 
-def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterator[Job]:
-    """The pictures in a folder, and unreadable folders, as jobs without output."""
+def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterator[Job | PassedOver]:
+    """The pictures in a folder and unreadable folders, as jobs without output, and what is passed over."""
     unread: list[OSError] = []
-    seen = {skip} - {_identity(folder)}  # also breaks link cycles
+    seen: set[tuple[int, int] | None] = set()  # breaks link cycles
     for parent, folders, names in os.walk(folder, onerror=unread.append, followlinks=True):
         identity = _identity(parent)
         if identity in seen:
             folders.clear()
             continue
         seen.add(identity)
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        read = []
+        for name in sorted(folders):
+            path = Path(parent, name)
+            if name.startswith("."):
+                yield PassedOver(path, "hidden")
+            elif _identity(path) == skip:
+                yield PassedOver(path, "the folder of the paintings")
+            elif recursive:
+                read.append(name)
+            else:
+                yield PassedOver(path, "sub-folder, read with --recursive only")
+        folders[:] = read
         for name in sorted(names):
-            if images.is_picture(name) and not name.startswith("."):
-                yield Job(Path(parent, name), None)
+            path = Path(parent, name)
+            why = "hidden" if name.startswith(".") else _why_passed_over(path)
+            yield Job(path, None) if why is None else PassedOver(path, why)
     for error in unread:
         yield Job(Path(error.filename), None, f"{error.filename}: cannot be read ({error.strerror})")
+
+
+def _why_passed_over(path: Path) -> str | None:
+    """Why a file in a folder is not painted; None if it is a picture, or has the name of one."""
+    named = images.format_of_suffix(path)
+    if named is not None and named.available:
+        return None
+    found = _content(path)
+    foreign = images.foreign_by_suffix(path)
+    if isinstance(found, images.Format) and not (found.name == "TIFF" and foreign):  # raw files begin like TIFF files
+        return None if found.available else f"{found.name} picture; {found.install}"
+    if named is not None:
+        return f"{named.name} picture; {named.install}"
+    foreign = found if isinstance(found, images.Foreign) else foreign
+    return "not a picture" if foreign is None else f"{foreign.kind}; {foreign.remedy}"
+
+
+def _content(path: Path) -> images.Format | images.Foreign | None:
+    """What a file is by its first bytes; None if it is nothing known, or cannot be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block forever
+            return None
+        with path.open("rb") as file:
+            return images.recognize(file.read(images.SNIFFED))
+    except OSError:
+        return None
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
@@ -137,8 +220,18 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _writable(path: Path) -> Path:
-    return path if path.suffix.lower() in images.WRITABLE else path.with_suffix(".png")
+def _suffix(path: Path) -> str:
+    """The suffix of a name, unless what follows its last dot is no more than a part of it, as in "IMG.0001"."""
+    return path.suffix if re.fullmatch(r"\.[A-Za-z]\w{0,15}", path.suffix) else ""
+
+
+def _writable(path: Path, source: Path) -> Path:
+    """The path with a suffix that can be written: its own, that of the source's format, or ``.png``."""
+    if images.is_writable(path):
+        return path
+    found = _content(source)
+    suffix = found.writable_suffix if isinstance(found, images.Format) else None
+    return path.with_name(path.name.removesuffix(_suffix(path)) + (suffix or ".png"))
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool) -> list[Job]:
@@ -156,7 +249,7 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool
         elif skip_existing and job.output.is_file():
             return replace(job, skipped=True)
         elif os.path.lexists(job.output) and not overwrite:
-            why = f"its painting {job.output} exists already; move it away or allow overwriting"
+            why = f"its painting {job.output} exists already; move it away, or give --overwrite or --skip-existing"
         else:
             return job
         return Job(job.input, None, f"{job.input}: {why}")

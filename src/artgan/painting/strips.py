@@ -28,7 +28,7 @@ MAX_PIXELS = 1_000_000_000
 # Formats that can be read and written in strips: libvips' loader and saver, and the saver's options. libvips has many
 # more loaders; none of them is ever used.
 _FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "JPEG": ("jpegload", "jpegsave", {"Q": 95, "subsample_mode": "off"}),
+    "JPEG": ("jpegload", "jpegsave", {}),
     "PNG": ("pngload", "pngsave", {}),
     "TIFF": ("tiffload", "tiffsave", {"compression": "deflate", "predictor": "horizontal", "bigtiff": True}),
 }
@@ -48,6 +48,9 @@ def paint_large(
     tiling: Tiling = WHERE_NEEDED,
     manner: Manner = PLAIN,
     overwrite: bool = False,
+    quality: int | None = None,
+    subsampling: str | None = None,
+    metadata: images.Metadata | None = None,
     **options: Any,
 ) -> tuple[int, int]:
     """Paint a file of up to :data:`MAX_PIXELS` pixels into another file, using a constant amount of memory.
@@ -63,6 +66,9 @@ def paint_large(
         tiling: how to divide the picture.
         manner: brush, palette and strength.
         overwrite: whether an existing file may be replaced.
+        quality: of JPEG, 1 to 100; 95 by default.
+        subsampling: of JPEG, "4:4:4" by default.
+        metadata: what the painting's file says about the photo.
         options: the model's own, which reach the network as they are.
 
     Returns:
@@ -109,7 +115,8 @@ def paint_large(
                 study = None if manner.is_plain else Study.of(photo, manner)
                 paint_parts(network, photo, lay, tiling, study, options)
             finished = Path(folder, f"written{target.suffix}")
-            _encode(vips, painting, icc, finished, writer)
+            saved = {"Q": quality or 95, "subsample_mode": "off" if subsampling in (None, "4:4:4") else "on"}
+            _encode(vips, painting, icc, finished, writer, saved if writer == "JPEG" else {}, metadata)
             images.check_writable(target, overwrite=overwrite)
             replace_durably(finished, target)
     except (vips.Error, OSError) as error:
@@ -255,13 +262,27 @@ def _turn(pixels: _RawPixels, orientation: int) -> _RawPixels:
     return turned
 
 
-def _encode(vips: Any, painting: _RawPixels, icc: bytes | None, path: Path, format_: str) -> None:
-    """Write the painting with the photo's profile."""
+def _encode(
+    vips: Any,
+    painting: _RawPixels,
+    icc: bytes | None,
+    path: Path,
+    format_: str,
+    saved: dict[str, Any],
+    metadata: images.Metadata | None,
+) -> None:
+    """Write the painting with the photo's profile and metadata."""
     image = vips.Image.tiffload(str(painting.path), access="sequential")
     if painting.bands == 4 and format_ not in _TRANSPARENT:
         image = image.flatten(background=255)
-    if icc is not None:
-        image = image.copy()  # metadata of a shared image must not be modified
-        image.set_type(vips.GValue.blob_type, "icc-profile-data", icc)
+    image = image.copy()  # metadata of a shared image must not be modified
+    known = {"icc-profile-data": icc}
+    if metadata is not None:
+        known |= {"exif-data": metadata.exif, "xmp-data": metadata.xmp}
+        if metadata.dpi is not None:
+            image = image.copy(xres=metadata.dpi[0] / 25.4, yres=metadata.dpi[1] / 25.4)  # dots per millimeter
+    for name, data in known.items():
+        if data is not None:
+            image.set_type(vips.GValue.blob_type, name, data)
     _, save, options = _FORMATS[format_]
-    getattr(image, save)(str(path), keep="icc", **options)
+    getattr(image, save)(str(path), keep="icc|exif|xmp", **options, **saved)

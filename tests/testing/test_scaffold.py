@@ -19,7 +19,7 @@ from torch import Tensor
 from artgan.errors import ArtganError, PluginError
 from artgan.interfaces import Run
 from artgan.models.registry_file import read_file
-from artgan.scaffold import write_plugin
+from artgan.testing.scaffold import write_plugin
 
 LONGEST = "a-plugin-with-the-longest-name"
 
@@ -189,5 +189,5 @@ def test_a_full_disk_leaves_nothing_behind(inside: Path) -> None:
 
 
 def test_writing_a_plugin_does_not_import_torch() -> None:
-    code = "import sys, artgan.scaffold as s; s.write_plugin('dots'); sys.exit('torch' in sys.modules)"
+    code = "import sys, artgan.testing.scaffold as s; s.write_plugin('dots'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -37,6 +37,18 @@ def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> Image.Im
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8))
 
 
+def save_as(image: Image.Image, path: Path, suffix: str) -> None:
+    """Write with the libraries themselves, in the format of the suffix."""
+    if suffix in (".heic", ".heif", ".hif"):
+        import pillow_heif
+
+        pillow_heif.from_pillow(image).save(path)
+        return
+    import pillow_jxl  # noqa: F401  # registers itself
+
+    image.save(path, {".mpo": "JPEG", ".jpf": "JPEG2000"}.get(suffix) or Image.registered_extensions()[suffix])
+
+
 def icc(space: bytes, kind: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
     """An ICC profile, put together by hand after the specification (ICC.1, version 2.4)."""
     d50 = struct.pack(">3i", *(round(v * 65536) for v in (0.9642, 1.0, 0.8249)))
@@ -184,7 +196,7 @@ def test_first_frame_of_an_animation(tmp_path):
 def test_every_readable_suffix_can_be_read(tmp_path, suffix):
     path = tmp_path / f"x{suffix.upper()}"
     mode = {".pgm": "L", ".pbm": "1"}.get(suffix, "RGB")
-    Image.new(mode, (8, 8), "white").save(path, Image.registered_extensions()[suffix])
+    save_as(Image.new(mode, (8, 8), "white"), path, suffix)
     assert images.is_picture(path)
     assert np.abs(pixels(decode(path).rgb).astype(int) - 255).max() <= 2
 
@@ -564,7 +576,7 @@ def test_every_writable_suffix_holds_rgb_and_rgba(tmp_path, suffix):
         picture = decode(path)
         expected = {"RGB": (200, 100, 50), "RGBA": WHITE, "L": (70, 70, 70), "P": BLACK}[mode]
         assert np.abs(pixels(picture.rgb).astype(int) - expected).max() <= 6
-        keeps = suffix in (".png", ".webp", ".tif", ".tiff", ".avif")
+        keeps = suffix not in (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pnm")
         assert (picture.alpha is not None) == (mode == "RGBA" and keeps)
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -594,7 +606,7 @@ def test_unknown_suffix_and_bad_places(tmp_path):
     with pytest.raises(PictureError, match=r"'\.xyz'; known: .*\.jpg.*\.png"):
         encode(noise(2, 2), tmp_path / "x.xyz")
     with pytest.raises(PictureError, match="suffix"):
-        encode(noise(2, 2), tmp_path / "x.gif")
+        encode(noise(2, 2), tmp_path / "x.jp2")
     with pytest.raises(PictureError, match="no folder"):
         encode(noise(2, 2), tmp_path / "none" / "x.png")
     (tmp_path / "dir.png").mkdir()
