@@ -542,6 +542,13 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
+def test_a_pickle_of_very_many_harmless_names_is_refused(tmp_path: Path) -> None:
+    names = b"".join(b"ctorch.nn\nName%d\n" % number for number in range(20_000))
+    (tmp_path / "net.pth").write_bytes(b"\x80\x02(" + names + b"t.")
+    assert read_refusal(tmp_path / "net.pth").startswith("asks for torch.nn.Name200, which is code")
+
+
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("shape", ["(1000000000000,)", "(4294967296, 4294967296, 16)", "(-1,)", "(-3, -100)"])
 def test_an_array_that_declares_more_than_it_holds_is_refused(tmp_path: Path, shape: str) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".encode()
