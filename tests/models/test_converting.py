@@ -577,6 +577,33 @@ def rewrite(file: Path, compression: int = zipfile.ZIP_STORED, **changes: Callab
             archive.writestr(name, change(data))
 
 
+class AttributeDict(dict[str, Any]):
+    """As Lightning keeps hyperparameters."""
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "other"),
+    [
+        (np.zeros(3), b"numpy._core.multiarray", b"numpy.core.multiarray"),  # NumPy 1
+        (np.float64(1), b"numpy._core.multiarray", b"numpy.core.multiarray"),
+        (PurePosixPath("a"), b"pathlib\nPurePosixPath", b"pathlib._local\nPosixPath"),  # Python 3.13
+        (PurePosixPath("a"), b"pathlib\nPurePosixPath", b"pathlib\nWindowsPath"),
+        (AttributeDict(lr=1.0), f"{__name__}\n".encode(), b"lightning.fabric.utilities.data\n"),
+        (AttributeDict(lr=1.0), f"{__name__}\n".encode(), b"pytorch_lightning.utilities.parsing\n"),
+        (argparse.Namespace(lr=1.0), b"argparse\nNamespace", b"omegaconf.dictconfig\nDictConfig"),
+    ],
+)
+def test_harmless_names_of_other_versions_and_systems(tmp_path: Path, written: Any, name: bytes, other: bytes) -> None:
+    torch.save({"more": written, "colour": COLOUR}, tmp_path / "net.pth")
+
+    def renamed(data: bytes) -> bytes:
+        assert name in data
+        return data.replace(name, other)
+
+    rewrite(tmp_path / "net.pth", data_pkl=renamed)
+    assert torch.equal(read_state(tmp_path / "net.pth")["colour"], COLOUR)
+
+
 def test_a_compressed_archive_of_pytorch_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(10**6)}, tmp_path / "net.pth")
     rewrite(tmp_path / "net.pth", zipfile.ZIP_DEFLATED)
