@@ -542,6 +542,13 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
+def test_a_pickle_of_very_many_harmless_names_is_refused(tmp_path: Path) -> None:
+    names = b"".join(b"ctorch.nn\nName%d\n" % number for number in range(20_000))
+    (tmp_path / "net.pth").write_bytes(b"\x80\x02(" + names + b"t.")
+    assert read_refusal(tmp_path / "net.pth").startswith("asks for torch.nn.Name200, which is code")
+
+
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("shape", ["(1000000000000,)", "(4294967296, 4294967296, 16)", "(-1,)", "(-3, -100)"])
 def test_an_array_that_declares_more_than_it_holds_is_refused(tmp_path: Path, shape: str) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".encode()
@@ -568,6 +575,33 @@ def rewrite(file: Path, compression: int = zipfile.ZIP_STORED, **changes: Callab
         for name, data in members.items():
             change = changes.get(name.rpartition("/")[2].replace(".", "_"), lambda unchanged: unchanged)
             archive.writestr(name, change(data))
+
+
+class AttributeDict(dict[str, Any]):
+    """As Lightning keeps hyperparameters."""
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "other"),
+    [
+        (np.zeros(3), b"numpy._core.multiarray", b"numpy.core.multiarray"),  # NumPy 1
+        (np.float64(1), b"numpy._core.multiarray", b"numpy.core.multiarray"),
+        (PurePosixPath("a"), b"pathlib\nPurePosixPath", b"pathlib._local\nPosixPath"),  # Python 3.13
+        (PurePosixPath("a"), b"pathlib\nPurePosixPath", b"pathlib\nWindowsPath"),
+        (AttributeDict(lr=1.0), f"{__name__}\n".encode(), b"lightning.fabric.utilities.data\n"),
+        (AttributeDict(lr=1.0), f"{__name__}\n".encode(), b"pytorch_lightning.utilities.parsing\n"),
+        (argparse.Namespace(lr=1.0), b"argparse\nNamespace", b"omegaconf.dictconfig\nDictConfig"),
+    ],
+)
+def test_harmless_names_of_other_versions_and_systems(tmp_path: Path, written: Any, name: bytes, other: bytes) -> None:
+    torch.save({"more": written, "colour": COLOUR}, tmp_path / "net.pth")
+
+    def renamed(data: bytes) -> bytes:
+        assert name in data
+        return data.replace(name, other)
+
+    rewrite(tmp_path / "net.pth", data_pkl=renamed)
+    assert torch.equal(read_state(tmp_path / "net.pth")["colour"], COLOUR)
 
 
 def test_a_compressed_archive_of_pytorch_is_refused(tmp_path: Path) -> None:

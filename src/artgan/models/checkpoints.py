@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +32,9 @@ MAX_DEPTH = 8
 
 
 _MAX_NAME = 256
+
+
+_MAX_STAND_INS = 200
 
 # What checkpoints often hold beside weights: figures, arguments, paths, times, configurations. Full names.
 _HARMLESS = re.compile(
@@ -172,12 +176,16 @@ def _code(file: Path, name: str) -> WeightsError:
 
 
 def _stand_ins(file: Path) -> list[Any]:
-    """The stand-ins for all harmless names in a pickle."""
-    kinds = {name: _stand_in(name) for name in _globals_in(file)}
-    return [kind for kind in kinds.values() if kind is not None]
+    """The stand-ins for the harmless names in a pickle, up to a number that no honest one reaches."""
+    kinds: dict[str, type] = {}
+    for name in _globals_in(file):
+        kind = _stand_in(name)
+        if kind is not None and len(kinds) < _MAX_STAND_INS:
+            kinds[name] = kind
+    return [*kinds.values()]
 
 
-@cache
+@lru_cache(maxsize=_MAX_STAND_INS)
 def _stand_in(name: str) -> type | None:
     """A class under the name of a harmless one, by which PyTorch finds it; None if the name is of no harmless one."""
     base: type
@@ -210,9 +218,10 @@ def _globals_in(file: Path) -> Iterator[str]:
                         with archive.open(entry) as stream:
                             yield from _globals(stream)
         else:
-            with file.open("rb") as stream:
-                for _ in range(4):  # PyTorch's legacy files begin with four pickles
-                    yield from _globals(stream)
+            with file.open("rb") as opened:
+                stream = io.BytesIO(opened.read(min(file.stat().st_size, _MAX_PICKLE_BYTES)))
+            for _ in range(4):  # PyTorch's legacy files begin with four pickles
+                yield from _globals(stream)
     except Exception:  # the file is damaged: reading it says so
         return
 
