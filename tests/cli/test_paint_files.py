@@ -14,12 +14,13 @@ from PIL import Image, ImageOps
 from support import processes
 from support.mirror import install_mirror
 from support.odd_pictures import FOREIGN, SIZE, file_bytes, frames, ramp, whole
+from support.painting import paint_files
 
 from artgan import images
 from artgan.cli import paint as command
 from artgan.interfaces import Generator
 from artgan.models.loading import load
-from artgan.painting import paint_files, plan
+from artgan.painting import plan
 
 
 @pytest.fixture(autouse=True)
