@@ -127,4 +127,5 @@ def open_session(data: bytes, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # strokes need the cores meanwhile
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    # Without fallback: else a file that it does not take is told on standard output, and tried again.
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
