@@ -190,6 +190,8 @@ def test_a_folder_of_them_in_one_call(
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
 def test_what_fuzzing_found_is_refused(path: Path) -> None:
     """Each once made the decoder crash, or refuse in its own way: see scripts/fuzz_pictures.py."""
+    if path.name == "avif-image-file-is-truncated-in-pixels" and int(PIL.__version__.partition(".")[0]) < 12:
+        pytest.skip("older versions read what is left of it")
     start = time.process_time()
     with pytest.raises(PictureError) as caught:
         images.decode_bytes(path.read_bytes(), "x", max_pixels=1_000_000)

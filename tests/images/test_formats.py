@@ -196,3 +196,14 @@ def test_a_stereo_picture_is_its_first_image() -> None:
     assert picture.size == SIZE
     with images.open_image(io.BytesIO(data)) as image:
         assert images.count_frames(image) == 1
+
+
+def test_a_jpeg_packed_as_jpeg_xl_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a.jpg").write_bytes(file_bytes(ramp((64, 32)), "JPEG", exif=exif.tobytes()))
+    with Image.open(tmp_path / "a.jpg") as image:
+        image.save(tmp_path / "a.jxl", lossless_jpeg=True)
+    one, other = (images.decode(tmp_path / name).rgb for name in ("a.jpg", "a.jxl"))
+    assert other.size == (32, 64)
+    assert np.array_equal(one, other)
