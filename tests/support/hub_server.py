@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 TOKEN = "hf_FirstLightOnTheSeine"
 """Who sends this may do everything; with another token or none, one may read what is public."""
 
-LARGE = (".safetensors", ".bin", ".parquet", ".png")
+LARGE = (".safetensors", ".onnx", ".bin", ".parquet", ".png")
 """Files with these endings are kept apart by their SHA-256 (Git LFS) and served by the CDN."""
 
 
