@@ -25,7 +25,6 @@ _LIBRARIES = {
     "torch": "torch",
     "accelerate": "accelerate",
     "huggingface-hub": "huggingface_hub",
-    "opencv-python-headless": "cv2",
     "pillow": "PIL.Image",
     "timm": "timm",
 }

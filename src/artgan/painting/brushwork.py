@@ -106,11 +106,6 @@ def unit(size: tuple[int, int]) -> float:
     return max(float(min(width, height)), math.sqrt(width * height / _LONG))
 
 
-def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
-    """How far the farthest pixel of a stroke may be from where it begins, in pixels of a picture of ``size``."""
-    return ceil(brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
-
-
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     """A copy of a picture as small as strokes are decided on, exactly the same however the picture is divided.
 
@@ -150,9 +145,11 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
         return np.concatenate(asis)
     down = -(-np.arange(rows + 1) * height // rows)
     mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
+    copy = Image.fromarray(mean)
+    if (columns, rows) == (2 * small[0], 2 * small[1]):
+        return np.asarray(copy.reduce(2))
     smaller = small[0] < columns or small[1] < rows
-    filter_ = Image.Resampling.BOX if small[0] * 2 == columns and small[1] * 2 == rows else Image.Resampling.HAMMING
-    return np.asarray(Image.fromarray(mean).resize(small, filter_ if smaller else Image.Resampling.BILINEAR))
+    return np.asarray(copy.resize(small, Image.Resampling.HAMMING if smaller else Image.Resampling.BILINEAR))
 
 
 def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) -> Strokes:
@@ -362,7 +359,9 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     """Colors in Lab, 3 x N, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
     normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
     lightness, a, b = color
-    angle = np.deg2rad(brush.hue) * normal[:, 1] / (1 + np.hypot(a, b) / 40)  # strong colors are as far from each other as pale
+    angle = (
+        np.deg2rad(brush.hue) * normal[:, 1] / (1 + np.hypot(a, b) / 40)
+    )  # strong colors are as far from each other as pale
     scale = 1 + brush.saturation * normal[:, 2]
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
     warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool

@@ -30,7 +30,9 @@ BLOCK = 512
 
 _FINE = 384  # up to this shorter side, in pixels, edges are supersampled more finely
 _SUBPIXELS = (3, 2)  # along a pixel's side, up to there and beyond
-_WIDER = 0.75  # pixels by which strokes are wider on each side: the networks were trained on strokes with such soft edges
+_WIDER = (
+    0.75  # pixels by which strokes are wider on each side: the networks were trained on strokes with such soft edges
+)
 _SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
 _BRISTLES = 11  # a stroke
 _SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (np.inf, 13))  # up to which radius, in pixels, a curve has so many corners
@@ -89,7 +91,9 @@ class Strokes:
             drawn = self._block(outlines, size, block, subpixels)
             (x, y), (start, first) = block[:2], np.maximum(block[:2], (left, top))
             end, last = np.minimum(block[2:], (right, bottom))
-            painting[first - top : last - top, start - left : end - left] = drawn[first - y : last - y, start - x : end - x]
+            painting[first - top : last - top, start - left : end - left] = drawn[
+                first - y : last - y, start - x : end - x
+            ]
         return painting
 
     def _block(self, outlines: _Outlines, size: tuple[int, int], block: Window, subpixels: int) -> Pixels:
@@ -155,7 +159,14 @@ class _Outlines:
 
     @classmethod
     def of(
-        cls, points: Floats, stroke: NDArray[np.intp], bristle, radius: Floats, ribbons: Floats, colors: Pixels, subpixels: int
+        cls,
+        points: Floats,
+        stroke: NDArray[np.intp],
+        bristle,
+        radius: Floats,
+        ribbons: Floats,
+        colors: Pixels,
+        subpixels: int,
     ) -> _Outlines:
         """
         Args:

@@ -186,7 +186,9 @@ def lab(rgb: Pixels | Floats) -> Floats:
     The three values of all pixels lie in memory one after the other, which NumPy is fastest with.
     """
     exact = rgb.dtype == np.uint8
-    steps = (rgb[..., n] * np.intp(_STEPS) if exact else np.rint(rgb[..., n] * _STEPS).astype(np.intp) for n in range(3))
+    steps = (
+        rgb[..., n] * np.intp(_STEPS) if exact else np.rint(rgb[..., n] * _STEPS).astype(np.intp) for n in range(3)
+    )
     red, green, blue = (_LINEAR.take(step, mode="clip") for step in steps)
     x, y, z = (
         _ROOT.take((np.sqrt(red * r + green * g + blue * b) * _ROOTS).astype(np.intp), mode="clip")
