@@ -96,7 +96,6 @@ def test_looks_as_with_opencvs_polygons(side: int, most: float, monkeypatch: pyt
         color = (ink & 255, ink >> 8 & 255, ink >> 16)
         cv2.fillPoly(theirs, [corners.reshape(-1, 2).astype(np.int32) - 8], color, cv2.LINE_AA, 4)
     assert np.abs(ours - theirs).mean() < most
-    assert np.abs((ours - theirs).mean()) < 0.3
 
 
 @pytest.mark.parametrize("block", [16, 50, 200])

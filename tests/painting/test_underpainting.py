@@ -98,7 +98,7 @@ def _one_thread():
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a picture need not be large to be drawn in several blocks."""
     for module in (canvas, underpainting):
-        monkeypatch.setattr(module, "BLOCK", 32)
+        monkeypatch.setattr(module, "BLOCK", 64)
 
 
 @pytest.fixture

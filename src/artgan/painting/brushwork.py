@@ -231,7 +231,7 @@ class _Photo:
 def _trace_layer(
     photo: _Photo, ground: Pixels, painted: Floats, brush: Brush, radius: float, seed: int, layer: int
 ) -> tuple[Strokes, Pixels]:
-    """The strokes of one layer over what is painted (L*a*b*, 3 x H x W), and their colors before these are varied, N x 3."""
+    """The strokes of one layer over what is painted (L*a*b*, 3 x H x W), and their colors before they are varied."""
     reference, field = blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius)
     missing = _length(reference - painted)
     # Contours matter more than foliage and fur, where gradients have no direction in common.
@@ -346,7 +346,7 @@ def _field(gradients: Floats, radius: float) -> Complexes:
     field = field * np.float32(_COARSER**octaves)
     field += levels[0] * np.float32((1 - _COARSER**octaves) / (1 - _COARSER))
     x, y = enlarged(field, share, gradients.shape[1:]) if octaves else field
-    return x + np.complex64(1j) * y
+    return np.asarray(x + np.complex64(1j) * y, np.complex64)
 
 
 def _along(doubled: Complexes) -> Complexes:
@@ -359,9 +359,8 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     """Colors in Lab, 3 x N, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
     normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
     lightness, a, b = color
-    angle = (
-        np.deg2rad(brush.hue) * normal[:, 1] / (1 + np.hypot(a, b) / 40)
-    )  # strong colors are as far from each other as pale
+    angle = np.deg2rad(brush.hue) * normal[:, 1]
+    angle /= 1 + np.hypot(a, b) / 40  # strong colors are as far from each other as pale
     scale = 1 + brush.saturation * normal[:, 2]
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
     warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool

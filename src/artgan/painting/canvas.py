@@ -30,13 +30,12 @@ BLOCK = 512
 
 _FINE = 384  # up to this shorter side, in pixels, edges are supersampled more finely
 _SUBPIXELS = (3, 2)  # along a pixel's side, up to there and beyond
-_WIDER = (
-    0.75  # pixels by which strokes are wider on each side: the networks were trained on strokes with such soft edges
-)
+_WIDER = 0.75  # pixels that a stroke is wider on each side: networks were trained on strokes drawn so, by OpenCV
 _SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
 _BRISTLES = 11  # a stroke
-_SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (np.inf, 13))  # up to which radius, in pixels, a curve has so many corners
-_THIN = 3.0  # how many times as far for bristles, which have no round ends
+# Up to which radius, in pixels, the outline of a stroke has so many pairs of corners.
+_SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (np.inf, 13))
+_THIN = 3.0  # times that radius for bristles, whose ends are too small to be seen as round
 _AT_ONCE = 2048  # outlines computed at once, so that intermediate results stay in the processor's cache
 
 
@@ -89,11 +88,10 @@ class Strokes:
         painting = np.empty((bottom - top, right - left, 3), np.uint8)
         for block in blocks:
             drawn = self._block(outlines, size, block, subpixels)
-            (x, y), (start, first) = block[:2], np.maximum(block[:2], (left, top))
-            end, last = np.minimum(block[2:], (right, bottom))
-            painting[first - top : last - top, start - left : end - left] = drawn[
-                first - y : last - y, start - x : end - x
-            ]
+            x, y = block[:2]
+            rows, columns = slice(max(y, top), min(block[3], bottom)), slice(max(x, left), min(block[2], right))
+            part = drawn[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+            painting[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part
         return painting
 
     def _block(self, outlines: _Outlines, size: tuple[int, int], block: Window, subpixels: int) -> Pixels:
@@ -115,10 +113,9 @@ class Strokes:
         low = np.minimum.reduce(list(self.points.swapaxes(0, 1))) * scale - margin
         high = np.maximum.reduce(list(self.points.swapaxes(0, 1))) * scale + margin
         which = ((high > window[:2]) & (low < window[2:])).all(1).nonzero()[0]
-        points = np.ascontiguousarray((self.points[which] * scale).T)
         radius = self.radius[which] * np.sqrt(scale.prod())
         combed = radius >= (_SEEN if self.bristles else np.inf)
-        stroke = np.arange(len(which)).repeat(np.where(combed, 1 + _BRISTLES, 1))  # of each outline
+        stroke = np.arange(len(which)).repeat(np.where(combed, 1 + _BRISTLES, 1))
         bristle = np.diff(stroke, prepend=-1) == 0
         colors = self.colors[which][stroke]
         # Bristles run dry one after the other, which leaves a ragged end.
@@ -130,13 +127,15 @@ class Strokes:
             across, begin, end, shade = (part.ravel() for part in random.swapaxes(0, 1))
             number = np.tile(np.arange(_BRISTLES, dtype=np.float32), len(random))
             across = ((number + across) * (2 / _BRISTLES) - 1) * 0.88
-            wide = ribbons[0, bristle]
             begin, end = 0.12 * begin + 0.1 * across**2, 1 - 0.4 * end - 0.2 * across**2
+            wide = ribbons[0, bristle]
             taper, narrowing = np.full_like(wide, 0.3), np.full_like(wide, self.taper)
             ribbons[:, bristle] = wide * (1.2 / _BRISTLES), begin, end, taper, across * wide, narrowing
             shades = colors[bristle] + ((shade - 0.5) * (2 * self.bristles))[:, None]
             colors[bristle] = np.clip(shades.round(), 0, 255).astype(np.uint8)
-        return _Outlines.of(points, stroke, bristle, radius, ribbons, colors, subpixels)
+        points = np.ascontiguousarray((self.points[which] * scale).T)
+        detail = radius[stroke] * np.where(bristle, np.float32(1 / _THIN), np.float32(1))
+        return _Outlines.of(points, stroke, ribbons, detail, colors, subpixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,7 @@ class _Outlines:
         high: the greatest.
     """
 
-    corners: Floats
+    corners: NDArray[np.float32]
     counts: NDArray[np.intp]
     inks: NDArray[np.int32]
     low: Floats
@@ -162,46 +161,45 @@ class _Outlines:
         cls,
         points: Floats,
         stroke: NDArray[np.intp],
-        bristle,
-        radius: Floats,
         ribbons: Floats,
+        detail: Floats,
         colors: Pixels,
         subpixels: int,
     ) -> _Outlines:
-        """
+        """The outlines of ribbons along strokes.
+
         Args:
-            points: control points of strokes, 2 x CONTROLS x strokes.
-            stroke: that each outline belongs to, N.
-            radius: of the strokes.
-            ribbons: what :func:`_ribbon` is given, 6 x N.
+            points: control points of the strokes in pixels, 2 x CONTROLS x strokes.
+            stroke: number of each ribbon's stroke, N.
+            ribbons: see :func:`_ribbon`, 6 x N.
+            detail: radii in pixels by which :data:`_SAMPLES` says how many corners there are, N.
             colors: 8-bit RGB, N x 3.
             subpixels: along a pixel's side.
         """
-        most = _SAMPLES[-1][1]
-        corners = np.zeros((len(stroke), 2 * most, 2), np.float32)
-        counts = np.empty(len(stroke), np.intp)
+        limits, samples = (np.array(row) for row in zip(*_SAMPLES, strict=True))
+        kind = np.searchsorted(limits, detail)
+        corners = np.zeros((len(stroke), 2 * samples.max(), 2), np.float32)
         low, high = np.empty((2, 2, len(stroke)), np.float32)
-        kind = np.searchsorted([most for most, _ in _SAMPLES], np.where(bristle, 1 / _THIN, 1) * radius[stroke])
-        for number, (_, samples) in enumerate(_SAMPLES):
-            rows = (kind == number).nonzero()[0]
-            counts[rows] = 4 * samples
-            for part in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
-                outline = _ribbon(points[..., stroke[part]], ribbons[:, part], samples, 0.5 / subpixels)
+        for number, count in enumerate(samples.tolist()):
+            chosen = np.flatnonzero(kind == number)
+            for part in np.split(chosen, range(_AT_ONCE, len(chosen), _AT_ONCE)):
+                outline = _ribbon(points[..., stroke[part]], ribbons[:, part], count, 0.5 / subpixels)
+                # A pixel's number is the place of its center, as it was when the networks were trained.
                 outline = np.rint(outline * subpixels + np.float32((subpixels - 1) / 2))
-                corners[part, : 2 * samples] = outline.T
+                corners[part, : 2 * count] = outline.T
                 low[:, part], high[:, part] = outline.min(1), outline.max(1)
         inks = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
-        return cls(corners.reshape(-1, 4 * most), counts, inks, low, high)
+        return cls(corners.reshape(len(stroke), 4 * samples.max()), 4 * samples[kind], inks, low, high)
 
     def fill(self, canvas: Image.Image, place: tuple[int, int]) -> None:
         """Fill the polygons on a canvas, the part at ``place`` (left and top) of the whole."""
         start = np.array(place, np.float32)[:, None]
         end = start + np.array(canvas.size, np.float32)[:, None]
-        which = ((self.high >= start) & (self.low < end)).all(0).nonzero()[0]
+        which = np.flatnonzero(((self.high >= start) & (self.low < end)).all(0))
         corners = self.corners[which]
         for axis in (0, 1):
             corners[:, axis::2] -= start[axis]
-        numbers, polygon = memoryview(corners.reshape(-1)), ImageDraw.Draw(canvas).polygon
+        numbers, polygon = corners.reshape(-1).data, ImageDraw.Draw(canvas).polygon
         first = np.arange(len(corners)) * corners.shape[1]
         last = first + self.counts[which]
         for begin, stop, ink in zip(first.tolist(), last.tolist(), self.inks[which].tolist(), strict=True):
@@ -247,9 +245,9 @@ def _ribbon(points: Floats, ribbons: Floats, samples: int, drawn: float) -> Floa
     width = radius * np.sqrt(1 - (1 - np.minimum(from_end, 1)) ** 2)
     width *= 1 - taper * length / np.maximum(length[-1], 1e-6)
     width += _WIDER - drawn
-    for end_, sign in ((0, -1), (-1, 1)):
-        x[end_] += sign * (_WIDER - drawn) * dx[end_]
-        y[end_] += sign * (_WIDER - drawn) * dy[end_]
+    for tip, beyond in ((0, drawn - _WIDER), (-1, _WIDER - drawn)):
+        x[tip] += beyond * dx[tip]
+        y[tip] += beyond * dy[tip]
     dx, dy = dx * width, dy * width
     return np.stack([np.concatenate([x - dy, (x + dy)[::-1]]), np.concatenate([y + dx, (y - dx)[::-1]])])
 

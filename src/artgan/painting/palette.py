@@ -28,7 +28,7 @@ _ROUNDS = 12  # of k-means
 _MOST_ENTRIES = 1000
 _FARTHEST = 1e5  # of any number in a table: variances of L*a*b* are less
 
-# Colors are converted by tables. Of linear light the tables are entered with the square root, where they are least steep.
+# Colors are converted by tables; those of linear light by its square root, for which they are nowhere steep.
 _STEPS = 16  # to a level of sRGB
 _ROOTS = 32768  # steps of the square root of linear light
 _BEND, _SLOPE, _OFFSET = 6 / 29, 841 / 108, 4 / 29  # up to there L*a*b*'s root is straight
@@ -185,10 +185,7 @@ def lab(rgb: Pixels | Floats) -> Floats:
 
     The three values of all pixels lie in memory one after the other, which NumPy is fastest with.
     """
-    exact = rgb.dtype == np.uint8
-    steps = (
-        rgb[..., n] * np.intp(_STEPS) if exact else np.rint(rgb[..., n] * _STEPS).astype(np.intp) for n in range(3)
-    )
+    steps = np.rint(np.moveaxis(rgb, -1, 0) * np.float32(_STEPS)).astype(np.intp)
     red, green, blue = (_LINEAR.take(step, mode="clip") for step in steps)
     x, y, z = (
         _ROOT.take((np.sqrt(red * r + green * g + blue * b) * _ROOTS).astype(np.intp), mode="clip")
