@@ -28,12 +28,10 @@ import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cma
-import cv2
 import numpy as np
 import torch
 from artgan_cyclegan.style import STYLE_LAYERS, moments
@@ -48,6 +46,7 @@ from artgan.errors import ArtganError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import atomic_write
 from artgan.interfaces import Generator
+from artgan.metrics.photo_left import luminance, photo_left
 from artgan.models.hands import read_brush
 from artgan.models.loading import load_torch_model
 from artgan.painting.brushwork import Brush
@@ -59,7 +58,7 @@ SIZE = 256
 FOLDS = 4
 RIDGE = 0.1  # of the mean variance
 BATCH = 8
-BANDS, AIMS = (0.0, 1.0, 2.0, 4.0), (0.12, 0.50, 0.76)
+AIMS = (0.12, 0.50, 0.76)  # of what is left of the photo in the three finest bands
 STROKES = 4500
 # Of each parameter its range, and whether it is searched by its logarithm.
 RANGES: dict[str, tuple[float, float, bool]] = {
@@ -111,7 +110,7 @@ class Painter:
     @classmethod
     def begin(cls, photos: list[Pixels], palette: Palette) -> None:
         cls.photos, cls.palette = photos, palette
-        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
 
     @classmethod
     def paint(cls, task: tuple[int, dict[str, float]]) -> tuple[Pixels, list[float], int]:
@@ -123,20 +122,13 @@ class Painter:
         study = Study.of(Image.fromarray(photo), manner)
         assert study.strokes is not None  # there is a brush
         painted = study.strokes.draw(study.size)
-        pairs = zip(bands(photo), bands(painted), strict=True)
-        return painted, [correlation(a, b) for a, b in pairs], len(study.strokes.points)
+        return painted, left([photo], [painted])[0], len(study.strokes)
 
 
-def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Pearson's, of two bands."""
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-
-
-def bands(picture: Pixels) -> list[NDArray[np.float32]]:
-    """The luminance bands between the widths of :data:`BANDS`."""
-    luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    blurred = [luminance if width == 0 else cv2.GaussianBlur(luminance, (0, 0), width) for width in BANDS]
-    return [fine - coarse for fine, coarse in pairwise(blurred)]
+def left(photos: list[Pixels], pictures: list[Pixels]) -> list[list[float]]:
+    """How much of each photo is left in its picture, in as many bands as :data:`AIMS` has."""
+    lights = [luminance(torch.from_numpy(np.stack(group)).permute(0, 3, 1, 2)) for group in (photos, pictures)]
+    return [row[: len(AIMS)] for row in photo_left(*lights).tolist()]
 
 
 @torch.no_grad()
@@ -212,7 +204,7 @@ def score(args: argparse.Namespace) -> None:
     known = read_brush(args.start)
     palette = known.palette or Palette.of(paintings)
     values = {**known.brush.to_dict(), "palette": known.strength}
-    Painter.begin(photos, palette)
+    Painter.photos, Painter.palette = photos, palette
     under = [Painter.paint((number, values))[0] for number in range(len(photos))]
     rows = {"photos": photos, "under-paintings": under}
     for name in args.score:
@@ -220,11 +212,8 @@ def score(args: argparse.Namespace) -> None:
         rows[name] = [painted_over(picture, generator, judge.device) for picture in under]
     for name, pictures in rows.items():
         shown = ", ".join(f"{term} {value:.3f}" for term, value in judge.terms(pictures).items())
-        left = [
-            [correlation(a, b) for a, b in zip(bands(photo), bands(picture), strict=True)]
-            for photo, picture in zip(photos, pictures, strict=True)
-        ]
-        print(f"{name}: {shown}; bands {np.mean(left, 0).round(2)}", flush=True)
+        bands = np.nanmean(left(photos, pictures), 0)
+        print(f"{name}: {shown}; bands {bands.round(2)}", flush=True)
 
 
 @torch.no_grad()
@@ -263,18 +252,18 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
             losses = []
             for place, values in enumerate(candidates):
                 mine = made[place * len(photos) : (place + 1) * len(photos)]
-                left = np.mean([one for _, one, _ in mine], 0)
+                bands = np.nanmean([one for _, one, _ in mine], 0)
                 count = np.mean([one for _, _, one in mine])
                 terms = {
                     **judge.terms([painted for painted, _, _ in mine]),
-                    "left": float(np.maximum(left - AIMS, 0).sum() * 5),
+                    "left": float(np.maximum(bands - AIMS, 0).sum() * 5),
                     "strokes": float(max(0.0, count / STROKES - 1) / 2),
                 }
                 losses.append(sum(terms.values()))
                 if losses[-1] < best[0]:
                     best = (losses[-1], values)
                     shown = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
-                    print(f"{generation}: {losses[-1]:.4f} = {shown}; bands {np.round(left, 2)}; {values}", flush=True)
+                    print(f"{generation}: {losses[-1]:.4f} = {shown}; bands {bands.round(2)}; {values}", flush=True)
             evolution.tell(points, losses)
     values = dict(best[1])
     strength = values.pop("palette")

@@ -26,7 +26,6 @@ _TIMEOUT = 5  # seconds for the Hub to answer
 _LIBRARIES = {
     "huggingface-hub": "huggingface_hub",
     "onnxruntime": "onnxruntime",
-    "opencv-python-headless": "cv2",
     "pillow": "PIL.Image",
 }
 """The distributions that artgan depends on, and the modules imported to check that they work."""

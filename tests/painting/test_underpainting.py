@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from artgan.errors import ConfigError, PictureError
 from artgan.images import Picture
 from artgan.interfaces import Generator, Interrupted
-from artgan.painting import PLAIN, Manner, PaintOptions, Tiling, plan, underpainting
+from artgan.painting import PLAIN, Manner, PaintOptions, Tiling, canvas, plan, underpainting
 from artgan.painting import network as painting_network
 from artgan.painting.brushwork import Brush, underpaint
 from artgan.painting.palette import Palette, lab
@@ -81,6 +81,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a picture need not be large to be drawn in several blocks."""
+    for module in (canvas, underpainting):
+        monkeypatch.setattr(module, "BLOCK", 64)
 
 
 @pytest.fixture
@@ -218,7 +225,7 @@ def test_the_network_paints_a_small_under_painting_and_its_change_is_enlarged() 
     study = Study.of(photo, Manner(BRUSH))
     assert study.finishing == (96, 64)
     change = array(paint(network, Image.fromarray(study.under))).astype(np.float32) - study.under
-    expected = underpaint(array(photo), BRUSH) + cv2.resize(change, (300, 200), interpolation=cv2.INTER_CUBIC)
+    expected = underpaint(array(photo), BRUSH) + enlarged(change, (300, 200), (0, 0, 300, 200))
     assert np.abs(painting - np.clip(expected, 0, 255)).mean() < 1
 
 
@@ -226,7 +233,7 @@ def test_the_network_paints_a_small_under_painting_and_its_change_is_enlarged() 
 def test_a_small_and_a_large_picture_become_the_same_painting() -> None:
     small, large = (paint(Network(), CHINA.resize(size), manner=Manner(BRUSH)) for size in ((96, 64), (576, 384)))
     seen = array(large.resize((96, 64), Image.Resampling.BOX)).astype(float)
-    assert np.corrcoef(array(small).ravel(), seen.ravel())[0, 1] > 0.97
+    assert np.corrcoef(array(small).ravel(), seen.ravel())[0, 1] > 0.96
 
 
 def test_a_plain_manner_is_the_network_alone() -> None:
@@ -434,18 +441,13 @@ def test_what_is_made_before_an_interruption_is_kept() -> None:
     np.testing.assert_array_equal(array(caught.value.made[0]), array(paint(Network(), photo, manner=Manner(BRUSH))))
 
 
-def test_the_number_of_threads_makes_no_difference() -> None:
-    photo = CHINA.resize((300, 200))
-    before = cv2.getNumThreads()
-    try:
-        paintings = []
-        for threads in (1, 2, 5):
-            cv2.setNumThreads(threads)
-            paintings.append(array(paint(Network(), photo, manner=MANNERS["all"])))
-    finally:
-        cv2.setNumThreads(before)
-    np.testing.assert_array_equal(paintings[0], paintings[1])
-    np.testing.assert_array_equal(paintings[0], paintings[2])
+def test_studies_made_at_the_same_time_are_those_made_alone() -> None:
+    photos = [photo.resize(size) for photo in (CHINA, FLOWER) for size in ((300, 200), (90, 120))]
+    alone = [Study.of(photo, MANNERS["all"]).under for photo in photos]
+    with ThreadPoolExecutor(2) as pool:
+        together = [study.under for study in pool.map(lambda photo: Study.of(photo, MANNERS["all"]), photos * 2)]
+    for one, other in zip(alone * 2, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # ---- options

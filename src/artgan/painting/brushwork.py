@@ -1,4 +1,4 @@
-"""An under-painting in curved brush strokes, for a network to paint over; NumPy and OpenCV alone, no torch.
+"""An under-painting in curved brush strokes, for a network to paint over; NumPy and Pillow alone, no torch.
 
 After Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes" (SIGGRAPH 1998): in layers, from
 large brushes to small ones, strokes are laid where the canvas is still far from the photo, along the direction in which
@@ -15,18 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from artgan import config
 from artgan.config import option
 from artgan.errors import ConfigError, PictureError
 from artgan.painting.canvas import CONTROLS, Floats, Pixels, Strokes, Window, mixed, uniform
 from artgan.painting.palette import lab, rgb_of
+from artgan.painting.smoothing import blurred, enlarged, gradient, shrunk
 
 Complexes: TypeAlias = "NDArray[np.complexfloating[Any, Any]]"
 """Places and directions: x is the real part, y the imaginary one."""
@@ -46,6 +48,7 @@ _DENSE = 1.4  # how much closer the first strokes lie than others
 _COVERS = 1.6  # their greatest grid before that: they cover the ground, which is as smooth as a photo
 _CANDIDATES = 3  # places tried for the start of a stroke in a grid cell
 _NUMBERS = 14  # random numbers a stroke
+_COARSER = 0.4  # weight of the directions of a level of the pyramid, to that of a level twice as fine
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,6 @@ def unit(size: tuple[int, int]) -> float:
     return max(float(min(width, height)), math.sqrt(width * height / _LONG))
 
 
-def reach(brush: Brush, size: tuple[int, int], stroke_size: float = 1.0) -> int:
-    """How far the farthest pixel of a stroke may be from where it begins, in pixels of a picture of ``size``."""
-    return ceil(brush.largest * stroke_size * (brush.longest + _WIDEST) * unit(size)) + 2
-
-
 def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     """A copy of a picture as small as strokes are decided on, exactly the same however the picture is divided.
 
@@ -136,9 +134,10 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
             continue
         for part in np.split(strip, range(_ROWS, len(strip), _ROWS)) if len(strip) else ():
             row = np.arange(top, top + len(part)) * rows // height
-            edges = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(part))
-            corners = cv2.integral(part, sdepth=cv2.CV_32S)[edges][:, left]
-            total[row[edges[:-1]]] += np.diff(np.diff(corners, axis=0), axis=1)
+            starts = np.flatnonzero(np.diff(row, prepend=-1))
+            flat = part.reshape(len(part), -1)
+            sums = np.stack([flat[a:b].sum(0, dtype=np.int32) for a, b in pairwise([*starts.tolist(), len(part)])])
+            total[row[starts]] += np.add.reduceat(sums.reshape(len(starts), width, 3), left[:-1], 1)
             top += len(part)
     if top != height or not width or not height:
         raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
@@ -146,8 +145,11 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
         return np.concatenate(asis)
     down = -(-np.arange(rows + 1) * height // rows)
     mean = (total / np.outer(np.diff(down), np.diff(left))[..., None] + 0.5).astype(np.uint8)
+    copy = Image.fromarray(mean)
+    if (columns, rows) == (2 * small[0], 2 * small[1]):
+        return np.asarray(copy.reduce(2))
     smaller = small[0] < columns or small[1] < rows
-    return np.asarray(cv2.resize(mean, small, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(copy.resize(small, Image.Resampling.HAMMING if smaller else Image.Resampling.BILINEAR))
 
 
 def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) -> Strokes:
@@ -166,14 +168,16 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
         raise ConfigError(f"stroke_size: must be from {STROKE_SIZES[0]} to {STROKE_SIZES[1]}, not {stroke_size!r}")
     photo = _Photo.of(small)
     size = (small.shape[1], small.shape[0])
-    canvas = ground = rgb_of(_blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING))
+    painted = blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING)
+    canvas = ground = rgb_of(np.moveaxis(painted, 0, -1))
     layers = []
     for layer, share in enumerate(brush.radii):
-        strokes, planned = _trace_layer(photo, ground, canvas, brush, share * stroke_size * WORKING, seed, layer)
+        strokes, planned = _trace_layer(photo, ground, painted, brush, share * stroke_size * WORKING, seed, layer)
         layers.append(strokes)
         if layer + 1 < brush.layers:
             # Colors that are off on purpose are not to be mended by smaller strokes.
-            canvas = replace(strokes, colors=planned).over(canvas, size)
+            canvas = replace(strokes, ground=canvas, colors=planned, bristles=0).draw(size, smooth=False)
+            painted = _planes(canvas)
     points, radius, colors, seeds = (
         np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")
     )
@@ -202,49 +206,49 @@ class _Photo:
     """What strokes are decided by.
 
     Attributes:
-        colors: L*a*b*, H x W x 3.
+        colors: L*a*b*, 3 x H x W.
         gradient: see :func:`_gradient`.
-        strength: the gradient's length.
+        strength: the gradient's length, H x W.
         contrast: what the brush's threshold is multiplied by: in fog a smaller difference matters than in sunlight.
         tint: how colored greys may become: none in a black and white photo.
     """
 
     colors: Floats
-    gradient: Complexes
+    gradient: Floats
     strength: Floats
     contrast: float
     tint: float
 
     @classmethod
     def of(cls, small: Pixels) -> _Photo:
-        colors = lab(small)
-        contrast = float(np.clip(np.sqrt(cv2.meanStdDev(colors)[1].max() / _CONTRAST), 0.5, 1.1))
+        colors = _planes(small)
+        contrast = float(np.clip(np.sqrt(colors.std((1, 2)).max() / _CONTRAST), 0.5, 1.1))
         gradient = _gradient(colors)
-        tint = min(6.0, float(_length(colors[..., 1:]).mean()))
-        return cls(colors, gradient, np.abs(gradient), contrast, tint)
+        tint = min(6.0, float(_length(colors[1:]).mean()))
+        return cls(colors, gradient, _length(gradient), contrast, tint)
 
 
 def _trace_layer(
-    photo: _Photo, ground: Pixels, canvas: Pixels, brush: Brush, radius: float, seed: int, layer: int
+    photo: _Photo, ground: Pixels, painted: Floats, brush: Brush, radius: float, seed: int, layer: int
 ) -> tuple[Strokes, Pixels]:
-    """The strokes of one layer over a canvas, and their colors before these are varied, N x 3."""
-    reference, field, painted = _blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius), lab(canvas)
+    """The strokes of one layer over what is painted (L*a*b*, 3 x H x W), and their colors before they are varied."""
+    reference, field = blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius)
     missing = _length(reference - painted)
     # Contours matter more than foliage and fur, where gradients have no direction in common.
-    order = np.abs(field) / (_blurred(photo.strength, radius) + 1)
-    wanted = _blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
+    order = np.abs(field) / (blurred(photo.strength, radius) + 1)
+    wanted = blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
     spacing, threshold = brush.grid * radius, brush.threshold * photo.contrast
     if not layer:
         spacing, threshold = min(brush.grid, _COVERS) * radius / _DENSE, -1.0
     start, seeds = _starts(wanted, max(spacing, 1.0), threshold, seed, layer)
     random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
     here = _pixel(start, missing)
-    color = reference[here]
+    color, below = reference[(slice(None), *here)], painted[(slice(None), *here)]
     points = _follow(start, color, random, reference, missing, field, brush, radius)
-    color = painted[here] + brush.opacity * (color - painted[here])
+    color = below + brush.opacity * (color - below)
     widths = radius * (2 - _WIDEST + 2 * (_WIDEST - 1) * random[:, 1])
     last = random[:, 0].argsort(kind="stable")
-    colors, planned = rgb_of(_varied(color, random, brush, photo.tint)), rgb_of(color)
+    colors, planned = rgb_of(_varied(color, random, brush, photo.tint).T), rgb_of(color.T)
     strokes = Strokes(ground, points[last], widths[last], colors[last], mixed(seeds[last]), brush.taper, brush.bristles)
     return strokes, planned[last]
 
@@ -288,7 +292,7 @@ def _follow(
     for n in range(ceil(brush.longest)):
         here = _pixel(path[-1], missing)
         if n >= brush.shortest:  # on while the stroke's color serves better than what is there
-            going &= missing[here] > _length(reference[here] - color)
+            going &= missing[here] > _length(reference[(slice(None), *here)] - color)
         ahead = _along(field[here])
         ahead *= np.where((ahead * before.conj()).real < 0, np.float32(-1), np.float32(1))
         ahead = before + brush.curvature * (ahead - before)
@@ -309,52 +313,61 @@ def _resampled(path: Complexes, steps: Floats) -> Floats:
     return np.stack([points.real, points.imag], -1).astype(np.float32)
 
 
-def _gradient(photo: Floats) -> Complexes:
-    """Gradients of the photo with their angle doubled, so that opposite ones add up, H x W (Knutsson 1989).
+def _gradient(colors: Floats) -> Floats:
+    """Gradients of a photo with their angle doubled, so that opposite ones add up, 2 x H x W (Knutsson 1989).
 
     Of the structure tensor this is the part that has a direction. Its length is that of the gradient, not the square:
     a cloud's faint edge is to count beside a roof's.
     """
-    smooth = _blurred(photo, 1.0)
-    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    xx, xy, yy = (np.einsum("...i,...i", one, other) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
-    doubled = (xx - yy) + np.complex64(2j) * xy
-    return np.asarray(doubled / np.sqrt(np.abs(doubled) + 1), np.complex64)
+    dx, dy = gradient(blurred(colors, 1.0))
+    doubled = np.stack([((dx - dy) * (dx + dy)).sum(0), 2 * (dx * dy).sum(0)])
+    doubled /= np.sqrt(_length(doubled) + 1)
+    return doubled
 
 
-def _field(gradient: Complexes, radius: float) -> Complexes:
+def _field(gradients: Floats, radius: float) -> Complexes:
     """The smoothed field of doubled angles for a brush, H x W.
 
     Flat places have the direction of what surrounds them: each level of a pyramid adds its own directions to a fraction
     of the coarser ones, which so count where there is nothing else. Where there is nothing at all, strokes lie level.
     """
-    levels = [_blurred(np.stack([gradient.real, gradient.imag], -1), max(1.5, 0.7 * radius))]
-    while min(levels[-1].shape[:2]) > 2:
-        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
-    field = levels[-1] - np.array([0.05, 0], np.float32)
+    sigma = max(1.5, 0.7 * radius)
+    octaves = int(math.log2(sigma))
+    share = 2**octaves
+    levels = [blurred(shrunk(gradients, share), sigma / share)]
+    while min(levels[-1].shape[1:]) > 2:
+        levels.append(shrunk(levels[-1], 2))
+    field = levels[-1] - np.array([0.05, 0], np.float32)[:, None, None]
     for level in levels[-2::-1]:
-        field = 0.4 * np.asarray(cv2.resize(field, level.shape[1::-1], interpolation=cv2.INTER_LINEAR)) + level
-    return np.asarray(field[..., 0] + 1j * field[..., 1], np.complex64)
+        field = enlarged(field, 2, level.shape[1:])
+        field *= np.float32(_COARSER)
+        field += level
+    # Levels finer than the first one here would be as smooth as it is.
+    field = field * np.float32(_COARSER**octaves)
+    field += levels[0] * np.float32((1 - _COARSER**octaves) / (1 - _COARSER))
+    x, y = enlarged(field, share, gradients.shape[1:]) if octaves else field
+    return np.asarray(x + np.complex64(1j) * y, np.complex64)
 
 
 def _along(doubled: Complexes) -> Complexes:
     """Unit vectors across gradients whose angles are doubled."""
-    return np.asarray(1j * np.sqrt(doubled / np.maximum(np.abs(doubled), 1e-12)), np.complex64)
+    half = np.abs(doubled) + doubled + np.complex64(1e-12j)  # between the x axis and the doubled angle
+    return np.asarray(1j * half / np.abs(half), np.complex64)
 
 
 def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
-    """Colors in Lab, N x 3, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
+    """Colors in Lab, 3 x N, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
     normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
-    chroma = np.hypot(color[:, 1], color[:, 2])
-    angle = np.deg2rad(brush.hue) * normal[:, 1] / (1 + chroma / 40)  # strong colors are as far from each other as pale
+    lightness, a, b = color
+    angle = np.deg2rad(brush.hue) * normal[:, 1]
+    angle /= 1 + np.hypot(a, b) / 40  # strong colors are as far from each other as pale
     scale = 1 + brush.saturation * normal[:, 2]
-    a, b = color[:, 1], color[:, 2]
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
     warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool
-    dark = brush.shadows * np.clip(1 - color[:, 0] / _DARK, 0, 1)
+    dark = brush.shadows * np.clip(1 - lightness / _DARK, 0, 1)
     cool = dark * tint / 8
-    lightness = color[:, 0] + dark + brush.lightness * normal[:, 1]
-    return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool], -1)
+    lightness = lightness + dark + brush.lightness * normal[:, 1]
+    return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool])
 
 
 def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -366,15 +379,11 @@ def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.i
     return y, x
 
 
-def _blurred(values: Floats, sigma: float) -> Floats:
-    """Gaussian blur; a wide one on a smaller copy."""
-    size = values.shape[1::-1]
-    share = max(1, int(sigma / 2))
-    small = (ceil(size[0] / share), ceil(size[1] / share))
-    less = cv2.resize(values, small, interpolation=cv2.INTER_AREA) if share > 1 else values
-    blurred = cv2.GaussianBlur(less, (0, 0), sigma / share, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(blurred, size) if share > 1 else blurred, np.float32)
+def _planes(picture: Pixels) -> Floats:
+    """L*a*b* of a picture, 3 x H x W."""
+    return np.moveaxis(lab(picture), -1, 0)
 
 
 def _length(vectors: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.einsum("...i,...i", vectors, vectors)), np.float32)
+    """Of vectors along the first axis."""
+    return np.asarray(np.sqrt(sum(part * part for part in vectors)), np.float32)

@@ -1,4 +1,9 @@
-"""Strokes drawn at any size, whole or window by window: the pixels of a window are exactly those of the whole."""
+"""Strokes drawn at any size, whole or window by window: the pixels of a window are exactly those of the whole.
+
+A stroke is a polygon, which Pillow fills on a canvas a few times as large as the painting (supersampling). Pillow's
+rounding depends on where the canvas begins, so everything is drawn in blocks of one grid that begins at the picture's
+top left corner, and a window is assembled from parts of blocks.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,9 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from artgan.errors import PictureError
 
@@ -20,9 +25,18 @@ Window: TypeAlias = "tuple[int, int, int, int]"
 CONTROLS = 6
 """Control points of a stroke's spine, a Bézier curve: smooth at any size, and it never winds more than they do."""
 
-_SHIFT = 4  # polygons have their corners at sixteenths of a pixel
+BLOCK = 512
+"""Side of the blocks in which strokes are drawn, in pixels; windows made of whole blocks draw nothing twice."""
+
+_FINE = 384  # up to this shorter side, in pixels, edges are supersampled more finely
+_SUBPIXELS = (3, 2)  # along a pixel's side, up to there and beyond
+_WIDER = 0.75  # pixels that a stroke is wider on each side: networks were trained on strokes drawn so, by OpenCV
 _SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
 _BRISTLES = 11  # a stroke
+# Up to which radius, in pixels, the outline of a stroke has so many pairs of corners.
+_SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (np.inf, 13))
+_THIN = 3.0  # times that radius for bristles, whose ends are too small to be seen as round
+_AT_ONCE = 2048  # outlines computed at once, so that intermediate results stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +64,13 @@ class Strokes:
     def __len__(self) -> int:
         return len(self.points)
 
-    def draw(self, size: tuple[int, int], window: Window | None = None) -> Pixels:
+    def draw(self, size: tuple[int, int], window: Window | None = None, *, smooth: bool = True) -> Pixels:
         """The painting at ``size`` (width and height in pixels), or a window of it: rows x columns x 3, 8-bit RGB.
+
+        Args:
+            size: of the whole.
+            window: part of it.
+            smooth: edges are; otherwise they are jagged, which is faster.
 
         Raises:
             PictureError: the window is empty, or is not within the picture.
@@ -59,65 +78,132 @@ class Strokes:
         left, top, right, bottom = window or (0, 0, *size)
         if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
             raise PictureError(f"there is no window {window} in a picture of {size[0]} x {size[1]} pixels")
+        subpixels = _SUBPIXELS[min(size) > _FINE] if smooth else 1
+        blocks = [
+            (x, y, min(x + BLOCK, size[0]), min(y + BLOCK, size[1]))
+            for y in range(top // BLOCK * BLOCK, bottom, BLOCK)
+            for x in range(left // BLOCK * BLOCK, right, BLOCK)
+        ]
+        outlines = self._outlines(size, (*blocks[0][:2], *blocks[-1][2:]), subpixels)
+        painting = np.empty((bottom - top, right - left, 3), np.uint8)
+        for block in blocks:
+            drawn = self._block(outlines, size, block, subpixels)
+            x, y = block[:2]
+            rows, columns = slice(max(y, top), min(block[3], bottom)), slice(max(x, left), min(block[2], right))
+            part = drawn[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+            painting[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part
+        return painting
+
+    def _block(self, outlines: _Outlines, size: tuple[int, int], block: Window, subpixels: int) -> Pixels:
+        left, top, right, bottom = block
         height, width = self.ground.shape[:2]
         rows = np.arange(top, bottom) * height // size[1]
         columns = np.arange(left, right) * width // size[0]
-        return self.over(self.ground[:, columns][rows], size, (left, top))
+        ground = Image.fromarray(self.ground[:, columns][rows])
+        canvas = ground.resize((ground.width * subpixels, ground.height * subpixels), Image.Resampling.NEAREST)
+        outlines.fill(canvas, (left * subpixels, top * subpixels))
+        return np.asarray(canvas.reduce(subpixels))
 
-    def over(self, canvas: Pixels, size: tuple[int, int], place: tuple[int, int] = (0, 0)) -> Pixels:
-        """The strokes over ``canvas``, which is the part at ``place`` (left and top) of a picture of ``size``."""
+    def _outlines(self, size: tuple[int, int], window: Window, subpixels: int) -> _Outlines:
+        """What is filled: the strokes that touch a window, each followed by its bristles where they can be seen."""
         height, width = self.ground.shape[:2]
         scale = np.array([size[0] / width, size[1] / height], np.float32)
-        start = np.array(place)
-        end = start + canvas.shape[1::-1]
         # A Bézier curve lies within the hull of its control points.
         margin = self.radius[:, None] * scale.max() + 2
         low = np.minimum.reduce(list(self.points.swapaxes(0, 1))) * scale - margin
         high = np.maximum.reduce(list(self.points.swapaxes(0, 1))) * scale + margin
-        which = ((high > start) & (low < end)).all(1).nonzero()[0]
-        if not len(which):
-            return canvas
-        # A polygon that leaves the array would be clipped, which moves its edges by parts of a pixel: the array has a
-        # margin that holds all of them, so that they are what they are in any other part.
-        before = np.maximum(0, start - np.floor(low[which].min(0))).astype(int)
-        after = np.maximum(0, np.ceil(high[which].max(0)) - end).astype(int)
-        padded = np.pad(canvas, ((before[1], after[1]), (before[0], after[0]), (0, 0)))
-        polygons, colors = self._polygons(which, scale)
-        polygons -= (start - before).astype(np.int32) << _SHIFT
-        for polygon, red, green, blue in zip(polygons, *colors.T.tolist(), strict=True):
-            cv2.fillPoly(padded, [polygon], (red, green, blue), cv2.LINE_AA, _SHIFT)
-        (left, top), (right, bottom) = before, before + end - start
-        return padded[top:bottom, left:right]
-
-    def _polygons(self, which: NDArray[np.intp], scale: Floats) -> tuple[NDArray[np.int32], Pixels]:
-        """What is filled, in order: strokes, and over each its bristles where they can be seen.
-
-        Returns:
-            Corners in sixteenths of a pixel, N x corners x 2, and 8-bit RGB, N x 3.
-        """
-        stretch = float(np.sqrt(scale.prod()))
-        largest = float(self.radius.max(initial=0)) * stretch
-        along = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 7 if largest < 12 else 13, dtype=np.float32))
-        points, radius, colors = self.points[which] * scale, self.radius[which] * stretch, self.colors[which]
-        combed = (radius >= _SEEN).nonzero()[0] if self.bristles else np.zeros(0, int)
-        if not len(combed):
-            return _ribbon(points, radius, along, self.taper), colors
+        which = ((high > window[:2]) & (low < window[2:])).all(1).nonzero()[0]
+        radius = self.radius[which] * np.sqrt(scale.prod())
+        combed = radius >= (_SEEN if self.bristles else np.inf)
+        stroke = np.arange(len(which)).repeat(np.where(combed, 1 + _BRISTLES, 1))
+        bristle = np.diff(stroke, prepend=-1) == 0
+        colors = self.colors[which][stroke]
         # Bristles run dry one after the other, which leaves a ragged end.
-        short = np.where(radius >= _SEEN, np.float32(0.1), np.float32(0))[:, None]
-        bodies = _ribbon(points, radius, short + (1 - 2 * short) * along, self.taper)
-        random = uniform(self.seeds[which[combed]], range(4 * _BRISTLES)).reshape(-1, 4, _BRISTLES)
-        across, begin, end, shade = random.swapaxes(0, 1)
-        across = ((np.arange(_BRISTLES, dtype=np.float32) + across) * (2 / _BRISTLES) - 1) * 0.88
-        first = 0.12 * begin + 0.1 * across**2
-        last = 1 - 0.4 * end - 0.2 * across**2
-        spread = first[..., None] + (last - first)[..., None] * along
-        points, radius = points[combed, None], radius[combed, None]
-        lines = _ribbon(points, radius * (1.2 / _BRISTLES), spread, 0.3, across * radius, self.taper)
-        shades = colors[combed, None] + ((shade - 0.5) * (2 * self.bristles))[..., None]
-        order = np.concatenate([np.arange(len(bodies)), np.repeat(combed, _BRISTLES)]).argsort(kind="stable")
-        polygons = np.concatenate([bodies, lines.reshape(-1, *bodies.shape[1:])])[order]
-        shades = np.clip(shades.reshape(-1, 3).round(), 0, 255).astype(np.uint8)
-        return polygons, np.concatenate([colors, shades])[order]
+        bare = np.where(combed, 0.1, 0)[stroke]
+        ribbons = np.zeros((6, len(stroke)), np.float32)
+        ribbons[:4] = radius[stroke], bare, 1 - bare, np.full(len(stroke), self.taper)
+        if combed.any():
+            random = uniform(self.seeds[which[combed]], range(4 * _BRISTLES)).reshape(-1, 4, _BRISTLES)
+            across, begin, end, shade = (part.ravel() for part in random.swapaxes(0, 1))
+            number = np.tile(np.arange(_BRISTLES, dtype=np.float32), len(random))
+            across = ((number + across) * (2 / _BRISTLES) - 1) * 0.88
+            begin, end = 0.12 * begin + 0.1 * across**2, 1 - 0.4 * end - 0.2 * across**2
+            wide = ribbons[0, bristle]
+            taper, narrowing = np.full_like(wide, 0.3), np.full_like(wide, self.taper)
+            ribbons[:, bristle] = wide * (1.2 / _BRISTLES), begin, end, taper, across * wide, narrowing
+            shades = colors[bristle] + ((shade - 0.5) * (2 * self.bristles))[:, None]
+            colors[bristle] = np.clip(shades.round(), 0, 255).astype(np.uint8)
+        points = np.ascontiguousarray((self.points[which] * scale).T)
+        detail = radius[stroke] * np.where(bristle, np.float32(1 / _THIN), np.float32(1))
+        return _Outlines.of(points, stroke, ribbons, detail, colors, subpixels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Outlines:
+    """Polygons in the order in which they are filled, in subpixels from the picture's top left corner.
+
+    Attributes:
+        corners: x and y one after the other, whole numbers, N x numbers.
+        counts: how many of these numbers are a polygon's, N.
+        inks: red + 256 * green + 65536 * blue, N.
+        low: the least x and y of a polygon, 2 x N.
+        high: the greatest.
+    """
+
+    corners: NDArray[np.float32]
+    counts: NDArray[np.intp]
+    inks: NDArray[np.int32]
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(
+        cls,
+        points: Floats,
+        stroke: NDArray[np.intp],
+        ribbons: Floats,
+        detail: Floats,
+        colors: Pixels,
+        subpixels: int,
+    ) -> _Outlines:
+        """The outlines of ribbons along strokes.
+
+        Args:
+            points: control points of the strokes in pixels, 2 x CONTROLS x strokes.
+            stroke: number of each ribbon's stroke, N.
+            ribbons: see :func:`_ribbon`, 6 x N.
+            detail: radii in pixels by which :data:`_SAMPLES` says how many corners there are, N.
+            colors: 8-bit RGB, N x 3.
+            subpixels: along a pixel's side.
+        """
+        limits, samples = (np.array(row) for row in zip(*_SAMPLES, strict=True))
+        kind = np.searchsorted(limits, detail)
+        corners = np.zeros((len(stroke), 2 * samples.max(), 2), np.float32)
+        low, high = np.empty((2, 2, len(stroke)), np.float32)
+        for number, count in enumerate(samples.tolist()):
+            chosen = np.flatnonzero(kind == number)
+            for part in np.split(chosen, range(_AT_ONCE, len(chosen), _AT_ONCE)):
+                outline = _ribbon(points[..., stroke[part]], ribbons[:, part], count, 0.5 / subpixels)
+                # A pixel's number is the place of its center, as it was when the networks were trained.
+                outline = np.rint(outline * subpixels + np.float32((subpixels - 1) / 2))
+                corners[part, : 2 * count] = outline.T
+                low[:, part], high[:, part] = outline.min(1), outline.max(1)
+        inks = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+        return cls(corners.reshape(len(stroke), 4 * samples.max()), 4 * samples[kind], inks, low, high)
+
+    def fill(self, canvas: Image.Image, place: tuple[int, int]) -> None:
+        """Fill the polygons on a canvas, the part at ``place`` (left and top) of the whole."""
+        start = np.array(place, np.float32)[:, None]
+        end = start + np.array(canvas.size, np.float32)[:, None]
+        which = np.flatnonzero(((self.high >= start) & (self.low < end)).all(0))
+        corners = self.corners[which]
+        for axis in (0, 1):
+            corners[:, axis::2] -= start[axis]
+        numbers, polygon = corners.reshape(-1).data, ImageDraw.Draw(canvas).polygon
+        first = np.arange(len(corners)) * corners.shape[1]
+        last = first + self.counts[which]
+        for begin, stop, ink in zip(first.tolist(), last.tolist(), self.inks[which].tolist(), strict=True):
+            polygon(numbers[begin:stop], ink)
 
 
 def uniform(seeds: NDArray[np.uint64], numbers: range) -> Floats:
@@ -133,43 +219,59 @@ def mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
-def _ribbon(
-    points: Floats, radius: Floats, along: Floats, taper: float, across: Floats | None = None, narrowing: float = 0
-) -> NDArray[np.int32]:
-    """Outlines of ribbons along Bézier curves: ... x 2 * samples x 2, in sixteenths of a pixel.
+def _ribbon(points: Floats, ribbons: Floats, samples: int, drawn: float) -> Floats:
+    """Outlines of ribbons along Bézier curves, in pixels: 2 x 2 * samples x N.
 
     All is done number by number, without products of matrices, whose rounding depends on how many ribbons there are.
 
     Args:
-        points: control points in pixels, ... x CONTROLS x 2.
-        radius: half the greatest width in pixels, ...
-        along: where the outline has its corners, 0 to 1 along the curve, samples or ... x samples.
-        taper: share of the width that is gone at the end.
-        across: how far the ribbon lies beside the curve, in pixels, ...
-        narrowing: share of ``across`` that is gone at the end of the curve.
+        points: control points in pixels, 2 x CONTROLS x N.
+        ribbons: 6 x N: half the greatest width in pixels; where on the curve a ribbon begins and where it ends, 0 to 1;
+            the share of the width that is gone at its end; how far it lies beside the curve, in pixels; the share of
+            that which is gone at the end of the curve.
+        samples: of a curve, denser at its ends.
+        drawn: pixels by which the drawing of a polygon widens it.
     """
-    x, y = _bezier(points[..., 0], along), _bezier(points[..., 1], along)
-    dx, dy = (_bezier(np.diff(points[..., axis]), along) for axis in (0, 1))
-    speed = np.maximum(np.sqrt(dx * dx + dy * dy), 1e-6)
-    dx, dy, radius = dx / speed, dy / speed, radius[..., None]
-    if across is not None:
-        beside = across[..., None] * (1 - narrowing * along)
-        x, y = x - dy * beside, y + dx * beside
+    radius, begin, end, taper, across, narrowing = ribbons
+    spread = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, samples, dtype=np.float32))[:, None]
+    along = begin + (end - begin) * spread
+    x, y, dx, dy = _curves(points, along)
+    beside = across * (1 - narrowing * along)
+    x, y = x - dy * beside, y + dx * beside
     length = np.zeros_like(x)
-    np.cumsum(np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2), -1, out=length[..., 1:])
+    np.cumsum(np.sqrt(np.diff(x, axis=0) ** 2 + np.diff(y, axis=0) ** 2), 0, out=length[1:])
     # Ends are round: within a radius of them the width is that of a circle.
-    from_end = np.minimum(length, length[..., -1:] - length) / np.maximum(radius, 1e-6)
+    from_end = np.minimum(length, length[-1] - length) / np.maximum(radius, 1e-6)
     width = radius * np.sqrt(1 - (1 - np.minimum(from_end, 1)) ** 2)
-    width *= 1 - taper * length / np.maximum(length[..., -1:], 1e-6)
+    width *= 1 - taper * length / np.maximum(length[-1], 1e-6)
+    width += _WIDER - drawn
+    for tip, beyond in ((0, drawn - _WIDER), (-1, _WIDER - drawn)):
+        x[tip] += beyond * dx[tip]
+        y[tip] += beyond * dy[tip]
     dx, dy = dx * width, dy * width
-    sides = [np.concatenate([left, right[..., ::-1]], -1) for left, right in ((x - dy, x + dy), (y + dx, y - dx))]
-    return np.asarray(np.rint(np.stack(sides, -1) * (1 << _SHIFT)), np.int32)
+    return np.stack([np.concatenate([x - dy, (x + dy)[::-1]]), np.concatenate([y + dx, (y - dx)[::-1]])])
 
 
-def _bezier(points: Floats, at: Floats) -> Floats:
-    """One coordinate of Bézier curves with control points ... x n, ``at`` 0 to 1: ... x samples (Bernstein)."""
-    last = points.shape[-1] - 1
-    return sum(
-        (comb(last, n) * at**n * (1 - at) ** (last - n) * points[..., n, None] for n in range(last + 1)),
-        start=np.zeros((), np.float32),
-    )
+def _curves(points: Floats, at: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Places on Bézier curves, x and y, and their directions, x and y of unit vectors; each samples x N.
+
+    Args:
+        points: control points, 2 x CONTROLS x N.
+        at: 0 to 1 along each curve, samples x N.
+    """
+    # The coefficients of the powers of ``at`` are multiples of finite differences at the first control point.
+    degree, start, differences = CONTROLS - 1, points[:, :1], points
+    coefficients = []
+    for power in range(1, CONTROLS):
+        differences = np.diff(differences, axis=1)
+        coefficients.append(differences[:, :1] * comb(degree, power))
+    place, slope = coefficients[-1] * at, np.empty_like(at)
+    slope = np.broadcast_to(coefficients[-1] * degree, place.shape).copy()
+    for power, coefficient in zip(range(degree - 1, 0, -1), coefficients[-2::-1], strict=True):
+        place += coefficient
+        place *= at
+        slope *= at
+        slope += coefficient * power
+    (x, y), (dx, dy) = place + start, slope
+    speed = np.maximum(np.sqrt(dx * dx + dy * dy), 1e-6)
+    return x, y, dx / speed, dy / speed

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor
+from math import ceil, floor
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from artgan.painting.brushwork import Brush, reach, reduced, trace, unit
-from artgan.painting.canvas import Floats, Pixels, Strokes, Window
+from artgan.painting.brushwork import reduced, trace, unit
+from artgan.painting.canvas import BLOCK, Floats, Pixels, Strokes, Window
 from artgan.painting.manner import Manner
 from artgan.painting.palette import Transfer, lab, rgb_of
 
@@ -32,8 +32,7 @@ DRAWN = 6144
 
 _AT_ONCE = 1_000_000  # pixels that are finished in floats at once
 _TAPS = (-1, 0, 1, 2)  # of a Catmull-Rom spline
-_SMALLEST = 16  # side of a window: what is asked for may be 1, and strokes are drawn again in each
-_SIDES = (1024, 4096)  # least and greatest side of the windows in which a large picture is rendered
+_SIDE = 2048  # of the windows in which a large picture is rendered
 
 
 class Source(Protocol):
@@ -126,13 +125,12 @@ class Study:
             painted: what the network made of :attr:`under`, rows x columns x 3, 0 to 255, not rounded.
             source: the photo.
             lay: called with each part of the painting and its place, left and top.
-            side: of the windows, in pixels; by default such that strokes are seldom drawn twice.
+            side: of the windows, in pixels; rounded up to whole blocks of strokes, so that none is drawn twice.
         """
         assert self.strokes is not None
-        assert self.manner.brush is not None
         exaggerated = self.manner.strength > 1
         drawn = _bounded(self.size, DRAWN)
-        side = max(side, _SMALLEST) if side else _side(self.manner.brush, self.size, self.manner.stroke_size)
+        side = BLOCK * ceil((side or _SIDE) / BLOCK)
         change = painted - self.under
         for window in windows(self.size, side):
             left, top, right, bottom = window
@@ -247,12 +245,6 @@ def windows(size: tuple[int, int], side: int) -> Iterator[Window]:
     for top in range(0, height, side):
         for left in range(0, width, side):
             yield left, top, min(left + side, width), min(top + side, height)
-
-
-def _side(brush: Brush, size: tuple[int, int], stroke_size: float) -> int:
-    """The side of windows so large that most strokes lie in one of them."""
-    least, most = _SIDES
-    return min(max(least, reach(brush, size, stroke_size)), most)
 
 
 def _rows(height: int, width: int) -> Iterator[tuple[int, int]]:

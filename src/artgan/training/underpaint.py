@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -46,7 +45,6 @@ class Underpainter:
 
     def __call__(self, pixels: Pixels, random: np.random.Generator) -> Pixels:
         """The under-painting of a crop, H x W x 3, 8-bit RGB."""
-        cv2.setNumThreads(1)  # crops are drawn in as many processes as there are cores to spare
         manner = Manner(
             brush=self.brushwork.brush,
             palette=self.brushwork.palette,
