@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from artgan import images
 from artgan.data.archives import TarPictures, ZipPictures
-from artgan.data.folders import PictureFolder
+from artgan.data.folders import PictureFolder, find_pictures
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.pictures import PictureSet
 from artgan.data.tfrecord import SUFFIXES, TFRecordPictures, record_files
@@ -44,7 +43,7 @@ def open_pictures(location: str | Path) -> PictureSet:
     if text.startswith(PREFIX):
         return HubPictures(text)
     if path.is_dir():
-        if record_files(path) and not any(images.is_picture(inside) for inside in path.rglob("*")):
+        if record_files(path) and not find_pictures(path).paths:
             return TFRecordPictures(path)
         return PictureFolder(path)
     if path.suffix.lower() in SUFFIXES:

@@ -84,6 +84,9 @@ class HubPictures(PictureSet):
         value = self._value(index)
         return value.as_buffer().size if value.is_valid else 0
 
+    def listing(self) -> None:
+        """None: Parquet does not list the sizes."""
+
     def fingerprint(self) -> str:
         """A short hash of column and footers, which hold sizes and statistics; see :meth:`PictureSet.fingerprint`."""
         digest = hashlib.sha256(self.column.encode())
