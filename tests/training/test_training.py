@@ -374,11 +374,11 @@ def test_draws_depend_on_seed_and_step_alone_and_take_each_domain_afresh(folders
         return Draws(domains, size=16, batch=2, seed=seed, batches=100)
 
     first, again, other = draws(0), draws(0), draws(1)
-    assert first[7]["photos"].shape == (2, 3, 16, 16)
-    assert first[7]["photos"].dtype == torch.uint8
-    assert all(torch.equal(first[7][name], again[7][name]) for name in domains)
-    assert not torch.equal(first[7]["photos"], first[8]["photos"])
-    assert not torch.equal(first[7]["photos"], other[7]["photos"])
+    assert first[7].pictures["photos"].shape == (2, 3, 16, 16)
+    assert first[7].pictures["photos"].dtype == torch.uint8
+    assert all(torch.equal(first[7].pictures[name], again[7].pictures[name]) for name in domains)
+    assert not torch.equal(first[7].pictures["photos"], first[8].pictures["photos"])
+    assert not torch.equal(first[7].pictures["photos"], other[7].pictures["photos"])
 
 
 def test_every_picture_is_drawn_and_both_flips(tmp_path: Path) -> None:
@@ -386,13 +386,13 @@ def test_every_picture_is_drawn_and_both_flips(tmp_path: Path) -> None:
     pictures = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)) for i in range(4)]
     expected = {np.asarray(p)[:, ::step].tobytes() for p in pictures for step in (1, -1)}
     draws = Draws({"photos": pictures}, size=8, batch=1, seed=0, batches=200)
-    seen = {draws[i]["photos"][0].permute(1, 2, 0).numpy().tobytes() for i in range(200)}
+    seen = {draws[i].pictures["photos"][0].permute(1, 2, 0).numpy().tobytes() for i in range(200)}
     assert seen == expected
 
 
 def test_small_pictures_are_enlarged_to_the_crop() -> None:
     draws = Draws({"photos": [Image.new("RGB", (9, 20), "red")]}, size=32, batch=1, seed=0, batches=1)
-    assert draws[0]["photos"].shape == (1, 3, 32, 32)
+    assert draws[0].pictures["photos"].shape == (1, 3, 32, 32)
 
 
 def test_a_folders_fingerprint_tells_sets_apart(folders: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -19,6 +20,8 @@ __all__ = [
     "TFRecordPictures",
     "TarPictures",
     "ZipPictures",
+    "absolute",
+    "exists",
     "open_pictures",
 ]
 
@@ -58,3 +61,16 @@ def open_pictures(location: str | Path) -> PictureSet:
         f"{location}: not a set of pictures; artgan reads folders, .zip, .tar (also .gz, .bz2, .xz), "
         f".tfrec and .tfrecord files, and {PREFIX}ORG/NAME"
     )
+
+
+def absolute(location: str | Path) -> str:
+    """A location that holds from any working directory; one on the Hub is returned as it is."""
+    text = str(location)
+    return text if text.startswith(PREFIX) else os.path.abspath(text)
+
+
+def exists(location: str | Path) -> bool:
+    """Whether there is a folder or file at a location; true for the Hub, which is not asked."""
+    text = str(location)
+    archive = _ARCHIVE.fullmatch(text)
+    return text.startswith(PREFIX) or Path(text).exists() or (archive is not None and Path(archive["path"]).exists())

@@ -45,6 +45,8 @@ class HubPictures(PictureSet):
             is damaged.
     """
 
+    lists_sizes = False
+
     def __init__(self, location: str) -> None:
         self.location = location
         match = _LOCATION.fullmatch(location)
@@ -83,9 +85,6 @@ class HubPictures(PictureSet):
         """The size of the picture. Parquet does not store it separately, so the picture's row group is read."""
         value = self._value(index)
         return value.as_buffer().size if value.is_valid else 0
-
-    def listing(self) -> None:
-        """None: Parquet does not list the sizes."""
 
     def fingerprint(self) -> str:
         """A short hash of column and footers, which hold sizes and statistics; see :meth:`PictureSet.fingerprint`."""

@@ -86,7 +86,8 @@ class PassedOver:
     @property
     def what(self) -> str:
         """The kind in words, singular or plural."""
-        return _KINDS[self.kind][self.count != 1]
+        one, several, _ = _KINDS[self.kind]
+        return one if self.count == 1 else several
 
     def __str__(self) -> str:
         more = f" and {self.count - len(self.examples):,} more" if self.count > len(self.examples) else ""

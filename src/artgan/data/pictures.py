@@ -28,11 +28,13 @@ class PictureSet(Sequence[Image.Image], ABC):
         location: where the set is, as the user wrote it.
         names: one per picture, relative to the location, with ``/`` between folders.
         passed_over: what is at the location and not in the set.
+        lists_sizes: whether sizes in bytes, and headers, can be read without reading all pictures.
     """
 
     location: str
     names: Sequence[str]
     passed_over: Sequence[PassedOver] = ()
+    lists_sizes: bool = True
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,7 +92,9 @@ class PictureSet(Sequence[Image.Image], ABC):
             return str(error)
 
     def listing(self) -> dict[str, int] | None:
-        """Size in bytes by name, from which the fingerprint is made; None if it is made of something else."""
+        """Size in bytes by name, of which the fingerprint is made; None if the set does not list sizes."""
+        if not self.lists_sizes:
+            return None
         return {name: self.size_in_bytes(index) for index, name in enumerate(self.names)}
 
     def fingerprint(self) -> str:
@@ -148,7 +152,7 @@ class Subset(PictureSet):
     def __init__(self, pictures: PictureSet, indices: Sequence[int]) -> None:
         self.location = pictures.location
         self.names = [pictures.names[index] for index in indices]
-        self.passed_over = pictures.passed_over
+        self.passed_over, self.lists_sizes = pictures.passed_over, pictures.lists_sizes
         self._pictures = pictures
         self._indices = indices
 

@@ -64,8 +64,8 @@ class Finding:
 
     Attributes:
         kind: "unreadable", "repeated", "copies", "same-pixels" and "near-copies" are problems; "grey", "cmyk",
-            "palette", "transparent", "deep", "other-mode", "turned", "odd-size", "odd-aspect" and "passed-over" (with the
-            first few names only) are notes.
+            "palette", "transparent", "deep", "other-mode", "turned", "odd-size", "odd-aspect" and "passed-over" (with
+            the first few names only) are notes.
         level: whether it makes the set questionable or is only informative.
         text: a description.
         names: the pictures concerned.
