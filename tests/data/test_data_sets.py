@@ -368,25 +368,25 @@ def test_faults_are_found_without_decoding_what_is_sound(tmp_path: Path, monkeyp
     decode = images.decode_bytes
     monkeypatch.setattr(images, "decode_bytes", lambda data, name: (decoded.append(name), decode(data, name))[1])
     pictures = PictureFolder(tmp_path)
-    assert [pictures.fault(index, 32) for index in range(5)] == [None] * 5
+    assert [pictures.glance(index, 32).fault for index in range(5)] == [None] * 5
     assert not decoded
     trailing = tmp_path / "b.jpg"
     trailing.write_bytes(trailing.read_bytes() + b"a film, as phones add")
-    assert pictures.fault(1, 32) is None
+    assert pictures.glance(1, 32).fault is None
     assert len(decoded) == 1
     for path in pictures.paths[:3]:
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     for index in range(3):
-        fault = pictures.fault(index, 32)
+        fault = pictures.glance(index, 32).fault
         assert fault is not None
         assert pictures.names[index] in fault
     (tmp_path / "d.gif").write_bytes(b"")
-    assert "is empty (0 bytes)" in str(pictures.fault(3, 32))
+    assert "is empty (0 bytes)" in str(pictures.glance(3, 32).fault)
     Image.new("RGB", (7, 300)).save(tmp_path / "e.bmp")
-    assert "7 x 300 pixels are too small" in str(pictures.fault(4, 32))
+    assert "7 x 300 pixels are too small" in str(pictures.glance(4, 32).fault)
     Image.new("L", (8, 100_000)).save(tmp_path / "e.bmp")
-    assert "too narrow for crops of 256 pixels" in str(pictures.fault(4, 256))
-    assert pictures.fault(4, 16) is None
+    assert "too narrow for crops of 256 pixels" in str(pictures.glance(4, 256).fault)
+    assert pictures.glance(4, 16).fault is None
 
 
 # ---- damage

@@ -78,8 +78,8 @@ def test_the_later_of_the_two_forms_replaces_the_earlier(in_steps: str, in_epoch
         name="plain",
         summary="",
         config="artgan.training.options:AdversarialOptions",
-        networks="",
-        trainer="",
+        networks="no.such:networks",
+        trainer="no.such:Trainer",
         training={in_steps: 7},
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -67,18 +68,19 @@ class PictureSet(Sequence[Image.Image], ABC):
         """
         return io.BytesIO(self.read(index))
 
-    def fault(self, index: int, crop: int) -> str | None:
-        """Why a picture cannot be used for training, as far as its header and its end show it; None if they are sound.
-
-        Only a picture that may be incomplete is decoded for this.
+    def glance(self, index: int, crop: int) -> Glance:
+        """Look at a picture's header and end; only one that may be incomplete is decoded for this.
 
         Args:
             index: of the picture.
-            crop: side of the crops, in pixels.
+            crop: side of the crops to be taken for training, in pixels.
         """
+        digest = ""
         try:
             with self.open(index) as file:
+                digest = _digest(file)
                 try:
+                    file.seek(0)
                     with images.open_image(file) as header:
                         size, format = header.size, header.format
                     sound = 0 < size[0] * size[1] <= images.MAX_PIXELS and _is_complete(format, file)
@@ -87,29 +89,49 @@ class PictureSet(Sequence[Image.Image], ABC):
             if not sound:
                 size = self[index].size
             unfit = unfit_size(size, crop)
-            return f"{self.location}: {self.names[index]}: {unfit}" if unfit else None
+            return Glance(f"{self.location}: {self.names[index]}: {unfit}" if unfit else None, digest)
         except PictureError as error:
-            return str(error)
+            return Glance(str(error), digest)
+        except OSError as error:  # of reading the file that is open
+            return Glance(f"{self.location}: {self.names[index]}: cannot be read ({error.strerror})", digest)
 
-    def listing(self) -> dict[str, int] | None:
-        """Size in bytes by name, of which the fingerprint is made; None if the set does not list sizes."""
-        if not self.lists_sizes:
-            return None
+    def sizes(self) -> dict[str, int]:
+        """Sizes in bytes by name."""
         return {name: self.size_in_bytes(index) for index, name in enumerate(self.names)}
 
     def fingerprint(self) -> str:
         """A short hash of names and sizes in bytes, which identifies the set wherever it is."""
-        return fingerprint_of((self.listing() or {}).items())
+        return fingerprint_of(self.sizes())
 
 
-def fingerprint_of(listing: Iterable[tuple[str, int]]) -> str:
-    """The fingerprint of a set with these names and sizes in bytes, in order."""
+def fingerprint_of(sizes: Mapping[str, int]) -> str:
+    """The fingerprint of a set with these sizes in bytes by name, in order."""
     digest = hashlib.sha256()
-    for name, size in listing:
+    for name, size in sizes.items():
         digest.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
+class Glance(NamedTuple):
+    """What the header and the end of a picture's file show.
+
+    Attributes:
+        fault: why the picture cannot be used for training; None if nothing is wrong there.
+        digest: a short hash of the first and the last 16 KiB; "" if they cannot be read.
+    """
+
+    fault: str | None
+    digest: str
+
+
+def _digest(file: io.BufferedReader | io.BytesIO) -> str:
+    hashed = hashlib.sha256(file.read(_PART))
+    file.seek(max(0, file.seek(0, io.SEEK_END) - _PART))
+    hashed.update(file.read(_PART))
+    return hashed.hexdigest()[:16]
+
+
+_PART = 16 << 10
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 
 

@@ -111,7 +111,7 @@ class LeftOut:
             self._record(found, of, name, reason)
         names, location = shortened(sorted(self._bad[domain])), self._drawn[domain].location
         raise TrainingError(
-            f"step {step}: {self._failures[domain]} of {tried} pictures drawn from {location}, more than a tenth, cannot "
+            f"step {step}: {self._failures[domain]} of {tried} pictures drawn from {location}, over a tenth, cannot "
             f"be read ({names}). `artgan data verify {location}` finds the damaged ones; when they are readable or "
             "removed, go on with --resume. The last checkpoint is intact"
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from artgan.data import PictureSet, open_pictures
 from artgan.data.pictures import Subset, fingerprint_of
@@ -15,9 +16,13 @@ from artgan.files import atomic_write
 from artgan.progress import progress
 
 FILE = "pictures.json"
-"""In a run's folder: the names and sizes of the pictures that it draws from, and which of them are held out."""
+"""In a run's folder: the pictures that it uses, and which of them are held out."""
 
 _NAMED = 5  # in a message about changes
+
+
+Listing: TypeAlias = "Mapping[str, tuple[int, str]]"
+"""By name, the size of a picture's file in bytes and a short hash of its beginning and end."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,14 @@ class Looked:
     Attributes:
         pictures: the set, with everything that is there.
         sound: indices of the pictures that can be used.
-        faults: why each of the others cannot, by index.
+        faults: by name, why each of the others cannot.
+        listing: of the pictures that can be used; None if the set does not list sizes.
     """
 
     pictures: PictureSet
     sound: Sequence[int]
-    faults: Mapping[int, str]
-
-    def listing(self) -> dict[str, int] | None:
-        """Size in bytes by name of the sound pictures; None if the set does not list sizes."""
-        return Subset(self.pictures, self.sound).listing() if self.faults else self.pictures.listing()
+    faults: Mapping[str, str]
+    listing: Listing | None
 
 
 def look_through(location: str | Path, crop: int) -> Looked:
@@ -53,18 +56,23 @@ def look_through(location: str | Path, crop: int) -> Looked:
     """
     pictures = open_pictures(location)
     if not pictures.lists_sizes:
-        return Looked(pictures, range(len(pictures)), {})
-    faults: dict[int, str] = {}
+        return Looked(pictures, range(len(pictures)), {}, None)
+    sound: list[int] = []
+    faults: dict[str, str] = {}
+    listing: dict[str, tuple[int, str]] = {}
     with progress(f"looking through {location}", len(pictures)) as advance:
-        for index, fault in enumerate(each(lambda index: pictures.fault(index, crop), len(pictures))):
-            if fault is not None:
-                faults[index] = fault
+        for index, (fault, digest) in enumerate(each(lambda index: pictures.glance(index, crop), len(pictures))):
+            name = pictures.names[index]
+            if fault is None:
+                sound.append(index)
+                listing[name] = pictures.size_in_bytes(index), digest
+            else:
+                faults[name] = fault
             advance()
-    sound = [index for index in range(len(pictures)) if index not in faults]
     if not sound:
         first = "; ".join(list(faults.values())[:3]) + ("; ..." if len(faults) > 3 else "")
         raise PictureError(f"{location}: none of its {len(pictures):,} pictures can be used: {first}")
-    return Looked(pictures, sound, faults)
+    return Looked(pictures, sound, faults, listing)
 
 
 class Arranged(PictureSet):
@@ -126,12 +134,12 @@ class StoredSet:
 
     Attributes:
         fingerprint: of its pictures.
-        listing: size in bytes by name; None in runs of older versions, and of sets that do not list sizes.
+        listing: of its pictures; None in runs of older versions, and of sets that do not list sizes.
         held_out: names of the pictures that are never drawn.
     """
 
     fingerprint: str
-    listing: Mapping[str, int] | None = None
+    listing: Listing | None = None
     held_out: Sequence[str] | None = None
 
 
@@ -142,7 +150,7 @@ class RunSet:
     Attributes:
         pictures: in the order by which they are drawn.
         fingerprint: of these.
-        listing: size in bytes by name; None if the set does not list sizes.
+        listing: of these; None if the set does not list sizes.
         faults: by name, why pictures are left out.
         change: since the run began, if it is one to be accepted.
         held_out: names of held-out pictures that the run has chosen before; None if there is no choice yet.
@@ -150,7 +158,7 @@ class RunSet:
 
     pictures: PictureSet
     fingerprint: str
-    listing: Mapping[str, int] | None
+    listing: Listing | None
     faults: Mapping[str, str] = field(default_factory=dict)
     change: Change = Change()
     held_out: Sequence[str] | None = None
@@ -167,33 +175,37 @@ def as_used(looked: Looked, stored: StoredSet | None = None, left_out: Iterable[
         stored: what the run began with, if it is resumed.
         left_out: names of pictures that the run could not read.
     """
-    pictures, whole = looked.pictures, looked.pictures
-    faults = {pictures.names[index]: fault for index, fault in looked.faults.items()}
-    if looked.faults:
-        pictures = Subset(pictures, looked.sound)
-    listing = looked.listing()
-    new = RunSet(pictures, pictures.fingerprint() if listing is None else fingerprint_of(listing.items()), listing)
-    if stored is None or stored.fingerprint == new.fingerprint:
-        return RunSet(new.pictures, new.fingerprint, listing, faults, held_out=stored.held_out if stored else None)
+    whole, listing, faults = looked.pictures, looked.listing, looked.faults
+    pictures = Subset(whole, looked.sound) if faults else whole
+    new = RunSet(pictures, _fingerprint(pictures, listing), listing, faults)
+    if stored is None:
+        return new
     if stored.listing is None or listing is None:
-        if looked.faults and stored.fingerprint == whole.fingerprint():  # an older version drew from all
-            return RunSet(whole, stored.fingerprint, whole.listing(), faults)
-        unknown = Change(changed=["which of them was not recorded"])
-        return RunSet(new.pictures, new.fingerprint, listing, faults, unknown, stored.held_out)
+        if stored.fingerprint == new.fingerprint:
+            return replace(new, held_out=stored.held_out)
+        if faults and stored.fingerprint == whole.fingerprint():  # an older version drew from all
+            return RunSet(whole, stored.fingerprint, None)
+        return replace(new, change=Change(changed=["which was not recorded"]), held_out=stored.held_out)
     known = frozenset(left_out)
     change = Change(
         added=[name for name in listing if name not in stored.listing],
         removed=[name for name in stored.listing if name not in listing and name not in {*faults, *known}],
         changed=[
             name
-            for name, size in stored.listing.items()
-            if (name in faults and name not in known) or listing.get(name, size) != size
+            for name, had in stored.listing.items()
+            if (name in faults and name not in known) or listing.get(name, had) != had
         ],
     )
     if change:
-        return RunSet(new.pictures, new.fingerprint, listing, faults, change, stored.held_out)
+        return replace(new, change=change, held_out=stored.held_out)
     same = Arranged(whole, list(stored.listing))
     return RunSet(same, stored.fingerprint, stored.listing, faults, held_out=stored.held_out)
+
+
+def _fingerprint(pictures: PictureSet, listing: Listing | None) -> str:
+    if listing is None:
+        return pictures.fingerprint()
+    return fingerprint_of({name: size for name, (size, _) in listing.items()})
 
 
 def read_stored(out: Path, data: Mapping[str, Mapping[str, object]]) -> dict[str, StoredSet]:
@@ -208,13 +220,18 @@ def read_stored(out: Path, data: Mapping[str, Mapping[str, object]]) -> dict[str
         return {
             name: StoredSet(
                 fingerprint=str(domain.get("fingerprint")),
-                listing=lists.get(name, {}).get("pictures"),
+                listing=_as_listing(lists.get(name, {}).get("pictures")),
                 held_out=lists.get(name, {}).get("held_out"),
             )
             for name, domain in data.items()
         }
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise TrainingError(f"{path}: damaged list of the run's pictures ({type(error).__name__})") from None
+
+
+def _as_listing(stored: Any) -> Listing | None:
+    """A listing as JSON has it, in its own types."""
+    return None if stored is None else {name: (int(size), str(digest)) for name, (size, digest) in stored.items()}
 
 
 def write_stored(out: Path, sets: Mapping[str, RunSet], held_out: Mapping[str, PictureSet]) -> None:
