@@ -255,8 +255,18 @@ def _batches(
         num_workers=workers,
         generator=own,
         pin_memory=on_gpu,
+        worker_init_fn=_leave_interrupts,
     )
     return iter(loader)
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which a terminal or a scheduler sends to all processes, to the main process.
+
+    It needs the worker's batches to end the step; a worker ends when it is told to, or when the main process is gone.
+    """
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
 
 
 def _of_worker(error: Exception) -> str:
