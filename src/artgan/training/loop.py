@@ -261,12 +261,11 @@ def _batches(
 
 
 def _leave_interrupts(worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM, which a terminal or a scheduler sends to all processes, to the main process.
+    """Leave Ctrl-C, which a terminal sends to all processes, to the main process: it needs batches to end its step.
 
-    It needs the worker's batches to end the step; a worker ends when it is told to, or when the main process is gone.
+    SIGTERM is what the main process ends its workers with.
     """
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _of_worker(error: Exception) -> str:
