@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,15 @@ def train(
         )
         for name, pictures in domains.items()
     }
-    loaded = left_out.watched(_batches(session, domains, done, preparations), done, session.batches_per_step)
-    batches = (batch.pictures for batch in loaded)
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
     line = session_line(plugin, options, accelerator, done, steps, sets=sets, changed=changed)
-    with _explaining_errors(out), closing(session), _verifying(whole, accelerator, options) as found:
+    with (
+        _explaining_errors(out),
+        closing(session),
+        _loading(session, domains, done, preparations) as loaded,
+        _verifying(whole, accelerator, options) as found,  # after the workers were forked: it is a thread
+    ):
+        batches = (batch.pictures for batch in left_out.watched(loaded, done, session.batches_per_step))
         session.begin(done, line)
         left_out.begin(done, sets)
         outputs.begin(done, steps)
@@ -226,9 +231,10 @@ def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | No
     raise TrainingError(f"--underpaint {options.underpaint}: {plugin.name} has no pictures that it paints from")
 
 
-def _batches(
+@contextmanager
+def _loading(
     session: Session, domains: Mapping[str, PictureSet], done: int, preparations: Mapping[str, Preparation]
-) -> Iterator[Batch]:
+) -> Iterator[Iterator[Batch]]:
     """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
     options, accelerator = session.options, session.accelerator
     draws = Draws(
@@ -246,6 +252,7 @@ def _batches(
     if workers is None:
         cores = os.cpu_count() or 1
         workers = min(8, cores) if on_gpu else int(cores > 1)
+    ending = RawValue("b", False)
     # Its own generator: by default the loader would draw from the global one, whose state a resumed run restores.
     own = torch.Generator()
     loader = DataLoader(
@@ -255,17 +262,21 @@ def _batches(
         num_workers=workers,
         generator=own,
         pin_memory=on_gpu,
-        worker_init_fn=_leave_interrupts,
+        worker_init_fn=partial(_leave_stops, ending),
     )
-    return iter(loader)
+    try:
+        yield iter(loader)
+    finally:
+        ending.value = True
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the main process: it needs batches to end its step.
+def _leave_stops(ending: Any, worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which a terminal or a scheduler sends to all processes, to the main process.
 
-    SIGTERM is what the main process ends its workers with.
+    It needs a worker's batches to end its step. When it is done, it sets ``ending`` and may end workers by SIGTERM.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if ending.value else None)
 
 
 def _of_worker(error: Exception) -> str:

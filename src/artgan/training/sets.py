@@ -60,7 +60,7 @@ def look_through(location: str | Path, crop: int) -> Looked:
     sound: list[int] = []
     faults: dict[str, str] = {}
     listing: dict[str, tuple[int, str]] = {}
-    with progress(f"looking through {location}", len(pictures)) as advance:
+    with progress(f"looking through {location}", len(pictures), after=1) as advance:
         for index, (fault, digest) in enumerate(each(lambda index: pictures.glance(index, crop), len(pictures))):
             name = pictures.names[index]
             if fault is None:
