@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing.sharedctypes import RawValue
@@ -52,6 +52,7 @@ def train(
     *,
     resume: bool = False,
     accept_changes: bool = False,
+    may_change: Collection[str] | None = None,
 ) -> Path | None:
     """Train a plugin's networks and write the run's folder.
 
@@ -72,6 +73,7 @@ def train(
         out: the run's folder; must be new or empty unless ``resume``.
         resume: resume from the newest checkpoint of ``out``, or start again if it has none yet. Only options that are
             declared ``resumable`` may then differ; learning rates follow the schedule of the new length.
+        may_change: of the options declared ``resumable``, those that may differ when resuming; None: all.
         accept_changes: resume even if pictures were added, removed or changed since the run began.
 
     Returns:
@@ -112,7 +114,7 @@ def train(
         session.start_from(options.start_from)
     wanted = description(plugin, config, options, sets, held_out, underpainter)
     classes = {"config": type(config), "training": type(options)}
-    changed = check_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
+    changed = check_folder(out, wanted, classes, resume=resume, accelerator=accelerator, may_change=may_change)
     done = session.restore(out / "checkpoints", changed) if resume else 0
     if accelerator.is_main_process:
         write_folder(out, wanted, sets, held_out)

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -66,7 +66,13 @@ def description(
 
 
 def check_folder(
-    out: Path, wanted: Mapping[str, Any], classes: Mapping[str, type], *, resume: bool, accelerator: Accelerator
+    out: Path,
+    wanted: Mapping[str, Any],
+    classes: Mapping[str, type],
+    *,
+    resume: bool,
+    accelerator: Accelerator,
+    may_change: Collection[str] | None = None,
 ) -> dict[str, tuple[Any, Any]]:
     """Check that a run may begin in a folder or, if it is resumed, that it may go on with these options.
 
@@ -76,6 +82,7 @@ def check_folder(
         classes: the dataclass of each section; options added since the run began have their defaults.
         resume: whether the run is resumed.
         accelerator: of the run; all of its processes must call this.
+        may_change: of the options declared ``resumable``, those that may differ; None: all.
 
     Returns:
         Options that change, with the old and the new value.
@@ -86,7 +93,7 @@ def check_folder(
     """
     changed: dict[str, tuple[Any, Any]] = {}
     if resume:
-        changed = _changed_options(out, wanted, classes)
+        changed = _changed_options(out, wanted, classes, may_change)
     try:
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to continue")
@@ -96,7 +103,9 @@ def check_folder(
     return changed
 
 
-def _changed_options(out: Path, wanted: Mapping[str, Any], classes: Mapping[str, type]) -> dict[str, tuple[Any, Any]]:
+def _changed_options(
+    out: Path, wanted: Mapping[str, Any], classes: Mapping[str, type], may_change: Collection[str] | None
+) -> dict[str, tuple[Any, Any]]:
     """The options that differ from those of a run, if it may be resumed with them."""
     path = out / "config.yaml"
     stored = read_run_config(out)
@@ -109,12 +118,15 @@ def _changed_options(out: Path, wanted: Mapping[str, Any], classes: Mapping[str,
         old = configs.to_dict(configs.parse(cls, stored[section], where=f"{path}: {section}"))
         new = wanted[section]
         different = {name: (old[name], value) for name, value in new.items() if old[name] != value}
-        fixed = {name: pair for name, pair in different.items() if name not in configs.resumable_options(cls)}
+        free = configs.resumable_options(cls)
+        free = free if may_change is None else free.intersection(may_change)
+        fixed = {name: pair for name, pair in different.items() if name not in free}
         if fixed:
             was = ", ".join(f"--{name.replace('_', '-')} was {a!r}, now {b!r}" for name, (a, b) in fixed.items())
+            why = ". The networks, their state or the pictures drawn depend on it; give another -o for a new run, with "
+            why += f"--start-from local-dir:{out / 'model'} to go on from this one's model"
             raise TrainingError(
-                f"{path}: cannot resume with another {section}: {was}. The networks, their state or the pictures drawn "
-                f"depend on it; start a new run, from this one's model: --start-from local-dir:{out / 'model'}"
+                f"{path}: cannot resume with another {section}: {was}{why if may_change is None else ''}"
             )
         changed |= different
     return changed

@@ -93,7 +93,8 @@ def study(
     for value, (config, options) in plans.items():
         run = out / re.sub(r"[^\w.=-]+", "_", f"{key}={value}").strip("_")
         try:
-            model = train(plugin, config, options, folders, run, resume=(run / "config.yaml").exists())
+            resume = (run / "config.yaml").exists()
+            model = train(plugin, config, options, folders, run, resume=resume, may_change=("steps", "epochs"))
             if model is None:  # stopped, with a checkpoint; the next call resumes the study there
                 raise KeyboardInterrupt
             figures = _figures(run, sets, plugin.target_domain, options.size)
