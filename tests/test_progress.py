@@ -69,3 +69,23 @@ def test_a_bar_within_a_bar_is_drawn_below_it_with_its_note() -> None:
 def test_without_a_terminal_nothing_is_drawn(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", TWO_BARS], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+LATE = """
+import time
+from artgan.progress import progress
+
+with progress("quick", 50, after=1) as advance:
+    for _ in range(50):
+        advance()
+with progress("slow", 8, after=0.2) as advance:
+    for _ in range(8):
+        time.sleep(0.1)
+        advance()
+"""
+
+
+def test_a_bar_that_is_to_wait_appears_only_if_the_work_takes_so_long() -> None:
+    written = on_a_terminal(LATE)
+    assert "quick" not in written
+    assert re.search(r"slow .* 8/8 ", written)

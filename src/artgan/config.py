@@ -30,13 +30,27 @@ def option(
     above: float | None = None,
     most: float | None = None,
     renamed_from: tuple[str, str] | None = None,
+    resumable: bool | None = None,
 ) -> Any:
     """A dataclass field with a help text and limits: ``least`` and ``most`` are inclusive, ``above`` is exclusive.
 
     ``renamed_from`` is a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
+    ``resumable`` says that a training run may be resumed with another value: neither the networks nor the trainer's
+    state nor the pictures that are drawn depend on it. A field that a subclass declares anew inherits it.
     """
-    limits = {"choices": choices, "least": least, "above": above, "most": most}
-    return dataclasses.field(default=default, metadata={"help": help, **limits, "renamed_from": renamed_from})
+    metadata = {"help": help, "choices": choices, "least": least, "above": above, "most": most}
+    metadata |= {"renamed_from": renamed_from, "resumable": resumable}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def resumable_options(cls: type) -> frozenset[str]:
+    """The names of the fields with which a training run may be resumed with another value."""
+    declared: dict[str, bool] = {}
+    for base in reversed(cls.__mro__):
+        for name, field in vars(base).get("__dataclass_fields__", {}).items():
+            if field.metadata.get("resumable") is not None:
+                declared[name] = field.metadata["resumable"]
+    return frozenset(name for name, resumable in declared.items() if resumable)
 
 
 def renamed_options(cls: type) -> dict[str, tuple[str, str]]:

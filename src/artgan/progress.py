@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -39,11 +40,21 @@ _bars: Progress | None = None
 
 
 @contextmanager
-def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
+def progress(what: str, total: int, *, done: int = 0, after: float = 0) -> Iterator[Advance]:
     """A bar on standard error with pace and time left; call the yielded function to advance it. None off a terminal.
 
     While another bar is active, this one is drawn below it and removed when done.
+
+    Args:
+        what: is being done.
+        total: number of steps.
+        done: steps done already.
+        after: seconds after which the bar appears, if the work takes so long.
     """
+    if after > 0:
+        with _late_progress(what, total, done, after) as advance:
+            yield advance
+        return
     if total < 2 or not sys.stderr.isatty():
         yield lambda note="": None
         return
@@ -61,6 +72,22 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
         finally:
             if inner:
                 bars.remove_task(task)
+
+
+@contextmanager
+def _late_progress(what: str, total: int, done: int, after: float) -> Iterator[Advance]:
+    began, bar = time.monotonic(), None
+    with ExitStack() as stack:
+
+        def advance(note: str = "") -> None:
+            nonlocal done, bar
+            done += 1
+            if bar is not None:
+                bar(note)
+            elif time.monotonic() - began > after:
+                bar = stack.enter_context(progress(what, total, done=done))
+
+        yield advance
 
 
 @contextmanager

@@ -29,7 +29,17 @@ from support.odd_pictures import file_bytes, ramp
 from support.records import write_records
 from torch.utils.data import DataLoader
 
-from artgan.data import PictureFolder, PictureSet, TarPictures, TFRecordPictures, ZipPictures, archives, open_pictures
+from artgan import images
+from artgan.data import (
+    PictureFolder,
+    PictureSet,
+    TarPictures,
+    TFRecordPictures,
+    ZipPictures,
+    archives,
+    open_pictures,
+    packing,
+)
 from artgan.data.tfrecord import crc32c
 from artgan.data.verify import verify
 from artgan.errors import PictureError
@@ -179,37 +189,209 @@ def test_only_pictures_that_are_not_hidden(tmp_path: Path) -> None:
     assert list(TarPictures(make_tar(tmp_path / "s.tar", members)).names) == ["b/1.PNG"]
 
 
+def passed_over(pictures: PictureSet) -> dict[str, tuple[int, list[str]]]:
+    return {found.kind: (found.count, found.examples) for found in pictures.passed_over}
+
+
 @pytest.mark.parametrize("make", [make_zip, make_tar])
-@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a\\..\\x.png", "../x.txt"])
-def test_names_that_lead_out_are_refused(make: Callable[..., Path], name: str, tmp_path: Path) -> None:
-    path = make(tmp_path / ("s.zip" if make is make_zip else "s.tar"), PICTURES | {name: png()})
-    assert f"{name!r} leads out of the archive" in refusal(path)
+@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/../x.png", "a\\..\\..\\x.png", "C:\\..\\x.png"])
+def test_names_that_lead_out_are_passed_over_and_named(make: Callable[..., Path], name: str, tmp_path: Path) -> None:
+    pictures = open_pictures(make(tmp_path / ("s.zip" if make is make_zip else "s.tar"), PICTURES | {name: png()}))
+    assert set(pictures.names) == set(PICTURES)
+    assert passed_over(pictures) == {"leads-out": (1, [name])}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    [
+        ("/kaggle/working/x.png", "kaggle/working/x.png"),
+        ("C:/Users/me/x.png", "Users/me/x.png"),
+        ("D:\\set\\x.png", "set/x.png"),
+        ("\\\\server\\set\\x.png", "server/set/x.png"),
+        ("trainA\\x.png", "trainA/x.png"),
+        ("a/../x.png", "x.png"),
+    ],
+)
+def test_foreign_and_absolute_names_are_read(
+    make: Callable[..., Path], name: str, becomes: str, tmp_path: Path
+) -> None:
+    pictures = open_pictures(make(tmp_path / ("s.zip" if make is make_zip else "s.tar"), {name: png(7)}))
+    assert list(pictures.names) == [becomes]
+    assert pictures.read(0) == png(7)
+    assert not pictures.passed_over
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_in_tar_are_refused(kind: bytes, tmp_path: Path) -> None:
+def test_links_and_devices_in_tar_are_passed_over(kind: bytes, tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "s.tar", PICTURES)
     info = tarfile.TarInfo("l.png")
     info.type, info.linkname = kind, "/etc/passwd"
-    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+    with tarfile.open(path, "a") as archive:
         archive.addfile(info)
-    assert "'l.png' is a link or device" in refusal(tmp_path / "s.tar")
+    pictures = open_pictures(path)
+    assert set(pictures.names) == set(PICTURES)
+    assert passed_over(pictures) == {"link": (1, ["l.png"])}
 
 
-def test_links_in_zip_are_refused(tmp_path: Path) -> None:
+def test_links_in_zip_are_passed_over(tmp_path: Path) -> None:
     info = zipfile.ZipInfo("l.png")
     info.create_system, info.external_attr = 3, 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+    path = make_zip(tmp_path / "s.zip", PICTURES)
+    with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(info, "/etc/passwd")
-    assert "'l.png' is a link or device" in refusal(tmp_path / "s.zip")
+    pictures = open_pictures(path)
+    assert set(pictures.names) == set(PICTURES)
+    assert passed_over(pictures) == {"link": (1, ["l.png"])}
 
 
-def test_encrypted_and_unknown_packing_are_refused(tmp_path: Path) -> None:
+def test_encrypted_members_are_passed_over(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "s.zip", {"b.png": png(1), "a.png": png()})
+    flip(path, path.read_bytes().rindex(b"PK\1\2") + 8)
+    pictures = open_pictures(path)
+    assert list(pictures.names) == ["b.png"]
+    assert passed_over(pictures) == {"encrypted": (1, ["a.png"])}
+    assert str(pictures.passed_over[0]) == "1 encrypted member (unpack the archive and give the folder): a.png"
+
+
+def test_what_is_missing_is_named_where_nothing_is_left(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "s.zip", {"a.png": png()})
-    central = path.read_bytes().rindex(b"PK\1\2")
-    flip(path, central + 8)
-    assert "'a.png' is encrypted" in refusal(path)
-    path = make_zip(path, {"a.png": png()}, zipfile.ZIP_LZMA)
-    assert "'a.png' is packed by method 14" in refusal(path)
+    flip(path, path.read_bytes().rindex(b"PK\1\2") + 8)
+    assert "no pictures in it; passed over: 1 encrypted member (unpack the archive" in refusal(path)
+    inner = make_zip(tmp_path / "inner.zip", {"a.png": png()}).read_bytes()
+    path = make_zip(tmp_path / "s.zip", {"inner.zip": inner})
+    assert "no pictures in it; passed over: 1 archive within it (unpack it): inner.zip" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, packing.DEFLATE64]
+)
+def test_all_methods_of_compression(method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = png() + bytes(range(256)) * 300  # more than one piece, and something to compress
+    if method == packing.DEFLATE64:
+        inflate64 = pytest.importorskip("inflate64")
+        path = make_zip(tmp_path / "s.zip", {"a.png": data}, zipfile.ZIP_STORED)
+        pictures = ZipPictures(path)
+        deflater = inflate64.Deflater()
+        packed = deflater.deflate(data) + deflater.flush()
+        assert packing.unpack(packed, method, len(data)) == data
+        assert len(packing.unpack(packed, method, 10)) != 10
+        monkeypatch.setitem(packing.METHODS, method, packing.METHODS[method])
+        del packing.METHODS[method]
+        central = path.read_bytes().rindex(b"PK\1\2")
+        flip(path, central + 10, method)
+        assert "Deflate64 (pip install inflate64, or unpack the archive): a.png" in refusal(path)
+        return
+    pictures = ZipPictures(make_zip(tmp_path / "s.zip", {"a.png": data}, method))
+    assert pictures.read(0) == data
+    pictures.members[0] = pictures.members[0]._replace(size=len(data) - 1)
+    with pytest.raises(PictureError, match="is damaged"):  # larger than it says
+        pictures.read(0)
+
+
+def test_a_method_that_is_unknown_is_passed_over(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "s.zip", {"b.png": png(1), "a.png": png()}, zipfile.ZIP_STORED)
+    flip(path, path.read_bytes().rindex(b"PK\1\2") + 10, 97)
+    assert passed_over(ZipPictures(path)) == {"method": (1, ["a.png"])}
+
+
+def test_of_two_members_of_one_name_the_later_is_read_and_the_earlier_named(tmp_path: Path) -> None:
+    pictures = ZipPictures(make_zip(tmp_path / "s.zip", {"x.png": png(0), "/x.png": png(1)}))
+    assert list(pictures.names) == ["x.png"]
+    assert pictures.read(0) == png(1)
+    assert passed_over(pictures) == {"same-name": (1, ["x.png"])}
+
+
+# ---- folders
+
+METADATA = [".ipynb_checkpoints", ".thumbnails", "__MACOSX", "@eaDir", ".AppleDouble", "$RECYCLE.BIN", "#recycle"]
+
+
+def put(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(seed))
+    return path
+
+
+def test_hidden_and_metadata_folders_are_passed_over(tmp_path: Path) -> None:
+    for seed, name in enumerate(["a.png", "sub/b.png"]):
+        put(tmp_path / name, seed)
+    for number, name in enumerate(METADATA):
+        put(tmp_path / ("sub" if number % 2 else ".") / name / "deeper" / "x.png")
+    put(tmp_path / "._a.png")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "more.zip").touch()
+    pictures = PictureFolder(tmp_path)
+    assert list(pictures.names) == ["a.png", "sub/b.png"]
+    found = passed_over(pictures)
+    assert {kind: count for kind, (count, _) in found.items()} == {"hidden": len(METADATA) + 1, "other": 1, "nested": 1}
+    assert found["other"][1] == ["notes.txt"]
+    assert [each.kind for each in pictures.passed_over if each.unexpected] == ["nested"]
+    put(tmp_path / ".set" / "c.png")
+    assert list(PictureFolder(tmp_path / ".set").names) == ["c.png"]  # the folder that is named is always read
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_links_are_followed_without_loops_and_a_picture_counts_once(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere" / "deep" / "x.png", 1)
+    put(tmp_path / "elsewhere" / "y.png", 2)
+    folder = tmp_path / "set"
+    put(folder / "m" / "own.png", 3)
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "again").symlink_to(tmp_path / "elsewhere" / "deep")  # reached by linked/deep too
+    (folder / "a-link-to-own.png").symlink_to(folder / "m" / "own.png")
+    (folder / "m" / "up").symlink_to("..")
+    (tmp_path / "elsewhere" / "loop").symlink_to(folder)
+    (folder / "broken.png").symlink_to(tmp_path / "absent.png")
+    pictures = PictureFolder(folder)
+    assert list(pictures.names) == ["again/x.png", "linked/y.png", "m/own.png"]
+    assert pictures.read(2) == png(3)
+    assert {kind: count for kind, (count, _) in passed_over(pictures).items()} == {"broken-link": 1, "repeated": 4}
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "of").symlink_to(tmp_path / "elsewhere")
+    assert set(PictureFolder(only).names) == {"of/y.png", "of/deep/x.png", "of/loop/m/own.png"}
+
+
+def test_a_hard_link_is_the_same_picture(tmp_path: Path) -> None:
+    os.link(put(tmp_path / "b.png"), tmp_path / "a.png")
+    assert list(PictureFolder(tmp_path).names) == ["a.png"]
+
+
+# ---- headers
+
+
+def test_faults_are_found_without_decoding_what_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8))
+    for name in ("a.png", "b.jpg", "c.webp", "d.gif", "e.bmp"):
+        picture.save(tmp_path / name)
+    assert "a.png" in PictureFolder(tmp_path).names
+    decoded: list[str] = []
+    decode = images.decode_bytes
+    monkeypatch.setattr(images, "decode_bytes", lambda data, name: (decoded.append(name), decode(data, name))[1])
+    pictures = PictureFolder(tmp_path)
+    assert [pictures.glance(index, 32).fault for index in range(5)] == [None] * 5
+    assert not decoded
+    trailing = tmp_path / "b.jpg"
+    trailing.write_bytes(trailing.read_bytes() + b"a film, as phones add")
+    assert pictures.glance(1, 32).fault is None
+    assert len(decoded) == 1
+    for path in pictures.paths[:3]:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    for index in range(3):
+        fault = pictures.glance(index, 32).fault
+        assert fault is not None
+        assert pictures.names[index] in fault
+    (tmp_path / "d.gif").write_bytes(b"")
+    assert "is empty (0 bytes)" in str(pictures.glance(3, 32).fault)
+    Image.new("RGB", (7, 300)).save(tmp_path / "e.bmp")
+    assert "7 x 300 pixels are too small" in str(pictures.glance(4, 32).fault)
+    Image.new("L", (8, 100_000)).save(tmp_path / "e.bmp")
+    assert "too narrow for crops of 256 pixels" in str(pictures.glance(4, 256).fault)
+    assert pictures.glance(4, 16).fault is None
+
+
+# ---- damage
 
 
 def test_a_flipped_bit_in_a_zip_is_found(tmp_path: Path) -> None:

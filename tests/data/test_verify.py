@@ -271,3 +271,16 @@ def test_exit_status_and_output(tmp_path: Path) -> None:
     missing = run("verify", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert missing.stderr.startswith("artgan: ")
+
+
+def test_what_a_set_passes_over_is_a_note(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "teal").save(tmp_path / "a.png")
+    for number in range(5):
+        (tmp_path / f"._{number}.png").touch()
+    report = verify(PictureFolder(tmp_path))
+    assert report.ok
+    assert report.pictures == 1
+    assert [(each.kind, each.level, each.text) for each in report.findings] == [
+        ("passed-over", "note", "5 hidden or metadata files and folders")
+    ]
+    assert report.findings[0].names == ("._0.png", "._1.png", "._2.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -534,3 +535,17 @@ def test_what_goes_with_nothing_is_one_line(options: list[str], told: str, fake:
     assert (fake / "000.png").read_bytes() == before
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_members_of_an_archive_that_are_passed_over_are_warned_of(
+    tmp_path: Path, real: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(real / "000.png", "a.png")
+        archive.write(real / "001.png", "../b.png")
+        archive.writestr("__MACOSX/._a.png", b"x")
+    evaluator = Evaluator()
+    assert len(evaluator.scan(path)) == 1
+    assert caplog.messages == [f"artgan: {path}: passed over 1 member that leads out of the archive: ../b.png"]
+    assert not evaluator.skipped

@@ -129,7 +129,7 @@ def step_of_a_run(
     def ours() -> None:
         step = next(steps)
         session.step(step, batches)
-        if step % options.log_every == 0:
+        if step % options.interval("log", 1) == 0:
             session.check_finite(step)
             session.log(step)
 

@@ -259,7 +259,7 @@ def test_on_the_command_line(folders: dict[str, Path], tmp_path: Path) -> None:
 
     refused = artgan("train", "cyclegan", "-o", out, "--resume", "--held-out", "3")
     assert refused.returncode == 2
-    assert "held_out was 4, now 3" in refused.stderr
+    assert "--held-out was 4, now 3" in refused.stderr
     again = tmp_path / "again"
     refused = artgan("train", "cyclegan", *options, "--steps", "2", "-o", again, "--keep-best", "stile")
     assert refused.returncode == 2

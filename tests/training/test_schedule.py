@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artgan.training.options import TrainingOptions
+from artgan.config import parse
+from artgan.discovery import Plugin
+from artgan.errors import ConfigError
+from artgan.training.options import IN_STEPS_OR_EPOCHS, INTERVALS, TrainingOptions
 from artgan.training.schedule import Schedule
+from artgan.training.settings import configure
 
 EVERY = {"log": 3, "samples": 4, "models": 5, "scores": 6, "checkpoint": 7}
 
@@ -45,10 +49,46 @@ def test_nothing_is_logged_or_saved_unchecked(step: int, more: int, interrupted:
 
 
 def test_without_metrics_or_copies_of_models_these_are_never_due() -> None:
-    plain = Schedule.of(TrainingOptions(steps=8), 8, scores_every=2)
+    plain = Schedule.of(TrainingOptions(steps=8, metrics_every=2), 8, pictures=5)
     assert not any(plain.after(step).scores or plain.after(step).models for step in range(1, 9))
 
 
 def test_to_keep_the_best_model_there_are_scores() -> None:
-    keeping = Schedule.of(TrainingOptions(steps=8, keep_best="style"), 8, scores_every=2)
+    keeping = Schedule.of(TrainingOptions(steps=8, keep_best="style", metrics_every=2), 8, pictures=5)
     assert [step for step in range(1, 9) if keeping.after(step).scores] == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("what", [what for what in INTERVALS if what != "log"])
+def test_epochs_become_steps_once(what: str) -> None:
+    options = TrainingOptions(steps=60, batch=2, accumulate=2, metrics="style", **{f"{what}_every_epochs": 3})
+    schedule = Schedule.of(options, 60, pictures=21, processes=2)  # 3 steps an epoch: the last has fewer pictures
+    name = {"sample": "samples", "metrics": "scores"}.get(what, what)
+    assert [step for step in range(1, 60) if getattr(schedule.after(step), name)] == [9, 18, 27, 36, 45, 54]
+
+
+@pytest.mark.parametrize(("in_steps", "in_epochs"), IN_STEPS_OR_EPOCHS)
+def test_steps_and_epochs_of_one_interval_are_refused(in_steps: str, in_epochs: str) -> None:
+    with pytest.raises(ConfigError, match=f"give {in_steps} or {in_epochs}, not both"):
+        parse(TrainingOptions, {in_steps: 2, in_epochs: 2}, where="training")
+
+
+@pytest.mark.parametrize(("in_steps", "in_epochs"), IN_STEPS_OR_EPOCHS)
+def test_the_later_of_the_two_forms_replaces_the_earlier(in_steps: str, in_epochs: str) -> None:
+    plugin = Plugin(
+        name="plain",
+        summary="",
+        config="artgan.training.options:AdversarialOptions",
+        networks="no.such:networks",
+        trainer="no.such:Trainer",
+        training={in_steps: 7},
+    )
+
+    def chosen(**given: int) -> tuple[int | None, int | None]:
+        options = configure(plugin, given)[1]
+        return getattr(options, in_steps), getattr(options, in_epochs)
+
+    assert chosen() == (7, None)
+    assert chosen(**{in_epochs: 3}) == (None, 3)
+    stored = {"config": {}, "training": {in_steps: None, in_epochs: 3}}
+    options = configure(plugin, {in_steps: 5}, stored=stored)[1]
+    assert (getattr(options, in_steps), getattr(options, in_epochs)) == (5, None)

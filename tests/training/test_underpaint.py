@@ -76,11 +76,11 @@ def test_only_the_prepared_domain_changes_and_a_batch_depends_on_its_number_alon
         return Draws(sets, size=32, batch=2, seed=0, batches=9, **options)  # type: ignore[arg-type]  # of several types
 
     prepared = draws(preparations={"photos": Underpainter(Brushwork(Brush()))})
-    plain, painted = draws()[5], prepared[5]
+    plain, painted = draws()[5].pictures, prepared[5].pictures
     assert torch.equal(plain["paintings"], painted["paintings"])
     assert not torch.equal(plain["photos"], painted["photos"])
     prepared[1]
-    assert torch.equal(prepared[5]["photos"], painted["photos"])
+    assert torch.equal(prepared[5].pictures["photos"], painted["photos"])
 
 
 def test_squares_for_scores_are_prepared_the_same_way_every_time() -> None:

@@ -77,6 +77,12 @@ def training_command(
         *arguments,
         parameter("out", Path | None, "the run's folder", flags=("--out", "-o")),
         parameter("resume", bool, "continue from the newest checkpoint in the run's folder", default=False),
+        parameter(
+            "accept_changes",
+            bool,
+            "with --resume: go on although pictures were added, removed or changed since the run began",
+            default=False,
+        ),
         parameter("config", Path | None, "YAML file with options, in the format of a run's config.yaml"),
     ]
     options += [parameter(domain, str | None, help, panel="Pictures") for domain, help in plugin.domains.items()]
@@ -98,25 +104,25 @@ def training_command(
 def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
     """Train, from the beginning or from a stored run's checkpoint."""
     from artgan.training.loop import train
-    from artgan.training.run_folder import read_run_config
+    from artgan.training.run_folder import find_folders, read_run_config
     from artgan.training.settings import configure
 
     out, resume = given.get("out"), given["resume"]
     if out is None:
         raise ConfigError("give the run's folder: -o RUN")
+    if given["accept_changes"] and not resume:
+        raise ConfigError("--accept-changes goes with --resume")
     stored: Mapping[str, Any] = {"config": {}, "training": {}, "data": {}}
     if resume:
         stored = read_run_config(out)
     elif "config" in given:
         stored = _read_config(given["config"], plugin.name)
     config, options = configure(plugin, given, preset=given.get("preset"), stored=stored)
-    folders = {}
+    folders = find_folders(stored["data"], {domain: given[domain] for domain in plugin.domains if domain in given})
     for domain, help in plugin.domains.items():
-        folder = given.get(domain) or stored["data"].get(domain, {}).get("folder")
-        if folder is None:
+        if domain not in folders:
             raise ConfigError(f"give the {help}: --{domain} DIR")
-        folders[domain] = folder
-    model = train(plugin, config, options, folders, out, resume=resume)
+    model = train(plugin, config, options, folders, out, resume=resume, accept_changes=given["accept_changes"])
     if int(os.environ.get("RANK", "0")):  # only one of several processes prints
         return
     if model is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
-from artgan import images
 from artgan.data.archives import TarPictures, ZipPictures
-from artgan.data.folders import PictureFolder
+from artgan.data.folders import PictureFolder, find_pictures
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.pictures import PictureSet
 from artgan.data.tfrecord import SUFFIXES, TFRecordPictures, record_files
@@ -20,6 +20,8 @@ __all__ = [
     "TFRecordPictures",
     "TarPictures",
     "ZipPictures",
+    "absolute",
+    "exists",
     "open_pictures",
 ]
 
@@ -44,7 +46,7 @@ def open_pictures(location: str | Path) -> PictureSet:
     if text.startswith(PREFIX):
         return HubPictures(text)
     if path.is_dir():
-        if record_files(path) and not any(images.is_picture(inside) for inside in path.rglob("*")):
+        if record_files(path) and not find_pictures(path).paths:
             return TFRecordPictures(path)
         return PictureFolder(path)
     if path.suffix.lower() in SUFFIXES:
@@ -59,3 +61,16 @@ def open_pictures(location: str | Path) -> PictureSet:
         f"{location}: not a set of pictures; artgan reads folders, .zip, .tar (also .gz, .bz2, .xz), "
         f".tfrec and .tfrecord files, and {PREFIX}ORG/NAME"
     )
+
+
+def absolute(location: str | Path) -> str:
+    """A location that holds from any working directory; one on the Hub is returned as it is."""
+    text = str(location)
+    return text if text.startswith(PREFIX) else os.path.abspath(text)
+
+
+def exists(location: str | Path) -> bool:
+    """Whether there is a folder or file at a location; true for the Hub, which is not asked."""
+    text = str(location)
+    archive = _ARCHIVE.fullmatch(text)
+    return text.startswith(PREFIX) or Path(text).exists() or (archive is not None and Path(archive["path"]).exists())

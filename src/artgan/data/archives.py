@@ -1,7 +1,8 @@
 """Zip and tar archives of pictures, read in place.
 
-Nothing is ever written under a member's name. Archives with member names that lead out of the archive's folder are
-rejected all the same: nobody creates one by accident.
+Nothing is ever written under a member's name, so absolute names do no harm: their root is dropped. What cannot be read
+safely or at all (links, encrypted members, names that lead out of the archive) is passed over and counted; an archive
+that is damaged or unpacks to too much is rejected.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gzip
 import io
 import lzma
 import os
+import posixpath
 import re
 import stat
 import struct
@@ -26,6 +28,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from artgan import images
+from artgan.data.packing import DEFLATE64, METHODS, unpack
+from artgan.data.passed_over import Tally, hint, is_archive, is_passed_over
 from artgan.data.pictures import PictureSet
 from artgan.errors import PictureError, one_line
 
@@ -75,14 +79,14 @@ def read_span(path: str | Path, offset: int, size: int) -> bytes:
 
 
 class _Archive(PictureSet):
-    """The pictures in an archive, sorted by name; hidden files are skipped.
+    """The pictures in an archive, sorted by name, without hidden files and metadata.
 
     Args:
         path: the archive.
         folder: use only this folder of the archive, with names relative to it.
 
     Raises:
-        PictureError: the file does not exist, is damaged, hostile or too large, or holds no pictures.
+        PictureError: the file does not exist, is damaged or too large, or holds no pictures.
     """
 
     def __init__(self, path: str | Path, folder: str = "") -> None:
@@ -91,8 +95,11 @@ class _Archive(PictureSet):
         if not self.path.is_file():
             raise PictureError(f"{path}: no such file" + (" (it is a folder)" if self.path.is_dir() else ""))
         found: dict[str, Member] = {}
+        self._tally = Tally()
         try:
-            for member in self._members():  # of two with the same name, the later one wins
+            for member in self._members():
+                if member.name in found:
+                    self._tally.add("same-name", member.name)
                 found[member.name] = member
         except PictureError:
             raise
@@ -100,11 +107,12 @@ class _Archive(PictureSet):
             raise PictureError(
                 f"{path}: damaged, incomplete or no archive ({one_line(error)}); fetch it again"
             ) from None
+        self.passed_over = self._tally.result()
         start = PurePosixPath(folder).as_posix() + "/" if folder else ""
         self.members = [found[name] for name in sorted(found) if name.startswith(start)]
         if not self.members:
             tops = sorted({name.partition("/")[0] for name in found if "/" in name})
-            there = f"; pictures are in {', '.join(tops[:8])}" if tops and folder else ""
+            there = f"; pictures are in {', '.join(tops[:8])}" if tops and folder else hint(self.passed_over)
             raise PictureError(f"{self.location}: no pictures in it{there}")
         self.names = [member.name[len(start) :] for member in self.members]
 
@@ -119,14 +127,24 @@ class _Archive(PictureSet):
     def _fault(self, name: str, what: str) -> PictureError:
         return PictureError(f"{self.path}: {name!r} {what}")
 
-    def _picture_name(self, name: str) -> str | None:
-        """The normalized name of a member that is a picture; None for other members."""
+    def _picture_name(self, raw: str) -> str | None:
+        """The normalized name of a member that is a picture; others are counted as passed over, and None is returned.
+
+        Windows PowerShell writes backslashes between folders.
+        """
+        name = posixpath.normpath(re.sub("^([A-Za-z]:)?/*", "", raw.replace("\\", "/")))
         parts = name.split("/")
-        if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or re.match("[A-Za-z]:", name):
-            raise self._fault(name, "leads out of the archive; it is hostile or damaged: do not use it")
-        if not images.is_picture(name) or parts[-1].startswith(".") or "__MACOSX" in parts:
-            return None
-        return PurePosixPath(name).as_posix()  # without "./"
+        if parts[0] == ".." or "\0" in name:
+            self._tally.add("leads-out", raw)
+        elif any(map(is_passed_over, parts[:-1])) or (name != "." and is_passed_over(parts[-1])):
+            self._tally.add("hidden", raw)
+        elif is_archive(name):
+            self._tally.add("nested", raw)
+        elif not images.is_picture(name):
+            self._tally.add("other", raw)
+        else:
+            return name
+        return None
 
     def _check_size(self, name: str, size: int) -> None:
         if size > MAX_MEMBER:
@@ -151,7 +169,10 @@ class _Bounded(io.FileIO):
 
 
 class ZipPictures(_Archive):
-    """The pictures in a zip archive, stored or deflated, verified against their CRC-32; see :class:`_Archive`."""
+    """The pictures in a zip archive, verified against their CRC-32; see :class:`_Archive`.
+
+    Members may be stored or packed by Deflate, bzip2 or LZMA, and by Deflate64 if the package inflate64 is installed.
+    """
 
     def _members(self) -> Iterator[Member]:
         with _Bounded(self.path) as file, zipfile.ZipFile(file) as archive:
@@ -160,18 +181,21 @@ class ZipPictures(_Archive):
             self._check_total(len(listing), 0)
             for info in listing:
                 raw = info.orig_filename
-                name = self._picture_name(raw)
                 kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise self._fault(raw, "is a link or device; make the archive without")
-                if name is None or info.is_dir():
+                    self._tally.add("link", raw)
+                    continue
+                if kind == stat.S_IFDIR or raw.endswith(("/", "\\")):
+                    continue
+                name = self._picture_name(raw)
+                if name is None:
                     continue
                 if info.flag_bits & 0x1:
-                    raise self._fault(raw, "is encrypted; unpack the archive and give the folder")
-                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise self._fault(
-                        raw, f"is packed by method {info.compress_type}; artgan reads stored and deflated"
-                    )
+                    self._tally.add("encrypted", raw)
+                    continue
+                if info.compress_type not in METHODS:
+                    self._tally.add("deflate64" if info.compress_type == DEFLATE64 else "method", raw)
+                    continue
                 self._check_size(raw, max(info.file_size, info.compress_size))
                 total += info.file_size
                 self._check_total(0, total)
@@ -185,11 +209,7 @@ class ZipPictures(_Archive):
             raise self._fault(member.name, "is not where the archive says; it is damaged: fetch it again")
         name_length, extra_length = struct.unpack("<HH", header[26:])
         data = read_span(self.path, member.offset + 30 + name_length + extra_length, member.packed)
-        if member.method == zipfile.ZIP_DEFLATED:
-            try:
-                data = zlib.decompressobj(-15).decompress(data, member.size + 1)  # one more byte reveals a wrong size
-            except zlib.error:
-                data = b""
+        data = unpack(data, member.method, member.size)
         if len(data) != member.size or zlib.crc32(data) != member.crc:
             raise self._fault(member.name, "is damaged (its size or checksum differs); fetch the archive again")
         return data
@@ -215,15 +235,19 @@ class TarPictures(_Archive):
                 archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all members
                 count += 1
                 self._check_total(count, 0)
-                name = self._picture_name(info.name)
                 if info.size < 0:  # tarfile would seek backward and loop forever
                     raise self._fault(info.name, "has a size below zero; the archive is hostile or damaged")
-                if not info.isreg() and not info.isdir():
-                    raise self._fault(info.name, "is a link or device; make the archive without")
-                if name is None or info.isdir():
+                if info.isdir():
+                    continue
+                if not info.isreg():
+                    self._tally.add("link", info.name)
+                    continue
+                name = self._picture_name(info.name)
+                if name is None:
                     continue
                 if info.issparse():
-                    raise self._fault(info.name, "is a sparse file; make the archive without --sparse")
+                    self._tally.add("sparse", info.name)
+                    continue
                 self._check_size(info.name, info.size)
                 if info.offset_data + info.size > end:
                     raise self._fault(info.name, "is cut off: the archive is incomplete; fetch it again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -12,17 +12,44 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from artgan.data.pictures import evenly
+from artgan.data.pictures import evenly, unfit_size
+from artgan.errors import PictureError
 
 Pixels: TypeAlias = "NDArray[np.uint8]"
 Preparation: TypeAlias = "Callable[[Pixels, np.random.Generator], Pixels]"
 """Changes a crop, H x W x 3, into another of the same size, with random numbers of its own."""
 
+_ATTEMPTS = 100  # failures in a row after which a set counts as unreadable as a whole
 
-class Draws(Dataset[dict[str, Tensor]]):
+
+class Failure(NamedTuple):
+    """A picture of a set that could not be read."""
+
+    domain: str
+    place: int  # its index in the set
+    reason: str
+
+
+class Batch(NamedTuple):
+    """A batch of a training run.
+
+    Attributes:
+        pictures: for each domain B x 3 x S x S, uint8.
+        failures: pictures that were drawn and could not be read; others were drawn in their place.
+        complete: whether every draw came to a picture; if not, ``pictures`` is empty.
+    """
+
+    pictures: dict[str, Tensor]
+    failures: list[Failure]
+    complete: bool = True
+
+
+class Draws(Dataset[Batch]):
     """The batches of a training run by number. Each domain is sampled independently, whatever the others' sizes.
 
-    A batch depends only on seed, process and number, so that a resumed run sees the same batches.
+    A batch depends only on seed, process and number, so that a resumed run sees the same batches. For a picture that
+    cannot be read, the same stream of random numbers draws another one: which one depends neither on what is known of
+    the set nor on what was drawn before.
 
     Args:
         domains: the pictures of each domain.
@@ -60,20 +87,39 @@ class Draws(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """A batch: a B x 3 x S x S uint8 tensor for each domain."""
+    def __getitem__(self, number: int) -> Batch:
+        """A batch; in place of an unreadable picture there is another one."""
         rng = np.random.default_rng((self.seed, self.process, number))
-        return {
-            name: torch.stack([self._draw(name, pictures, rng) for _ in range(self.batch)])
-            for name, pictures in self.domains.items()
-        }
+        failures: list[Failure] = []
+        made: dict[str, Tensor] = {}
+        for name, pictures in self.domains.items():
+            drawn = [self._draw(name, pictures, rng, failures) for _ in range(self.batch)]
+            tensors = [tensor for tensor in drawn if tensor is not None]
+            if len(tensors) < self.batch:
+                return Batch({}, failures, complete=False)
+            made[name] = torch.stack(tensors)
+        return Batch(made, failures)
 
-    def _draw(self, domain: str, pictures: Sequence[Image.Image], rng: np.random.Generator) -> Tensor:
-        pixels = self._crop(pictures[int(rng.integers(len(pictures)))], rng)
-        if domain in self.preparations:
-            # One number of the batch's own, so that the other draws do not depend on the preparation.
-            pixels = self.preparations[domain](pixels, np.random.default_rng(int(rng.integers(2**63))))
-        return to_tensor(pixels)
+    def _draw(
+        self, domain: str, pictures: Sequence[Image.Image], rng: np.random.Generator, failures: list[Failure]
+    ) -> Tensor | None:
+        """A crop of a random picture; None if picture after picture cannot be read."""
+        for _ in range(_ATTEMPTS):
+            index = int(rng.integers(len(pictures)))
+            try:
+                picture = pictures[index]
+                unfit = unfit_size(picture.size, self.size)
+                if unfit:
+                    raise PictureError(unfit)
+            except PictureError as error:
+                failures.append(Failure(domain, index, str(error)))
+                continue
+            pixels = self._crop(picture, rng)
+            if domain in self.preparations:
+                # One number of the batch's own, so that the other draws do not depend on the preparation.
+                pixels = self.preparations[domain](pixels, np.random.default_rng(int(rng.integers(2**63))))
+            return to_tensor(pixels)
+        return None
 
     def _crop(self, picture: Image.Image, rng: np.random.Generator) -> Pixels:
         short = min(picture.size)
@@ -119,8 +165,11 @@ def centre_crops(
     *,
     numbers: Sequence[int] | None = None,
     preparation: Preparation | None = None,
+    failed: Callable[[int, str], None] = lambda index, reason: None,
 ) -> Tensor:
     """Center squares of ``count`` pictures, evenly spread over a set: N x 3 x S x S uint8.
+
+    In place of a picture that cannot be read there is the next one that can.
 
     Args:
         pictures: the set.
@@ -128,14 +177,26 @@ def centre_crops(
         size: S.
         numbers: which of them to return (0 to ``count`` - 1); None returns all.
         preparation: what is done to each square, with the same random numbers every time.
+        failed: called with the index of each picture that cannot be read, and the reason.
+
+    Raises:
+        PictureError: no picture can be read.
     """
     places = evenly(len(pictures), count)
 
+    def square(place: int) -> Image.Image:
+        reason = ""
+        for index in (*range(place, len(pictures)), *range(place)):
+            try:
+                return centre_square(pictures[index], size)
+            except PictureError as error:
+                reason = str(error)
+                failed(index, reason)
+        raise PictureError(reason)
+
     def prepared(number: int) -> Tensor:
-        square = centre_square(pictures[places[number]], size)
-        if preparation is None:
-            return to_tensor(np.array(square))
-        return to_tensor(preparation(np.asarray(square), np.random.default_rng(number)))
+        pixels = np.array(square(places[number]))
+        return to_tensor(pixels if preparation is None else preparation(pixels, np.random.default_rng(number)))
 
     return torch.stack([prepared(number) for number in (range(count) if numbers is None else numbers)])
 

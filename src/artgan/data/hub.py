@@ -45,6 +45,8 @@ class HubPictures(PictureSet):
             is damaged.
     """
 
+    lists_sizes = False
+
     def __init__(self, location: str) -> None:
         self.location = location
         match = _LOCATION.fullmatch(location)

@@ -7,7 +7,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any, Literal, TypeVar
 
@@ -64,7 +64,8 @@ class Finding:
 
     Attributes:
         kind: "unreadable", "repeated", "copies", "same-pixels" and "near-copies" are problems; "grey", "cmyk",
-            "palette", "transparent", "deep", "other-mode", "turned", "odd-size" and "odd-aspect" are notes.
+            "palette", "transparent", "deep", "other-mode", "turned", "odd-size", "odd-aspect" and "passed-over" (with
+            the first few names only) are notes.
         level: whether it makes the set questionable or is only informative.
         text: a description.
         names: the pictures concerned.
@@ -136,7 +137,12 @@ def verify(pictures: PictureSet, *, workers: int | None = None) -> Report:
         for found in each(lambda index: reader.inspect(index)[0], len(pictures), workers):
             looks.append(found)
             advance()
-    return judge(pictures.location, looks)
+    report = judge(pictures.location, looks)
+    passed_over = tuple(
+        Finding("passed-over", "note", f"{found.count:,} {found.what}", tuple(found.examples))
+        for found in pictures.passed_over
+    )
+    return replace(report, findings=report.findings + passed_over)
 
 
 def each(function: Callable[[int], T], total: int, workers: int | None = None) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ _WANTED = {"real": "real pictures (--real DIR)", "inputs": "the photos that were
 
 Location = str | Path | PictureSet
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,9 @@ class Evaluator:
         name = _name(location)
         if name not in self._sets:
             pictures = location if isinstance(location, PictureSet) else open_pictures(location)
+            for found in pictures.passed_over:
+                if found.unexpected:
+                    _log.warning("artgan: %s: passed over %s", name, found)
             stems = None if like is None else set(map(_stem, self.scan(like).names))
             readable = scan(pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems)
             if not len(readable):

@@ -36,6 +36,7 @@ class RunRecord:
         scorings: the lines of the metrics, in the order of the steps.
         sessions: the start and each resumption.
         health: the alarms, in the order of the steps.
+        left_out: pictures that cannot be read, with domain, name, reason and the step at which they were found.
         sheets: sample sheets by step.
     """
 
@@ -49,6 +50,7 @@ class RunRecord:
     scorings: Sequence[Mapping[str, Any]]
     sessions: Sequence[Mapping[str, Any]]
     health: Sequence[Mapping[str, Any]]
+    left_out: Sequence[Mapping[str, Any]]
     sheets: Mapping[int, Path]
 
     @property
@@ -140,6 +142,7 @@ def read_run(folder: Path) -> RunRecord:
         scorings=sorted(scorings, key=lambda line: int(line["step"])),
         sessions=_lines(folder / "sessions.jsonl"),
         health=sorted(_lines(folder / "health.jsonl"), key=lambda line: int(line["step"])),
+        left_out=_lines(folder / "left_out.jsonl"),
         sheets={step: sheets[step] for step in sorted(step for step in sheets if step is not None)},
     )
 

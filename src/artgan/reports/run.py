@@ -23,6 +23,7 @@ _POINTS = 500  # per curve; more cannot be distinguished on the page
 _SHEETS = 40  # per page, however long the run
 _SHEET_BYTES = 150_000  # larger sheets are shrunk
 _SHEET_SIDE = 1024
+_LEFT_OUT = 50  # pictures that are listed
 _LAST_LINES = 10  # of the log, averaged for the last losses in a comparison
 _COLOURS = (
     "#1f77b4",
@@ -76,6 +77,9 @@ def write_run_report(run: Path) -> Path:
         metric_rows=_metric_rows(record),
         sheets=[("", _frames(record, _SHEETS))],
         held_out=any("held_out" in domain for domain in record.data.values()),
+        left_out=record.left_out[:_LEFT_OUT],
+        more_left_out=max(0, len(record.left_out) - _LEFT_OUT),
+        passed_over=_passed_over(record),
         sessions=[_session(session) for session in record.sessions],
     )
     return out
@@ -169,8 +173,32 @@ def _facts(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _session(session: Mapping[str, Any]) -> dict[str, str]:
-    """A start or resumption as text."""
+def _passed_over(record: RunRecord) -> list[str]:
+    """What the sets leave out besides unreadable pictures, by kind."""
+    sets = mapping(record.last_session.get("passed_over"))
+    return [
+        f"{name}: {', '.join(f'{count} {kind}' for kind, count in mapping(kinds).items())}"
+        for name, kinds in sets.items()
+    ]
+
+
+def _changes(session: Mapping[str, Any]) -> list[str]:
+    """The options and pictures that differ from the session before."""
+    options = [
+        f"{name}: {pair[0]} became {pair[1]}"
+        for name, pair in mapping(session.get("changed")).items()
+        if isinstance(pair, list) and len(pair) == 2
+    ]
+    sets = mapping(session.get("changed_pictures"))
+    pictures = [
+        f"{domain}: {', '.join(f'{len(names):,} {kind}' for kind, names in mapping(kinds).items() if names)}"
+        for domain, kinds in sets.items()
+    ]
+    return options + pictures
+
+
+def _session(session: Mapping[str, Any]) -> dict[str, Any]:
+    """A start or resumption as text, and a list of what changed."""
     command = session.get("command")
     words = [str(word) for word in command] if isinstance(command, list) else [str(command or "unknown")]
     keys = ("device", "machine", "processes", "threads", "precision")
@@ -179,6 +207,7 @@ def _session(session: Mapping[str, Any]) -> dict[str, str]:
         "step": f"{session['step']:,}",
         "command": shlex.join(words),
         "on": ", ".join(f"{key} {session[key]}" for key in keys if key in session),
+        "changes": _changes(session),
         "versions": ", ".join(f"{name} {version}" for name, version in mapping(session.get("versions")).items()),
     }
 
@@ -271,7 +300,7 @@ def _plot(
     for name, curve in curves.items():
         steps, values = _thinned(curve)
         everything.append(values)
-        marker = "." if len(steps) < 30 else ""
+        marker = "o" if len(steps) == 1 else "." if len(steps) < 30 else ""
         if smooth:
             axes.plot(steps, values, color=colours[name], alpha=0.25, linewidth=0.8)
             values = _smoothed(values)

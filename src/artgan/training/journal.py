@@ -29,14 +29,19 @@ class Journal:
         self.tensorboard: SummaryWriter | None = None
 
     def begin(self, step: int) -> None:
-        """Start after ``step`` steps; lines of later steps are removed, since these steps will be repeated."""
+        """Start after ``step`` steps.
+
+        Lines of later steps are removed, since these steps will be repeated, and so are those written at a stop, which
+        an uninterrupted run does not have.
+        """
         if not self.write:
             return
         remove_unfinished(self.run)
         for name in ("log", "timing", "health", "metrics", "sessions"):
             path = self.run / f"{name}.jsonl"
             if path.exists():
-                write_lines(path, [line for line in read_lines(path) if name == "sessions" or line["step"] <= step])
+                lines = read_lines(path)
+                write_lines(path, [line for line in lines if name == "sessions" or _is_kept(line, step)])
         self.tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=step + 1 if step else None)
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
@@ -48,12 +53,21 @@ class Journal:
         """The mean of each loss since the last line."""
         return {name: torch.stack(values).double().mean() for name, values in self.figures.items()}
 
-    def line(self, step: int, figures: Mapping[str, float], rates: Mapping[str, float]) -> None:
-        """Write a line with the given means, and start collecting for the next one."""
-        self.append("log", {"step": step, "losses": dict(figures), "rates": dict(rates)})
+    def line(self, step: int, figures: Mapping[str, float], rates: Mapping[str, float], *, stop: bool = False) -> None:
+        """Write a line with the given means, and start collecting for the next one.
+
+        Args:
+            step: steps done.
+            figures: means of the losses.
+            rates: learning rates.
+            stop: whether the line is written only because the run stops here; it is removed when that is resumed.
+        """
+        mark = {"stop": True} if stop else {}
+        self.append("log", {"step": step, "losses": dict(figures), "rates": dict(rates), **mark})
         if self.seconds:
-            self.append("timing", {"step": step, "seconds": round(sum(self.seconds) / len(self.seconds), 6)})
-        if self.tensorboard is not None:
+            mean = sum(self.seconds) / len(self.seconds)
+            self.append("timing", {"step": step, "seconds": round(mean, 6), **mark})
+        if self.tensorboard is not None and not stop:
             for name, value in figures.items():
                 self.tensorboard.add_scalar(name, value, step)
         self.figures, self.seconds = {}, []
@@ -89,6 +103,10 @@ class Journal:
     def load_state_dict(self, state: Mapping[str, Sequence[Tensor]], device: torch.device) -> None:
         """Restore a state returned by :meth:`state_dict`."""
         self.figures = {name: [value.to(device) for value in values] for name, values in state.items()}
+
+
+def _is_kept(line: Mapping[str, Any], step: int) -> bool:
+    return line["step"] <= step and not line.get("stop")
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from artgan.data import PictureSet, open_pictures
-from artgan.data.crops import Draws, Preparation, centre_crops, to_pictures
+from artgan.data import PictureSet
+from artgan.data.crops import Batch, Draws, Preparation, centre_crops, to_pictures
 from artgan.discovery import Plugin
 from artgan.errors import TrainingError
 from artgan.progress import progress
@@ -27,13 +29,16 @@ from artgan.training import checkpoint
 from artgan.training.best import find_target
 from artgan.training.devices import accelerator_for
 from artgan.training.held_out import split
+from artgan.training.left_out import LeftOut, read_left_out
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
-from artgan.training.run_folder import description, prepare_folder, session_line
+from artgan.training.run_folder import check_folder, description, read_run_config, session_line, write_folder
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
+from artgan.training.sets import RunSet, as_used, look_through, read_stored
 from artgan.training.underpaint import Underpainter
+from artgan.training.verification import Verification
 
 _SHEET_COLUMNS = 8
 
@@ -46,13 +51,16 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    accept_changes: bool = False,
+    may_change: Collection[str] | None = None,
 ) -> Path | None:
     """Train a plugin's networks and write the run's folder.
 
-    ``out`` receives ``config.yaml``, ``log.jsonl``, ``tensorboard/``, ``samples/``, ``checkpoints/``, ``report.html``
-    and, at each checkpoint, ``model/``: the averaged generator, loadable as ``local-dir:OUT/model``. With
-    ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``; with ``keep_best``, the one with the
-    best score is kept as ``best/``.
+    ``out`` receives ``config.yaml``, ``pictures.json``, ``log.jsonl``, ``tensorboard/``, ``samples/``,
+    ``checkpoints/``, ``report.html`` and, at each checkpoint, ``model/``: the averaged generator, loadable as
+    ``local-dir:OUT/model``. With ``models_every``, intermediate models are kept as ``models/step-NNNNNNNN/``; with
+    ``keep_best``, the one with the best score is kept as ``best/``. Pictures that cannot be read are left out, and
+    listed in ``left_out.jsonl``.
 
     If ``accelerate launch`` starts several processes, all of them call this with the same arguments. Each draws its
     own pictures, gradients are averaged, and ``out`` must be a folder that all of them can access.
@@ -63,55 +71,135 @@ def train(
         options: the training options that all plugins share.
         folders: where the pictures of each of the plugin's domains are; see :func:`artgan.data.open_pictures`.
         out: the run's folder; must be new or empty unless ``resume``.
-        resume: resume from the newest checkpoint of ``out``, or start again if it has none yet. Only ``steps`` or
-            ``epochs`` may then differ, and the learning rates follow the schedule of the new length.
+        resume: resume from the newest checkpoint of ``out``, or start again if it has none yet. Only options that are
+            declared ``resumable`` may then differ; learning rates follow the schedule of the new length.
+        may_change: of the options declared ``resumable``, those that may differ when resuming; None: all.
+        accept_changes: resume even if pictures were added, removed or changed since the run began.
 
     Returns:
         The folder of the trained model; None if the run was interrupted (a checkpoint is written first).
 
     Raises:
-        TrainingError: the run's folder is in use, was written with other options, cannot be written, or has no intact
-            checkpoint; the device does not support the options; a loss is not finite.
-        PictureError: a folder has no pictures, or a picture cannot be read.
+        TrainingError: the run's folder is in use, was written with other options or for other pictures, cannot be
+            written, or has no intact checkpoint; the device does not support the options; a loss is not finite; more
+            than a tenth of the pictures drawn cannot be read.
+        PictureError: none of a set's pictures can be read.
     """
-    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
-    domains, held_out = split(sets, options)
+    sets = _sets(plugin, options, folders, out, resume=resume, accept_changes=accept_changes)
+    whole = {name: used.pictures for name, used in sets.items()}
+    domains, held_out = split(whole, options, {name: used.held_out for name, used in sets.items()})
     target = find_target(options)
     accelerator = accelerator_for(options)
+    processes = accelerator.num_processes
     underpainter = _underpainter(plugin, options)
     preparations: dict[str, Preparation] = {} if underpainter is None else dict.fromkeys(plugin.inputs, underpainter)
-    scores = Scores(options, held_out or domains, accelerator.device, target=target, preparations=preparations)
     largest = max(len(pictures) for pictures in domains.values())
-    steps = options.total_steps(largest, accelerator.num_processes)
-    scores_every = options.steps_between_scores(largest, accelerator.num_processes)
+    steps = options.total_steps(largest, processes)
     session = Session(plugin, config, options, steps, accelerator, out, underpainter)
+    left_out = LeftOut(session.journal, domains, accelerator, read_left_out(out) if resume else {})
+    scored = held_out or domains
+
+    def noted(among: Mapping[str, PictureSet], name: str, place: int, reason: str) -> None:
+        left_out.note(session.done, name, among[name].names[place], reason)
+
+    scores = Scores(
+        options,
+        scored,
+        accelerator.device,
+        target=target,
+        preparations=preparations,
+        failed=partial(noted, scored),
+    )
     if options.start_from is not None and not (resume and checkpoint.checkpoints(out / "checkpoints")):
         session.start_from(options.start_from)
-    wanted = description(plugin, config, options, sets, underpainter)
+    wanted = description(plugin, config, options, sets, held_out, underpainter)
     session.describe(wanted)
     classes = {"config": type(config), "training": type(options)}
-    prepare_folder(out, wanted, classes, resume=resume, accelerator=accelerator)
-    done = session.restore(out / "checkpoints") if resume else 0
+    changed = check_folder(out, wanted, classes, resume=resume, accelerator=accelerator, may_change=may_change)
+    done = session.restore(out / "checkpoints", changed) if resume else 0
+    if accelerator.is_main_process:
+        write_folder(out, wanted, sets, held_out)
 
-    schedule = Schedule.of(options, steps, scores_every=scores_every)
-    batches = _batches(session, domains, done, preparations)
+    schedule = Schedule.of(options, steps, pictures=largest, processes=processes)
     fixed = {
-        name: centre_crops(p, min(_SHEET_COLUMNS, len(p)), options.size, preparation=preparations.get(name))
-        for name, p in domains.items()
+        name: centre_crops(
+            pictures,
+            min(_SHEET_COLUMNS, len(pictures)),
+            options.size,
+            preparation=preparations.get(name),
+            failed=partial(noted, domains, name),
+        )
+        for name, pictures in domains.items()
     }
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
-    with _explaining_errors(out), closing(session):
-        session.begin(done, session_line(plugin, options, accelerator, done, steps))
+    line = session_line(plugin, options, accelerator, done, steps, sets=sets, changed=changed)
+    with (
+        _explaining_errors(out),
+        closing(session),
+        _loading(session, domains, done, preparations) as loaded,
+        _verifying(whole, accelerator, options) as found,  # after the workers were forked: it is a thread
+    ):
+        batches = (batch.pictures for batch in left_out.watched(loaded, done, session.batches_per_step))
+        session.begin(done, line)
+        left_out.begin(done, sets)
         outputs.begin(done, steps)
         with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
                 session.step(step, batches)
                 advance()
                 due = schedule.after(step, interrupted=session.any(bool(interrupted)))
+                for unreadable in found() if due.check else ():
+                    left_out.note(step, *unreadable)
+                if due.check:
+                    left_out.settle()
                 outputs.write(step, due)
+                if due.scores or due.last:
+                    left_out.settle()
                 if due.interrupted:
                     return None
     return out / "model"
+
+
+def _sets(
+    plugin: Plugin,
+    options: TrainingOptions,
+    folders: Mapping[str, str | Path],
+    out: Path,
+    *,
+    resume: bool,
+    accept_changes: bool,
+) -> dict[str, RunSet]:
+    """The run's sets, looked through; for a resumed run, with the pictures that it began with.
+
+    Raises:
+        PictureError: there is no such set, or none of its pictures can be used.
+        TrainingError: the sets have changed, and this is not accepted.
+    """
+    stored = read_stored(out, read_run_config(out)["data"]) if resume else {}
+    known = read_left_out(out) if resume else {}
+    sets = {
+        name: as_used(look_through(folders[name], options.size), stored.get(name), known.get(name, ()))
+        for name in plugin.domains
+    }
+    changes = "; ".join(f"{name}: {used.change}" for name, used in sets.items() if used.change)
+    if changes and not accept_changes:
+        raise TrainingError(
+            f"{out}: the pictures are not those that the run began with: {changes}. Restore them, or go on with those "
+            "that are there now: --accept-changes"
+        )
+    return sets
+
+
+@contextmanager
+def _verifying(
+    sets: Mapping[str, PictureSet], accelerator: Accelerator, options: TrainingOptions
+) -> Iterator[Callable[[], Iterable[tuple[str, str, str]]]]:
+    """With ``--verify``, decode all pictures in the background; the function returns those found to be unreadable."""
+    if not options.verify or not accelerator.is_main_process:
+        yield lambda: ()
+        return
+    with closing(Verification(sets)) as verification:
+        yield verification.found
 
 
 @contextmanager
@@ -126,6 +214,10 @@ def _explaining_errors(out: Path) -> Iterator[None]:
         if problem is None:
             raise
         raise TrainingError(problem) from None
+    except Exception as error:
+        if "in DataLoader worker process" not in str(error):
+            raise
+        raise TrainingError(_of_worker(error)) from None
 
 
 def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | None:
@@ -142,9 +234,10 @@ def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | No
     raise TrainingError(f"--underpaint {options.underpaint}: {plugin.name} has no pictures that it paints from")
 
 
-def _batches(
+@contextmanager
+def _loading(
     session: Session, domains: Mapping[str, PictureSet], done: int, preparations: Mapping[str, Preparation]
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[Iterator[Batch]]:
     """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
     options, accelerator = session.options, session.accelerator
     draws = Draws(
@@ -162,6 +255,7 @@ def _batches(
     if workers is None:
         cores = os.cpu_count() or 1
         workers = min(8, cores) if on_gpu else int(cores > 1)
+    ending = RawValue("b", False)
     # Its own generator: by default the loader would draw from the global one, whose state a resumed run restores.
     own = torch.Generator()
     loader = DataLoader(
@@ -171,12 +265,34 @@ def _batches(
         num_workers=workers,
         generator=own,
         pin_memory=on_gpu,
+        worker_init_fn=partial(_leave_stops, ending),
     )
-    return iter(loader)
+    try:
+        yield iter(loader)
+    finally:
+        ending.value = True
+
+
+def _leave_stops(ending: Any, worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which a terminal or a scheduler sends to all processes, to the main process.
+
+    It needs a worker's batches to end its step. When it is done, it sets ``ending`` and may end workers by SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if ending.value else None)
+
+
+def _of_worker(error: Exception) -> str:
+    """A worker's error, whose message is a whole traceback, on one line."""
+    return f"a process that reads pictures failed ({str(error).strip().splitlines()[-1]}); try --workers 0"
 
 
 def _explained(error: RuntimeError) -> str | None:
     """A readable message for a torch error that the user can act on, or None."""
+    if "DataLoader worker" in str(error):
+        if "Original Traceback" in str(error):
+            return _of_worker(error)
+        return "a worker process was killed, most likely for lack of memory; use fewer --workers, or --workers 0"
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "not enough memory for a step; use a smaller --batch (with --accumulate to make up for it) or --size"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):

@@ -8,13 +8,19 @@ from artgan.config import option
 from artgan.metrics import weight_files
 from artgan.sampling.noise import Noise
 
+INTERVALS = {"log": 10, "sample": 500, "models": 0, "metrics": 1000, "checkpoint": 500}
+"""What a run does at intervals, each the beginning of two options, and the usual interval in steps; 0 for never."""
+
+IN_STEPS_OR_EPOCHS = (("steps", "epochs"), *((f"{what}_every", f"{what}_every_epochs") for what in INTERVALS))
+"""Pairs of options of which one may be given: the number of steps, and the number of epochs."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """The options that all plugins share; each field is an option of ``artgan train PLUGIN``."""
 
-    steps: int | None = option(None, "optimization steps in total; or give --epochs", least=1)
-    epochs: int | None = option(None, "passes over the larger set of pictures [default: 200]", least=1)
+    steps: int | None = option(None, "optimization steps in total; or give --epochs", least=1, resumable=True)
+    epochs: int | None = option(None, "passes over the larger set of pictures [default: 200]", least=1, resumable=True)
     batch: int = option(1, "batch size per process: pictures of each kind", least=1, most=4096)
     accumulate: int = option(1, "batches whose gradients are accumulated for one update", least=1, most=65536)
     size: int = option(256, "side of the square crops, in pixels", least=16, most=4096)
@@ -30,48 +36,71 @@ class TrainingOptions:
     underpaint: str | None = option(
         None, "paint the inputs in strokes before training on them, with the brush of a model or of a file (JSON, YAML)"
     )
-    device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best available]")
-    precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"))
-    compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes")
-    channels_last: bool = option(False, "keep tensors in channels-last order, which suits mixed precision on a GPU")
+    verify: bool = option(
+        False, "decode all pictures in the background during training, to find damaged ones early", resumable=True
+    )
+    device: str | None = option(None, "cpu, cuda, cuda:1, mps ... [default: the best available]", resumable=True)
+    precision: str = option("no", "mixed precision", choices=("no", "fp16", "bf16"), resumable=True)
+    compile: bool = option(False, "compile the networks (torch.compile); the first steps take minutes", resumable=True)
+    channels_last: bool = option(
+        False, "keep tensors in channels-last order, which suits mixed precision on a GPU", resumable=True
+    )
     workers: int | None = option(
         None,
         "worker processes that prefetch pictures [default: 1; on a GPU, one per core, at most 8]",
         least=0,
         most=256,
+        resumable=True,
     )
     decay_from: float = option(
-        0.5, "share of the steps after which the learning rate falls linearly to 0", least=0, most=1
+        0.5,
+        "share of the steps after which the learning rate falls linearly to 0",
+        least=0,
+        most=1,
+        resumable=True,
     )
-    ema: float = option(0.999, "decay of the generators' exponential moving average", least=0, most=0.999999)
-    checkpoint_every: int = option(500, "steps between checkpoints", least=1)
-    keep: int = option(2, "how many of the newest checkpoints to keep", least=1)
-    sample_every: int = option(500, "steps between sample sheets", least=1)
+    ema: float = option(
+        0.999, "decay of the generators' exponential moving average", least=0, most=0.999999, resumable=True
+    )
+    checkpoint_every: int | None = option(None, "steps between checkpoints [default: 500]", least=1, resumable=True)
+    checkpoint_every_epochs: int | None = option(None, "epochs between checkpoints", least=1, resumable=True)
+    keep: int = option(2, "how many of the newest checkpoints to keep", least=1, resumable=True)
+    sample_every: int | None = option(None, "steps between sample sheets [default: 500]", least=1, resumable=True)
+    sample_every_epochs: int | None = option(None, "epochs between sample sheets", least=1, resumable=True)
     models_every: int | None = option(
-        None, "also keep a model in RUN/models every so many steps, for comparison", least=1
+        None, "also keep a model in RUN/models every so many steps, for comparison", least=1, resumable=True
     )
-    log_every: int = option(10, "steps averaged in one line of the log", least=1)
+    models_every_epochs: int | None = option(None, "the same every so many epochs", least=1, resumable=True)
+    log_every: int | None = option(None, "steps averaged in one line of the log [default: 10]", least=1, resumable=True)
+    log_every_epochs: int | None = option(None, "epochs averaged in one line of the log", least=1, resumable=True)
     metrics: str = option(
-        "", "metrics to compute during training (artgan evaluate --list shows them): NAME or NAME,NAME"
+        "",
+        "metrics to compute during training (artgan evaluate --list shows them): NAME or NAME,NAME",
+        resumable=True,
     )
-    metrics_every: int = option(1000, "steps between scores", least=1)
-    metrics_every_epochs: int | None = option(None, "epochs between scores, in place of --metrics-every", least=1)
+    metrics_every: int | None = option(None, "steps between scores [default: 1000]", least=1, resumable=True)
+    metrics_every_epochs: int | None = option(None, "epochs between scores", least=1, resumable=True)
     metric_weights: tuple[str, ...] = option(
-        (), "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]"
+        (),
+        "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]",
+        resumable=True,
     )
-    metrics_on: int = option(200, "pictures of each kind used for a score", least=2)
+    metrics_on: int = option(200, "pictures of each kind used for a score", least=2, resumable=True)
     held_out: int = option(
         0,
         "pictures of each kind that are never drawn for training, only used for scores; 0 scores training pictures",
         least=0,
     )
     keep_best: str | None = option(
-        None, "metric, or one of its scores, by which the best model is kept in RUN/best each time scores are computed"
+        None,
+        "metric, or one of its scores, by which the best model is kept in RUN/best each time scores are computed",
+        resumable=True,
     )
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
+        for in_steps, in_epochs in IN_STEPS_OR_EPOCHS:
+            if getattr(self, in_steps) is not None and getattr(self, in_epochs) is not None:
+                raise ValueError(f"give {in_steps} or {in_epochs}, not both")
         try:
             weight_files(self.metric_weights)
         except ValueError as error:
@@ -94,11 +123,13 @@ class TrainingOptions:
         """The number of steps that a pass over ``pictures`` pictures takes."""
         return -(-pictures // (self.batch * self.accumulate * processes))
 
-    def steps_between_scores(self, pictures: int, processes: int = 1) -> int:
-        """The number of steps between scores."""
-        if self.metrics_every_epochs is None:
-            return self.metrics_every
-        return self.metrics_every_epochs * self.steps_per_epoch(pictures, processes)
+    def interval(self, what: str, pictures: int, processes: int = 1) -> int:
+        """The number of steps between two of ``what``, one of :data:`INTERVALS`; 0 for never."""
+        epochs: int | None = getattr(self, f"{what}_every_epochs")
+        if epochs is not None:
+            return epochs * self.steps_per_epoch(pictures, processes)
+        steps: int | None = getattr(self, f"{what}_every")
+        return INTERVALS[what] if steps is None else steps
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """The factor of the learning rates at ``step`` of ``steps``: 1, then falling linearly to 0."""
@@ -121,21 +152,32 @@ class AdversarialOptions:
         "nonsaturating",
         "adversarial loss: nonsaturating (cross-entropy), lsgan (least squares) or hinge",
         choices=("nonsaturating", "lsgan", "hinge"),
+        resumable=True,
     )
-    lr: float = option(2e-4, "Adam's learning rate", above=0)
-    lr_discriminator: float | None = option(None, "the discriminators' learning rate [default: as --lr]", above=0)
-    beta1: float = option(0.5, "Adam's beta1", least=0, most=0.9999)
-    beta2: float = option(0.999, "Adam's beta2", least=0, most=0.999999)
+    lr: float = option(2e-4, "Adam's learning rate", above=0, resumable=True)
+    lr_discriminator: float | None = option(
+        None, "the discriminators' learning rate [default: as --lr]", above=0, resumable=True
+    )
+    beta1: float = option(0.5, "Adam's beta1", least=0, most=0.9999, resumable=True)
+    beta2: float = option(0.999, "Adam's beta2", least=0, most=0.999999, resumable=True)
     discriminator_steps: int = option(1, "discriminator updates per generator update", least=1, most=100)
     skip_below: float = option(
-        0.0, "do not update the discriminators while the mean of their losses is below this", least=0
+        0.0, "do not update the discriminators while the mean of their losses is below this", least=0, resumable=True
     )
-    r1: float = option(0.0, "gamma of the R1 gradient penalty; 0 for none (StyleGAN2 at 256 px: 1 to 10)", least=0)
-    r1_every: int = option(16, "apply the R1 penalty, multiplied by this number, only every so many updates", least=1)
-    real_label: float = option(1.0, "the discriminators' label for real pictures (label smoothing: 0.9)")
-    fake_label: float = option(0.0, "the discriminators' label for generated pictures")
+    r1: float = option(
+        0.0, "gamma of the R1 gradient penalty; 0 for none (StyleGAN2 at 256 px: 1 to 10)", least=0, resumable=True
+    )
+    r1_every: int = option(
+        16, "apply the R1 penalty, multiplied by this number, only every so many updates", least=1, resumable=True
+    )
+    real_label: float = option(
+        1.0, "the discriminators' label for real pictures (label smoothing: 0.9)", resumable=True
+    )
+    fake_label: float = option(0.0, "the discriminators' label for generated pictures", resumable=True)
     diffaugment: str = option(
-        "", "augmentations of everything the discriminators see: color,translation,cutout or some of them"
+        "",
+        "augmentations of everything the discriminators see: color,translation,cutout or some of them",
+        resumable=True,
     )
     spectral_norm: bool = option(False, "spectral normalization of the discriminators' layers")
 

@@ -13,6 +13,7 @@ from artgan.training.schedule import Due
 from artgan.training.scores import Scores
 from artgan.training.session import Session
 
+_STOP_SHEET = "samples/stopped-at"  # holds the step of a sheet that only a stop has made
 _REPORT_EVERY = 30.0  # minimum seconds between two reports
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class RunOutputs:
         """Write what is due before the first step; ``done`` of ``steps`` steps are complete."""
         if not self._session.is_main:
             return
+        self._remove_stop_sheet()
         options = self._session.options
         if options.keep_best is not None:
             self._session.save_best(self._out)
@@ -73,8 +75,12 @@ class RunOutputs:
             session.take_scores(step, self._scores, self._out)
         if due.checkpoint:
             session.save(self._out / "checkpoints", step)
+            if due.interrupted and not due.log:
+                session.log_stop(step)
             if main:
                 session.save_models(self._out, step)
+                if due.interrupted:
+                    self._show_stop(step, due)
                 if due.last or time.monotonic() > self._report_due:
                     self._report()
                     self._report_due = time.monotonic() + _REPORT_EVERY
@@ -83,8 +89,25 @@ class RunOutputs:
         if complete and main and session.options.keep_best is not None and session.best.score is None:
             _log.warning("artgan: no model is in %s: there was no score to choose it by", self._out / "best")
 
+    def _show_stop(self, step: int, due: Due) -> None:
+        """Show where a run stopped, by a sheet and scores that are not due; resumed, it removes them."""
+        if not due.samples:
+            (self._out / _STOP_SHEET).write_text(f"{step}\n")
+            self._samples(step)
+        if self._scores.metrics and not due.scores:
+            self._session.take_scores(step, self._scores, self._out, stop=True)
+
+    def _remove_stop_sheet(self) -> None:
+        note = self._out / _STOP_SHEET
+        if note.exists():
+            self._sheet(int(note.read_text())).unlink(missing_ok=True)
+            note.unlink()
+
+    def _sheet(self, step: int) -> Path:
+        return self._out / "samples" / f"step-{step:08d}.jpg"
+
     def _samples(self, step: int) -> None:
-        self._session.draw_samples(self._fixed, self._out / "samples" / f"step-{step:08d}.jpg")
+        self._session.draw_samples(self._fixed, self._sheet(step))
 
     def _report(self) -> None:
         """Write the report; the run continues if this fails."""

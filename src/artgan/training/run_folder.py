@@ -6,7 +6,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import yaml
 from accelerate import Accelerator
 
 from artgan import config as configs
-from artgan.data import PictureSet
+from artgan.data import PictureSet, absolute, exists
 from artgan.discovery import Plugin, find_plugins
 from artgan.errors import TrainingError
 from artgan.files import atomic_write
 from artgan.training.options import TrainingOptions
+from artgan.training.sets import RunSet, write_stored
 from artgan.training.underpaint import Underpainter
 
 
@@ -28,67 +30,146 @@ def description(
     plugin: Plugin,
     config: Any,
     options: TrainingOptions,
-    domains: Mapping[str, PictureSet],
+    sets: Mapping[str, RunSet],
+    held_out: Mapping[str, PictureSet],
     underpainter: Underpainter | None = None,
 ) -> dict[str, Any]:
-    """The resolved configuration of a run, as written to ``config.yaml``; ``domains`` with the held-out pictures."""
-    apart = {"held_out": options.held_out} if options.held_out else {}
+    """The resolved configuration of a run, as written to ``config.yaml``.
+
+    Args:
+        plugin: the plugin.
+        config: its config.
+        options: of the run.
+        sets: the pictures of each domain, with the held-out ones.
+        held_out: the pictures that are never drawn, by domain.
+        underpainter: of ``--underpaint``.
+    """
+    data: dict[str, dict[str, Any]] = {}
+    for name, used in sets.items():
+        location = used.pictures.location
+        apart = {"held_out": len(held_out[name])} if name in held_out else {}
+        data[name] = {
+            "folder": str(location),
+            "path": absolute(location),
+            "pictures": len(used.pictures) - apart.get("held_out", 0),
+            **apart,
+            "fingerprint": used.fingerprint,
+        }
     return {
         "plugin": plugin.name,
         "config": configs.to_dict(config),
         "training": configs.to_dict(options),
-        "data": {
-            name: {
-                "folder": str(p.location),
-                "pictures": len(p) - options.held_out,
-                **apart,
-                "fingerprint": p.fingerprint(),
-            }
-            for name, p in domains.items()
-        },
+        "data": data,
         # As it was when the run began: the file or model that --underpaint names may change.
         **({"brushwork": underpainter.to_dict()} if underpainter else {}),
     }
 
 
-def prepare_folder(
-    out: Path, wanted: dict[str, Any], classes: Mapping[str, type], *, resume: bool, accelerator: Accelerator
-) -> None:
-    """Write ``config.yaml`` for a new run, or compare it for a resumed one, which may differ only in its length.
+def check_folder(
+    out: Path,
+    wanted: Mapping[str, Any],
+    classes: Mapping[str, type],
+    *,
+    resume: bool,
+    accelerator: Accelerator,
+    may_change: Collection[str] | None = None,
+) -> dict[str, tuple[Any, Any]]:
+    """Check that a run may begin in a folder or, if it is resumed, that it may go on with these options.
 
     Args:
         out: the run's folder.
-        wanted: the result of :func:`description`.
+        wanted: the result of :func:`description`; the sets are compared elsewhere (:mod:`artgan.training.sets`).
         classes: the dataclass of each section; options added since the run began have their defaults.
         resume: whether the run is resumed.
         accelerator: of the run; all of its processes must call this.
+        may_change: of the options declared ``resumable``, those that may differ; None: all.
+
+    Returns:
+        Options that change, with the old and the new value.
 
     Raises:
-        TrainingError: the folder is in use, holds a run with other options, or cannot be written.
+        TrainingError: the folder is in use or cannot be read, or an option has changed that must not.
         ConfigError: an option of the run no longer exists.
     """
-    path = out / "config.yaml"
+    changed: dict[str, tuple[Any, Any]] = {}
     if resume:
-        stored = read_run_config(out)
-        for section, new in wanted.items():
-            old = stored.get(section, {})
-            if section in classes:
-                old = configs.to_dict(configs.parse(classes[section], old, where=f"{path}: {section}"))
-            if section == "training":
-                old |= {key: new[key] for key in ("steps", "epochs")}
-            if old != new:
-                raise TrainingError(f"{path}: cannot resume with another {section}: {_difference(old, new)}")
+        changed = _changed_options(out, wanted, classes, may_change)
     try:
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise TrainingError(f"{out}: is not a new or empty folder; give another -o, or --resume to continue")
-        accelerator.wait_for_everyone()  # until all have checked
-        if not accelerator.is_main_process:
-            return
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot read the run's folder: {error.strerror}") from None
+    accelerator.wait_for_everyone()  # until all have checked
+    return changed
+
+
+def _changed_options(
+    out: Path, wanted: Mapping[str, Any], classes: Mapping[str, type], may_change: Collection[str] | None
+) -> dict[str, tuple[Any, Any]]:
+    """The options that differ from those of a run, if it may be resumed with them."""
+    path = out / "config.yaml"
+    stored = read_run_config(out)
+    for section in ("plugin", "brushwork"):
+        if stored.get(section) != wanted.get(section):
+            difference = _difference(stored.get(section), wanted.get(section))
+            raise TrainingError(f"{path}: cannot resume with another {section}: {difference}")
+    changed: dict[str, tuple[Any, Any]] = {}
+    for section, cls in classes.items():
+        old = configs.to_dict(configs.parse(cls, stored[section], where=f"{path}: {section}"))
+        new = wanted[section]
+        different = {name: (old[name], value) for name, value in new.items() if old[name] != value}
+        free = configs.resumable_options(cls)
+        free = free if may_change is None else free.intersection(may_change)
+        fixed = {name: pair for name, pair in different.items() if name not in free}
+        if fixed:
+            was = ", ".join(f"--{name.replace('_', '-')} was {a!r}, now {b!r}" for name, (a, b) in fixed.items())
+            why = ". The networks, their state or the pictures drawn depend on it; give another -o for a new run, with "
+            why += f"--start-from local-dir:{out / 'model'} to go on from this one's model"
+            raise TrainingError(
+                f"{path}: cannot resume with another {section}: {was}{why if may_change is None else ''}"
+            )
+        changed |= different
+    return changed
+
+
+def write_folder(
+    out: Path, wanted: Mapping[str, Any], sets: Mapping[str, RunSet], held_out: Mapping[str, PictureSet]
+) -> None:
+    """Write ``config.yaml`` and the list of pictures; only the main process calls this.
+
+    Raises:
+        TrainingError: they cannot be written.
+    """
+    try:
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part:
+        write_stored(out, sets, held_out)
+        with atomic_write(out / "config.yaml") as part:
             part.write_text(yaml.safe_dump(wanted, sort_keys=False))
     except OSError as error:
         raise TrainingError(f"{out}: cannot write the run's folder: {error.strerror}") from None
+
+
+def find_folders(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str, str | Path]) -> dict[str, str | Path]:
+    """Where the sets of a run are: as given now, else as they were given, from any working directory.
+
+    Args:
+        stored: the section ``data`` of a run's ``config.yaml``.
+        given: locations by domain.
+
+    Raises:
+        TrainingError: a set of the run is no longer where it was.
+    """
+    folders = dict(given)
+    for domain, known in stored.items():
+        if domain in folders:
+            continue
+        places = [place for key in ("path", "folder") if (place := known.get(key)) is not None]
+        found = next((place for place in places if exists(place)), None)
+        if found is None and places:
+            raise TrainingError(f"{places[0]}: no such folder or file; if the {domain} have moved, give --{domain} DIR")
+        if found is not None:
+            folders[domain] = found
+    return folders
 
 
 def _difference(old: Any, new: Any) -> str:
@@ -111,13 +192,33 @@ def read_run_config(out: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: cannot read the run's configuration ({type(error).__name__})") from None
     if not isinstance(stored, dict) or not {"plugin", "config", "training", "data"} <= stored.keys():
         raise TrainingError(f"{path}: not a run's configuration")
+    if not all(isinstance(stored[section], dict) for section in ("config", "training", "data")) or not all(
+        isinstance(domain, dict) for domain in stored["data"].values()
+    ):
+        raise TrainingError(f"{path}: not a run's configuration")
+    if stored["training"].get("metrics_every_epochs") is not None:  # an older version stored the unused default too
+        stored["training"].pop("metrics_every", None)
     return stored
 
 
 def session_line(
-    plugin: Plugin, options: TrainingOptions, accelerator: Accelerator, done: int, steps: int
+    plugin: Plugin,
+    options: TrainingOptions,
+    accelerator: Accelerator,
+    done: int,
+    steps: int,
+    *,
+    sets: Mapping[str, RunSet],
+    changed: Mapping[str, tuple[Any, Any]],
 ) -> dict[str, Any]:
-    """The record of a session: a start or a resumption."""
+    """The record of a session: a start or a resumption, with the options and pictures that change from its step on."""
+    passed_over = {
+        name: {found.what: found.count for found in used.pictures.passed_over}
+        for name, used in sets.items()
+        if used.pictures.passed_over
+    }
+    pictures = {name: asdict(used.change) for name, used in sets.items() if used.change}
+    record = {"passed_over": passed_over, "changed": changed, "changed_pictures": pictures}
     versions = {name: version(name) for name in ("artgan", "torch", "accelerate")}
     found = find_plugins().get(plugin.name)
     if found is not None:
@@ -134,4 +235,5 @@ def session_line(
         "threads": torch.get_num_threads(),
         "machine": torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {os.cpu_count()} cores",
         "precision": options.precision,
+        **{name: value for name, value in record.items() if value},
     }

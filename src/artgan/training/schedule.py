@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.training.options import TrainingOptions
+from artgan.training.options import INTERVALS, TrainingOptions
 
 INSPECT_EVERY = 100
 """Steps between two inspections of the generators' outputs; each costs about as much as a step."""
@@ -23,7 +23,8 @@ class Due:
         scores: scores by the run's metrics.
         checkpoint: a checkpoint, with the models and, if the last one is stale, the report.
         last: whether this was the last step, because the run is complete or was interrupted.
-        interrupted: whether the run ends before it is complete.
+        interrupted: whether the run ends before it is complete. It then also shows where it stopped, by a line of the
+            log, a sheet and scores that are not due; these are removed when it is resumed.
     """
 
     log: bool
@@ -49,15 +50,17 @@ class Schedule:
     checkpoint_every: int
 
     @classmethod
-    def of(cls, options: TrainingOptions, steps: int, *, scores_every: int) -> Schedule:
-        """The schedule of the options for a run of ``steps`` steps."""
+    def of(cls, options: TrainingOptions, steps: int, *, pictures: int, processes: int = 1) -> Schedule:
+        """The schedule of the options for a run of ``steps`` steps, where an epoch is a pass over ``pictures``."""
+        every = {what: options.interval(what, pictures, processes) for what in INTERVALS}
+        scored = bool(options.metric_names) or options.keep_best is not None
         return cls(
             steps=steps,
-            log_every=options.log_every,
-            samples_every=options.sample_every,
-            models_every=options.models_every or 0,
-            scores_every=scores_every if options.metric_names or options.keep_best is not None else 0,
-            checkpoint_every=options.checkpoint_every,
+            log_every=every["log"],
+            samples_every=every["sample"],
+            models_every=every["models"],
+            scores_every=every["metrics"] if scored else 0,
+            checkpoint_every=every["checkpoint"],
         )
 
     def after(self, step: int, *, interrupted: bool = False) -> Due:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -49,6 +50,8 @@ class Scores:
         domains: the pictures to score on.
         device: of the run.
         target: the score that decides which model is the best; its metric is computed too.
+        preparations: what is done to each square, by domain.
+        failed: called with domain, index and reason for each picture that cannot be read; the next one is used.
 
     Raises:
         PluginError: there is no such metric, or it cannot be imported.
@@ -63,12 +66,14 @@ class Scores:
         *,
         target: Target | None = None,
         preparations: Mapping[str, Preparation] | None = None,
+        failed: Callable[[str, int, str], None] = lambda domain, index, reason: None,
     ) -> None:
         names = [*options.metric_names, *([target.metric] if target else [])]
         self.metrics: dict[str, type[Metric]] = {name: resolve_metric(name) for name in names}
         self.target = target
         self.domains = domains
         self.preparations = preparations or {}
+        self._failed = failed
         self.size = options.size
         self.device = device
         self.count = min(options.metrics_on, *map(len, domains.values()))
@@ -130,7 +135,12 @@ class Scores:
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
             name: centre_crops(
-                pictures, self.count, self.size, numbers=numbers, preparation=self.preparations.get(name)
+                pictures,
+                self.count,
+                self.size,
+                numbers=numbers,
+                preparation=self.preparations.get(name),
+                failed=partial(self._failed, name),
             )
             for name, pictures in self.domains.items()
         }

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class Session:
     ) -> None:
         self.options = options
         self.steps = steps
+        self.done = 0
         self.accelerator = accelerator
         self.is_main = accelerator.is_main_process
         torch.manual_seed(options.seed)
@@ -100,8 +101,8 @@ class Session:
         self._training = {**told, "data": data}
 
     def step(self, step: int, batches: Iterator[Mapping[str, Tensor]]) -> None:
-        """Do one step, counted from 1, on the next batches (uint8, from :class:`Draws`)."""
-        began = time.perf_counter()
+        """Do one step, counted from 1, on the pictures of the next batches (uint8, from :class:`Draws`)."""
+        began, self.done = time.perf_counter(), step
         factor = self.options.learning_rate_factor(step - 1, self.steps)
         for name, optimizer in self.trainer.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
@@ -134,6 +135,7 @@ class Session:
 
     def begin(self, done: int, line: Mapping[str, Any]) -> None:
         """Open the log after ``done`` steps, with a line about this session."""
+        self.done = done
         self.journal.begin(done)
         self.journal.append("sessions", line)
 
@@ -200,13 +202,22 @@ class Session:
                 "ema": self.ema.state_dict(),
                 "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else {},
                 "health": self.health.state_dict(),
+                "keep_best": self.options.keep_best,
             }
             if self.options.keep_best is not None:
                 parts["best"] = self.best.state_dict()
         checkpoint.save(folder, step, parts, keep=self.options.keep, main=self.is_main, wait=self.wait)
 
-    def restore(self, folder: Path) -> int:
-        """Restore the newest intact checkpoint; return its step, or 0 if the run has none yet."""
+    def restore(self, folder: Path, changed: Collection[str] = ()) -> int:
+        """Restore the newest intact checkpoint; return its step, or 0 if the run has none yet.
+
+        Args:
+            folder: of the run's checkpoints.
+            changed: options with another value than when it was written.
+
+        Raises:
+            TrainingError: there is no intact checkpoint, or it is of other networks or another number of processes.
+        """
         accelerator = self.accelerator
         if not checkpoint.checkpoints(folder):
             return 0
@@ -219,22 +230,44 @@ class Session:
                 f"{found[0]}: from a run in {state['processes']} processes, which draw other pictures than "
                 f"{accelerator.num_processes} would; resume with as many"
             )
-        for name, network in self.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.trainer.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-            _arrange_as_parameters(optimizer)
-        self.ema.load_state_dict(state["ema"])
-        if accelerator.scaler is not None:
-            accelerator.scaler.load_state_dict(state["scaler"])
+        try:
+            self._restore_networks(state)
+            own = checkpoint.load(found[0], f"process-{accelerator.process_index}")
+            self.trainer.load_state_dict(_moved(own["trainer"], accelerator.device))
+        except (KeyError, RuntimeError, ValueError):
+            if not changed:
+                raise
+            raise TrainingError(
+                f"{found[0]}: cannot resume with another {', '.join(sorted(changed))}: the networks, or the trainer's "
+                "state, would not be those of the run"
+            ) from None
         self.health.load_state_dict(state["health"])
-        own = checkpoint.load(found[0], f"process-{accelerator.process_index}")
-        self.trainer.load_state_dict(_moved(own["trainer"], accelerator.device))
         self.journal.load_state_dict(own["journal"], accelerator.device)
-        if self.is_main and self.options.keep_best is not None:
+        if self.is_main and self.options.keep_best is not None and state.get("keep_best") == self.options.keep_best:
             self.best.load_state_dict(checkpoint.load(found[0], "best"))
         set_random_state(own["random"])
         return checkpoint.step_of(found[0])
+
+    def _restore_networks(self, state: Mapping[str, Any]) -> None:
+        """Load networks, optimizers and averages; optimizers keep the hyperparameters that their options set.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: they are others than the checkpoint's.
+        """
+        for kind, own in (("networks", self.networks), ("optimizers", self.trainer.optimizers)):
+            if state[kind].keys() != own.keys():
+                raise KeyError(kind)
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.trainer.optimizers.items():
+            hyperparameters = [{**group, "params": None} for group in optimizer.param_groups]
+            optimizer.load_state_dict(state["optimizers"][name])
+            for group, own_values in zip(optimizer.param_groups, hyperparameters, strict=True):
+                group |= {key: value for key, value in own_values.items() if key != "params"}
+            _arrange_as_parameters(optimizer)
+        self.ema.load_state_dict(state["ema"])
+        if self.accelerator.scaler is not None and state["scaler"]:  # none if the precision was another
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _share_buffers(self) -> None:
         """Copy running statistics and other buffers from the main process: otherwise each would have its own."""
@@ -275,9 +308,17 @@ class Session:
     def log(self, step: int) -> None:
         """Write a line of the log, and report alarms about the run's health."""
         figures = self.figures()
-        rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
-        self.journal.line(step, figures, rates)
+        self.journal.line(step, figures, self._rates())
         self._report(step, self.health.observe(step, figures))
+
+    def log_stop(self, step: int) -> None:
+        """Write a line of the log about the steps since the last one, which the run, once resumed, replaces."""
+        figures = self.figures()
+        if figures:
+            self.journal.line(step, figures, self._rates(), stop=True)
+
+    def _rates(self) -> dict[str, float]:
+        return {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.trainer.optimizers.items()}
 
     def inspect(self, step: int, fixed: Mapping[str, Tensor]) -> None:
         """Check the generators' outputs for a few fixed pictures, and report alarms."""
@@ -296,10 +337,11 @@ class Session:
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
 
-    def take_scores(self, step: int, scores: Scores, out: Path) -> None:
+    def take_scores(self, step: int, scores: Scores, out: Path, *, stop: bool = False) -> None:
         """Compute the metrics of the averaged generators, and keep these in ``out / "best"`` if they are the best.
 
-        A metric that fails is logged, and the run continues.
+        A metric that fails is logged, and the run continues. Scores of a run that is stopped between two that are due
+        are shown, and decide nothing: the run, once resumed, is as if it had not been stopped.
         """
         with own_random_state():
             taken = scores.take(self.trainer, self.ema.generators)
@@ -309,7 +351,9 @@ class Session:
             line: dict[str, Any] = {"step": step, "metrics": {name: score.value for name, score in found.items()}}
             line["n"] = {name: score.n for name, score in found.items()}
             line["intervals"] = {name: score.interval for name, score in found.items() if score.interval}
-            if scores.target is not None and self.best.improved_by(taken.target, scores.target):
+            if stop:
+                line["stop"] = True
+            elif scores.target is not None and self.best.improved_by(taken.target, scores.target):
                 assert taken.target is not None
                 self.best.keep(step, taken.target, self.ema.state_dict())
                 self.save_best(out)

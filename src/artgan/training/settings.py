@@ -9,9 +9,7 @@ from typing import Any
 from artgan.config import parse, renamed_options, with_new_names
 from artgan.discovery import Plugin, resolve
 from artgan.errors import ConfigError
-from artgan.training.options import TrainingOptions
-
-_LENGTH = ("steps", "epochs")
+from artgan.training.options import IN_STEPS_OR_EPOCHS, TrainingOptions
 
 
 def configure(
@@ -40,10 +38,15 @@ def configure(
     cls = resolve(plugin, "config")
     config: Any = parse(cls, merged(plugin.name, cls, stored["config"], chosen, given), where=plugin.name)
     usual = {**plugin.training, **stored["training"]}
-    training = merged("training", TrainingOptions, usual, chosen, given, dataclasses.asdict(config))
-    for one, other in (_LENGTH, _LENGTH[::-1]):
-        if one in given and other not in given:  # the given one replaces the other
-            training.pop(other, None)
+    layers = (usual, chosen, given, dataclasses.asdict(config))
+    training = merged("training", TrainingOptions, *layers)
+    for pair in IN_STEPS_OR_EPOCHS:
+        for layer in layers[::-1]:
+            if stated := [
+                name for name in pair if layer.get(name) is not None
+            ]:  # replace what is below, in either form
+                training |= {name: layer[name] if name in stated else None for name in pair}
+                break
     return config, parse(TrainingOptions, training, where="training")
 
 

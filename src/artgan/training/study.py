@@ -117,7 +117,8 @@ def study(
     for planned in plans:
         run = out / _folder_name(key, planned, first=plans[0].seed)
         try:
-            model = train(plugin, planned.config, planned.options, folders, run, resume=(run / "config.yaml").exists())
+            resume, may_change = (run / "config.yaml").exists(), ("steps", "epochs")
+            model = train(plugin, planned.config, planned.options, folders, run, resume=resume, may_change=may_change)
             if model is None:  # stopped, with a checkpoint; the next call resumes the study there
                 raise KeyboardInterrupt
             figures = _figures(run, sets, plugin.target_domain, planned.options.size)

@@ -60,6 +60,7 @@ class CycleGANConfig(AdversarialOptions):
     features: str | None = option(
         None,
         "safetensors file with VGG-19's convolutions for the projected discriminator; default: from the Hub, by timm",
+        resumable=True,
     )
     # The losses.
     loss: str = option(
@@ -68,31 +69,44 @@ class CycleGANConfig(AdversarialOptions):
         choices=("lsgan", "hinge", "nonsaturating"),
     )
     lambda_cycle: float = option(
-        10.0, "weight of the cycle loss; 0 for one-way training: only photo to painting is learned", least=0
+        10.0,
+        "weight of the cycle loss; 0 for one-way training: only photo to painting is learned",
+        least=0,
+        resumable=True,
     )
-    lambda_identity: float = option(5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0)
-    identity_every: int = option(1, "apply the identity loss only every so many steps", least=1)
+    lambda_identity: float = option(
+        5.0, "weight of the identity loss (the paper: half of the cycle's)", least=0, resumable=True
+    )
+    identity_every: int = option(1, "apply the identity loss only every so many steps", least=1, resumable=True)
     lambda_content: float = option(
         0.0,
         "weight of the content loss: how far the projected discriminator's deepest features move from the photo's",
         least=0,
+        resumable=True,
     )
     content: str = option(
         "features",
         "what the content loss compares: features (place by place) or self-similarity (how alike any two places are: "
         "Kolkin et al., 2019; contours and colors are freer)",
         choices=("features", "self-similarity"),
+        resumable=True,
     )
     lambda_color: float = option(
         0.0,
         "weight of the color loss: the squared difference from the input of pictures averaged over 8 x 8 px",
         least=0,
+        resumable=True,
     )
     input_is_fake: bool = option(
-        False, "show the inputs to the discriminators as fakes too, so that leaving them as they are does not pay"
+        False,
+        "show the inputs to the discriminators as fakes too, so that leaving them as they are does not pay",
+        resumable=True,
     )
     lambda_style: float = option(
-        0.0, "weight of the style loss: how far moments of VGG-19's features are from those of all paintings", least=0
+        0.0,
+        "weight of the style loss: how far moments of VGG-19's features are from those of all paintings",
+        least=0,
+        resumable=True,
     )
     pool: int = option(50, "size of the history of generated pictures shown to the discriminators; 0 for none", least=0)
 

@@ -24,14 +24,23 @@ class DistillationConfig:
         "[PLUGIN:]PRESET[,OPTION=VALUE...]: the network that learns, as a preset of a plugin (of the teacher's unless "
         "one is named) and what differs from it [default: the preset that the plugin has for students]",
     )
-    lambda_pixels: float = option(1.0, "weight of the mean absolute difference of the pictures", least=0)
-    lambda_features: float = option(
-        0.2, "weight of the mean absolute difference of VGG-19's features, as a share of the teacher's", least=0
+    lambda_pixels: float = option(
+        1.0, "weight of the mean absolute difference of the pictures", least=0, resumable=True
     )
-    features_every: int = option(1, "compute the features only every so many steps", least=1)
-    features_size: int = option(128, "side of the crop that the features are computed on, in pixels", least=16)
-    features: str | None = option(None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm")
-    lr: float = option(5e-4, "Adam's learning rate", above=0)
+    lambda_features: float = option(
+        0.2,
+        "weight of the mean absolute difference of VGG-19's features, as a share of the teacher's",
+        least=0,
+        resumable=True,
+    )
+    features_every: int = option(1, "compute the features only every so many steps", least=1, resumable=True)
+    features_size: int = option(
+        128, "side of the crop that the features are computed on, in pixels", least=16, resumable=True
+    )
+    features: str | None = option(
+        None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm", resumable=True
+    )
+    lr: float = option(5e-4, "Adam's learning rate", above=0, resumable=True)
 
 
 def student_of(config: DistillationConfig) -> tuple[Plugin, Any]:
