@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from PIL import Image
-from support.painting import paint_files
 
 import artgan
-from artgan.painting import plan
+from artgan.painting import paint_files, plan
 
 
 def _photo(path: Path, draw: random.Random) -> None:
@@ -33,12 +32,13 @@ def test_a_folder_against_a_plain_loop(compare: Callable[..., None], benchmark: 
     photos[0].parent.mkdir()
     for photo in photos:
         _photo(photo, draw)
-    model = artgan.load("monet")
+    model = artgan.load("monet", runtime="auto")
+    manner, options = model.painting({})
     runs = count()
 
     def folder() -> None:
         jobs = plan([photos[0].parent], tmp_path / f"ours-{next(runs)}", tag="monet")
-        results = list(paint_files(model.generator, jobs, options=model.options({})))
+        results = list(paint_files(model.running_on(), jobs, manner=manner, options=options))
         assert [result.error for result in results] == [None] * total
 
     def loop() -> None:
