@@ -29,7 +29,7 @@ BLOCK = 512
 """Side of the blocks in which strokes are drawn, in pixels; windows made of whole blocks draw nothing twice."""
 
 # Up to which shorter side, in pixels, a pixel is drawn as so many columns and rows; rows are what takes time.
-_SUBPIXELS = ((384, (4, 4)), (768, (3, 2)), (inf, (2, 2)))
+_SUBPIXELS = ((384, (4, 3)), (768, (3, 2)), (inf, (2, 2)))
 _WIDER = 0.75  # pixels that a stroke is wider on each side: networks were trained on strokes drawn so, by OpenCV
 _SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
 _BRISTLES = 11  # a stroke
