@@ -41,7 +41,7 @@ def test_strokes_against_opencvs_polygons(compare: Callable[..., None], benchmar
     side = side if benchmark.enabled else 64
     photo = np.asarray(Image.fromarray(load_sample_image("china.jpg")).resize((256, 256)))
     strokes = trace(reduced([photo], (256, 256)), Brush())
-    outlines = strokes._outlines((side, side), (0, 0, side, side), 16)
+    outlines = strokes._outlines((side, side), (0, 0, side, side), (16, 16))
     corners = [
         row[:count].reshape(-1, 2).astype(np.int32)
         for row, count in zip(outlines.corners, outlines.counts.tolist(), strict=True)

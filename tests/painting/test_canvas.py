@@ -90,7 +90,7 @@ def test_looks_as_with_opencvs_polygons(side: int, most: float, monkeypatch: pyt
     ours = strokes.draw((side, side)).astype(int)
     monkeypatch.setattr(canvas, "_WIDER", 0.0)  # OpenCV widens polygons itself
     monkeypatch.setattr(canvas, "_SAMPLES", ((np.inf, 13),))
-    outlines = strokes._outlines((side, side), (0, 0, side, side), 16)
+    outlines = strokes._outlines((side, side), (0, 0, side, side), (16, 16))
     theirs = np.full((side, side, 3), 30, np.uint8)
     for corners, ink in zip(outlines.corners, outlines.inks.tolist(), strict=True):
         color = (ink & 255, ink >> 8 & 255, ink >> 16)

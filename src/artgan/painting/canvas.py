@@ -8,7 +8,7 @@ top left corner, and a window is assembled from parts of blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import comb, inf
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,13 +28,13 @@ CONTROLS = 6
 BLOCK = 512
 """Side of the blocks in which strokes are drawn, in pixels; windows made of whole blocks draw nothing twice."""
 
-_FINE = 384  # up to this shorter side, in pixels, edges are supersampled more finely
-_SUBPIXELS = (3, 2)  # along a pixel's side, up to there and beyond
+# Up to which shorter side, in pixels, a pixel is drawn as so many columns and rows; rows are what takes time.
+_SUBPIXELS = ((384, (4, 3)), (768, (3, 2)), (inf, (2, 2)))
 _WIDER = 0.75  # pixels that a stroke is wider on each side: networks were trained on strokes drawn so, by OpenCV
 _SEEN = 14.0  # from this radius on, in pixels, bristles can be seen
 _BRISTLES = 11  # a stroke
 # Up to which radius, in pixels, the outline of a stroke has so many pairs of corners.
-_SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (np.inf, 13))
+_SAMPLES = ((2.5, 5), (5.0, 7), (16.0, 9), (inf, 13))
 _THIN = 3.0  # times that radius for bristles, whose ends are too small to be seen as round
 _AT_ONCE = 2048  # outlines computed at once, so that intermediate results stay in the processor's cache
 
@@ -78,7 +78,7 @@ class Strokes:
         left, top, right, bottom = window or (0, 0, *size)
         if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
             raise PictureError(f"there is no window {window} in a picture of {size[0]} x {size[1]} pixels")
-        subpixels = _SUBPIXELS[min(size) > _FINE] if smooth else 1
+        subpixels = next(fine for most, fine in _SUBPIXELS if min(size) <= most) if smooth else (1, 1)
         blocks = [
             (x, y, min(x + BLOCK, size[0]), min(y + BLOCK, size[1]))
             for y in range(top // BLOCK * BLOCK, bottom, BLOCK)
@@ -94,17 +94,17 @@ class Strokes:
             painting[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part
         return painting
 
-    def _block(self, outlines: _Outlines, size: tuple[int, int], block: Window, subpixels: int) -> Pixels:
+    def _block(self, outlines: _Outlines, size: tuple[int, int], block: Window, subpixels: tuple[int, int]) -> Pixels:
         left, top, right, bottom = block
         height, width = self.ground.shape[:2]
         rows = np.arange(top, bottom) * height // size[1]
         columns = np.arange(left, right) * width // size[0]
         ground = Image.fromarray(self.ground[:, columns][rows])
-        canvas = ground.resize((ground.width * subpixels, ground.height * subpixels), Image.Resampling.NEAREST)
-        outlines.fill(canvas, (left * subpixels, top * subpixels))
+        canvas = ground.resize((ground.width * subpixels[0], ground.height * subpixels[1]), Image.Resampling.NEAREST)
+        outlines.fill(canvas, (left * subpixels[0], top * subpixels[1]))
         return np.asarray(canvas.reduce(subpixels))
 
-    def _outlines(self, size: tuple[int, int], window: Window, subpixels: int) -> _Outlines:
+    def _outlines(self, size: tuple[int, int], window: Window, subpixels: tuple[int, int]) -> _Outlines:
         """What is filled: the strokes that touch a window, each followed by its bristles where they can be seen."""
         height, width = self.ground.shape[:2]
         scale = np.array([size[0] / width, size[1] / height], np.float32)
@@ -114,7 +114,7 @@ class Strokes:
         high = np.maximum.reduce(list(self.points.swapaxes(0, 1))) * scale + margin
         which = ((high > window[:2]) & (low < window[2:])).all(1).nonzero()[0]
         radius = self.radius[which] * np.sqrt(scale.prod())
-        combed = radius >= (_SEEN if self.bristles else np.inf)
+        combed = radius >= (_SEEN if self.bristles else inf)
         stroke = np.arange(len(which)).repeat(np.where(combed, 1 + _BRISTLES, 1))
         bristle = np.diff(stroke, prepend=-1) == 0
         colors = self.colors[which][stroke]
@@ -164,7 +164,7 @@ class _Outlines:
         ribbons: Floats,
         detail: Floats,
         colors: Pixels,
-        subpixels: int,
+        subpixels: tuple[int, int],
     ) -> _Outlines:
         """The outlines of ribbons along strokes.
 
@@ -174,18 +174,19 @@ class _Outlines:
             ribbons: see :func:`_ribbon`, 6 x N.
             detail: radii in pixels by which :data:`_SAMPLES` says how many corners there are, N.
             colors: 8-bit RGB, N x 3.
-            subpixels: along a pixel's side.
+            subpixels: columns and rows of a pixel.
         """
         limits, samples = (np.array(row) for row in zip(*_SAMPLES, strict=True))
         kind = np.searchsorted(limits, detail)
         corners = np.zeros((len(stroke), 2 * samples.max(), 2), np.float32)
         low, high = np.empty((2, 2, len(stroke)), np.float32)
+        fine = np.array(subpixels, np.float32)[:, None, None]
         for number, count in enumerate(samples.tolist()):
             chosen = np.flatnonzero(kind == number)
             for part in np.split(chosen, range(_AT_ONCE, len(chosen), _AT_ONCE)):
-                outline = _ribbon(points[..., stroke[part]], ribbons[:, part], count, 0.5 / subpixels)
+                outline = _ribbon(points[..., stroke[part]], ribbons[:, part], count, _WIDER - 0.5 / fine)
                 # A pixel's number is the place of its center, as it was when the networks were trained.
-                outline = np.rint(outline * subpixels + np.float32((subpixels - 1) / 2))
+                outline = np.rint(outline * fine + (fine - 1) / 2)
                 corners[part, : 2 * count] = outline.T
                 low[:, part], high[:, part] = outline.min(1), outline.max(1)
         inks = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
@@ -219,7 +220,7 @@ def mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
-def _ribbon(points: Floats, ribbons: Floats, samples: int, drawn: float) -> Floats:
+def _ribbon(points: Floats, ribbons: Floats, samples: int, wider: Floats) -> Floats:
     """Outlines of ribbons along Bézier curves, in pixels: 2 x 2 * samples x N.
 
     All is done number by number, without products of matrices, whose rounding depends on how many ribbons there are.
@@ -230,7 +231,7 @@ def _ribbon(points: Floats, ribbons: Floats, samples: int, drawn: float) -> Floa
             the share of the width that is gone at its end; how far it lies beside the curve, in pixels; the share of
             that which is gone at the end of the curve.
         samples: of a curve, denser at its ends.
-        drawn: pixels by which the drawing of a polygon widens it.
+        wider: pixels that an outline lies beyond the ribbon, to the sides and up and down, 2 x 1 x 1.
     """
     radius, begin, end, taper, across, narrowing = ribbons
     spread = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, samples, dtype=np.float32))[:, None]
@@ -244,11 +245,10 @@ def _ribbon(points: Floats, ribbons: Floats, samples: int, drawn: float) -> Floa
     from_end = np.minimum(length, length[-1] - length) / np.maximum(radius, 1e-6)
     width = radius * np.sqrt(1 - (1 - np.minimum(from_end, 1)) ** 2)
     width *= 1 - taper * length / np.maximum(length[-1], 1e-6)
-    width += _WIDER - drawn
-    for tip, beyond in ((0, drawn - _WIDER), (-1, _WIDER - drawn)):
-        x[tip] += beyond * dx[tip]
-        y[tip] += beyond * dy[tip]
-    dx, dy = dx * width, dy * width
+    for tip, way in ((0, -1), (-1, 1)):
+        x[tip] += way * wider[0, 0] * dx[tip]
+        y[tip] += way * wider[1, 0] * dy[tip]
+    dx, dy = dx * (width + wider[1]), dy * (width + wider[0])
     return np.stack([np.concatenate([x - dy, (x + dy)[::-1]]), np.concatenate([y + dx, (y - dx)[::-1]])])
 
 

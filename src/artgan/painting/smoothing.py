@@ -13,7 +13,7 @@ import numpy as np
 from artgan.painting.canvas import Floats
 
 _CUT = 3.0  # standard deviations at which a Gaussian ends
-_WIDE = 1.5  # standard deviation in pixels, of a smaller copy too, from which on a blur is made on one
+_WIDE = 1.5  # least standard deviation on a smaller copy, in its pixels
 
 
 def blurred(values: Floats, sigma: float) -> Floats:
