@@ -61,7 +61,7 @@ def test_a_phones_folder(tmp_path: Path) -> None:
     assert (status, out) == (0, [f"phone-plain/IMG_{name}" for name in ("1.HEIC", "2.HEIC", "3.JPG")])
     assert told == [
         "artgan: passed over 1 (sub-folder, read with --recursive only): phone/older",
-        "artgan: passed over 1 (hidden): phone/.DS_Store",
+        "artgan: passed over 1 (hidden or metadata): phone/.DS_Store",
         "artgan: passed over 1 (not a picture): phone/IMG_1.AAE",
         "artgan: passed over 1 (a video; artgan paints pictures): phone/IMG_1.MOV",
     ]

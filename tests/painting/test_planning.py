@@ -48,7 +48,7 @@ def test_hidden_names_sub_folders_and_the_output_are_named(tmp_path: Path) -> No
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file_bytes(ramp(), "JPEG"))
-    hidden = {".b.jpg": "hidden", "._c.jpg": "hidden", ".git": "hidden"}
+    hidden = dict.fromkeys((".b.jpg", "._c.jpg", ".git"), "hidden or metadata")
     found, passed_over = names(folder)
     assert found == ["a.jpg"]
     deeper = "sub-folder, read with --recursive only"

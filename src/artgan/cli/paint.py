@@ -135,7 +135,7 @@ def paint(
     """
     from artgan.errors import ConfigError
     from artgan.models.loading import load
-    from artgan.painting import Saving, Tiling, paint_files, plan
+    from artgan.painting import Saving, Tiling, paint_files, paint_in_processes, plan, useful_processes
     from artgan.progress import progress
 
     if no_metadata and keep_location:
@@ -149,9 +149,10 @@ def paint(
     jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
     tiling = Tiling(tile, statistics.value)
     saving = Saving(quality, metadata=not no_metadata, location=keep_location)
-    done = paint_files(
-        network, jobs, batch=batch, overwrite=overwrite, tiling=tiling, manner=manner, saving=saving, options=own
-    )
+    how: dict[str, Any] = {"tiling": tiling, "manner": manner, "saving": saving, "options": own}
+    how |= {"batch": batch, "overwrite": overwrite}
+    processes = useful_processes(network, jobs, manner)
+    done = paint_in_processes(network, jobs, processes, **how) if processes > 1 else paint_files(network, jobs, **how)
     failures, notes, results, skipped = [], [], [], 0
     try:
         with progress("painting", len(jobs)) as advance:

@@ -1,6 +1,6 @@
 """Paints pictures: a single one, a batch of equal size, or files and folders.
 
-Importing this package loads neither torch nor OpenCV: names are resolved when they are first used.
+Importing this package loads next to nothing: names are resolved when they are first used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from artgan.painting.options import PaintOptions
     from artgan.painting.painter import paint, paint_batch
     from artgan.painting.planning import Job, Plan, plan
+    from artgan.painting.processes import paint_in_processes, useful_processes
     from artgan.painting.tiles import Tiling
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "paint",
     "paint_batch",
     "paint_files",
+    "paint_in_processes",
     "plan",
+    "useful_processes",
 ]
 
 _HOMES = {
@@ -38,6 +41,7 @@ _HOMES = {
     "options": ("PaintOptions",),
     "painter": ("paint", "paint_batch"),
     "planning": ("Job", "Plan", "plan"),
+    "processes": ("paint_in_processes", "useful_processes"),
     "tiles": ("Tiling",),
 }
 

@@ -57,7 +57,7 @@ class Saving:
     """How paintings are written.
 
     Attributes:
-        quality: 1 to 100, for formats with lossy compression; None: the photo's own, between 75 and 95, where both are
+        quality: 1 to 100, for formats with lossy compression; None: the photo's own, between 85 and 95, where both are
             JPEG, otherwise the format's default.
         metadata: whether the painting's file gets the photo's EXIF, XMP and resolution. A color profile is always kept.
         location: whether these say where the photo was taken.
@@ -88,7 +88,7 @@ class Saving:
 AS_THE_PHOTO = Saving()
 """Quality and metadata as the photo has them, without the place where it was taken."""
 
-_LEAST_QUALITY, _MOST_QUALITY = 75, 95  # of JPEG: strokes suffer below, and files grow above without being better
+_LEAST_QUALITY, _MOST_QUALITY = 85, 95  # of JPEG: strokes suffer below, and files grow above without being better
 
 _PIXELS_AT_ONCE = 16_000_000
 """Prefetch limit: total number of pixels of the pictures that have been read but not yet written."""

@@ -54,6 +54,7 @@ class Network(ABC):
         one_at_a_time: whether batching has no benefit.
         thread_safe: whether several threads may run it, and one picture for each thread is faster than all threads for
             one picture if pictures are small.
+        portable: whether it can be sent to another process (pickled).
     """
 
     runtime: str = ""
@@ -65,6 +66,7 @@ class Network(ABC):
     memory_per_pixel: int = 0
     one_at_a_time: bool = False
     thread_safe: bool = False
+    portable: bool = False
 
     @abstractmethod
     def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:

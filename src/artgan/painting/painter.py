@@ -37,7 +37,8 @@ def paint(
         network: paints.
         image: a path, a Pillow image, an array or a tensor; see :func:`artgan.images.decode`.
         tiling: how to divide it; by default, a picture is divided if it would take too much memory whole. With a brush
-            its side is that of the windows in which strokes are drawn, and the network's share is divided if needed.
+            its side, rounded up to whole blocks, is that of the windows in which strokes are drawn, and the network's
+            share is divided if needed.
         manner: brush, palette and strength.
         options: the model's own, which reach the network as they are.
 

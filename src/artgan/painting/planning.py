@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from artgan import images
+from artgan.data.passed_over import is_passed_over
 from artgan.errors import ArtganError, PictureError
 
 
@@ -168,8 +169,8 @@ def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterat
         read = []
         for name in sorted(folders):
             path = Path(parent, name)
-            if name.startswith("."):
-                yield PassedOver(path, "hidden")
+            if is_passed_over(name):
+                yield PassedOver(path, "hidden or metadata")
             elif _identity(path) == skip:
                 yield PassedOver(path, "the folder of the paintings")
             elif recursive:
@@ -179,7 +180,7 @@ def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterat
         folders[:] = read
         for name in sorted(names):
             path = Path(parent, name)
-            why = "hidden" if name.startswith(".") else _why_passed_over(path)
+            why = "hidden or metadata" if is_passed_over(name) else _why_passed_over(path)
             yield Job(path, None) if why is None else PassedOver(path, why)
     for error in unread:
         yield Job(Path(error.filename), None, f"{error.filename}: cannot be read ({error.strerror})")

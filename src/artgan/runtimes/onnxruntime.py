@@ -30,6 +30,7 @@ class OnnxNetwork(Network):
     """
 
     thread_safe = True
+    portable = True
 
     def __init__(self, file: OnnxFile, threads: int | None = None) -> None:
         facts = file.facts
@@ -48,6 +49,10 @@ class OnnxNetwork(Network):
         self._pruned = onnxruntime.RunOptions()
         self._pruned.only_execute_path_to_fetches = True
         self._pruned.log_severity_level = 4
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[OnnxFile, int]]:
+        """A session cannot be pickled; it is opened again."""
+        return OnnxNetwork, (self._file, self._threads)
 
     def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
         """See :meth:`Network.paint`; there are no options."""
