@@ -62,7 +62,7 @@ plugin = Plugin(
 # Loads what each line says, and answers with a line. Blocking the network comes after the imports that need sockets.
 WORKER = """
 import json, os, sys
-import artgan, artgan.models.loading, huggingface_hub
+import artgan, artgan.models.torch_model, huggingface_hub, huggingface_hub.file_download
 blocked, limit = json.loads(sys.argv[1])
 if blocked:
     import socket

@@ -47,7 +47,7 @@ class TorchNetwork(Network):
 
     def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
         """See :meth:`Network.paint`."""
-        x = torch.from_numpy(pictures).to(self._like.device, self._like.dtype)
+        x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._like.device, self._like.dtype)
         try:
             return self._array(self.generator.generate(x, **options), x)
         except Interrupted as stop:
