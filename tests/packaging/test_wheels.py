@@ -41,12 +41,11 @@ def test_the_wheels_hold_what_they_should(wheels: Mapping[str, Path]) -> None:
     assert templates == {name for name in core if name.endswith(".jinja")}
     assert core["artgan/registry.yaml"] == (ROOT / "registry.yaml").read_bytes()
     for name, entry in yaml.safe_load(core["artgan/registry.yaml"])["models"].items():
-        if "weights" not in entry:
-            continue
-        bundled = entry["weights"]["bundled"]
-        weights = contents[bundled.split("/")[0]][bundled]
-        assert len(weights) == entry["weights"]["size"], name
-        assert hashlib.sha256(weights).hexdigest() == entry["weights"]["sha256"], name
+        for promised in (entry[key] for key in ("weights", "exported") if key in entry):
+            bundled = promised["bundled"]
+            weights = contents[bundled.split("/")[0]][bundled]
+            assert len(weights) == promised["size"], name
+            assert hashlib.sha256(weights).hexdigest() == promised["sha256"], name
 
 
 def test_the_wheels_alone_paint_a_photo(wheels: Mapping[str, Path], tmp_path: Path) -> None:
@@ -73,6 +72,41 @@ def test_the_wheels_alone_paint_a_photo(wheels: Mapping[str, Path], tmp_path: Pa
     assert models["cyclegan.monet"]["weights"]["bundled"] == "artgan_cyclegan/weights/monet.safetensors"
     rows = [line.split() for line in run(artgan, "models", cwd=empty).splitlines()]
     assert [row for row in rows if row[0] == "cyclegan.monet" and "bundled" in row]
+
+
+LARGE = (
+    *("accelerate", "cv2", "jinja2", "matplotlib", "onnx", "onnxscript", "onnx_ir", "openvino", "pandas", "pyarrow"),
+    *(
+        "pyvips",
+        "scipy",
+        "skimage",
+        "sklearn",
+        "sympy",
+        "tensorboard",
+        "timm",
+        "torch",
+        "torch_fidelity",
+        "torchvision",
+    ),
+)
+
+
+def test_the_core_alone_paints_lists_and_compares(wheels: Mapping[str, Path], tmp_path: Path) -> None:
+    programs = make_venv(tmp_path / "venv", {"artgan": wheels["artgan"]}, without=LARGE)
+    python, artgan = programs / "python", programs / "artgan"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    Image.radial_gradient("L").resize((90, 70)).convert("RGB").save(empty / "photo.jpg")
+    for name in LARGE:
+        run(python, "-c", f"from importlib.util import find_spec; assert find_spec({name!r}) is None", cwd=empty)
+    run(artgan, "paint", "photo.jpg", cwd=empty)
+    run(artgan, "compare", "photo.jpg", "--models", "monet,vangogh,cezanne", "-o", "sheet.png", cwd=empty)
+    for name in ("photo-monet.jpg", "sheet.png"):
+        with Image.open(empty / name) as picture:
+            picture.load()
+    found = {line.split()[0]: line.split()[-1] for line in run(artgan, "models", cwd=empty).splitlines()}
+    assert found["cyclegan.monet"] == "bundled"
+    assert found["dcgan.monet"] == "installed"  # not installed
 
 
 def _contents(wheel: Path) -> dict[str, bytes]:

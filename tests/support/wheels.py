@@ -6,10 +6,11 @@ Without a network: the third-party packages are those of the running environment
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,17 @@ def build(folder: Path) -> Mapping[str, Path]:
     return {path.name.split("-")[0]: path for path in dist.glob("*.whl")}
 
 
-def make_venv(venv: Path, wheels: Mapping[str, Path]) -> Path:
+def make_venv(venv: Path, wheels: Mapping[str, Path], *, without: Collection[str] = ()) -> Path:
     """A new virtual environment with the wheels, and beside it a folder for what else it needs.
 
     The third-party packages come in through a folder of links, since a path to the whole site-packages would bring
     the running artgan's metadata. Only the environment's own .pth files run, not those in the folder: no editable
     install gets in.
+
+    Args:
+        venv: where it is made.
+        wheels: installed there.
+        without: third-party packages that stay out, by the names of their folders.
 
     Returns:
         The folder of its programs: python, artgan, pip (which uses no network) and pytest.
@@ -53,6 +59,7 @@ def make_venv(venv: Path, wheels: Mapping[str, Path]) -> Path:
         for entry in site.iterdir() if site.is_dir() else ():
             link = links / entry.name  # of two with one name, the first on the path counts
             unwanted = "artgan" in entry.name.lower() or entry.suffix == ".pth" or entry.name == "__pycache__"
+            unwanted |= re.split(r"[-.]", entry.name)[0] in without  # NAME, NAME.py and NAME-VERSION.dist-info
             if not unwanted and not link.exists():
                 link.symlink_to(entry, target_is_directory=entry.is_dir())
     [site] = venv.glob("[Ll]ib/**/site-packages")
