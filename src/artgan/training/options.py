@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
-from artgan.metrics import weight_files
 from artgan.sampling.noise import Noise
+from artgan.settings import NETWORK_FILE
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class TrainingOptions:
     )
     metrics_every: int = option(1000, "steps between scores", least=1)
     metrics_every_epochs: int | None = option(None, "epochs between scores, in place of --metrics-every", least=1)
-    metric_weights: tuple[str, ...] = option(
-        (), "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]"
-    )
+    vgg19: str | None = option(None, NETWORK_FILE.format("VGG-19"))
+    inception: str | None = option(None, NETWORK_FILE.format("the Inception network of FID"))
+    dinov2: str | None = option(None, NETWORK_FILE.format("DINOv2"))
     metrics_on: int = option(200, "pictures of each kind used for a score", least=2)
     held_out: int = option(
         0,
@@ -72,10 +72,6 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
-        try:
-            weight_files(self.metric_weights)
-        except ValueError as error:
-            raise ValueError(f"metric_weights {error}") from None
         if self.held_out == 1:
             raise ValueError("held_out must be 0, or at least 2, which a score needs")
 
