@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from artgan.discovery import find_plugins, plugin_works
+from artgan.discovery import find_plugins, install_command, plugin_works
 from artgan.errors import ModelNotFoundError, did_you_mean, warn_renamed
 
 Task = Literal["image-to-image", "noise-to-image"]
@@ -74,7 +74,7 @@ class Entry:
     def install_command(self) -> str:
         """The command that installs the model's plugin."""
         if self.distribution == f"artgan-{self.plugin}":
-            return f'pip install "artgan[{self.plugin}]"'
+            return install_command(self.plugin)
         return f"pip install {self.distribution}"
 
     def usage(self) -> str:
