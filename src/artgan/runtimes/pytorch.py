@@ -32,7 +32,7 @@ class TorchNetwork(Network):
 
     def __init__(self, generator: Generator) -> None:
         if generator.task != "image-to-image":
-            raise ArtganError(f"this model does not paint pictures, its task is {generator.task}; use sample()")
+            raise ArtganError(f"this model paints no photos, its task is {generator.task}")
         self.generator = generator
         self._like = reference(generator)
         self.runtime = f"PyTorch {torch.__version__}"
