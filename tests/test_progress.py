@@ -69,3 +69,39 @@ def test_a_bar_within_a_bar_is_drawn_below_it_with_its_note() -> None:
 def test_without_a_terminal_nothing_is_drawn(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", TWO_BARS], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+UNKNOWN_AND_DEEP = """
+import time
+from threading import Thread
+from artgan.progress import progress
+
+def elsewhere():
+    with progress("in a thread", 3) as advance:
+        advance()
+
+with progress("one picture", None), progress("strokes", 4e6) as stroke, progress("too deep", 5) as deep:
+    thread = Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    for _ in range(2):
+        time.sleep(0.2)
+        stroke(steps=1e6)
+        deep()
+    print("result")
+"""
+
+
+def test_a_bar_without_a_total_shares_of_steps_and_no_third_bar_nor_one_of_a_thread() -> None:
+    shown = on_a_terminal(UNKNOWN_AND_DEEP)
+    assert "one picture" in shown
+    assert re.search(r"strokes .* 25 % .* 0:01 left", shown)
+    assert "too deep" not in shown
+    assert "in a thread" not in shown
+    assert "result" not in shown  # standard output is not a terminal here: what is printed goes there
+
+
+def test_rich_is_imported_where_a_bar_is_drawn_only() -> None:
+    code = "import sys; from artgan.progress import progress\nwith progress('all', 3): pass\nprint('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
