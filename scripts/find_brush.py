@@ -1,7 +1,7 @@
 """Find an artist's brush: the parameters whose under-paintings are hardest to tell from the artist's paintings.
 
-    python scripts/find_brush.py PHOTOS PAINTINGS -o monet.json --features VGG19 --generations 20 --jobs 4
-    python scripts/find_brush.py PHOTOS PAINTINGS --start monet.json --score local-dir:RUN/model --features VGG19
+    python scripts/find_brush.py PHOTOS PAINTINGS -o monet.json --vgg19 FILE --generations 20 --jobs 4
+    python scripts/find_brush.py PHOTOS PAINTINGS --start monet.json --score local-dir:RUN/model --vgg19 FILE
 
 CMA-ES (Hansen, 2016, by the library `cma`) looks for the minimum of the sum of
 
@@ -200,7 +200,7 @@ class Judge:
 def score(args: argparse.Namespace) -> None:
     """Print the terms of photos, of their under-paintings, and of what the models paint over these."""
     photos, paintings = squares(args.photos, args.pictures), squares(args.paintings, 200)
-    judge = Judge(photos, paintings, args.features, args.device)
+    judge = Judge(photos, paintings, args.vgg19, args.device)
     known = read_brush(args.start)
     palette = known.palette or Palette.of(paintings)
     values = {**known.brush.to_dict(), "palette": known.strength}
@@ -228,7 +228,7 @@ def search(args: argparse.Namespace) -> dict[str, Any]:
     """The best brushwork found."""
     photos, paintings = squares(args.photos, args.pictures), squares(args.paintings, 200)
     palette = Palette.of(paintings)
-    judge = Judge(photos, paintings, args.features, args.device)
+    judge = Judge(photos, paintings, args.vgg19, args.device)
     print(f"photos: {judge.terms(photos)}, distance {judge.of_photos:.2f}", flush=True)
     best: tuple[float, dict[str, float]] = (float("inf"), {})
     start = point_of(Brush(), 0.7)
@@ -277,7 +277,7 @@ def main() -> int:
     parser.add_argument("paintings", type=Path, metavar="PAINTINGS")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the brushwork that is found")
     parser.add_argument(
-        "--features", type=Path, metavar="VGG19", help="safetensors file [default: from the Hub, by timm]"
+        "--vgg19", type=Path, metavar="FILE", help="its weights [default: as the user's settings say, or downloaded]"
     )
     parser.add_argument("--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]")
     parser.add_argument("--score", action="append", metavar="MODEL", help="score models over the brush of --start")

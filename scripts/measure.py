@@ -57,12 +57,13 @@ from artgan import images
 from artgan.data import PictureFolder
 from artgan.data.crops import centre_square
 from artgan.errors import ArtganError, printable
-from artgan.metrics import weight_files
 from artgan.metrics.evaluation import Evaluator, collect_errors, pairs
 from artgan.metrics.extraction import Readable
 from artgan.metrics.extractors import load_extractor
+from artgan.metrics.scoring import given_files
 from artgan.painting import Job, paint_files
 from artgan.sampling.sampling import write_files
+from artgan.settings import NETWORKS
 from artgan.training.study import spread
 
 PHOTOS = "photos"  # in place of a model
@@ -139,7 +140,8 @@ def main() -> int:
         "--artist", action="append", default=[], metavar="NAME=DIR", help="two or more; without held-out pictures"
     )
     parser.add_argument("--as", dest="own", metavar="NAME", help="whose style it is; default: the first --artist")
-    parser.add_argument("--weights", action="append", default=[], metavar="vgg19=FILE", help="default: from the Hub")
+    for network in NETWORKS:
+        parser.add_argument(f"--{network}", type=Path, metavar="FILE", help="default: as the user's settings say")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the model's pictures")
     parser.add_argument("--limit", type=int, help="use only so many pictures of each set, evenly over it")
     parser.add_argument("--quick", action="store_true", help="style distances, content and photo-left alone")
@@ -173,16 +175,12 @@ def measure(options: argparse.Namespace, made: Path) -> Card:
     artists = {name: Path(folder) for name, _, folder in given if name and folder}
     own = options.own or next(iter(artists), "")
     check(options, paints, artists, own)
-    try:
-        weights = weight_files(options.weights)
-    except ValueError as error:
-        raise ArtganError(f"--weights {error}") from None
-
     size = options.viewed or (SIZE if model is None or paints else model.sample()[0].width)
-    settings = {"weights": weights, "size": size, "limit": options.limit}
+    files = {network: getattr(options, network) for network in NETWORKS}
+    settings = {**files, "size": size, "limit": options.limit}
     evaluator = Evaluator(real=options.paintings, inputs=options.photos, **settings)
     evaluator.scan_all(options.paintings, options.photos, options.trained_on, *artists.values())
-    load_extractor("vgg19", weights)  # so that wrong weights are detected before anything is painted
+    load_extractor("vgg19", given_files(**files))  # so that wrong weights are detected before anything is painted
 
     card = Card("photos" if paints else "samples")
     if model is None:

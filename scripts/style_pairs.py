@@ -83,7 +83,7 @@ def every(pictures: PictureFolder, count: int) -> list[Path]:
 
 def pair(photo: Path, style: Path, index: int, options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
-    chosen: dict[str, Any] = {"recipe": options.recipe, "size": options.size, "weights": options.vgg19}
+    chosen: dict[str, Any] = {"recipe": options.recipe, "size": options.size, "vgg19": options.vgg19}
     chosen |= {
         name: value
         for name in ("scales", "iterations", "style_weight")

@@ -17,6 +17,7 @@ from time import monotonic
 import pytest
 import yaml
 from support import ROOT
+from support.processes import started_artgan
 
 from artgan import doctor
 from artgan.doctor import Finding, brings, examine, in_words
@@ -120,21 +121,38 @@ def test_it_tells_versions_devices_cache_hub_files_and_models_but_no_token(tmp_p
 def test_a_hub_that_cannot_be_reached_is_told_and_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     found = of("hub", list(doctor._hub(read_registry())))[0]
     assert found.ok
+    assert found.note
     assert found.found.startswith("http://127.0.0.1:9: cannot be reached (")
+
+
+def test_the_program_calls_an_unreachable_hub_a_note_with_status_0() -> None:
+    done = started_artgan("doctor", HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")
+    assert done.returncode == 0, done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("hub  ")]
+    assert line.split()[:2] == ["hub", "note"]
+    assert "cannot be reached" in line
+
+
+def test_a_setting_that_names_no_file_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTGAN_VGG19", "/no/such")
+    found = of("vgg19", list(doctor._settings()))[0]
+    assert not found.ok
+    assert "ARTGAN_VGG19: there is no file" in found.found
 
 
 def test_a_hub_that_never_answers_is_waited_for_some_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_TIMEOUT", 1)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         start = monotonic()
-        told = doctor._answer(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        reached, told = doctor._answer(f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert monotonic() - start < 30  # a busy machine takes longer than 1 s; without a limit it never ends
-    assert "cannot be reached" in told or told == "no answer within 1 s; check the connection"
+    assert not reached
+    assert "cannot be reached" in told
 
 
 def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, hub: str) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert doctor._answer(hub) == "not asked, as HF_HUB_OFFLINE is set"
+    assert doctor._answer(hub) == (False, "not asked, as HF_HUB_OFFLINE is set")
     assert Hub.asked == []
 
 

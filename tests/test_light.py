@@ -110,7 +110,6 @@ print(sorted(loaded & {"torch", "timm", "accelerate", "matplotlib", "jinja2", "a
     ("arguments", "told"),
     [
         (["evaluate", "--real", "a", "--fake", "b"], 'evaluate needs torch, which comes with: pip install "artgan[tr'),
-        (["export", "monet", "-o", "x"], 'export needs torch, which comes with: pip install "artgan[training]"'),
         (["convert", "a.pth", "--to", "x"], 'convert needs torch, which comes with: pip install "artgan[training]"'),
     ],
 )

@@ -89,3 +89,41 @@ def test_a_bar_that_is_to_wait_appears_only_if_the_work_takes_so_long() -> None:
     written = on_a_terminal(LATE)
     assert "quick" not in written
     assert re.search(r"slow .* 8/8 ", written)
+
+
+UNKNOWN_AND_DEEP = """
+import time
+from threading import Thread
+from artgan.progress import progress
+
+def elsewhere():
+    with progress("in a thread", 3) as advance:
+        advance()
+
+with progress("one picture", None), progress("strokes", 4e6) as stroke, progress("too deep", 5) as deep:
+    thread = Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    for _ in range(2):
+        time.sleep(0.2)
+        stroke(steps=1e6)
+        deep()
+    print("result")
+"""
+
+
+def test_a_bar_without_a_total_shares_of_steps_and_no_third_bar_nor_one_of_a_thread() -> None:
+    shown = on_a_terminal(UNKNOWN_AND_DEEP)
+    assert "one picture" in shown
+    assert re.search(r"strokes .* 25 % .* 0:01 left", shown)
+    assert "too deep" not in shown
+    assert "in a thread" not in shown
+    assert "result" not in shown  # standard output is not a terminal here: what is printed goes there
+
+
+def test_rich_is_imported_where_a_bar_is_drawn_only() -> None:
+    code = (
+        "import sys\nfrom artgan.progress import progress\nwith progress('all', 3): pass\nprint('rich' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

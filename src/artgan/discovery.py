@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
+from pathlib import Path
 from typing import Any
 
 from artgan.errors import PluginError, did_you_mean, one_line
@@ -21,6 +23,8 @@ API = 1
 
 _DISABLED = "disabled by ARTGAN_DISABLE_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_EXTRA = re.compile(r"artgan-([a-z0-9-]+)")  # a plugin that an extra of artgan's own distribution brings
+_CHECKOUT = Path(__file__).parents[2]
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -217,6 +221,37 @@ def plugin_works(name: str) -> bool:
     return found is not None and not found.problem
 
 
+def missing_plugins() -> list[str]:
+    """The plugins that artgan's own distribution offers as extras and that are not installed, sorted."""
+    try:
+        offered = {match[1] for text in requires("artgan") or () if (match := _EXTRA.match(text))}
+    except PackageNotFoundError:  # run from its sources
+        offered = set()
+    offered |= {
+        folder.parent.name.removeprefix("artgan-") for folder in _CHECKOUT.glob("plugins/artgan-*/pyproject.toml")
+    }
+    return sorted(offered - find_plugins().keys())
+
+
+def install_command(*plugins: str) -> str:
+    """The command that installs plugins that artgan offers from an index, and in a checkout also the one for it."""
+    command = f'pip install "artgan[{",".join(plugins)}]"'
+    folders = [_CHECKOUT / "plugins" / f"artgan-{plugin}" for plugin in plugins]
+    if not all((folder / "pyproject.toml").is_file() for folder in folders):
+        return command
+    if Path.cwd() == _CHECKOUT:
+        folders = [folder.relative_to(_CHECKOUT) for folder in folders]
+    return (
+        f"{command}, or in a checkout: pip install {' '.join(f'-e {shlex.quote(str(folder))}' for folder in folders)}"
+    )
+
+
+def what_to_install() -> str:
+    """A clause that names the plugins that artgan offers and that are not installed, or "" if all are."""
+    missing = missing_plugins()
+    return f"not installed: {', '.join(missing)}: {install_command(*missing)}" if missing else ""
+
+
 def load_plugin(name: str) -> Plugin:
     """Import the plugin ``name``, and no other.
 
@@ -225,7 +260,10 @@ def load_plugin(name: str) -> Plugin:
     """
     plugins = find_plugins()
     if name not in plugins:
-        hint = did_you_mean(name, plugins) or f"installed: {', '.join(plugins) or 'none'}"
+        missing = missing_plugins()
+        if name in missing:
+            raise PluginError(f"the plugin {name!r} is not installed: {install_command(name)}")
+        hint = did_you_mean(name, [*plugins, *missing]) or f"installed: {', '.join(plugins) or 'none'}"
         raise PluginError(f"no plugin named {name!r}; {hint}")
     return plugins[name].load()
 

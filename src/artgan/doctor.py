@@ -21,6 +21,7 @@ from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
 from artgan.models.registry import read_registry, user_file
 from artgan.runtimes.opening import RUNTIMES
+from artgan.settings import NETWORKS, network_file
 
 _TIMEOUT = 5  # seconds for the Hub to answer
 _LIBRARIES = {
@@ -36,11 +37,19 @@ _WITH_PLUGINS = {"torch": "torch", "accelerate": "accelerate", "timm": "timm"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One line of the report.
+
+    Attributes:
+        check: what was looked at.
+        ok: False for a fault, which gives ``artgan doctor`` the exit status 1.
+        found: what was found.
+        note: whether it is no fault but works less than it could, such as a Hub that cannot be reached.
+    """
 
     check: str
     ok: bool
     found: str
+    note: bool = False
 
 
 def brings(plugin: Plugin, registry: Registry) -> dict[str, Any]:
@@ -75,6 +84,7 @@ def examine() -> Iterator[Finding]:
     except ArtganError as error:
         yield Finding("registry", False, str(error))
     yield from _registry_files(registry)
+    yield from _settings()
     yield from _hub(registry)
     try:
         reports = inspect_plugins()
@@ -144,13 +154,26 @@ def _registry_files(registry: Registry) -> Iterator[Finding]:
         yield Finding("registry", True, f"{user_file()}: not there; a place for models of your own")
 
 
+def _settings() -> Iterator[Finding]:
+    """The files of pretrained networks that the user has set."""
+    for network in NETWORKS:
+        try:
+            file = network_file(network)
+        except ArtganError as error:
+            yield Finding(network, False, str(error))
+        else:
+            if file is not None:
+                yield Finding(network, True, str(file))
+
+
 def _hub(registry: Registry) -> Iterator[Finding]:
     try:
         from huggingface_hub import constants, get_token
     except Exception:  # already reported
         return
     endpoint = re.sub("//[^/]*@", "//", constants.ENDPOINT)  # without a password
-    yield Finding("hub", True, f"{endpoint}: {_answer(constants.ENDPOINT)}")
+    reached, answer = _answer(constants.ENDPOINT)
+    yield Finding("hub", True, f"{endpoint}: {answer}", note=not reached)
     yield Finding("hub token", True, "yes" if get_token() else "no")
     weights = [entry.weights for entry in registry.entries.values() if entry.weights]
     repositories = {each.hub.repo_id for each in weights if each.hub}
@@ -159,25 +182,26 @@ def _hub(registry: Registry) -> Iterator[Finding]:
     yield Finding("hub cache", True, f"{cache}: {_size(size)} of artgan's models")
 
 
-def _answer(endpoint: str) -> str:
-    """Whether the Hub answers within a few seconds. Asked in a thread, because DNS look-ups have no timeout."""
+def _answer(endpoint: str) -> tuple[bool, str]:
+    """Whether the Hub answers within seconds, and what. Asked in a thread, because DNS look-ups have no timeout."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where it is in every version
 
     if constants.HF_HUB_OFFLINE:
-        return "not asked, as HF_HUB_OFFLINE is set"
-    answers = []
+        return False, "not asked, as HF_HUB_OFFLINE is set"
+    answers: list[tuple[bool, str]] = []
 
     def ask() -> None:
         try:
-            answers.append(f"answers with status {get_session().head(endpoint, timeout=_TIMEOUT).status_code}")
+            status = get_session().head(endpoint, timeout=_TIMEOUT).status_code
+            answers.append((True, f"answers with status {status}"))
         except Exception as error:  # of the HTTP library, which differs between versions
-            answers.append(hub.explain(error, failed="cannot be reached"))
+            answers.append((False, hub.explain(error, failed="cannot be reached")))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_TIMEOUT)
-    return answers[0] if answers else f"no answer within {_TIMEOUT} s; check the connection"
+    return answers[0] if answers else (False, f"cannot be reached: no answer within {_TIMEOUT} s; check the connection")
 
 
 def _disk_use(folder: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,12 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from artgan.errors import WeightsError
-from artgan.hub import explain
+from artgan.errors import WeightsError, one_line
+from artgan.hub import RemoteFile, fetch
+from artgan.settings import network_file
 
 # Convolutions per block of VGG-19 (Simonyan and Zisserman, 2015), each followed by a ReLU; VGG19_LAYERS maps them to
 # their index in timm's `features`.
 _BLOCKS = (2, 2, 4, 4, 4)
+VGG19_NAME, DINOV2_NAME = "vgg19.tv_in1k", "vit_large_patch14_dinov2.lvd142m"  # in timm
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -80,22 +83,26 @@ class VGG19(nn.Module):
         return features
 
 
-def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG19:
+def load_vgg19(layers: Sequence[str], vgg19: str | Path | None = None) -> VGG19:
     """VGG-19 with ImageNet weights, truncated after the last of ``layers``.
 
     Args:
         layers: "conv1_1" ... "conv5_4"; the features after their ReLUs.
-        weights: a safetensors file with timm's key names (``features.N.weight``); by default timm fetches
-            ``vgg19.tv_in1k`` from the Hub.
+        vgg19: the file of weights; see :func:`weights_file`.
 
     Raises:
         ValueError: a layer that VGG-19 does not have.
         WeightsError: the file cannot be read, lacks a layer or is another network's; or the Hub cannot be reached.
+        ConfigError: the user's settings name a file that does not exist.
     """
     unknown = [layer for layer in layers if layer not in VGG19_LAYERS]
     if unknown or not layers:
         raise ValueError(f"VGG-19 has the layers {', '.join(VGG19_LAYERS)}, not {', '.join(unknown) or 'none'}")
-    state = _vgg19_state(weights)
+    file = weights_file(VGG19_NAME, vgg19)
+    try:
+        state = {key.removeprefix("features."): value for key, value in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file}: cannot read VGG-19's weights as safetensors ({one_line(error)})") from None
     channels = 3
     for layer, index in VGG19_LAYERS.items():
         wider = min(64 * 2 ** (int(layer[4]) - 1), 512)
@@ -104,25 +111,41 @@ def load_vgg19(layers: Sequence[str], weights: str | Path | None = None) -> VGG1
                 found = state.get(f"{index}.{kind}")
                 if found is None or tuple(found.shape) != shape:
                     fault = "lacks" if found is None else f"has another shape ({tuple(found.shape)}) of"
-                    raise WeightsError(f"{weights}: {fault} features.{index}.{kind}, VGG-19's {layer}")
+                    raise WeightsError(f"{file}: {fault} features.{index}.{kind}, VGG-19's {layer}")
         channels = wider
     return VGG19(state, layers).eval()
 
 
-def _vgg19_state(weights: str | Path | None) -> dict[str, Tensor]:
-    """The weights by key, without the prefix ``features.``."""
-    if weights is None:
-        import timm
+_OPTIONS = {VGG19_NAME: "vgg19", DINOV2_NAME: "dinov2"}
+"""The networks of timm whose file is an option of its own, and that option."""
 
-        try:
-            state = timm.create_model("vgg19.tv_in1k", pretrained=True).state_dict()
-        except Exception as error:  # of the Hub client, its HTTP library or the system
-            raise WeightsError(
-                f"VGG-19's weights: {explain(error)}; or give the file model.safetensors of timm/vgg19.tv_in1k by hand"
-            ) from error
-    else:
-        try:
-            state = load_file(weights)
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{weights}: cannot read VGG-19's weights as safetensors ({error})") from None
-    return {key.removeprefix("features."): value for key, value in state.items()}
+_LIMIT = 8 * 2**30  # bytes of a file of weights
+
+
+def weights_file(network: str, given: str | Path | None = None, *, option: str | None = None) -> Path:
+    """The safetensors file, with timm's key names, of the weights of one of timm's networks.
+
+    The first of these: ``given``; for VGG-19 and DINOv2 the user's settings (:func:`artgan.settings.network_file`); the
+    Hub's file ``model.safetensors``, from the cache if it is there.
+
+    Args:
+        network: in timm, such as "vgg19.tv_in1k".
+        given: a path, which is not checked.
+        option: the command-line option that sets ``given``, for errors.
+
+    Raises:
+        WeightsError: the Hub has no such file, or cannot be reached.
+        ConfigError: the user's settings cannot be used.
+    """
+    name = _OPTIONS.get(network)
+    file = network_file(name, given) if name else given
+    if file is not None:
+        return Path(file)
+    wanted = [RemoteFile("model.safetensors", _LIMIT)]
+    repo_id = f"timm/{network}"
+    try:
+        with suppress(WeightsError):
+            return fetch(repo_id, None, wanted, local_files_only=True) / wanted[0].path
+        return fetch(repo_id, None, wanted, announce=False) / wanted[0].path
+    except WeightsError as error:
+        raise WeightsError(f"{error}, or give its {wanted[0].path}: --{option or name} FILE") from None

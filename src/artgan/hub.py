@@ -51,6 +51,7 @@ def fetch(
     *,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    announce: bool = True,
 ) -> Path:
     """Fetch ``files`` of a repository and return the local folder, named after its commit, that holds them.
 
@@ -64,6 +65,7 @@ def fetch(
         files: which files; others are not fetched.
         cache_dir: in place of the Hub client's own cache.
         local_files_only: never use the network.
+        announce: whether to say which commit a branch or tag stands for.
 
     Raises:
         WeightsError: no such repository, revision or file; no access or no connection; a file is too large or does not
@@ -76,7 +78,7 @@ def fetch(
         raise WeightsError(f"{where}: not a revision: write a commit of 40 hex digits, a branch or a tag")
     cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
     try:
-        folder = _locate(repo_id, revision, files, cache, local_files_only)
+        folder = _locate(repo_id, revision, files, cache, local_files_only, announce)
         for file in files:
             _verify(folder, file, where)
     except WeightsError:
@@ -87,7 +89,12 @@ def fetch(
 
 
 def _locate(
-    repo_id: str, revision: str | None, files: Sequence[RemoteFile], cache: Path, local_files_only: bool
+    repo_id: str,
+    revision: str | None,
+    files: Sequence[RemoteFile],
+    cache: Path,
+    local_files_only: bool,
+    announce: bool,
 ) -> Path:
     cached = _in_cache(repo_id, revision, files, cache)
     if cached and (local_files_only or _is_commit(revision)):
@@ -96,7 +103,7 @@ def _locate(
         names = " and ".join(file.path for file in files)
         raise WeightsError(f"{repo_id}: {names} at {revision or 'main'}: not in the cache, and local_files_only is set")
     try:
-        return _download(repo_id, revision, files, cache)
+        return _download(repo_id, revision, files, cache, announce)
     except Exception as error:
         if cached is None or not _unreachable(error):
             raise
@@ -124,7 +131,7 @@ def _folder(path: Path, file: RemoteFile) -> Path:
     return path.parents[len(PurePosixPath(file.path).parts) - 1]
 
 
-def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], cache: Path) -> Path:
+def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], cache: Path, announce: bool) -> Path:
     from huggingface_hub import hf_hub_download
 
     info = _model_info(repo_id, revision)
@@ -135,7 +142,7 @@ def _download(repo_id: str, revision: str | None, files: Sequence[RemoteFile], c
         )
     where = f"{repo_id}@{commit}"
     files = [_announced(file, info, where) for file in files]
-    if not _is_commit(revision):
+    if announce and not _is_commit(revision):
         _log.warning("%s: %s is now %s; write %s to always get these files", repo_id, revision or "main", commit, where)
     for file in files:
         folder = _folder(Path(hf_hub_download(repo_id, file.path, revision=commit, cache_dir=cache)), file)

@@ -3,88 +3,108 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:  # imported where a bar is drawn, since that takes a tenth of a second
+    from rich.progress import Progress
 
-
-class _Pace(ProgressColumn):
-    """Seconds per step."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{1 / task.speed:.2f} s each" if task.speed else "")
+_MOST_BARS = 2  # at once: of all, and of one of them
+_MOST_COUNTED = 10_000  # steps; more, and parts of steps, are shown as a percentage
 
 
 class Advance(Protocol):
-    """Advances a bar by one step."""
+    """Advances a bar."""
 
-    def __call__(self, note: str = "") -> None:
-        """``note`` is shown at the end of the bar until the next note."""
+    def __call__(self, note: str = "", steps: float = 1) -> None:
+        """By so many steps; ``note`` is shown at the end of the bar until the next note."""
 
 
 _bars: Progress | None = None
 
 
-@contextmanager
-def progress(what: str, total: int, *, done: int = 0, after: float = 0) -> Iterator[Advance]:
-    """A bar on standard error with pace and time left; call the yielded function to advance it. None off a terminal.
+def shown() -> bool:
+    """Whether bars are drawn: standard error is a terminal, and this is the main thread."""
+    return sys.stderr.isatty() and threading.current_thread() is threading.main_thread()
 
-    While another bar is active, this one is drawn below it and removed when done.
+
+@contextmanager
+def progress(what: str, total: float | None, *, done: float = 0, after: float = 0) -> Iterator[Advance]:
+    """A bar on standard error with pace and time left; call the yielded function to advance it.
+
+    None is drawn where :func:`shown` says so (other threads may work on several things at once), for fewer than two
+    steps, and below two other bars. While another bar is active, this one is drawn below it and removed when done.
 
     Args:
-        what: is being done.
-        total: number of steps.
-        done: steps done already.
+        what: the bar's name.
+        total: the number of steps; None if it is not known, for a bar that only says that something happens and for
+            how long, and is removed when done.
+        done: steps done before.
         after: seconds after which the bar appears, if the work takes so long.
     """
     if after > 0:
         with _late_progress(what, total, done, after) as advance:
             yield advance
         return
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda note="": None
+    deep = _bars is not None and len(_bars.task_ids) >= _MOST_BARS
+    if not shown() or deep or (total is not None and total < 2):
+        yield lambda note="", steps=1: None
         return
     with _screen() as bars:
-        inner = bool(bars.task_ids)
-        task = bars.add_task(what, total=total, completed=done, note="")
+        temporary = bool(bars.task_ids) or total is None
+        task = bars.add_task(what, total=total, count=_count(done, total), pace="", left="", note="")
+        bars.update(task, completed=done)
+        start, completed, advances = monotonic(), done, 0
 
-        def advance(note: str = "") -> None:
-            bars.advance(task)
+        def advance(note: str = "", steps: float = 1) -> None:
+            nonlocal completed, advances
+            completed += steps
+            advances += 1
+            fields: dict[str, Any] = {"count": _count(completed, total)}
+            if total is not None:
+                elapsed = monotonic() - start
+                fields["left"] = f"{_clock(elapsed * max(total - completed, 0) / (completed - done))} left"
+                if completed - done == advances:  # not in parts of different size
+                    fields["pace"] = f"{elapsed / advances:.2f} s each"
             if note:
-                bars.update(task, note=note)
+                fields["note"] = note
+            bars.update(task, completed=completed, **fields)
 
         try:
             yield advance
         finally:
-            if inner:
+            if temporary:
                 bars.remove_task(task)
 
 
+def _count(completed: float, total: float | None) -> str:
+    if total is None:
+        return ""
+    whole = total == round(total) <= _MOST_COUNTED
+    return f"{completed:.0f}/{total:.0f}" if whole else f"{100 * completed / total:.0f} %"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 @contextmanager
-def _late_progress(what: str, total: int, done: int, after: float) -> Iterator[Advance]:
-    began, bar = time.monotonic(), None
+def _late_progress(what: str, total: float | None, done: float, after: float) -> Iterator[Advance]:
+    began = monotonic()
+    bar: Advance | None = None
     with ExitStack() as stack:
 
-        def advance(note: str = "") -> None:
+        def advance(note: str = "", steps: float = 1) -> None:
             nonlocal done, bar
-            done += 1
+            done += steps
             if bar is not None:
-                bar(note)
-            elif time.monotonic() - began > after:
+                bar(note, steps)
+            elif monotonic() - began > after:
                 bar = stack.enter_context(progress(what, total, done=done))
 
         yield advance
@@ -97,9 +117,17 @@ def _screen() -> Iterator[Progress]:
     if _bars is not None:
         yield _bars
         return
-    columns = (BarColumn(), MofNCompleteColumn(), _Pace(), TimeElapsedColumn(), TimeRemainingColumn())
-    what, note = (TextColumn(f"{{task.{text}}}", markup=False) for text in ("description", "fields[note]"))
-    with Progress(what, *columns, note, console=Console(stderr=True)) as _bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    what, *fields = (
+        TextColumn(f"{{task.{text}}}", markup=False)
+        for text in ("description", "fields[count]", "fields[pace]", "fields[left]", "fields[note]")
+    )
+    columns = (what, BarColumn(), fields[0], fields[1], TimeElapsedColumn(), *fields[2:])
+    # rich would write to standard error what is printed, also where standard output is a file.
+    stdout = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=stdout) as _bars:
         try:
             yield _bars
         finally:

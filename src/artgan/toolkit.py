@@ -10,8 +10,8 @@ in any version.
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
 - Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
 - Metrics: :class:`Metric`, :class:`Score`.
-- Pretrained features: :class:`VGG19`, :func:`load_vgg19`.
-- Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns; :func:`explain`, why a download failed.
+- Pretrained features: :class:`VGG19`, :func:`load_vgg19`; :func:`weights_file`, of any of timm's networks.
+- Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns.
 - Strokes: :class:`Brush`, :class:`Palette`, :class:`Brushwork`, both as a model carries them.
 - Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; data sets:
   :func:`open_pictures`.
@@ -25,9 +25,8 @@ from __future__ import annotations
 from artgan.data import open_pictures
 from artgan.devices import free_memory
 from artgan.errors import one_line
-from artgan.features import VGG19, load_vgg19
+from artgan.features import VGG19, load_vgg19, weights_file
 from artgan.files import atomic_write, cache_folder, make_room
-from artgan.hub import explain
 from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
 from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
 from artgan.models.converting import Converted
@@ -68,7 +67,6 @@ __all__ = [
     "decode",
     "discriminator_loss",
     "encode",
-    "explain",
     "free_memory",
     "generator_loss",
     "load_vgg19",
@@ -80,4 +78,5 @@ __all__ = [
     "save_model",
     "to_rgb",
     "to_tensor",
+    "weights_file",
 ]

@@ -181,14 +181,9 @@ def test_a_metric_needs_its_sets(fake: Path) -> None:
         Evaluator(real=fake).evaluate(fake, ["content"])
 
 
-def test_weights_are_of_a_network_that_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="weights of 'vgg': there are inception, vgg19, dinov2"):
-        Evaluator(weights={"vgg": tmp_path})
-
-
 def test_one_score_that_cannot_be_had_does_not_stop_the_others(real: Path, fake: Path, tmp_path: Path) -> None:
     (tmp_path / "vgg.safetensors").write_bytes(b"nonsense")
-    evaluator = Evaluator(real=real, weights={"vgg19": tmp_path / "vgg.safetensors"}, size=64)
+    evaluator = Evaluator(real=real, vgg19=tmp_path / "vgg.safetensors", size=64)
     evaluation = evaluator.evaluate(fake, ["style", "diversity", "style-filters"])
     assert [found.name for found in evaluation.scores] == ["style-filters"]
     assert evaluation.failed.keys() == {"style", "diversity"}
@@ -332,7 +327,7 @@ def test_a_report_has_what_works_and_why_the_rest_is_missing(real: Path, fake: P
     """What the command prints, for Python: no failure stops another result."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "vgg.safetensors").write_bytes(b"nonsense")
-    evaluator = Evaluator(real=real, weights={"vgg19": tmp_path / "vgg.safetensors"}, size=64)
+    evaluator = Evaluator(real=real, vgg19=tmp_path / "vgg.safetensors", size=64)
     plot = tmp_path / "plot.png"
     report = evaluator.report(
         [fake, tmp_path / "empty"],
@@ -439,8 +434,6 @@ def test_a_plot_of_sets_of_one_name(real: Path, tmp_path: Path) -> None:
         (["--metrics", "beauty"], "no metric named 'beauty'; there are fid, "),
         (["--metrics", "fdi"], "no metric named 'fdi'; did you mean 'fid'?"),
         (["--metrics", " , "], "nothing is requested"),
-        (["--weights", "inception"], "--weights inception: write NETWORK=FILE"),
-        (["--weights", "vgg=x"], "there are inception, vgg19, dinov2"),
         (["--artist", "monet"], "--artist monet: write NAME=DIR"),
         (["--artist", "monet=x"], "two artists or more"),
         (["--device", "quantum"], "device 'quantum' cannot be used here"),
@@ -461,7 +454,7 @@ def test_a_wrong_call_is_one_line(options: list[str], told: str, real: Path, fak
 
 def test_scores_that_cannot_be_had_are_told(real: Path, fake: Path, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"nonsense")
-    words = ["evaluate", "--real", real, "--fake", fake, "--weights", f"inception={tmp_path / 'w.pth'}"]
+    words = ["evaluate", "--real", real, "--fake", fake, "--inception", tmp_path / "w.pth"]
     done = artgan(*words, "--metrics", "fid")
     assert done.returncode == 1
     assert not done.stdout
@@ -489,7 +482,7 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     held_out = write(tmp_path / "held-out", 24, seed=5, tint=0.5)
     done = artgan(
         "evaluate", "--real", red, "--fake", fake, "--photos", real, "--metrics", "style,content", "--size", "64",
-        "--weights", f"vgg19={VGG19_WEIGHTS}", "--artist", f"plain={real}", "--artist", f"red={red}",
+        "--vgg19", VGG19_WEIGHTS, "--artist", f"plain={real}", "--artist", f"red={red}",
         "--held-out", held_out, "--nearest", tmp_path / "near.png", "--profile", tmp_path / "profile.png",
         "--format", "json",
     )  # fmt: skip
@@ -507,7 +500,7 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     fresh = write(tmp_path / "fresh", 20, seed=6, tint=0.5)
     text = artgan(
         "evaluate", "--real", red, "--fake", fresh, "--metrics", "memorization", "--size", "64",
-        "--weights", f"vgg19={VGG19_WEIGHTS}", "--artist", f"plain={real}", "--artist", f"red={red}",
+        "--vgg19", VGG19_WEIGHTS, "--artist", f"plain={real}", "--artist", f"red={red}",
         "--held-out", held_out,
     )  # fmt: skip
     assert text.returncode == 0, text.stderr

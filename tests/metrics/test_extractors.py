@@ -62,7 +62,7 @@ def test_features_are_known_by_the_weights_and_not_by_their_files_name(tmp_path:
 @pytest.fixture
 def small_dinov2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """Random weights of its smallest relative, which stands in for it, as they are published: for 518 x 518."""
-    monkeypatch.setattr(extractors, "_DINOV2", "vit_small_patch14_dinov2.lvd142m")
+    monkeypatch.setattr(extractors, "DINOV2_NAME", "vit_small_patch14_dinov2.lvd142m")
     torch.manual_seed(0)
     network = timm.create_model("vit_small_patch14_dinov2.lvd142m", pretrained=False, num_classes=0)
     return {name: value.clone() for name, value in network.state_dict().items()}
@@ -133,16 +133,23 @@ def test_another_networks_file_is_refused_before_memory_is_taken(
 
 
 @pytest.mark.parametrize("network", ["vgg19", "dinov2"])
-def test_what_the_hub_does_not_give_can_be_given_by_hand(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_hub_does_not_give_can_be_given_by_hand(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*args: object, **options: object) -> None:
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(timm, "create_model", fail)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("ARTGAN_VGG19", raising=False)
     loads = [lambda: load_extractor(network)]
     if network == "vgg19":
         loads.append(load_perceptual)
     for load in loads:
-        with pytest.raises(WeightsError, match=rf"by hand \(--weights {network}=FILE\)") as told:
+        with pytest.raises(
+            WeightsError, match=rf"no route to host.*, or give its model.safetensors: --{network} FILE$"
+        ) as told:
             load()
         assert "\n" not in str(told.value)
 
@@ -196,7 +203,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(
     monkeypatch.setattr(extractors, "_TIMEOUT", 0.5)
     with pytest.raises(WeightsError, match=reason) as told:
         Inception(None)
-    assert f"fetch {address} by hand and give it with --weights inception=FILE" in str(told.value)
+    assert f"fetch {address} by hand and give it with --inception FILE" in str(told.value)
     assert "\n" not in str(told.value)
     assert f"fetching the Inception network's weights (95 MB) from {address}" in caplog.text
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -103,7 +103,7 @@ def both(inception: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory)
     save_file(inception, folder / "inception.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        evaluator = Evaluator(real=folder / "real", weights={"inception": folder / "inception.safetensors"}, size=48)
+        evaluator = Evaluator(real=folder / "real", inception=folder / "inception.safetensors", size=48)
         evaluation = evaluator.evaluate(folder / "fake", ["fid", "kid", "is"])
     assert not evaluation.failed
     theirs = torch_fidelity.calculate_metrics(

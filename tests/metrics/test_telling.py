@@ -171,7 +171,7 @@ def test_the_command_tells_without_a_network(tmp_path: Path) -> None:
 @NUMERICAL
 def test_photos_are_told_from_monets_and_monets_from_one_another_are_not() -> None:
     """Here with 24 pictures of each; of 60, VGG-19 tells 94 % of photos' patches."""
-    evaluator = Evaluator(real=DATA / "monet", weights={"vgg19": VGG19_WEIGHTS}, limit=24)
+    evaluator = Evaluator(real=DATA / "monet", vgg19=VGG19_WEIGHTS, limit=24)
     [score] = evaluator.evaluate(DATA / "photo", ["told-vgg19"]).scores
     assert score.value > 0.8
     assert abs(score.details["real halves"] - 0.5) < 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -112,3 +113,9 @@ def test_the_core_alone_paints_lists_and_compares(wheels: Mapping[str, Path], tm
 def _contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("plugins/*/README.md")), ids=lambda p: p.parent.name)
+def test_what_an_index_shows_has_no_relative_links(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)|href=[\"']([^\"']+)", page.read_text())
+    assert [target for pair in targets for target in pair if target and not target.startswith(("https://", "#"))] == []

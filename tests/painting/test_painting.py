@@ -214,7 +214,7 @@ def test_other_errors_of_a_generator_are_not_hidden():
 
 
 def test_noise_models_do_not_paint():
-    with pytest.raises(ArtganError, match="sample"):
+    with pytest.raises(ArtganError, match="noise-to-image"):
         paint(FromNoise(), noise(4, 4))
 
 

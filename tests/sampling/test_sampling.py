@@ -155,7 +155,7 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["monet"], "use paint()"),
+        (["monet"], "artgan paint photo.jpg --model cyclegan.monet"),
         (["local-dir:MODEL", "--noise", "pink(1)"], "unknown noise 'pink'"),
         (["local-dir:MODEL", "--nearest", "nowhere"], "nowhere: no such folder or file"),
         (["local-dir:MODEL", "--to", "1", "-n", "1"], "at least 2 pictures"),

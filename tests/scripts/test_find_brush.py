@@ -62,7 +62,7 @@ def test_a_search_writes_brushwork_that_can_be_trained_on(tmp_path: Path) -> Non
             coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
             coarse.resize((256, 256), Image.Resampling.BICUBIC).save(tmp_path / name / f"{number}.png")
     features = plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv4_1")
-    words = [tmp_path / "photos", tmp_path / "paintings", "--features", features, "--pictures", 4]
+    words = [tmp_path / "photos", tmp_path / "paintings", "--vgg19", features, "--pictures", 4]
 
     def run(*more: object) -> list[str]:
         command = [sys.executable, str(SCRIPT), *map(str, (*words, *more))]

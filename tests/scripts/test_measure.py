@@ -65,7 +65,7 @@ def script() -> ModuleType:
 
 def measure(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """The script in a process of one thread."""
-    command = [sys.executable, SCRIPT, *words, "--weights", f"vgg19={VGG19_WEIGHTS}"]
+    command = [sys.executable, SCRIPT, *words, "--vgg19", VGG19_WEIGHTS]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -240,7 +240,6 @@ def test_a_wrong_folder_is_one_line() -> None:
         ("dcgan.monet --photos . --paintings .", "leave --photos out"),
         ("monet --photos . --paintings . --keep .", "--keep .: exists"),
         ("monet --photos . --paintings . --limit 0", "--limit 0: at least 5"),
-        ("monet --photos . --paintings . --weights vgg=x", "write NETWORK=FILE"),
         ("monet --photos .", "give either --paintings, or --viewed"),
         ("monet --photos . --paintings . --viewed 1024", "give either --paintings, or --viewed"),
         ("monet --photos . --viewed 8", "--viewed 8: needs at least 32 px"),

@@ -140,7 +140,7 @@ def test_the_manifest_says_which_preset_is_for_students(install_plugin: Callable
 @pytest.mark.numerical
 def test_features_teach_too(teacher: str) -> None:
     config = DistillationConfig(
-        teacher=teacher, student=STUDENT, lambda_pixels=0, features=str(VGG19_WEIGHTS),
+        teacher=teacher, student=STUDENT, lambda_pixels=0, vgg19=str(VGG19_WEIGHTS),
         features_every=2, features_size=32, lr=0.003,
     )  # fmt: skip
     torch.manual_seed(0)

@@ -102,7 +102,7 @@ def vgg19(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trainer(vgg19: Path, **values: object) -> CycleGANTrainer:
     torch.manual_seed(0)
     small = {"architecture": "subpixel", "width": 4, "blocks": 1, "discriminator_width": 4, "pool": 0, "loss": "hinge"}
-    one_sided = {"discriminator": "projected", "features": str(vgg19), "lambda_cycle": 0.0}
+    one_sided = {"discriminator": "projected", "vgg19": str(vgg19), "lambda_cycle": 0.0}
     config = parse(CycleGANConfig, small | one_sided | values, where="test")
     return CycleGANTrainer(build(config), config, Run(steps=10))
 

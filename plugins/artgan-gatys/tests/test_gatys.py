@@ -51,7 +51,7 @@ class TestGatys(PluginTests):
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def files(cls, folder: Path) -> None:
-        given = {"style": str(folder / "style.png"), "weights": str(folder / "vgg19.safetensors")}
+        given = {"style": str(folder / "style.png"), "vgg19": str(folder / "vgg19.safetensors")}
         cls.options = {**LITTLE, **given}  # type: ignore[misc]  # mypy takes cls for an instance
 
 
@@ -139,7 +139,7 @@ def test_the_models_have_no_weights_of_their_own(folder: Path) -> None:
     assert model.name == "gatys.vgg19"
     assert not model.state_dict()
     painting = model.paint(
-        folder / "photo.png", style=folder / "style.png", weights=folder / "vgg19.safetensors", **LITTLE
+        folder / "photo.png", style=folder / "style.png", vgg19=folder / "vgg19.safetensors", **LITTLE
     )
     assert painting.size == (48, 36)
 
@@ -171,7 +171,7 @@ def work(folder: Path, tmp_path: Path) -> Path:
 
 
 def given(folder: Path, **changed: Any) -> list[str]:
-    return words({"style": folder / "style.png", "weights": folder / "vgg19.safetensors", **LITTLE, **changed})
+    return words({"style": folder / "style.png", "vgg19": folder / "vgg19.safetensors", **LITTLE, **changed})
 
 
 def test_painting_on_the_command_line_is_painting_in_python(folder: Path, work: Path) -> None:
@@ -180,7 +180,7 @@ def test_painting_on_the_command_line_is_painting_in_python(folder: Path, work: 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["photo-gatys.png"]
     painted = artgan.load("gatys").paint(
-        folder / "photo.png", style=styles, weights=folder / "vgg19.safetensors", **LITTLE
+        folder / "photo.png", style=styles, vgg19=folder / "vgg19.safetensors", **LITTLE
     )
     assert images.decode(work / "photo-gatys.png").rgb.tobytes() == painted.tobytes()
 
@@ -192,7 +192,7 @@ def test_painting_on_the_command_line_is_painting_in_python(folder: Path, work: 
         ({"style": "none.jpg"}, 2, "style 'none.jpg': no such file or folder"),
         ({"style": ":0.5"}, 2, "style '': no such file or folder"),
         ({"style_layers": "conv9_1"}, 2, "vgg19.tv_in1k has no layer 'conv9_1'; it has"),
-        ({"weights": "photo.png"}, 2, "photo.png: cannot be read as safetensors ("),
+        ({"vgg19": "photo.png"}, 2, "photo.png: cannot be read as safetensors ("),
         ({"size": 8}, 2, "gatys.vgg19: size: must be at least 16, not 8"),
         ({"style_mask": "m.png"}, 2, "gatys.vgg19: mask and style_mask go together"),
     ],

@@ -294,8 +294,8 @@ def test_without_a_file_and_without_a_network_it_is_told_what_to_do(
     with pytest.raises(WeightsError) as refused:
         build_network("resnet18.a1_in1k", ["act1"])
     assert str(refused.value) == (
-        "the weights of resnet18.a1_in1k: not in the cache, and HF_HUB_OFFLINE is set; "
-        "or give model.safetensors of timm/resnet18.a1_in1k: weights=FILE"
+        "timm/resnet18.a1_in1k: not in the cache, and HF_HUB_OFFLINE is set, "
+        "or give its model.safetensors: --network-file FILE"
     )
 
 

@@ -68,7 +68,7 @@ def paint(generator: GatysGenerator, weights: Path, style: str) -> Paint:
     """Paints with little work, unless it is told otherwise."""
 
     def paint(photo: Tensor, **options: Any) -> Tensor:
-        little = {"style": (style,), "weights": str(weights), "size": 32, "iterations": 6, "final_iterations": 2}
+        little = {"style": (style,), "vgg19": str(weights), "size": 32, "iterations": 6, "final_iterations": 2}
         return generator.generate(photo, **{**LAYERS, **little, **options})
 
     return paint
@@ -161,7 +161,7 @@ def test_scales_so_coarse_that_the_layers_see_nothing_are_left_out(
     paint(picture(32, 32), scales=7, iterations=1)
     assert worked == [(4, 4), (8, 8), (16, 16), (32, 32)]
     worked.clear()
-    paint(picture(50, 256), size=512, iterations=1, weights=str(five), style_layers=(), content_layers=())
+    paint(picture(50, 256), size=512, iterations=1, vgg19=str(five), style_layers=(), content_layers=())
     assert worked == [(50, 256)]  # 25 x 128 would be too narrow
 
 
@@ -201,7 +201,7 @@ def test_it_does_not_matter_whether_the_caller_records_gradients(
 ) -> None:
     def painted() -> Tensor:  # with a network of its own
         return build_generator(GatysConfig()).generate(
-            picture(24, 24), style=(style,), weights=str(weights), iterations=2, **LAYERS
+            picture(24, 24), style=(style,), vgg19=str(weights), iterations=2, **LAYERS
         )
 
     with mode():
@@ -260,7 +260,7 @@ def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysG
     painter = min((DATA / "cezanne").iterdir())
     both = sorted((DATA / "photo").iterdir())[:2]
     photo, other = (images.to_tensor(images.decode(path).rgb.resize((64, 64))).unsqueeze(0) for path in both)
-    options: dict[str, Any] = {"style": (str(painter),), "weights": str(VGG19_WEIGHTS), "size": 64, "iterations": 20}
+    options: dict[str, Any] = {"style": (str(painter),), "vgg19": str(VGG19_WEIGHTS), "size": 64, "iterations": 20}
     painting = generator.generate(photo, **options)
     careless = generator.generate(photo, content_weight=0.0, **options)  # that also begins as the photo
     pixels = beside(painter, 64)
@@ -616,7 +616,7 @@ def test_where_no_size_fits_none_is_advised(paint: Paint, monkeypatch: pytest.Mo
     """Nor one at which the layers would see nothing."""
     little_memory(monkeypatch, 1e3)
     assert refusal(PictureError, paint, picture(48, 64), size=64).endswith("; no size would fit")
-    options = {"weights": str(five), "style_layers": (), "content_layers": ()}
+    options = {"vgg19": str(five), "style_layers": (), "content_layers": ()}
     assert refusal(PictureError, paint, picture(48, 64), size=64, **options).endswith("; no size would fit")
 
 
@@ -657,7 +657,7 @@ def test_a_loss_that_is_infinite_far_away_does_no_harm(
     grey = plain(32, 32, 124, 116, 104) + 0.05 * picture(32, 32)  # near ImageNet's mean, which counts as 0
     dim = save(tmp_path / "dim.png", plain(32, 32, 124, 116, 104) + 0.05 * picture(32, 32, seed=1))
     weights = tmp_path / "large.safetensors"
-    painting = paint(grey, style=(dim,), weights=str(weights), optimizer="adam", lr=50.0, iterations=20, **options)
+    painting = paint(grey, style=(dim,), vgg19=str(weights), optimizer="adam", lr=50.0, iterations=20, **options)
     assert painting.isfinite().all()
     told = warnings(caplog)
     assert told.count("the loss was not finite; back to the best picture so far, with a smaller step") == len(told) > 0
@@ -686,7 +686,7 @@ def test_weights_that_are_not_finite_are_told(paint: Paint, tmp_path: Path, weig
     state["features.0.weight"][0, 0, 0, 0] = math.nan
     path = tmp_path / "nan.safetensors"
     save_file(state, path)
-    told = refusal(PictureError, paint, picture(24, 24), weights=str(path))
+    told = refusal(PictureError, paint, picture(24, 24), vgg19=str(path))
     assert told.startswith("the loss is not finite at the start")
 
 
@@ -1007,7 +1007,7 @@ def test_a_folder_goes_on_where_it_was_interrupted(
     (tmp_path / "photos").mkdir()
     for index in range(3):
         save(tmp_path / "photos" / f"{index}.png", picture(24, 32, seed=index))
-    little = {"style": (style,), "weights": str(weights), "iterations": 12, **LAYERS}
+    little = {"style": (style,), "vgg19": str(weights), "iterations": 12, **LAYERS}
 
     def painted(out: str, **options: Any) -> Iterator[int]:
         """How many evaluations each photo took."""
@@ -1052,7 +1052,7 @@ def test_a_folder_is_painted_one_at_a_time_whatever_the_batch(
             return super().generate(x, **options)
 
     jobs = plan([tmp_path / "photos"], tmp_path / "out", tag="gatys")
-    options = {"style": (style,), "weights": str(weights), "iterations": 1, **LAYERS}
+    options = {"style": (style,), "vgg19": str(weights), "iterations": 1, **LAYERS}
     results = [*paint_files(Counting(GatysConfig()), jobs, batch=3, options=options)]
     assert [result.error for result in results] == [None] * 3
     assert given == [1, 1, 1]

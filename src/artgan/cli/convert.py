@@ -43,6 +43,14 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")] = False,
 ) -> None:
     """Convert another project's checkpoint. No code in it is run; unknown layouts are rejected."""
+    from artgan.discovery import find_plugins, load_plugin, what_to_install
+    from artgan.errors import PluginError
+
+    # Before PyTorch is imported, which a plugin's installation brings.
+    if plugin is not None:
+        load_plugin(plugin)
+    elif not find_plugins():
+        raise PluginError(f"no plugin is installed, and plugins convert checkpoints; {what_to_install()}")
     from artgan.models.converting import convert
 
     done = convert(

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from artgan.cli.options import Device, Format
+from artgan.cli.options import Device, Format, NetworkFile
 from artgan.cli.tables import print_table
 from artgan.errors import ConfigError, PluginError, printable
-from artgan.metrics import NETWORKS, weight_files
 
 if TYPE_CHECKING:
     from artgan.metrics.evaluation import Report
@@ -71,12 +70,9 @@ def evaluate(
         Path | None,
         typer.Option(metavar="PLOT.png", help="Plot palette, contrast and strokes of all sets.", show_default=False),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NETWORK=FILE", help=f"A file of weights for {', '.join(NETWORKS)}; otherwise they are downloaded."
-        ),
-    ] = None,
+    vgg19: NetworkFile = None,
+    inception: NetworkFile = None,
+    dinov2: NetworkFile = None,
     size: Annotated[
         int,
         typer.Option(
@@ -95,11 +91,17 @@ def evaluate(
     from artgan.metrics.evaluation import Evaluator
 
     artists = _assignments("--artist", artist)
-    try:
-        files = weight_files(weights or ())
-    except ValueError as error:
-        raise ConfigError(f"--weights {error}") from None
-    evaluator = Evaluator(real=real, inputs=photos, weights=files, size=size, limit=limit, device=device, cache=cache)
+    evaluator = Evaluator(
+        real=real,
+        inputs=photos,
+        vgg19=vgg19,
+        inception=inception,
+        dinov2=dinov2,
+        size=size,
+        limit=limit,
+        device=device,
+        cache=cache,
+    )
     report = evaluator.report(
         fake,
         [name.strip() for name in metrics.split(",") if name.strip()],

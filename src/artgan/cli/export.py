@@ -41,15 +41,16 @@ def export(
     """
     from artgan.errors import ConfigError
     from artgan.models.loading import load_torch_model
-    from artgan.runtimes.exporting import Exported, export_onnx
-    from artgan.runtimes.int8 import Quantized, export_int8
 
     if int8 != (photos is not None):
         raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")
     target = out or onnx
     if target is None or (out and onnx):
         raise ConfigError("give one of --out DIR, for a model, and --onnx FILE, for the network alone")
-    loaded = load_torch_model(model)
+    loaded = load_torch_model(model)  # first, as it says which plugin to install
+    from artgan.runtimes.exporting import Exported, export_onnx
+    from artgan.runtimes.int8 import Quantized, export_int8
+
     done: Exported | Quantized
     if out is not None:
         from artgan.models.exporting import export_model

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +22,15 @@ class Format(str, Enum):
 
 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False)]
+
+NetworkFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The network's weights. \\[default: as the user's settings say, or downloaded]",
+        show_default=False,
+    ),
+]
 
 
 def default_model() -> str:

@@ -18,6 +18,8 @@ from artgan.errors import printable
 from artgan.painting.options import PaintOptions
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from artgan.painting import Plan
     from artgan.painting.network import Network
 
@@ -155,7 +157,8 @@ def paint(
     done = paint_in_processes(network, jobs, processes, **how) if processes > 1 else paint_files(network, jobs, **how)
     failures, notes, results, skipped = [], [], [], 0
     try:
-        with progress("painting", len(jobs)) as advance:
+        one = len(jobs) == 1
+        with progress(f"painting {jobs[0].input.name}" if one else "painting", None if one else len(jobs)) as advance:
             for result in done:
                 advance()
                 skipped += result.skipped
@@ -236,8 +239,6 @@ def _compare_styles(
     verbose: bool,
     options: dict[str, Any],
 ) -> None:
-    from PIL.Image import Image
-
     from artgan import images, sheets
     from artgan.errors import PictureError
     from artgan.models.loading import load
@@ -257,7 +258,7 @@ def _compare_styles(
     with progress("painting", len(photos)) as advance:
         for photo in photos:
             try:
-                picture = images.decode(photo)
+                picture = images.decode(_shrunk(images.decode(photo).rgb, size))
                 column = {"photo": picture.rgb}
                 for name, (manner, own) in chosen.items():
                     [column[name]] = paint_batch(networks[name], [picture], manner=manner, **own)
@@ -265,7 +266,6 @@ def _compare_styles(
                 failures.append(str(error))
             else:
                 for name, image in column.items():
-                    image.thumbnail((size, size))  # the sheet needs no more; saves memory
                     rows[name].append(image)
             advance()
     if rows["photo"]:
@@ -274,6 +274,14 @@ def _compare_styles(
     _name_failures(failures, len(photos))
     if failures:
         raise typer.Exit(1)
+
+
+def _shrunk(photo: Image, size: int) -> Image:
+    """A photo at the size that a sheet shows: its longer side has at most ``size`` pixels."""
+    from PIL.Image import Resampling
+
+    photo.thumbnail((size, size), Resampling.LANCZOS, reducing_gap=None)  # the filter sees every pixel
+    return photo
 
 
 def _tell(name: str, network: Network) -> None:

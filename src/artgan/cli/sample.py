@@ -40,11 +40,15 @@ def sample(
     """Generate pictures from noise: a grid, single files, an interpolation, or each next to its nearest real ones."""
     from artgan.errors import ConfigError
     from artgan.models.loading import load_torch_model
-    from artgan.sampling.sampling import write_files, write_grid, write_neighbours, write_way
 
     if to is not None and nearest is not None:
         raise ConfigError("--to and --nearest do not go together")
-    generator = load_torch_model(model, device=device).generator
+    loaded = load_torch_model(model, device=device)  # first, as it says which plugin to install
+    from artgan.sampling.sampling import write_files, write_grid, write_neighbours, write_way
+
+    if loaded.task != "noise-to-image":
+        loaded.sample()  # raises an error that says what the model does instead
+    generator = loaded.generator
     seeds = range(seed, seed + number)
     if nearest is not None:
         results = write_neighbours(generator, seeds, nearest, neighbours, out, noise=noise, overwrite=overwrite)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from artgan.cli.options import Format, command, parameter, parse_settings, without_variable_options
+from artgan.cli.options import Format, NetworkFile, command, parameter, parse_settings, without_variable_options
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
@@ -38,6 +38,7 @@ def study(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another training option; may be repeated."),
     ] = None,
+    vgg19: NetworkFile = None,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
     **folders: str | None,
 ) -> None:
@@ -64,6 +65,7 @@ def study(
     if foreign:
         raise ConfigError(f"--{foreign[0]}: the plugin {chosen.name} has {_flags(chosen)}")
     values = {"steps": str(steps), **({"preset": preset} if preset else {})}
+    values |= {"vgg19": str(vgg19)} if vgg19 else {}
     values |= parse_settings(settings)
     _study(chosen, str(vary), values, given, out, seeds, format)
 

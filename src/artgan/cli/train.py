@@ -27,9 +27,9 @@ class _PluginGroup(TyperGroup):
         return sorted(find_plugins())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from artgan.discovery import find_plugins
+        from artgan.discovery import find_plugins, missing_plugins
 
-        if cmd_name not in find_plugins():
+        if cmd_name not in (*find_plugins(), *missing_plugins()):
             return None
         try:
             return _command(cmd_name)

@@ -114,7 +114,10 @@ def plugins(format: Output = Format.text) -> None:
 
 
 def doctor(format: Output = Format.text) -> None:
-    """Check the installation: versions, devices, Hub, registry files, plugins, models; exit status 1 on a fault."""
+    """Check the installation: versions, devices, Hub, registry files, plugins, models; exit status 1 on a fault.
+
+    A note is no fault: without the Hub, bundled and cached models work.
+    """
     from dataclasses import asdict
 
     from artgan.doctor import examine
@@ -123,7 +126,8 @@ def doctor(format: Output = Format.text) -> None:
     for finding in examine():
         findings.append(finding)
         if format is Format.text:  # immediately: some checks take seconds
-            print(f"{finding.check:<18}  {'ok' if finding.ok else 'FAULT':<5}  {finding.found}", flush=True)
+            word = "FAULT" if not finding.ok else "note" if finding.note else "ok"
+            print(f"{finding.check:<18}  {word:<5}  {finding.found}", flush=True)
     if format is Format.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     if not all(finding.ok for finding in findings):

@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
-NETWORKS = ("inception", "vgg19", "dinov2")
-"""The pretrained networks of the metrics, for which weight files can be given."""
-
 # By name; plugins add others.
 METRICS = {
     "fid": "artgan.metrics.frechet:FID",
@@ -34,18 +28,3 @@ METRICS = {
     "content": "artgan.metrics.perceptual:ContentKept",
     "photo-left": "artgan.metrics.photo_left:PhotoLeft",
 }
-
-
-def weight_files(texts: Iterable[str]) -> dict[str, Path]:
-    """Parse NETWORK=FILE options.
-
-    Raises:
-        ValueError: an option has another form, or an unknown or repeated network.
-    """
-    files: dict[str, Path] = {}
-    for text in texts:
-        network, _, file = text.partition("=")
-        if network not in NETWORKS or not file or network in files:
-            raise ValueError(f"{text}: write NETWORK=FILE, each network once; there are {', '.join(NETWORKS)}")
-        files[network] = Path(file)
-    return files

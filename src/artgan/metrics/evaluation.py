@@ -22,12 +22,11 @@ from artgan.data.crops import centre_square
 from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
-from artgan.metrics import NETWORKS
 from artgan.metrics.extraction import Readable, extract, scan
 from artgan.metrics.extractors import compares_at_size
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
-from artgan.metrics.scoring import MetricNetworks, reason, validated
+from artgan.metrics.scoring import MetricNetworks, given_files, reason, validated
 
 if TYPE_CHECKING:
     from artgan.metrics.artists import ArtistReport
@@ -123,14 +122,14 @@ class Evaluator:
     Args:
         real: real pictures.
         inputs: the photos that the generated pictures were made from, with the same names except for the suffix.
-        weights: weight files by network (:data:`artgan.metrics.NETWORKS`).
+        vgg19, inception, dinov2: files of the networks' weights; by default those of the user's settings
+            (:func:`artgan.settings.network_file`), or they are downloaded.
         size: side of the center square at which pictures are compared, in pixels, unless a metric fixes it.
         limit: number of pictures to use of each set, evenly over it; of the inputs, those of the generated pictures.
         device: on which networks run; the CPU by default.
         cache: whether features are cached on disk.
 
     Raises:
-        ConfigError: weights for an unknown network.
         ArtganError: the device cannot be used.
     """
 
@@ -139,7 +138,9 @@ class Evaluator:
         *,
         real: Location | None = None,
         inputs: Location | None = None,
-        weights: Mapping[str, Path] | None = None,
+        vgg19: str | Path | None = None,
+        inception: str | Path | None = None,
+        dinov2: str | Path | None = None,
         size: int = 256,
         limit: int | None = None,
         device: str | torch.device | None = None,
@@ -148,9 +149,8 @@ class Evaluator:
         self.real, self.inputs = real, inputs
         self.size, self.limit, self.cache = size, limit, cache
         self.device = usable_device(device)
-        if unknown := sorted((weights or {}).keys() - set(NETWORKS)):
-            raise ConfigError(f"weights of {unknown[0]!r}: there are {', '.join(NETWORKS)}")
-        self._networks = MetricNetworks(dict(weights or {}), size=size, device=self.device)
+        files = given_files(vgg19=vgg19, inception=inception, dinov2=dinov2)
+        self._networks = MetricNetworks(files, size=size, device=self.device)
         self._sets: dict[str, Readable] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
 

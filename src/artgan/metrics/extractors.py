@@ -25,16 +25,15 @@ from torch import Tensor, nn
 from artgan import images
 from artgan.data.crops import centre_square
 from artgan.errors import ConfigError, WeightsError
-from artgan.features import IMAGENET_MEAN, IMAGENET_STD, VGG19, load_vgg19
+from artgan.features import DINOV2_NAME, IMAGENET_MEAN, IMAGENET_STD, VGG19, VGG19_NAME, load_vgg19, weights_file
 from artgan.files import cache_folder, sha256
-from artgan.hub import explain
 from artgan.metrics import style
 from artgan.models.checkpoints import read_state
+from artgan.settings import network_file
 
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_HASH = "6726825d"  # start of the SHA-256 of torch-fidelity's file, as in its name
 _TIMEOUT = 30.0  # seconds without an answer from the server
-_DINOV2 = "vit_large_patch14_dinov2.lvd142m"
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +95,8 @@ class Inception(Extractor):
     The network is torch-fidelity's, which agrees with the original up to rounding.
 
     Args:
-        weights: torch-fidelity's file, or a safetensors file with the same names; None downloads it once.
+        weights: torch-fidelity's file, or a safetensors file with the same names; None: that of the user's
+            settings, or it is downloaded once.
         clean: resize with Pillow, antialiased, as clean-fid does (Parmar et al., 2022, arXiv:2104.11222); the original
             interpolates between four neighboring pixels however far it shrinks.
     """
@@ -109,7 +109,7 @@ class Inception(Extractor):
             raise ConfigError(
                 f'scores of the Inception network need torch-fidelity: pip install "artgan[metrics]" ({error})'
             ) from None
-        path = weights or _fetch_inception()
+        path = network_file("inception", weights) or _fetch_inception()
         state = read_state(path)
         # torch-fidelity unpickles without restriction, so we give it a file that we wrote ourselves.
         buffer = io.BytesIO()
@@ -152,7 +152,7 @@ class VGG19Statistics(Extractor):
     """VGG-19 (Simonyan and Zisserman, 2015): channel statistics that describe style, and the last layer's means.
 
     Args:
-        weights: see :func:`artgan.features.load_vgg19`.
+        weights: see :func:`artgan.features.weights_file`.
         size: side of the center square that the network sees, in pixels.
     """
 
@@ -211,7 +211,7 @@ class DINOv2(Extractor):
     """DINOv2's ViT-L/14 (Oquab et al., 2023), closer to human judgment (Stein et al., 2023, arXiv:2306.04675).
 
     Args:
-        weights: a safetensors file of timm's vit_large_patch14_dinov2.lvd142m; None lets timm download it (1.2 GB).
+        weights: see :func:`artgan.features.weights_file`.
     """
 
     name = "dinov2"
@@ -221,9 +221,10 @@ class DINOv2(Extractor):
 
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
-        self.network = _fetch_dinov2() if weights is None else _read_dinov2(weights)
+        file = weights_file(DINOV2_NAME, weights)
+        self.network = _read_dinov2(file)
         self.parts = {"class token": slice(0, self.network.get_parameter("cls_token").shape[-1])}
-        self.weights = f"timm/{_DINOV2}" if weights is None else _describe(weights)
+        self.weights = _describe(file)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -300,7 +301,7 @@ def compares_at_size(name: str) -> bool:
     return name in _AT_ANY_SIZE or name.endswith("-patches")
 
 
-# Called with weight files by network (see artgan.metrics.NETWORKS), and the size.
+# Called with weight files by network (see artgan.settings.NETWORKS), and the size.
 EXTRACTORS: dict[str, Callable[[Mapping[str, Path], int], Extractor]] = {
     "inception": lambda weights, size: Inception(weights.get("inception")),
     "inception-clean": lambda weights, size: Inception(weights.get("inception"), clean=True),
@@ -321,7 +322,8 @@ def load_extractor(
 
     Args:
         name: one of :data:`EXTRACTORS`.
-        weights: files by network (:data:`artgan.metrics.NETWORKS`); other networks' weights are downloaded.
+        weights: files by network (:data:`artgan.settings.NETWORKS`); the others are those of the
+            user's settings, or downloaded.
         size: side of the square that the network sees, in pixels, unless the network fixes it.
         device: to run on.
 
@@ -334,36 +336,19 @@ def load_extractor(
 
 
 def load_metric_vgg19(layers: Sequence[str], weights: Path | None) -> VGG19:
-    """:func:`artgan.features.load_vgg19`, with the option for its weights named in errors.
+    """:func:`artgan.features.load_vgg19`, with the file described in ``source``.
 
     Raises:
         WeightsError: the weights cannot be downloaded or read.
     """
-    try:
-        network = load_vgg19(layers, weights)
-    except WeightsError as error:
-        if weights is not None:
-            raise
-        raise WeightsError(f"{error} (--weights vgg19=FILE)") from error
-    network.source = "timm/vgg19.tv_in1k" if weights is None else _describe(weights)
+    file = weights_file(VGG19_NAME, weights)
+    network = load_vgg19(layers, file)
+    network.source = _describe(file)
     return network
 
 
 def _describe(weights: Path) -> str:
     return f"{weights.name}, SHA-256 {sha256(weights)[:16]}"
-
-
-def _fetch_dinov2() -> nn.Module:
-    import timm
-
-    try:
-        network: nn.Module = timm.create_model(_DINOV2, pretrained=True, num_classes=0, img_size=224)
-    except Exception as error:  # whatever the Hub client, its transport or the system raises
-        raise WeightsError(
-            f"DINOv2's weights: {explain(error)}; or give the file model.safetensors of timm/{_DINOV2} by hand "
-            "(--weights dinov2=FILE)"
-        ) from error
-    return network
 
 
 def _read_dinov2(path: Path) -> nn.Module:
@@ -372,7 +357,7 @@ def _read_dinov2(path: Path) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
     with torch.device("meta"):
-        network = timm.create_model(_DINOV2, pretrained=False, num_classes=0, img_size=224)
+        network = timm.create_model(DINOV2_NAME, pretrained=False, num_classes=0, img_size=224)
     assert isinstance(network, VisionTransformer)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     try:
@@ -383,7 +368,7 @@ def _read_dinov2(path: Path) -> nn.Module:
         if len(places) == 3 and places[2] == wanted["pos_embed"][2] and math.isqrt(places[1] - 1) ** 2 == places[1] - 1:
             wanted["pos_embed"] = places
         if found != wanted:
-            raise WeightsError(f"{path}: not the weights of timm's {_DINOV2}")
+            raise WeightsError(f"{path}: not the weights of timm's {DINOV2_NAME}")
         state = {name: value.float() for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot read DINOv2's weights as safetensors ({error})") from None
@@ -404,7 +389,7 @@ def _fetch_inception() -> Path:
         except Exception as error:  # whatever the transport or the system raises
             raise WeightsError(
                 f"the Inception network's weights cannot be fetched ({error}); fetch {URL_INCEPTION_V3} by hand and "
-                "give it with --weights inception=FILE"
+                "give it with --inception FILE"
             ) from None
     return path
 

@@ -24,7 +24,7 @@ class MetricNetworks:
     """The networks of metrics, each loaded once; a failed load is not retried.
 
     Args:
-        weights: files by network, see :data:`artgan.metrics.NETWORKS`.
+        weights: files by network, of :data:`artgan.settings.NETWORKS`.
         size: side of the square that networks see, in pixels, unless they fix it.
         device: to run on.
     """
@@ -63,6 +63,11 @@ class MetricNetworks:
             raise loaded
         found: _T = loaded
         return found
+
+
+def given_files(**files: str | Path | None) -> dict[str, Path]:
+    """The files of networks that are given, by network."""
+    return {network: Path(file) for network, file in files.items() if file is not None}
 
 
 def validated(scores: Sequence[Score]) -> list[Score]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from artgan import config as configs
-from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict
+from artgan.discovery import Plugin, find_plugins, load_plugin, resolve, strict, what_to_install
 from artgan.errors import ArtganError, PluginError, WeightsError, one_line
 from artgan.files import sha256
 from artgan.models.building import assemble
@@ -177,7 +177,8 @@ def _converters(name: str | None) -> list[_Converter]:
             if strict():
                 raise
     if not converters:
-        raise PluginError("no installed plugin converts other projects' checkpoints; artgan plugins lists what works")
+        hint = what_to_install() or "artgan plugins lists what works"
+        raise PluginError(f"no installed plugin converts other projects' checkpoints; {hint}")
     return converters
 
 
@@ -214,9 +215,10 @@ def _recognize(state: Mapping[str, Tensor], converters: list[_Converter], file: 
         raise WeightsError(f"{file}: {refusals[0]}")
     names = list(state)
     layouts = [f"{name} ({about})" for plugin, _ in converters for name, about in plugin.layouts.items()]
+    install = f"; {hint}" if (hint := what_to_install()) else ""
     raise WeightsError(
         f"{file}: weights of no layout that is known; the first of {len(names)} are {', '.join(names[:4])}; "
-        f"known are {', '.join(layouts) or 'none'}"
+        f"known are {', '.join(layouts) or 'none'}{install}"
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from artgan.discovery import find_plugins, plugin_works
-from artgan.errors import ModelNotFoundError, did_you_mean, warn_renamed
+from artgan.discovery import find_plugins, install_command, plugin_works
+from artgan.errors import ModelNotFoundError, warn_renamed
+
+_SUGGESTED = 3  # names, at most
 
 Task = Literal["image-to-image", "noise-to-image"]
 
@@ -74,7 +77,7 @@ class Entry:
     def install_command(self) -> str:
         """The command that installs the model's plugin."""
         if self.distribution == f"artgan-{self.plugin}":
-            return f'pip install "artgan[{self.plugin}]"'
+            return install_command(self.plugin)
         return f"pip install {self.distribution}"
 
     def usage(self) -> str:
@@ -160,8 +163,20 @@ class Registry:
                 f"{name!r} is not a registry name; for a folder write 'local-dir:{name}', "
                 f"for a repository of the Hub 'hf-hub:org/repo@revision'"
             )
-        hint = did_you_mean(name, [*aliases, *self.entries], most=3, show=str)
-        hint = hint or f"known: {', '.join(self.names()) or 'none'}"
-        if self.problems:
-            hint += "; a registry file is invalid, artgan doctor shows why"
-        raise ModelNotFoundError(f"no model named {name!r}; {hint}")
+        raise ModelNotFoundError(f"no model named {name!r}; {self._suggestion(name)}")
+
+    def _suggestion(self, name: str) -> str:
+        """What to write in place of a name that no model has: models that are installed here, by their short names."""
+        usable = [entry for entry in self.entries.values() if entry.availability() != "not installed"]
+        known = {entry.name: entry.alias or entry.name for entry in usable}
+        known |= {short: short for short in known.values()}
+        near = dict.fromkeys(known[each] for each in get_close_matches(name, known, n=2 * _SUGGESTED))
+        if near:
+            hint = f"did you mean {' or '.join([*near][:_SUGGESTED])}? "
+        else:
+            first = [entry.alias for entry in usable if entry.alias and self.default in (entry.alias, entry.name)]
+            some = dict.fromkeys([*first, *sorted(entry.alias for entry in usable if entry.alias)])
+            hint = f"there are {', '.join([*some][:_SUGGESTED])} and others; " if some else ""
+        return f"{hint}artgan models lists all" + (
+            "; a registry file is invalid, artgan doctor shows why" if self.problems else ""
+        )

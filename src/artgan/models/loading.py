@@ -60,6 +60,7 @@ def load(
         prefer = "exported"
     found = locate(name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, prefer=prefer)
     if found.form == "weights":
+        found.plugin  # noqa: B018  # whose installation brings PyTorch, so that it is asked for first
         if find_spec("torch") is None:
             raise ConfigError(f"{found.name} needs PyTorch, which is not installed: pip install torch")
         from artgan.models.torch_model import load_torch
@@ -85,8 +86,8 @@ def load_torch_model(name: str, **options: Any) -> TorchModel:
         ConfigError: it is an exported model.
         ArtganError: as for :func:`load`.
     """
+    model = load(name, runtime="torch", **options)  # first, as it says which plugin to install
     from artgan.models.torch_model import TorchModel
 
-    model = load(name, runtime="torch", **options)
     assert isinstance(model, TorchModel)
     return model

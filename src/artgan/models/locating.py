@@ -91,7 +91,10 @@ class Located:
         Raises:
             PluginError: the plugin is missing or broken.
         """
-        return load_plugin(self.card["plugin"])
+        try:
+            return load_plugin(self.card["plugin"])
+        except PluginError as error:
+            raise PluginError(f"{self.name}: {error}") from error
 
     @cached_property
     def data(self) -> bytes | None:
@@ -212,7 +215,8 @@ def plugin_of(name: str) -> Plugin | None:
         else:
             folder = hub.fetch(*_repository(name), [hub.RemoteFile(CONFIG, LIMITS[CONFIG])])
         card = read_card(folder)
-        return None if _form(card) == "exported" else load_plugin(card["plugin"])
+        form = _form(card)
+        return None if form == "exported" else Located(name, card, str(folder), form, None).plugin
     entry = _entry(name)
     if entry.exported is not None and not plugin_works(entry.plugin):
         return None

@@ -145,7 +145,9 @@ class Model(ABC):
         Raises:
             ArtganError: the model does not generate from noise, or ``noise`` is invalid.
         """
-        raise ArtganError(f"{self.name}: this model paints pictures and does not make them from noise; use paint()")
+        raise ArtganError(
+            f"{self.name}: makes no pictures from noise, but paints photos: artgan paint photo.jpg --model {self.name}"
+        )
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -17,6 +16,7 @@ from artgan.discovery import find_plugins, strict
 from artgan.errors import RegistryError
 from artgan.models.entry import Registry
 from artgan.models.registry_file import read_file, read_own_file, shown
+from artgan.settings import user_folder
 
 
 @cache
@@ -67,12 +67,7 @@ def _plugin_files() -> Iterator[Path]:
 
 def user_file() -> Path:
     """The path of the user's own registry: ``artgan/registry.yaml`` in the configuration folder."""
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(folder):  # as the XDG specification asks
-        folder = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
-        if sys.platform == "win32":
-            folder = os.environ.get("APPDATA", "~/AppData/Roaming")
-    return Path(os.path.expanduser(folder), "artgan", "registry.yaml")
+    return user_folder() / "registry.yaml"
 
 
 def _asked_for() -> list[Path]:

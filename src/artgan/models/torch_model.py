@@ -64,9 +64,14 @@ class TorchModel(nn.Module, Model):
         Each runtime is started once per number of threads; only torch picks up weights that change later.
 
         Raises:
+            ArtganError: the model makes pictures from noise.
             ConfigError: the runtime is unknown or not installed, or the model is not on the CPU in float32.
             ExportError: the runtime's output differs from PyTorch's.
         """
+        if self.task != "image-to-image":
+            raise ArtganError(
+                f"{self.name}: paints no photos, but makes pictures from noise: artgan sample {self.name} -o grid.png"
+            )
         runtime = runtime or self.runtime
         if runtime == "torch":
             return TorchNetwork(self.generator)
@@ -84,6 +89,8 @@ class TorchModel(nn.Module, Model):
 
     def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
         """See :meth:`Model.sample`."""
+        if self.task != "noise-to-image":
+            return super().sample(count)  # which says what the model does instead
         from artgan.sampling.sampling import sample
 
         return sample(self.generator, count, seed=seed, noise=noise)

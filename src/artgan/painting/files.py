@@ -27,6 +27,7 @@ from artgan.painting.planning import Job, make_folder
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
 from artgan.painting.underpainting import Study
+from artgan.progress import progress
 
 
 @dataclass(frozen=True)
@@ -469,15 +470,21 @@ class _Writer:
             Exception: whatever painting or writing raises.
         """
 
-        def make(frame: Picture) -> Image.Image:
-            try:
-                return paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
-            except ArtganError:
-                raise
-            except Exception as error:  # a plugin may raise anything
-                raise PictureError(_unpainted(read.job.input, error)) from error
+        with (
+            images.open_animation(read.job.input) as frames,
+            progress(f"frames of {read.job.input.name}", len(frames)) as advance,
+        ):
 
-        with images.open_animation(read.job.input) as frames:
+            def make(frame: Picture) -> Image.Image:
+                try:
+                    painting = paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
+                    advance()
+                    return painting
+                except ArtganError:
+                    raise
+                except Exception as error:  # a plugin may raise anything
+                    raise PictureError(_unpainted(read.job.input, error)) from error
+
             if frames.same_size or images.holds_pages(read.output):
                 made = partial(images.encode_animation, quality=self.saving.quality, overwrite=self.overwrite)
                 return made(frames, make, read.output), None

@@ -20,11 +20,13 @@ from artgan.painting.network import Network
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.painting.underpainting import Source as Pixels
 from artgan.painting.underpainting import Study
+from artgan.progress import progress
 
 WHERE_NEEDED = Tiling()
 """Whole if the picture fits in memory, else in tiles."""
 
 _HEADROOM = 0.8  # share of the free memory that a picture may take if it could be painted in tiles instead
+_AT_ONCE = 2_000_000  # pixels up to which strokes are drawn in about a second
 _FEW = 1  # instance norms; with at most this many, tiles take at most one extra pass
 
 
@@ -148,7 +150,7 @@ def paint_parts(
         [painted], interrupted = _paint_over(network, [study], tiling, options)
         if interrupted:
             raise KeyboardInterrupt
-        study.render(painted, source, lay, tiling.side)
+        _render(study, painted, source, lay, tiling.side)
 
 
 class _Shown:
@@ -206,9 +208,27 @@ def _paint_brushed(
     paintings = []
     for picture, study, painted in zip(pictures, studies, made, strict=not interrupted):
         painting = Image.new("RGB", picture.size)
-        study.render(painted, picture.rgb, painting.paste, tiling.side)
+        _render(study, painted, picture.rgb, painting.paste, tiling.side)
         paintings.append(painting)
     return paintings, interrupted
+
+
+def _render(
+    study: Study,
+    painted: Floats,
+    source: Pixels,
+    lay: Callable[[Image.Image, tuple[int, int]], None],
+    side: int | None,
+) -> None:
+    """As :meth:`Study.render`, with progress."""
+    width, height = study.size
+    with progress("strokes", width * height if width * height > _AT_ONCE else 1) as advance:
+
+        def counted(part: Image.Image, place: tuple[int, int]) -> None:
+            lay(part, place)
+            advance(steps=part.width * part.height)
+
+        study.render(painted, source, counted, side)
 
 
 def _paint_over(

@@ -6,10 +6,11 @@ Only instance norm depends on the whole picture: its means and variances are mea
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,8 +22,12 @@ from artgan.painting.floats import to_floats
 from artgan.painting.network import Network, Pictures
 from artgan.painting.statistics import WholePictureStatistics
 from artgan.painting.underpainting import Source
+from artgan.progress import progress
+
+_log = logging.getLogger(__name__)
 
 _SAMPLES = 16  # windows along each side of a picture, for estimating statistics
+_SLOW = 16  # passes over tiles beyond the first, from which it is said that they take long
 _MARGIN = 8  # pixels ignored at the edge of such a window
 
 
@@ -163,16 +168,29 @@ def paint_tiles(
         down, across = (_spread(length, least, stride) for length in picture.shape)
         batches = _batches([*product(down, across)], memory_per_pixel(network))
         statistics.all_at_once = len(batches) == 1
-        while all(run(batch) is None for batch in batches):
-            statistics.settle()
+        with progress("measuring", None):
+            while all(run(batch) is None for batch in batches):
+                statistics.settle()
         statistics.all_at_once = False
-    unfinished = True
-    while unfinished:
-        for tile in tiles:
-            made = run([tile])
-            if made is not None:
-                lay(*picture.kept(made[0], tile))
-        unfinished = statistics is not None and statistics.settle()
+    # A pass ends at the norm that it measures, and is as long as its number says; the one that paints is the last.
+    last = network.norms + 1
+    first = 1 if statistics is not None and tiling.statistics == "exact" else last
+    if len(tiles) * (last - first) > _SLOW:
+        _log.warning(
+            "%d x %d pixels are painted in %d tiles and %d passes, one for each norm; --statistics estimated is faster",
+            *source.size, len(tiles), last - first + 1,
+        )  # fmt: skip
+    with progress("tiles", len(tiles) * sum(range(first, last + 1)) / last) as advance:
+        unfinished = True
+        for number in count(first):
+            if not unfinished:
+                break
+            for tile in tiles:
+                made = run([tile])
+                if made is not None:
+                    lay(*picture.kept(made[0], tile))
+                advance(steps=min(number, last) / last)
+            unfinished = statistics is not None and statistics.settle()
 
 
 def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_Tile]]:

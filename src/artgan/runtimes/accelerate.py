@@ -80,6 +80,7 @@ def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) 
             return network
         except Exception as error:  # a runtime may raise anything for a damaged file
             _log.info("%s: is made anew (%s)", path, one_line(error))
+    _log.warning("the model is exported for this runtime and compared with PyTorch, once: up to a minute")
     with _workplace(path.parent) as folder:
         made = export_onnx(generator, folder / path.name).path
         with suppress(OSError):  # the cache is not writable

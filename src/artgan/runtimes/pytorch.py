@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 from threading import Lock, get_ident
@@ -18,6 +18,9 @@ from artgan.devices import free_memory
 from artgan.errors import ArtganError, Interrupted, PictureError
 from artgan.interfaces import Generator
 from artgan.painting.network import Moments, Network, Norm, Pictures
+from artgan.progress import progress, shown
+
+_LARGE = 1_000_000  # pixels from which a bar shows the layers
 
 
 class TorchNetwork(Network):
@@ -32,7 +35,7 @@ class TorchNetwork(Network):
 
     def __init__(self, generator: Generator) -> None:
         if generator.task != "image-to-image":
-            raise ArtganError(f"this model does not paint pictures, its task is {generator.task}; use sample()")
+            raise ArtganError(f"this model paints no photos, its task is {generator.task}")
         self.generator = generator
         self._like = reference(generator)
         self.runtime = f"PyTorch {torch.__version__}"
@@ -49,13 +52,27 @@ class TorchNetwork(Network):
         """See :meth:`Network.paint`."""
         x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._like.device, self._like.dtype)
         try:
-            return self._array(self.generator.generate(x, **options), x)
+            with self._progress(x):
+                made = self.generator.generate(x, **options)
+            return self._array(made, x)
         except Interrupted as stop:
             raise Interrupted(self._array(stop.made, x[: len(stop.made)])) from None
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from None
+
+    @contextmanager
+    def _progress(self, x: Tensor) -> Iterator[None]:
+        """A bar with a step for each layer, for a large picture that is painted whole."""
+        layers = [module for module in self.generator.modules() if not [*module.children()]]
+        if x.shape[2] * x.shape[3] < _LARGE or not shown():
+            yield
+            return
+        with progress("layers", len(layers)) as advance, ExitStack() as hooks:
+            for layer in layers:
+                hooks.callback(layer.register_forward_hook(lambda *_: advance()).remove)
+            yield
 
     def paint_part(self, pictures: Pictures, norm: Norm, options: Mapping[str, Any]) -> Pictures:
         """See :meth:`Network.paint_part`."""

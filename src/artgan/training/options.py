@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artgan.config import option
-from artgan.metrics import weight_files
 from artgan.sampling.noise import Noise
+from artgan.settings import NETWORK_FILE
 
 INTERVALS = {"log": 10, "sample": 500, "models": 0, "metrics": 1000, "checkpoint": 500}
 """What a run does at intervals, each the beginning of two options, and the usual interval in steps; 0 for never."""
@@ -80,11 +80,9 @@ class TrainingOptions:
     )
     metrics_every: int | None = option(None, "steps between scores [default: 1000]", least=1, resumable=True)
     metrics_every_epochs: int | None = option(None, "epochs between scores", least=1, resumable=True)
-    metric_weights: tuple[str, ...] = option(
-        (),
-        "NETWORK=FILE: weights of inception, vgg19 or dinov2 for scores [default: downloaded]",
-        resumable=True,
-    )
+    vgg19: str | None = option(None, NETWORK_FILE.format("VGG-19"), resumable=True)
+    inception: str | None = option(None, NETWORK_FILE.format("the Inception network of FID"), resumable=True)
+    dinov2: str | None = option(None, NETWORK_FILE.format("DINOv2"), resumable=True)
     metrics_on: int = option(200, "pictures of each kind used for a score", least=2, resumable=True)
     held_out: int = option(
         0,
@@ -101,10 +99,6 @@ class TrainingOptions:
         for in_steps, in_epochs in IN_STEPS_OR_EPOCHS:
             if getattr(self, in_steps) is not None and getattr(self, in_epochs) is not None:
                 raise ValueError(f"give {in_steps} or {in_epochs}, not both")
-        try:
-            weight_files(self.metric_weights)
-        except ValueError as error:
-            raise ValueError(f"metric_weights {error}") from None
         if self.held_out == 1:
             raise ValueError("held_out must be 0, or at least 2, which a score needs")
 

@@ -12,11 +12,10 @@ from torch import Tensor
 from artgan.data import PictureSet
 from artgan.data.crops import Preparation, centre_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
-from artgan.metrics import weight_files
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.perceptual import PerceptualMetric
-from artgan.metrics.scoring import MetricNetworks, reason, validated
+from artgan.metrics.scoring import MetricNetworks, given_files, reason, validated
 from artgan.training.best import Target
 from artgan.training.options import TrainingOptions
 
@@ -77,7 +76,8 @@ class Scores:
         self.size = options.size
         self.device = device
         self.count = min(options.metrics_on, *map(len, domains.values()))
-        self._networks = MetricNetworks(weight_files(options.metric_weights), size=self.size, device=device)
+        files = given_files(vgg19=options.vgg19, inception=options.inception, dinov2=options.dinov2)
+        self._networks = MetricNetworks(files, size=self.size, device=device)
         for cls in self.metrics.values():
             if issubclass(cls, (FeatureMetric, PerceptualMetric)):
                 self._networks.metric(cls)  # so that missing parts are reported before hours of training

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from artgan.config import parse, renamed_options, with_new_names
-from artgan.discovery import Plugin, resolve
+from artgan.discovery import Plugin, resolve, what_to_install
 from artgan.errors import ConfigError
 from artgan.training.options import IN_STEPS_OR_EPOCHS, TrainingOptions
 
@@ -70,7 +70,10 @@ def named_study(plugins: Sequence[Plugin], name: str) -> tuple[Plugin, str]:
     having = [plugin for plugin in plugins if name in plugin.studies]
     if not having:
         known = sorted({study for plugin in plugins for study in plugin.studies})
-        raise ConfigError(f"there is no study {name!r}; there is {', '.join(known) or 'none'}, or --vary KEY=A,B,C")
+        install = f"; {hint}" if (hint := what_to_install()) else ""
+        raise ConfigError(
+            f"there is no study {name!r}; there is {', '.join(known) or 'none'}, or --vary KEY=A,B,C{install}"
+        )
     if len(having) > 1:
         names = ", ".join(plugin.name for plugin in having)
         raise ConfigError(f"several plugins have a study {name!r} ({names}): choose one with --plugin NAME")

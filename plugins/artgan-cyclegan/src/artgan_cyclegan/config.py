@@ -57,9 +57,9 @@ class CycleGANConfig(AdversarialOptions):
         choices=("patch", "projected"),
     )
     discriminator_width: int = option(64, "channels of a discriminator's first layer or of a head", least=1, most=512)
-    features: str | None = option(
+    vgg19: str | None = option(
         None,
-        "safetensors file with VGG-19's convolutions for the projected discriminator; default: from the Hub, by timm",
+        "file of VGG-19's weights, for projected discriminators [default: as the user's settings say, or downloaded]",
         resumable=True,
     )
     # The losses.

@@ -592,7 +592,7 @@ def build(config: CycleGANConfig) -> Networks:
     features = None
     if config.discriminator == "projected":
         layers = {*ProjectedDiscriminator.layers, *(STYLE_LAYERS if config.lambda_style else ())}
-        features = load_vgg19([*layers], config.features)
+        features = load_vgg19([*layers], config.vgg19)
 
     def discriminator() -> Discriminator:
         if features is None:

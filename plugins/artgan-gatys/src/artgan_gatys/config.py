@@ -132,7 +132,8 @@ class GatysOptions:
     style_mask: tuple[str, ...] = option(
         (), "one for each style picture: marks each region's style in it, in the same colors"
     )
-    weights: str | None = option(None, "a safetensors file of the network's weights [default: from the Hub, by timm]")
+    vgg19: str | None = option(None, "file of VGG-19's weights [default: as the user's settings say, or downloaded]")
+    network_file: str | None = option(None, "file of the weights of a network other than VGG-19 [default: downloaded]")
     seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
     preview: str | None = option(None, "a new picture file, updated repeatedly during the work")
     preview_every: int = option(10, "iterations between previews", least=1)

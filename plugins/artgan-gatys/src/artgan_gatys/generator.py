@@ -65,7 +65,7 @@ class GatysGenerator(Generator):
         self._check_preview(given)
         size = (x.shape[3], x.shape[2])
         regions = read_mask(given.mask, size, "the photo") if given.mask is not None and styles else {}
-        network = self._network(recipe, given.weights).to(x.device)
+        network = self._network(recipe, self._file(given)).to(x.device)
         paintings: list[Tensor] = []
         for photo in torch.split(x.float(), 1):
             synthesis = Synthesis(network, self.config.network, photo, given, recipe, styles, regions)
@@ -81,6 +81,17 @@ class GatysGenerator(Generator):
             known = options.resume or options.preview in self._previews
             check_writable(options.preview, overwrite=known)
             self._previews.add(options.preview)
+
+    def _file(self, options: GatysOptions) -> str | None:
+        """The file of weights that is given for this network."""
+        own, other = (
+            ("vgg19", "network_file") if self.config.network.split(".")[0] == "vgg19" else ("network_file", "vgg19")
+        )
+        if getattr(options, other) is not None:
+            flags = [name.replace("_", "-") for name in (other, own)]
+            raise ConfigError(f"--{flags[0]}: this model's network is {self.config.network}; give --{flags[1]} FILE")
+        file: str | None = getattr(options, own)
+        return file
 
     def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:
         """The feature network for a recipe; the last one is cached."""

@@ -16,7 +16,7 @@ from torch import Size, Tensor, nn
 from torch.func import functional_call
 
 from artgan.plugin import ConfigError, PictureError, WeightsError
-from artgan.toolkit import explain, one_line
+from artgan.toolkit import one_line, weights_file
 
 
 class FeatureNetwork(nn.Module):
@@ -80,7 +80,7 @@ def build_network(
         wanted: names of layers.
         pooling: ``"max"``, or ``"avg"`` to replace maxima by means, as Gatys et al. suggest.
         weights: a safetensors file with timm's key names; layers after the wanted ones may be missing. By default
-            timm downloads the weights from the Hub.
+            that of the user's settings, or from the Hub.
 
     Raises:
         ConfigError: timm has no such network, or the network has no such layer.
@@ -107,7 +107,7 @@ def build_network(
     layers = {layer: network.get_submodule(path) for layer, path in paths.items()}
     trained: Any = network.pretrained_cfg  # nn.Module's attributes are tensors to a type checker
     made = FeatureNetwork(network, layers, trained["mean"], trained["std"])
-    _fill(made, wanted, _state(name, weights), str(weights or name))
+    _fill(made, wanted, _state(f"{trained['architecture']}.{trained['tag']}", weights), str(weights or name))
     return made.requires_grad_(False).eval()
 
 
@@ -168,13 +168,8 @@ _VGG = {nn.Conv2d: "conv", nn.BatchNorm2d: "norm", nn.ReLU: "relu", nn.MaxPool2d
 
 
 def _state(name: str, weights: str | Path | None) -> dict[str, Tensor]:
-    if weights is None:
-        try:
-            return timm.create_model(name, pretrained=True).state_dict()
-        except Exception as error:  # whatever the Hub client, its transport or the system raises
-            raise WeightsError(
-                f"the weights of {name}: {explain(error)}; or give model.safetensors of timm/{name}: weights=FILE"
-            ) from error
+    option = "vgg19" if name.split(".")[0] == "vgg19" else "network-file"
+    weights = weights_file(name, weights, option=option)
     try:
         return load_file(weights)
     except (OSError, SafetensorError) as error:

@@ -436,7 +436,7 @@ def _digest(name: str, photo: Tensor, options: GatysOptions, recipe: Recipe) -> 
     for key in ("preview", "preview_every", "resume"):
         del asked[key]
     files = {}
-    named = (*options.style, *options.style_mask, options.mask, options.weights, recipe.start)
+    named = (*options.style, *options.style_mask, options.mask, options.vgg19, options.network_file, recipe.start)
     for text in filter(None, named):
         path = Path(text if Path(text).exists() else text.rpartition(":")[0] or text)
         for file in sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []:

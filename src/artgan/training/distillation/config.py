@@ -11,6 +11,7 @@ from artgan.config import option, parse, with_new_names
 from artgan.discovery import Plugin, load_plugin, resolve
 from artgan.errors import ConfigError
 from artgan.models.locating import plugin_of
+from artgan.settings import NETWORK_FILE
 from artgan.training.settings import merged, preset_of
 
 
@@ -37,9 +38,7 @@ class DistillationConfig:
     features_size: int = option(
         128, "side of the crop that the features are computed on, in pixels", least=16, resumable=True
     )
-    features: str | None = option(
-        None, "safetensors file with VGG-19's convolutions; default: from the Hub, by timm", resumable=True
-    )
+    vgg19: str | None = option(None, NETWORK_FILE.format("VGG-19"), resumable=True)
     lr: float = option(5e-4, "Adam's learning rate", above=0, resumable=True)
 
 

@@ -50,7 +50,7 @@ class DistillationTrainer(Trainer):
             raise ConfigError(f"teacher {config.teacher}: makes pictures from noise, so it paints no photo")
         self.teacher = teacher.generator
         self.options = teacher.options({})
-        self.vgg19 = load_vgg19(STYLE_LAYERS, config.features).to(device) if config.lambda_features else None
+        self.vgg19 = load_vgg19(STYLE_LAYERS, config.vgg19).to(device) if config.lambda_features else None
         self.optimizers = {"student": torch.optim.Adam(self.student.parameters(), config.lr)}
 
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
