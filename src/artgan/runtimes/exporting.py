@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from artgan.interfaces import Generator
 from artgan.painting.network import usable_threads
 from artgan.progress import progress
 from artgan.runtimes.onnx_file import FEATURES, FORMAT, PAINTINGS, PICTURES, STATISTICS, Facts
-from artgan.runtimes.pytorch import whole_picture_norms
+from artgan.runtimes.pytorch import norms_computed_by, whole_picture_norms
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """A network run by some runtime."""
@@ -218,22 +217,9 @@ class _Exportable(nn.Module):
                 result = result * norm.weight[:, None, None] + norm.bias[:, None, None]
             return result
 
-        with _norms_by(self.network, normalized):
+        with norms_computed_by(self.network, normalized):
             made = self.network(pictures)
         return (made, *seen)
-
-
-@contextmanager
-def _norms_by(network: Generator, forward: Callable[[nn.InstanceNorm2d, Tensor], Tensor]) -> Iterator[None]:
-    """Compute the instance norms of a network by a function."""
-    norms = whole_picture_norms(network)
-    try:
-        for norm in norms:
-            norm.forward = partial(forward, norm)  # type: ignore[method-assign]
-        yield
-    finally:
-        for norm in norms:
-            vars(norm).pop("forward", None)  # restores the class's method
 
 
 def _channels(network: Generator) -> tuple[int, ...]:
@@ -245,7 +231,7 @@ def _channels(network: Generator) -> tuple[int, ...]:
         return type(norm).forward(norm, x)
 
     if whole_picture_norms(network):
-        with _norms_by(network, noted), torch.inference_mode():
+        with norms_computed_by(network, noted), torch.inference_mode():
             network(_example(network))
     return tuple(found)
 

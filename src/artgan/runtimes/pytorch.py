@@ -76,7 +76,7 @@ class TorchNetwork(Network):
 
     def paint_part(self, pictures: Pictures, norm: Norm, options: Mapping[str, Any]) -> Pictures:
         """See :meth:`Network.paint_part`."""
-        with _held(whole_picture_norms(self.generator), norm):
+        with _held(self.generator, norm):
             return self.paint(pictures, options)
 
     def free_memory(self) -> float:
@@ -149,8 +149,8 @@ _holding = Lock()
 
 
 @contextmanager
-def _held(norms: list[nn.InstanceNorm2d], norm: Norm) -> Iterator[None]:
-    """Let the norms use the statistics that ``norm`` returns.
+def _held(generator: Generator, norm: Norm) -> Iterator[None]:
+    """Let a generator's instance norms use the statistics that ``norm`` returns.
 
     This applies to the entering thread only; in other threads the norms behave as usual. Only one thread can be inside
     at a time.
@@ -169,14 +169,21 @@ def _held(norms: list[nn.InstanceNorm2d], norm: Norm) -> Iterator[None]:
         weight, bias = (None if own is None else own.to(x.device, dtype) for own in (module.weight, module.bias))
         return functional.batch_norm(x, mean, variance, weight, bias, eps=module.eps)
 
-    with _holding:
-        try:
-            for module in norms:
-                module.forward = partial(normalized, module)  # type: ignore[method-assign]
-            yield
-        finally:
-            for module in norms:
-                vars(module).pop("forward", None)  # restores the class's method
+    with _holding, norms_computed_by(generator, normalized):
+        yield
+
+
+@contextmanager
+def norms_computed_by(generator: Generator, forward: Callable[[nn.InstanceNorm2d, Tensor], Tensor]) -> Iterator[None]:
+    """Compute the norms whose statistics span the whole picture by a function, in place of their own forward pass."""
+    norms = whole_picture_norms(generator)
+    try:
+        for norm in norms:
+            norm.forward = partial(forward, norm)  # type: ignore[method-assign]
+        yield
+    finally:
+        for norm in norms:
+            vars(norm).pop("forward", None)  # restores the class's method
 
 
 def _out_of_memory(error: BaseException) -> bool:
