@@ -24,6 +24,7 @@ from artgan.runtimes.exporting import (
     difference,
     export_onnx,
     refuse_what_is_no_network,
+    require_exporter,
 )
 from artgan.runtimes.onnx_file import FORMAT, OnnxFile, read_onnx
 from artgan.runtimes.opening import RUNTIMES, opener
@@ -80,6 +81,7 @@ def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) 
             return network
         except Exception as error:  # a runtime may raise anything for a damaged file
             _log.info("%s: is made anew (%s)", path, one_line(error))
+    require_exporter()
     _log.warning("the model is exported for this runtime and compared with PyTorch, once: up to a minute")
     with _workplace(path.parent) as folder:
         made = export_onnx(generator, folder / path.name).path

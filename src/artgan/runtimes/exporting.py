@@ -81,8 +81,7 @@ def export_onnx(
         ConfigError: required packages are not installed.
     """
     refuse_what_is_no_network(generator)
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        require(package, "onnx", "exporting")
+    require_exporter()
     network = copy.deepcopy(generator).to("cpu", torch.float32).eval().requires_grad_(False)
     shapes = check_shapes(network)
     channels = _channels(network)
@@ -97,6 +96,12 @@ def export_onnx(
             found = max(found, difference(run, network, shape))
             advance()
     return Exported(Path(path), found, shapes)
+
+
+def require_exporter() -> None:
+    """Raise ConfigError unless all packages that exporting needs are installed."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "onnx", "exporting")
 
 
 def refuse_what_is_no_network(generator: Generator) -> None:
