@@ -243,7 +243,11 @@ def test_two_processes_at_once_do_not_harm_one_another(home: Path, tmp_path: Pat
 
     with ThreadPoolExecutor() as pool:
         for done in pool.map(work, ("0.png", "1.png")):
-            assert (done.returncode, done.stderr) == (0, "")
+            assert done.returncode == 0
+            assert done.stderr in (
+                "",
+                "the model is exported for this runtime and compared with PyTorch, once: up to a minute\n",
+            )
     assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
     assert len(list(home.iterdir())) == 1
 
