@@ -102,6 +102,8 @@ def test_a_bar_without_a_total_shares_of_steps_and_no_third_bar_nor_one_of_a_thr
 
 
 def test_rich_is_imported_where_a_bar_is_drawn_only() -> None:
-    code = "import sys; from artgan.progress import progress\nwith progress('all', 3): pass\nprint('rich' in sys.modules)"
+    code = (
+        "import sys; from artgan.progress import progress\nwith progress('all', 3): pass\nprint('rich' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
