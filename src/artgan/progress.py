@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # imported where a bar is drawn, since that takes a tenth of a second
     from rich.progress import Progress
@@ -50,14 +50,15 @@ def progress(what: str, total: float | None, *, done: float = 0) -> Iterator[Adv
         return
     with _screen() as bars:
         temporary = bool(bars.task_ids) or total is None
-        task = bars.add_task(what, total=total, completed=done, count=_count(done, total), pace="", left="", note="")
+        task = bars.add_task(what, total=total, count=_count(done, total), pace="", left="", note="")
+        bars.update(task, completed=done)  # which takes parts of steps
         start, completed, advances = monotonic(), done, 0
 
         def advance(note: str = "", steps: float = 1) -> None:
             nonlocal completed, advances
             completed += steps
             advances += 1
-            fields = {"count": _count(completed, total)}
+            fields: dict[str, Any] = {"count": _count(completed, total)}
             if total is not None:
                 elapsed = monotonic() - start
                 fields["left"] = f"{_clock(elapsed * max(total - completed, 0) / (completed - done))} left"

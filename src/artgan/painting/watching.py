@@ -57,7 +57,7 @@ def watch(look: Callable[[], Plan], *, overwrite: bool, interval: float = INTERV
                 ready.append(job)
         for known in (waiting, handled):
             for path in known.keys() - there:
-                del known[path]  # type: ignore[attr-defined]  # both are dictionaries
+                del known[path]
         yield ready
         time.sleep(interval)
 
