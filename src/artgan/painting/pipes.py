@@ -31,7 +31,7 @@ class Pipes:
     def __init__(self, inputs: Sequence[Path], out: str | None, folder: Path) -> None:
         self._read = folder / "standard input"
         self.to_standard_output = out == STANDARD
-        self.out = str(folder / "paintings") if self.to_standard_output else out
+        self.out = str(folder / "out") if self.to_standard_output else out
         self.inputs = [self._read if str(path) == STANDARD else path for path in inputs]
         if self._read in self.inputs:
             self._receive()
