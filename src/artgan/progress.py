@@ -56,7 +56,7 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
     with _screen() as bars:
         temporary = bool(bars.task_ids) or total is None
         task = bars.add_task(what, total=total, count=_count(done, total), pace="", left="", note="")
-        bars.update(task, completed=done)
+        bars.update(task, completed=done)  # which takes parts of steps
         start, completed, advances = monotonic(), done, 0
 
         def advance(note: str = "", steps: float = 1) -> None:

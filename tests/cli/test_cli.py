@@ -9,9 +9,13 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support import processes
+
+import artgan
+from artgan.sheets import sheet
 
 
 def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -292,3 +296,17 @@ def test_compare_draws_a_sheet_and_names_what_failed(tmp_path: Path) -> None:
     again = run("compare", "a.png", "-o", "sheet.png", cwd=tmp_path)
     assert again.returncode == 2
     assert "exists already" in again.stderr
+
+
+def test_compare_paints_the_photo_at_the_size_of_the_sheet(tmp_path: Path) -> None:
+    """The painting on the sheet is that of the photo shrunk by Lanczos' filter."""
+    large = Image.radial_gradient("L").resize((400, 300)).convert("RGB")
+    large.paste((255, 0, 0), (7, 5, 30, 40))
+    large.save(tmp_path / "photo.png")
+    done = run("compare", "photo.png", "--models", "monet", "--size", "64", "-o", "sheet.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    small = large.resize((64, 48), Image.Resampling.LANCZOS)
+    painting = artgan.load("monet", runtime="auto").paint(small)
+    expected = sheet({"photo": [small], "monet": [painting]}, cell=64)
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert np.array_equal(np.asarray(drawn), np.asarray(expected))

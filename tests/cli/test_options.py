@@ -222,7 +222,10 @@ def test_options_are_given_on_the_command_line(folder: Path) -> None:
         (["-m", "wash", "--stile", "red.png"], "--stile"),
         (["-m", "monet", "--style", "red.png"], "--style"),
         (["--style", "red.png"], "--style"),
-        (["-m", "wosh", "--style", "red.png"], "artgan: no model named 'wosh'; did you mean wash?\n"),
+        (
+            ["-m", "wosh", "--style", "red.png"],
+            "artgan: no model named 'wosh'; did you mean wash? artgan models lists all\n",
+        ),
         (["-m", "local-dir:nowhere", "--style", "a"], "artgan: nowhere: no such folder\n"),
         (
             ["-m", "wash", "--style", "red.png", "--share", "2"],

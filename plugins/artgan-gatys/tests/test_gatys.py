@@ -232,3 +232,39 @@ def test_ctrl_c_writes_the_picture_so_far(folder: Path, work: Path, cache: Path)
     assert re.search(r"interrupted after \d+ of 1000000 iterations at 32 x 24; run the same with resume", told)
     assert "Traceback" not in told
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 1
+
+
+# ---- the file of VGG-19
+
+
+def test_the_environment_names_the_file_for_all_commands(folder: Path, work: Path, cache: Path) -> None:
+    words = [word for word in given(folder) if "vgg19" not in word]
+    found = {}
+    for name, more, set_ in (("option", ["--vgg19", folder / "vgg19.safetensors"], {}), ("variable", [], None)):
+        environment = {"ARTGAN_VGG19": str(folder / "vgg19.safetensors")} if set_ is None else set_
+        out = f"{name}.png"
+        done = processes.artgan("paint", "photo.png", "-m", "gatys", *words, *more, "-o", out, cwd=work, **environment)
+        assert done.returncode == 0, done.stderr
+        found[name] = (work / out).read_bytes()
+    assert found["option"] == found["variable"]
+
+
+def test_without_file_and_network_it_fails_at_once_with_the_option(folder: Path, work: Path, tmp_path: Path) -> None:
+    words = [word for word in given(folder) if "vgg19" not in word]
+    unreachable = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+    settings = {"ARTGAN_VGG19": "", "XDG_CONFIG_HOME": str(tmp_path)}
+    begun = time.monotonic()
+    done = processes.started_artgan("paint", "photo.png", "-m", "gatys", *words, cwd=work, **unreachable, **settings)
+    assert time.monotonic() - begun < 60  # with the start of a busy machine; retries took longer
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("artgan: timm/vgg19.tv_in1k: cannot be fetched")
+    assert line.endswith("or give its model.safetensors: --vgg19 FILE")
+
+
+def test_a_file_of_another_network_is_another_option(folder: Path) -> None:
+    options = {"style": folder / "style.png", **LITTLE}
+    with pytest.raises(ConfigError, match=r"--vgg19: this model's network is vgg16\.tv_in1k; give --network-file FILE"):
+        artgan.load("gatys.vgg16").paint(folder / "photo.png", vgg19=folder / "vgg19.safetensors", **options)
+    with pytest.raises(ConfigError, match=r"--network-file: this model's network is vgg19\.tv_in1k; give --vgg19 FILE"):
+        artgan.load("gatys").paint(folder / "photo.png", network_file=folder / "vgg19.safetensors", **options)

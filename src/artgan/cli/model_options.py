@@ -51,7 +51,7 @@ class ModelOptionsCommand(TyperCommand):
 
         read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
         help = not set(args).isdisjoint(read.help_option_names)
-        foreign = any(str(path).startswith("-") for path in read.params["inputs"] or ())
+        foreign = any(str(path).startswith("-") and str(path) != "-" for path in read.params["inputs"] or ())
         source = read.get_parameter_source("model")
         named = source is not None and source.name == "COMMANDLINE"
         if not foreign and not (help and named):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,8 +21,9 @@ from artgan.painting.options import PaintOptions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from artgan.painting import Plan
+    from artgan.painting import Plan, Result
     from artgan.painting.network import Network
+    from artgan.painting.pipes import Pipes
 
 
 class Statistics(str, Enum):
@@ -48,7 +50,9 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs th
 
 @with_options_of(PaintOptions, _PANEL)
 def paint(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them; - is standard input.")
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="A name that `artgan models` lists.", show_default="the registry's default"),
@@ -59,13 +63,19 @@ def paint(
             "--out",
             "-o",
             help="The painting's name, or a folder for several: one that exists, ends in / or has no suffix. "
-            "\\[default: next to the photo, PHOTO-MODEL.jpg]",
+            "- is standard output, in the photo's format. \\[default: next to the photo, PHOTO-MODEL.jpg]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
     ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Include sub-folders.", rich_help_panel=_FILES)
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Stay, and paint what arrives in the folders too, until Ctrl-C.", rich_help_panel=_FILES
+        ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace paintings that exist.", rich_help_panel=_FILES)
@@ -138,7 +148,7 @@ def paint(
     from artgan.errors import ConfigError
     from artgan.models.loading import load
     from artgan.painting import Saving, Tiling, paint_files, paint_in_processes, plan, useful_processes
-    from artgan.progress import progress
+    from artgan.painting.pipes import STANDARD, open_pipes
 
     if no_metadata and keep_location:
         raise ConfigError("--no-metadata and --keep-location contradict each other")
@@ -148,13 +158,36 @@ def paint(
     network = loaded.running_on()
     if verbose:
         _tell(loaded.name, network)
-    jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
-    tiling = Tiling(tile, statistics.value)
     saving = Saving(quality, metadata=not no_metadata, location=keep_location)
-    how: dict[str, Any] = {"tiling": tiling, "manner": manner, "saving": saving, "options": own}
-    how |= {"batch": batch, "overwrite": overwrite}
-    processes = useful_processes(network, jobs, manner)
-    done = paint_in_processes(network, jobs, processes, **how) if processes > 1 else paint_files(network, jobs, **how)
+    how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
+    paint_jobs: Callable[..., Iterator[Result]] = partial(paint_files, network, batch=batch, options=own, **how)
+    if watch:
+        if not all(path.is_dir() for path in inputs) or out == STANDARD:
+            raise ConfigError("--watch takes folders, and writes into folders")
+
+        def look() -> Plan:
+            return plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=True)
+
+        _watch(look, paint_jobs, overwrite=overwrite, as_json=format is Format.json)
+        return
+    with open_pipes(inputs, out) as pipes:
+        if pipes is not None:
+            if pipes.to_standard_output and format is Format.json:
+                raise ConfigError("--format json and -o - contradict each other: both use standard output")
+            inputs, out = pipes.inputs, pipes.out
+        jobs = plan(inputs, out, tag=_tag(model), recursive=recursive, overwrite=overwrite, skip_existing=skip_existing)
+        processes = useful_processes(network, jobs, manner)
+        if processes > 1:
+            done = paint_in_processes(network, jobs, processes, overwrite=overwrite, options=own, **how)
+        else:
+            done = paint_jobs(jobs, overwrite=overwrite)
+        _paint(jobs, done, format is Format.json, pipes)
+
+
+def _paint(jobs: Plan, done: Iterator[Result], as_json: bool, pipes: Pipes | None) -> None:
+    """Print the results as they come, and at the end what failed."""
+    from artgan.progress import progress
+
     failures, notes, results, skipped = [], [], [], 0
     try:
         one = len(jobs) == 1
@@ -166,30 +199,64 @@ def paint(
                     failures.append(result.error)
                 if result.note is not None:
                     notes.append(result.note)
-                if format is Format.json:
-                    results.append(
-                        {
-                            "input": str(result.input),
-                            "output": result.output and str(result.output),
-                            "error": result.error,
-                            "seconds": round(result.seconds, 4),
-                            "size": result.size,
-                            "skipped": result.skipped,
-                            "note": result.note,
-                        }
-                    )
+                if as_json:
+                    results.append(_as_json(result))
                 elif result.output is not None and not result.skipped:
-                    print(printable(str(result.output)))
+                    if pipes is not None and pipes.to_standard_output:
+                        pipes.send(result.output)
+                    else:
+                        print(printable(str(result.output)))
     finally:  # report finished work, even after Ctrl-C
-        if format is Format.json:
+        if as_json:
             print(json.dumps(results, indent=2))
         if skipped:
             print(f"artgan: {skipped} of {len(jobs)} exist already and are left alone", file=sys.stderr)
+        if pipes is not None:
+            failures, notes = list(map(pipes.named, failures)), list(map(pipes.named, notes))
         for note in [*notes, *_passed_over(jobs)]:
             print(f"artgan: {printable(note)}", file=sys.stderr)
         _name_failures(failures, len(jobs))
     if failures:
         raise typer.Exit(1)
+
+
+def _watch(
+    look: Callable[[], Plan], paint_jobs: Callable[..., Iterator[Result]], *, overwrite: bool, as_json: bool
+) -> None:
+    """Paint what is there and what arrives, until Ctrl-C; each result is printed at once."""
+    from artgan.painting.watching import watch
+
+    failed = False
+    try:
+        for note in _passed_over(look()):
+            print(f"artgan: {printable(note)}", file=sys.stderr)
+        print("artgan: watching; Ctrl-C ends it", file=sys.stderr)
+        for jobs in watch(look, overwrite=overwrite):
+            for result in paint_jobs(jobs, overwrite=True) if jobs else ():
+                if result.error is not None and result.input.exists():  # else it was removed meanwhile
+                    failed = True
+                    print(f"artgan: {printable(result.error)}", file=sys.stderr)
+                if result.note is not None:
+                    print(f"artgan: {printable(result.note)}", file=sys.stderr)
+                if as_json:
+                    print(json.dumps(_as_json(result)), flush=True)
+                elif result.output is not None and not result.skipped:
+                    print(printable(str(result.output)), flush=True)
+    except KeyboardInterrupt:  # the way to end it
+        if failed:
+            raise typer.Exit(1) from None
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    return {
+        "input": str(result.input),
+        "output": result.output and str(result.output),
+        "error": result.error,
+        "seconds": round(result.seconds, 4),
+        "size": result.size,
+        "skipped": result.skipped,
+        "note": result.note,
+    }
 
 
 class PaintCommand(ModelOptionsCommand):

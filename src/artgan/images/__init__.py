@@ -25,7 +25,7 @@ from artgan.images.formats import (
 from artgan.images.jpeg import jpeg_quality
 from artgan.images.metadata import Metadata, read_metadata
 from artgan.images.picture import MAX_PIXELS, Picture
-from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, open_image, open_picture
+from artgan.images.reading import UPRIGHT, Source, decode, decode_bytes, measure, missing, open_image, open_picture
 from artgan.images.writing import assemble, check_writable, encode
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "is_writable",
     "jpeg_quality",
     "measure",
+    "missing",
     "open_animation",
     "open_image",
     "open_picture",

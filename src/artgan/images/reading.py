@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import stat
 import sys
 import threading
@@ -114,6 +115,23 @@ def open_picture(path: str | os.PathLike[str]) -> Iterator[tuple[Image.Image, IO
             yield image, file
 
 
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|file):/+(?:[^/@]*@)?([^?#]*)", re.I)  # a path has one slash of the two
+
+
+def missing(path: str | os.PathLike[str], why: str) -> str:
+    """A message about a path where nothing is: ``why``, or what to do if it is an address of the web.
+
+    Credentials and what follows a question mark, which may hold some, are left out.
+    """
+    found = _ADDRESS.match(str(path))
+    if found is None:
+        return f"{path}: {why}"
+    return (
+        f"{found[1]}://{found[2]}: is an address, and only files are read; download it first, or in one go: "
+        "curl -L ADDRESS | artgan paint - -o painting.jpg"
+    )
+
+
 class _Unreadable(Exception):
     """Why a file cannot be read, as the end of a sentence that begins with its name."""
 
@@ -128,7 +146,7 @@ def _refusing(name: str) -> Iterator[None]:
     except _Unreadable as error:
         raise PictureError(f"{name}: {error}") from None
     except FileNotFoundError:
-        raise PictureError(f"{name}: no such file") from None
+        raise PictureError(missing(name, "no such file")) from None
     except PermissionError:
         raise PictureError(f"{name}: you are not permitted to read it") from None
     except Exception as error:  # Pillow raises almost anything for broken files

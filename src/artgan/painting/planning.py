@@ -131,7 +131,7 @@ def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool)
     if path.is_dir():
         yield from _find_in_folder(path, out, tag, recursive)
     elif not os.path.lexists(path):
-        yield Job(path, None, f"{path}: no such file or folder")
+        yield Job(path, None, images.missing(path, "no such file or folder"))
     elif out is None:
         suffix = _suffix(path)
         stem = path.name.removesuffix(suffix)

@@ -131,7 +131,10 @@ class TrainerTests(Subject):
                 trainer, _, _ = self._trainer()
             rounds = trainer.rounds
             demand(isinstance(rounds, int) and rounds >= 1, f"The trainer's rounds are {rounds!r}, not 1 or more.")
-            advice = "--batch may be any number, and is 1 by default; nn.BatchNorm1d, for example, rejects that."
+            advice = (
+                "It takes a batch and the number of the rounds before, step(batch, index). --batch may be any number, "
+                "and is 1 by default; nn.BatchNorm1d, for example, rejects that."
+            )
             for index in range(rounds):
                 with explained(f"step() fails with a batch of {count}", advice):
                     trainer.step(self._batch(count, index), index)

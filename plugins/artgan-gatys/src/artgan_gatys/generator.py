@@ -90,8 +90,7 @@ class GatysGenerator(Generator):
         if getattr(options, other) is not None:
             flags = [name.replace("_", "-") for name in (other, own)]
             raise ConfigError(f"--{flags[0]}: this model's network is {self.config.network}; give --{flags[1]} FILE")
-        file: str | None = getattr(options, own)
-        return file
+        return options.vgg19 if own == "vgg19" else options.network_file
 
     def _network(self, recipe: Recipe, weights: str | None) -> FeatureNetwork:
         """The feature network for a recipe; the last one is cached."""

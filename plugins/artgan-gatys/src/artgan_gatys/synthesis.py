@@ -396,7 +396,8 @@ class State:
         """Save the painting, the time it took, and the optimizer's state; if that fails, only log a warning."""
         make_room(self.path.parent, "*.safetensors", _CACHE_BYTES)
         tensors = {f"optimizer.{key}": value.contiguous() for key, value in inside.items()}
-        tensors["point"] = painting.clone()  # a file of safetensors cannot hold one tensor under two names
+        # A file of safetensors cannot hold one tensor under two names, nor one that is not contiguous, as photos are.
+        tensors["point"] = painting.clone(memory_format=torch.contiguous_format)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self.path) as part:
