@@ -280,7 +280,7 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
     faulty = run("doctor", cwd=tmp_path, HF_HUB_OFFLINE="1", ARTGAN_REGISTRY="nowhere.yaml")
     assert faulty.returncode == 1
     assert "FAULT  ARTGAN_REGISTRY: nowhere.yaml: cannot be read" in faulty.stdout
-    assert run("paint", "x.png", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="*").returncode == 2
+    assert run("paint", "x.png", "-m", "gatys", cwd=tmp_path, ARTGAN_DISABLE_PLUGINS="*").returncode == 2
 
 
 def test_compare_draws_a_sheet_and_names_what_failed(tmp_path: Path) -> None:
