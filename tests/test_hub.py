@@ -579,6 +579,6 @@ def test_a_feature_network_that_cannot_be_fetched_says_which_file_to_give(
     done = subprocess.run([sys.executable, "-c", FEATURES], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert told in done.stdout
-    assert "give the file model.safetensors of timm/vgg19.tv_in1k by hand" in done.stdout
+    assert "or give its model.safetensors: --vgg19 FILE" in done.stdout
     assert done.stdout.count("\n") == 1
     assert TOKEN not in done.stdout + done.stderr

@@ -136,8 +136,8 @@ def test_metadata_by_default_without_and_with_the_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words", "expected"),
     [
-        (60, (), 75),
-        (83, (), 83),
+        (60, (), 85),
+        (88, (), 88),
         (100, (), 95),
         (83, ("--quality", "50"), 50),
     ],

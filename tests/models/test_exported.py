@@ -159,7 +159,7 @@ def test_an_exported_model_takes_no_options_and_makes_nothing_from_noise(made: P
     model = artgan.load(f"local-dir:{made}")
     with pytest.raises(ConfigError, match="this model takes no options, got iterations"):
         model.paint(photo(), iterations=3)
-    with pytest.raises(ArtganError, match="paints pictures and does not make them from noise"):
+    with pytest.raises(ArtganError, match="makes no pictures from noise, but paints photos"):
         model.sample(1)
     with pytest.raises(ConfigError, match="PyTorch does not run exported models"):
         model.running_on("torch")

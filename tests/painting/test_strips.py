@@ -277,7 +277,7 @@ def test_quality_and_metadata_are_those_of_the_photo(
     monkeypatch.setattr(images, "MAX_PIXELS", 5000)
     tags = Image.Exif()
     tags[0x0112], tags[0x8298], tags[0x8825] = 6, "(c) Jane", {1: "N", 2: (48.0, 4.0, 30.0)}
-    noise("RGB").save(tmp_path / "a.jpg", exif=tags.tobytes(), dpi=(300, 300), quality=80, subsampling="4:2:0")
+    noise("RGB").save(tmp_path / "a.jpg", exif=tags.tobytes(), dpi=(300, 300), quality=88, subsampling="4:2:0")
     for saving, place in ((Saving(), False), (Saving(location=True), True), (Saving(metadata=False), None)):
         jobs = plan([tmp_path / "a.jpg"], tmp_path / f"b{suffix}", tag="m", overwrite=True)
         [result] = paint_files(Inverter(), jobs, tiling=Tiling(64), saving=saving, overwrite=True)
@@ -293,4 +293,4 @@ def test_quality_and_metadata_are_those_of_the_photo(
             if place is not None:
                 assert [round(value) for value in painting.info["dpi"]] == [300, 300]
             if suffix == ".jpg":
-                assert images.jpeg_quality(painting) == (80, "4:2:0")
+                assert images.jpeg_quality(painting) == (88, "4:2:0")
