@@ -102,6 +102,7 @@ def test_a_missing_scikit_learn_is_told(monkeypatch: pytest.MonkeyPatch) -> None
         classify({"a": cloud(10, 0, 0), "b": cloud(10, 1, 1)}, {})
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 def test_monet_van_gogh_and_photographs_are_told_apart() -> None:

@@ -471,6 +471,7 @@ def test_the_scores_are_listed() -> None:
     assert {line.split()[0] for line in done.stdout.splitlines()[1:]} >= {"fid", "kid", "prdc", "style", "mifid"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @needs_data
 def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake: Path, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def pictures(folder: str, count: int) -> list[Tensor]:
     return [images.to_tensor(images.decode(path).rgb) for path in paths[:: len(paths) // count][:count]]
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 @pytest.mark.numerical

@@ -166,6 +166,7 @@ def test_the_command_tells_without_a_network(tmp_path: Path) -> None:
     assert scores["told-filters"] > 0.9
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 @NUMERICAL

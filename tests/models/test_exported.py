@@ -107,6 +107,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "photo").is_dir(), reason="needs the photos of shared/data")
 def test_a_quantized_model_is_a_model_too(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return float(10 * torch.log10(4 / (a - b).square().mean()))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.numerical
 def test_estimated_statistics_paint_a_real_photo_nearly_as_exact_ones() -> None:

@@ -77,6 +77,7 @@ def tensors(folder: Path) -> Tensor:
     return torch.stack([images.to_tensor(picture) for picture in PictureFolder(folder)])
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Path, script: ModuleType) -> None:
@@ -110,6 +111,7 @@ def test_a_painters_style_is_as_far_as_the_formulas_say(sets: Path, tmp_path: Pa
         assert unpainted == pytest.approx(style.kernel_distance(x, z), rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 def test_photos_as_they_are_are_copies(sets: Path) -> None:
@@ -146,6 +148,7 @@ def test_large_photos_are_compared_as_they_are_seen(sets: Path, tmp_path: Path) 
     assert seen == ["content-kept-vgg19-conv4_2", *(f"photo-left-{sigma}" for sigma in (1, 2, 4, 8, 16))]
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: Path) -> None:
@@ -175,6 +178,7 @@ def test_the_lines_of_a_model_from_noise_are_a_registrys(sets: Path, tmp_path: P
     assert metrics["style-distance-filters"]["reference"] == "paintings kept aside"
 
 
+@pytest.mark.exhaustive
 @needs_data
 @pytest.mark.slow
 def test_a_classifier_that_has_seen_what_is_kept_aside_is_not_asked(sets: Path) -> None:
