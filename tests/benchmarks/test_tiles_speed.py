@@ -9,12 +9,11 @@ import pytest
 import torch
 from artgan_cyclegan.networks import ResNetGenerator, SubpixelGenerator
 from PIL import Image
-from support.painting import best_side
+from support.painting import best_side, paint_batch
 
 from artgan.images import Picture
 from artgan.interfaces import Generator
 from artgan.painting import painter
-from artgan.painting.painter import paint_batch
 from artgan.painting.tiles import Tiling
 
 
