@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from artgan.data import protobuf
 from artgan.data.archives import read_span
 from artgan.data.pictures import PictureSet
 from artgan.errors import PictureError
@@ -89,42 +90,6 @@ def _masked(data: bytes) -> int:
 # ---- protobuf
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Parse a number of up to 64 bits; returns it and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("bad number")
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of the fields of a message that are messages or strings; numeric fields are skipped."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        wire = key & 7
-        if wire == 0:
-            _, at = _varint(data, at)
-            continue
-        if wire == 2:
-            size, at = _varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError("bad field type")
-        if size > len(data) - at:
-            raise ValueError("a field is cut off")
-        if wire == 2:
-            yield key >> 3, data[at : at + size]
-        at += size
-
-
 def parse_example(data: bytes) -> dict[str, memoryview]:
     """The byte strings in a ``tf.train.Example``, by name: the first of each list.
 
@@ -145,7 +110,10 @@ def parse_example(data: bytes) -> dict[str, memoryview]:
 
 
 def _only(data: memoryview, number: int) -> Iterator[memoryview]:
-    return (value for found, value in _fields(data) if found == number)
+    """The texts and messages in the fields of this number."""
+    for found, wire, value in protobuf.fields(data):
+        if found == number and wire == protobuf.LENGTH_DELIMITED and not isinstance(value, int):
+            yield value
 
 
 # ---- files

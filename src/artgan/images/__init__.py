@@ -6,7 +6,7 @@ Torch is imported only when a tensor is needed.
 """
 
 from artgan.images.animation import Animation, count_frames, encode_animation, open_animation
-from artgan.images.arrays import to_levels, to_rgb, to_tensor
+from artgan.images.arrays import to_floats, to_image, to_levels, to_rgb, to_tensor
 from artgan.images.formats import (
     READABLE,
     SNIFFED,
@@ -62,6 +62,8 @@ __all__ = [
     "open_picture",
     "read_metadata",
     "recognize",
+    "to_floats",
+    "to_image",
     "to_levels",
     "to_rgb",
     "to_tensor",

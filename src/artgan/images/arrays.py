@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from artgan.errors import PictureError
@@ -12,6 +13,8 @@ from artgan.images.picture import Picture, check_size
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Floats: TypeAlias = "NDArray[np.floating[Any]]"
 
 
 def from_array(array: np.ndarray[Any, Any], max_pixels: int) -> Image.Image:
@@ -43,43 +46,68 @@ def decode_tensor(tensor: Tensor, max_pixels: int) -> Picture:
     return Picture(to_rgb(tensor))
 
 
+def to_floats(rgb: Image.Image) -> Floats:
+    """An RGB image as 3 x H x W, float32 in [-1, 1]; :func:`to_image` gives the same image back.
+
+    Raises:
+        PictureError: the image has another mode (decode it first).
+    """
+    if rgb.mode != "RGB":
+        raise PictureError(f"picture: expected mode RGB, got {rgb.mode}; decode it first")
+    values = np.array(np.asarray(rgb).transpose(2, 0, 1), np.float32, order="C")
+    values /= np.float32(127.5)
+    values -= np.float32(1)
+    return values
+
+
+def to_levels(values: Floats) -> Floats:
+    """3 x H x W in [-1, 1] as the values 0 to 255 that :func:`to_image` rounds: H x W x 3, float32.
+
+    Raises:
+        PictureError: there are values that are not finite.
+    """
+    return np.ascontiguousarray(_levels(values).transpose(1, 2, 0))
+
+
+def to_image(values: Floats) -> Image.Image:
+    """3 x H x W as an RGB image: [-1, 1] to 0..255, rounded; values outside are clamped.
+
+    Raises:
+        PictureError: there are values that are not finite.
+    """
+    levels = _levels(values)
+    np.rint(levels, out=levels)
+    planes = np.clip(levels, 0, 255, out=levels).astype(np.uint8)
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes])  # faster than moving the axis
+
+
+def _levels(values: Floats) -> Floats:
+    """New values from 0 to 255 for those from -1 to 1."""
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):  # with a NaN, both are NaN
+        raise PictureError("the model made values that are not finite")
+    levels = values.astype(np.float32)
+    levels += np.float32(1)
+    levels *= np.float32(127.5)
+    return levels
+
+
 def to_tensor(rgb: Image.Image) -> Tensor:
-    """An RGB image to a 3 x H x W float32 tensor in [-1, 1]; :func:`to_rgb` gives the same image back.
+    """As :func:`to_floats`, a tensor; :func:`to_rgb` gives the same image back.
 
     Raises:
         PictureError: the image has another mode (decode it first).
     """
     import torch
 
-    if rgb.mode != "RGB":
-        raise PictureError(f"picture: expected mode RGB, got {rgb.mode}; decode it first")
-    pixels = torch.from_numpy(np.array(rgb))
-    return pixels.permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
+    return torch.from_numpy(to_floats(rgb))
 
 
 def to_rgb(tensor: Tensor) -> Image.Image:
-    """A 3 x H x W float tensor to an RGB image: [-1, 1] to 0..255, rounded; values outside are clamped.
+    """As :func:`to_image`, of a float tensor on any device.
 
     Raises:
         PictureError: the tensor has another shape, or values that are not finite.
     """
-    import torch
-
-    bytes_ = _levels(tensor).round_().clamp_(0, 255).to(torch.uint8)
-    return Image.merge("RGB", [Image.fromarray(plane) for plane in bytes_.cpu().numpy()])  # faster than permuting
-
-
-def to_levels(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A 3 x H x W float tensor in [-1, 1] to the values 0..255 that :func:`to_rgb` rounds: H x W x 3, float32.
-
-    Raises:
-        PictureError: the tensor has another shape, or values that are not finite.
-    """
-    return np.ascontiguousarray(_levels(tensor).cpu().permute(1, 2, 0).numpy())
-
-
-def _levels(tensor: Tensor) -> Tensor:
-    """New values from 0 to 255 for those from -1 to 1."""
     import torch
 
     if tensor.ndim != 3 or tensor.shape[0] != 3:
@@ -89,4 +117,4 @@ def _levels(tensor: Tensor) -> Tensor:
         half = tensor.dtype in (torch.float16, torch.bfloat16)
         hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
         raise PictureError(f"tensor: holds values that are not finite{hint}")
-    return values.add(1).mul_(127.5)
+    return to_image(values.cpu().numpy())

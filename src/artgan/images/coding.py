@@ -115,7 +115,7 @@ def _adaptation(primaries: Chromaticities) -> NDArray[np.float64]:
     """The matrix from a white to that of sRGB (Bradford)."""
     (x, y), (to_x, to_y) = primaries[:2], _D65
     source, target = (_BRADFORD @ [x / y, 1, (1 - x - y) / y] for x, y in ((x, y), (to_x, to_y)))
-    return np.linalg.inv(_BRADFORD) @ np.diag(target / source) @ _BRADFORD  # type: ignore[no-any-return]  # as above
+    return np.linalg.inv(_BRADFORD) @ np.diag(target / source) @ _BRADFORD  # type: ignore[no-any-return]  # of NumPy's stubs
 
 
 def _srgb_to_linear(values: Floats) -> Floats:  # IEC 61966-2-1

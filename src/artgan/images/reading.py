@@ -202,7 +202,7 @@ def open_image(file: IO[bytes], name: str | os.PathLike[str] = "") -> Iterator[I
 def _open_as(name: str, file: IO[bytes]) -> ImageFile.ImageFile:
     file.seek(0)
     if name == "HEIF":  # not registered with Pillow, where it would change what other code opens
-        return import_module("pillow_heif").HeifImageFile(file)  # type: ignore[no-any-return]
+        return import_module("pillow_heif").HeifImageFile(file)  # type: ignore[no-any-return]  # by name
     if name == "JXL":
         import_module("pillow_jxl")
         width, height = jxl_size(file.read())

@@ -174,13 +174,12 @@ def locate(
         if revision is not None and named not in (None, revision):
             raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
 
-        def fetch(*files: str) -> Path:
+        def fetch(commit: str | None, *files: str) -> Path:
             wanted = [hub.RemoteFile(file, LIMITS[file]) for file in files]
-            where = {"cache_dir": cache_dir, "local_files_only": local_files_only}
-            return hub.fetch(repository, revision or named, wanted, **where)  # type: ignore[arg-type]
+            return hub.fetch(repository, commit, wanted, cache_dir=cache_dir, local_files_only=local_files_only)
 
-        form = _form(read_card(fetch(CONFIG)))
-        folder = fetch(CONFIG, _FILES[form])
+        folder = fetch(revision or named, CONFIG)
+        folder = fetch(folder.name, CONFIG, _FILES[_form(read_card(folder))])  # of the commit that the card is of
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
     entry = _entry(name)
     form = _chosen(entry, prefer) if revision is None else "weights"

@@ -11,10 +11,9 @@ from PIL import Image
 
 from artgan import images
 from artgan.errors import ConfigError, Interrupted, PictureError, TooLargeError
-from artgan.images import Picture, Source
+from artgan.images import Picture, Source, to_floats, to_image, to_levels
 from artgan.painting.canvas import Floats, Window
 from artgan.painting.fitting import WORKING_MEMORY, memory_per_pixel, pad
-from artgan.painting.floats import to_floats, to_image, to_levels
 from artgan.painting.manner import PLAIN, Manner
 from artgan.painting.network import Network
 from artgan.painting.tiles import Tiling, paint_tiles

@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from artgan.errors import ConfigError, Interrupted
+from artgan.images import to_floats
 from artgan.painting.canvas import Floats
 from artgan.painting.fitting import WORKING_MEMORY, extended, memory_per_pixel, round_up, take
-from artgan.painting.floats import to_floats
 from artgan.painting.network import Network, Pictures
 from artgan.painting.statistics import WholePictureStatistics
 from artgan.painting.underpainting import Source

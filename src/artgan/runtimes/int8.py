@@ -19,9 +19,9 @@ from artgan.data import open_pictures
 from artgan.data.pictures import evenly
 from artgan.errors import ExportError, one_line
 from artgan.files import check_writable
+from artgan.images import to_floats
 from artgan.interfaces import Generator
 from artgan.painting.fitting import pad
-from artgan.painting.floats import to_floats
 from artgan.progress import progress
 from artgan.runtimes.exporting import (
     Run,

@@ -1,7 +1,7 @@
 """Reads exported models without trust: what a file holds is checked before a runtime parses it.
 
-An ONNX file is a protocol buffers message. It is read here by the wire format alone
-(https://protobuf.dev/programming-guides/encoding/, with the field numbers of onnx.proto), so that neither the package
+An ONNX file is a protocol buffers message. It is read here by the wire format alone, with the field numbers of
+onnx.proto, so that neither the package
 onnx nor a runtime sees a file that could make it read other files, take memory without bounds, or run operators that no
 exported network needs.
 """
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from artgan.data import protobuf
 from artgan.errors import WeightsError, one_line
 
 FORMAT = 1
@@ -233,49 +234,14 @@ def _check_tensor(tensor: memoryview) -> str:
 
 
 def _fields(message: memoryview) -> _Fields:
-    """Number and value of each field: an integer, or the bytes of a text, message or packed list.
-
-    Raises:
-        ValueError: the message is cut off or no message.
-    """
-    at, end = 0, len(message)
-    while at < end:
-        key, at = _varint(message, at)
-        number, kind = key >> 3, key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError("no protocol buffers message")
-        if length > end - at:
-            raise ValueError("cut off")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number and the place behind it."""
-    value = shift = 0
-    while True:
-        if at >= len(message) or shift > 63:
-            raise ValueError("cut off")
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
+    """Number and value of each field: an integer, or the bytes of anything else."""
+    return ((number, value) for number, _, value in protobuf.fields(message))
 
 
 def _packed(value: memoryview) -> list[int]:
     numbers, at = [], 0
     while at < len(value):
-        number, at = _varint(value, at)
+        number, at = protobuf.varint(value, at)
         numbers.append(number)
     return numbers
 

@@ -179,7 +179,7 @@ def norms_computed_by(generator: Generator, forward: Callable[[nn.InstanceNorm2d
     norms = whole_picture_norms(generator)
     try:
         for norm in norms:
-            norm.forward = partial(forward, norm)  # type: ignore[method-assign]
+            norm.forward = partial(forward, norm)  # type: ignore[method-assign]  # until the end of the block
         yield
     finally:
         for norm in norms:
