@@ -112,7 +112,7 @@ MAY_NAME = {
 MAY_HAVE_THE_DOMAIN = {
     "cli/new_plugin.py",  # of what the scaffold writes
     "metrics/pairing.py",  # words of a message
-    "runtimes/onnx_file.py",  # the names of inputs and outputs
+    "models/runtimes/onnx_file.py",  # the names of inputs and outputs
     "training/distillation/__init__.py",  # a plugin's parts, with a domain of their own
     "training/distillation/trainer.py",
 }

@@ -20,7 +20,7 @@ from artgan.errors import ArtganError, one_line
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
 from artgan.models.registry import read_registry, user_file
-from artgan.runtimes.opening import RUNTIMES
+from artgan.models.runtimes.opening import RUNTIMES
 from artgan.settings import NETWORKS, network_file
 
 _TIMEOUT = 5  # seconds for the Hub to answer

@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_image
 
 import artgan
 from artgan.data.crops import centre_square
-from artgan.runtimes.opening import RUNTIMES
+from artgan.models.runtimes.opening import RUNTIMES
 
 PEAK = """
 import sys

@@ -25,7 +25,7 @@ from artgan.models.exporting import export_model
 from artgan.models.loading import load_torch_model
 from artgan.models.publishing import prepare
 from artgan.models.registry import read_registry
-from artgan.runtimes.exporting import LIMIT
+from artgan.models.runtimes.exporting import LIMIT
 
 pytest.importorskip("onnxscript", reason='needs pip install "artgan[onnx]"')
 

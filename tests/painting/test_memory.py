@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from artgan.painting import paint_files, plan
-from artgan.runtimes.pytorch import TorchNetwork
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan_cyclegan.networks import ResNetGenerator
 
 
@@ -84,7 +84,7 @@ from pathlib import Path
 
 import torch
 from artgan.painting import paint_files, plan
-from artgan.runtimes.pytorch import TorchNetwork
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan_cyclegan.networks import SubpixelGenerator
 
 

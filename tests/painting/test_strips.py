@@ -224,7 +224,7 @@ import torch
 from artgan.interfaces import Generator
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling
-from artgan.runtimes.pytorch import TorchNetwork
+from artgan.models.runtimes.pytorch import TorchNetwork
 
 
 class Inverter(Generator):

@@ -22,11 +22,11 @@ import artgan
 from artgan import images
 from artgan.errors import ConfigError, PictureError, TooLargeError
 from artgan.interfaces import Generator, Interrupted
+from artgan.models.runtimes.pytorch import reference
 from artgan.painting import tiles
 from artgan.painting.canvas import Floats
 from artgan.painting.fitting import WORKING_MEMORY, pad
 from artgan.painting.tiles import Tiling
-from artgan.runtimes.pytorch import reference
 
 UPSAMPLE = ("transposed", "resize", "nearest", "antialiased")
 DOWNSAMPLE = ("strided", "antialiased")

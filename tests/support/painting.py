@@ -8,8 +8,8 @@ from typing import Any
 
 from artgan import painting
 from artgan.interfaces import Generator
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.painting import strips, tiles
-from artgan.runtimes.pytorch import TorchNetwork
 
 
 def of_generators(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,8 +48,8 @@ def export(
     if target is None or (out and onnx):
         raise ConfigError("give one of --out DIR, for a model, and --onnx FILE, for the network alone")
     loaded = load_torch_model(model)  # first, as it says which plugin to install
-    from artgan.runtimes.exporting import Exported, export_onnx
-    from artgan.runtimes.int8 import Quantized, export_int8
+    from artgan.models.runtimes.exporting import Exported, export_onnx
+    from artgan.models.runtimes.int8 import Quantized, export_int8
 
     done: Exported | Quantized
     if out is not None:

@@ -13,10 +13,10 @@ from artgan.models.folder import CONFIG, EXPORTED, config_file, write_files
 from artgan.models.hands import read_brushwork
 from artgan.models.locating import Located
 from artgan.models.model import Model
+from artgan.models.runtimes.onnx_file import OnnxFile
+from artgan.models.runtimes.opening import opener
 from artgan.painting.manner import Brushwork
 from artgan.painting.network import Network
-from artgan.runtimes.onnx_file import OnnxFile
-from artgan.runtimes.opening import opener
 
 
 class ExportedModel(Model):

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from artgan.errors import ExportError
 from artgan.models.exported import ExportedModel, write_exported
 from artgan.models.folder import CONFIG, EXPORTED
+from artgan.models.runtimes.exporting import Exported, export_onnx
+from artgan.models.runtimes.int8 import LEAST_PSNR, Quantized, export_int8
+from artgan.models.runtimes.onnx_file import read_onnx
 from artgan.models.torch_model import TorchModel
-from artgan.runtimes.exporting import Exported, export_onnx
-from artgan.runtimes.int8 import LEAST_PSNR, Quantized, export_int8
-from artgan.runtimes.onnx_file import read_onnx
 
 
 def export_model(
@@ -27,7 +27,7 @@ def export_model(
     Args:
         model: paints pictures by one run of its network.
         folder: created if needed.
-        photos: quantize to 8-bit integers, calibrated on these; see :func:`artgan.runtimes.int8.export_int8`.
+        photos: quantize to 8-bit integers, calibrated on these; see :func:`artgan.models.runtimes.int8.export_int8`.
         least_psnr: of a quantized model, in dB.
         overwrite: whether a model that the folder holds may be replaced.
 

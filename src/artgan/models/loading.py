@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from artgan.errors import ConfigError
 from artgan.models.locating import Form, locate
 from artgan.models.model import Model
-from artgan.runtimes.opening import RUNTIMES
+from artgan.models.runtimes.opening import RUNTIMES
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from artgan.models.entry import Entry, HubFile, Weights
 from artgan.models.folder import CONFIG, EXPORTED, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
 from artgan.models.formats import convert_first, looks_like_weights
 from artgan.models.registry import read_registry
-from artgan.runtimes.onnx_file import OnnxFile, check_onnx
+from artgan.models.runtimes.onnx_file import OnnxFile, check_onnx
 
 Form: TypeAlias = Literal["weights", "exported"]
 """What a model is loaded from: weights for its plugin's network in PyTorch, or an exported file, which is a network."""
@@ -110,7 +110,7 @@ class Located:
         """The exported network, checked.
 
         Raises:
-            WeightsError: as :attr:`data` and :func:`artgan.runtimes.onnx_file.check_onnx` say.
+            WeightsError: as :attr:`data` and :func:`artgan.models.runtimes.onnx_file.check_onnx` say.
         """
         assert self.file is not None
         return check_onnx(self.data or b"", str(self.file.path))

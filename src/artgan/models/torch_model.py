@@ -20,9 +20,9 @@ from artgan.models.folder import save_model, write_files
 from artgan.models.hands import read_brushwork
 from artgan.models.locating import Located
 from artgan.models.model import Model
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.painting.manner import Brushwork
 from artgan.painting.network import Network
-from artgan.runtimes.pytorch import TorchNetwork
 
 
 class TorchModel(nn.Module, Model):
@@ -59,7 +59,7 @@ class TorchModel(nn.Module, Model):
         return self.generator.task
 
     def running_on(self, runtime: str | None = None) -> Network:
-        """See :meth:`Model.running_on`, and :func:`artgan.runtimes.accelerate.accelerate` for others than PyTorch.
+        """See :meth:`Model.running_on`; ``accelerate`` of ``models.runtimes`` makes others than PyTorch.
 
         Each runtime is started once per number of threads; only torch picks up weights that change later.
 
@@ -75,7 +75,7 @@ class TorchModel(nn.Module, Model):
         runtime = runtime or self.runtime
         if runtime == "torch":
             return TorchNetwork(self.generator)
-        from artgan.runtimes.accelerate import accelerate
+        from artgan.models.runtimes.accelerate import accelerate
 
         chosen = (runtime, torch.get_num_threads())
         if chosen not in self._runtimes:

@@ -20,7 +20,7 @@ from artgan.models.entry import Entry
 from artgan.models.loading import load_torch_model
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
-from artgan.runtimes.exporting import LIMIT
+from artgan.models.runtimes.exporting import LIMIT
 from artgan.testing.check import check_output
 from artgan.testing.subject import (
     Subject,

@@ -19,13 +19,13 @@ from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
 from artgan.models.folder import save_model
 from artgan.models.loading import load_torch_model
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.models.torch_model import TorchModel
 from artgan.painting import underpainting
 from artgan.painting.brushwork import Brush
 from artgan.painting.canvas import Floats
 from artgan.painting.strips import paint_large
 from artgan.painting.tiles import Tiling, paint_tiles
-from artgan.runtimes.pytorch import TorchNetwork
 from artgan.testing.subject import (
     Subject,
     demand,

@@ -24,14 +24,14 @@ import artgan
 from artgan import images
 from artgan.errors import ArtganError, ConfigError, ExportError
 from artgan.interfaces import Generator
+from artgan.models.runtimes import accelerate as runtimes
+from artgan.models.runtimes import exporting
+from artgan.models.runtimes.accelerate import accelerate
+from artgan.models.runtimes.exporting import LIMIT
+from artgan.models.runtimes.opening import RUNTIMES
+from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.painting import Tiling
 from artgan.painting.network import Network
-from artgan.runtimes import accelerate as runtimes
-from artgan.runtimes import exporting
-from artgan.runtimes.accelerate import accelerate
-from artgan.runtimes.exporting import LIMIT
-from artgan.runtimes.opening import RUNTIMES
-from artgan.runtimes.pytorch import TorchNetwork
 
 OTHERS = [name for name in RUNTIMES if name != "torch"]
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artgan.errors import ArtganError, WeightsError
-from artgan.runtimes.exporting import export_onnx
-from artgan.runtimes.onnx_file import OPERATORS, Facts, check_onnx, read_onnx
-from artgan.runtimes.onnxruntime import OnnxNetwork
+from artgan.models.runtimes.exporting import export_onnx
+from artgan.models.runtimes.onnx_file import OPERATORS, Facts, check_onnx, read_onnx
+from artgan.models.runtimes.onnxruntime import OnnxNetwork
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "artgan[onnx]"')
 

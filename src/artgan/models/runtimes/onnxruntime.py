@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime
 
 from artgan.errors import PictureError, WeightsError, one_line
+from artgan.models.runtimes.onnx_file import FEATURES, PAINTINGS, PICTURES, STATISTICS, OnnxFile
 from artgan.painting.network import Moments, Network, Norm, Pictures, usable_threads
-from artgan.runtimes.onnx_file import FEATURES, PAINTINGS, PICTURES, STATISTICS, OnnxFile
 
 
 class OnnxNetwork(Network):
@@ -22,7 +22,7 @@ class OnnxNetwork(Network):
     row. It computes those whose variance is negative, which is the default, from the picture that it is given.
 
     Args:
-        file: checked by :mod:`artgan.runtimes.onnx_file`.
+        file: checked by :mod:`artgan.models.runtimes.onnx_file`.
         threads: how many work on a picture; :func:`usable_threads` by default.
 
     Raises:

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Callable
 
 from artgan.errors import ConfigError
+from artgan.models.runtimes.onnx_file import OnnxFile
 from artgan.painting.network import Network
-from artgan.runtimes.onnx_file import OnnxFile
 
 _OPENERS = {"onnxruntime": "OnnxNetwork", "openvino": "OpenVinoNetwork"}
 """Runtime, which is also the name of its package and of the module here -> the class that runs a file."""
@@ -28,7 +28,7 @@ def opener(runtime: str) -> Callable[[OnnxFile], Network]:
         why = "PyTorch does not run exported models" if runtime == "torch" else f"runtime {runtime!r} is not known"
         raise ConfigError(f"{why}; there are {', '.join(RUNTIMES if runtime != 'torch' else _OPENERS)}")
     try:
-        module = importlib.import_module(f"artgan.runtimes.{runtime}")
+        module = importlib.import_module(f"artgan.models.runtimes.{runtime}")
     except ImportError as error:
         raise ConfigError(f"the runtime {runtime} needs {runtime}: {_INSTALL[runtime]} ({error})") from None
     found: Callable[[OnnxFile], Network] = getattr(module, _OPENERS[runtime])

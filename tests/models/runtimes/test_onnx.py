@@ -24,8 +24,8 @@ from torch import Tensor, nn
 import artgan
 from artgan.errors import ExportError
 from artgan.interfaces import Generator
-from artgan.runtimes.exporting import LIMIT, export_onnx
-from artgan.runtimes.int8 import quantize
+from artgan.models.runtimes.exporting import LIMIT, export_onnx
+from artgan.models.runtimes.int8 import quantize
 
 
 def run_by_onnxruntime(path: Path) -> Callable[[Tensor], Tensor]:

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from artgan.errors import ConfigError, ExportError, one_line
 from artgan.files import atomic_write, check_writable
 from artgan.interfaces import Generator
+from artgan.models.runtimes.onnx_file import FEATURES, FORMAT, PAINTINGS, PICTURES, STATISTICS, Facts
+from artgan.models.runtimes.pytorch import norms_computed_by, whole_picture_norms
 from artgan.painting.network import usable_threads
 from artgan.progress import progress
-from artgan.runtimes.onnx_file import FEATURES, FORMAT, PAINTINGS, PICTURES, STATISTICS, Facts
-from artgan.runtimes.pytorch import norms_computed_by, whole_picture_norms
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """A network run by some runtime."""
@@ -64,10 +64,10 @@ def export_onnx(
 
     The input is named ``pictures`` and the output ``paintings``: N x 3 x H x W float32 in [-1, 1], for any N, and any H
     and W that the generator accepts. For instance norms there are an input ``statistics``, which may be left out, and
-    outputs ``features_0``, ``features_1``, ...; see :class:`artgan.runtimes.onnxruntime.OnnxNetwork`. For a
+    outputs ``features_0``, ``features_1``, ...; see :class:`artgan.models.runtimes.onnxruntime.OnnxNetwork`. For a
     noise-to-image model, the input is ``noise`` (N x Z) and the output ``pictures``. Weights that float16 holds exactly
     are stored in it. The file's metadata has a key ``artgan``: JSON with ``format``, artgan's version, ``facts``
-    (:class:`artgan.runtimes.onnx_file.Facts`) and ``about``.
+    (:class:`artgan.models.runtimes.onnx_file.Facts`) and ``about``.
 
     Args:
         generator: in any precision, on any device; it is not modified.
@@ -165,7 +165,7 @@ def running(data: bytes) -> Run:
     Raises:
         Exception: ONNX Runtime's own, if it is not an ONNX file.
     """
-    from artgan.runtimes.onnxruntime import open_session
+    from artgan.models.runtimes.onnxruntime import open_session
 
     session = open_session(data, usable_threads())
     [put_in], made = (wanted.name for wanted in session.get_inputs()), session.get_outputs()[0].name

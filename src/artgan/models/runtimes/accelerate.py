@@ -17,8 +17,7 @@ import torch
 from artgan.errors import ArtganError, ConfigError, ExportError, one_line
 from artgan.files import cache_folder, make_room, temporary_folder
 from artgan.interfaces import Generator
-from artgan.painting.network import Network
-from artgan.runtimes.exporting import (
+from artgan.models.runtimes.exporting import (
     Run,
     check_shapes,
     difference,
@@ -26,9 +25,10 @@ from artgan.runtimes.exporting import (
     refuse_what_is_no_network,
     require_exporter,
 )
-from artgan.runtimes.onnx_file import FORMAT, OnnxFile, read_onnx
-from artgan.runtimes.opening import RUNTIMES, opener
-from artgan.runtimes.pytorch import TorchNetwork
+from artgan.models.runtimes.onnx_file import FORMAT, OnnxFile, read_onnx
+from artgan.models.runtimes.opening import RUNTIMES, opener
+from artgan.models.runtimes.pytorch import TorchNetwork
+from artgan.painting.network import Network
 
 _log = logging.getLogger(__name__)
 

@@ -21,9 +21,7 @@ from artgan.errors import ExportError, one_line
 from artgan.files import check_writable
 from artgan.images import to_floats
 from artgan.interfaces import Generator
-from artgan.painting.fitting import pad
-from artgan.progress import progress
-from artgan.runtimes.exporting import (
+from artgan.models.runtimes.exporting import (
     Run,
     atomic_export,
     export_onnx,
@@ -33,7 +31,9 @@ from artgan.runtimes.exporting import (
     store_compactly,
     store_plainly,
 )
-from artgan.runtimes.onnx_file import PICTURES
+from artgan.models.runtimes.onnx_file import PICTURES
+from artgan.painting.fitting import pad
+from artgan.progress import progress
 
 LEAST_PSNR = 38.0
 """The minimum PSNR, in dB: above it, differences are not visible."""
@@ -76,7 +76,7 @@ def quantize(
     most visible there. Weights have one scale per channel, activations one per layer (QDQ, static).
 
     Args:
-        model: a file written by :func:`artgan.runtimes.exporting.export_onnx`.
+        model: a file written by :func:`artgan.models.runtimes.exporting.export_onnx`.
         path: the file to write; the write is atomic.
         photos: a set of photos, as accepted by :func:`artgan.data.open_pictures`; up to 36 are used. The PSNR is
             measured on photos that were not used for calibration.
@@ -141,7 +141,7 @@ def export_int8(
     least_psnr: float = LEAST_PSNR,
     overwrite: bool = False,
 ) -> Quantized:
-    """Write a generator as an 8-bit ONNX file: :func:`artgan.runtimes.exporting.export_onnx`, then :func:`quantize`.
+    """Write a generator as an 8-bit ONNX file: ``export_onnx`` of ``exporting``, then :func:`quantize`.
 
     Raises:
         ArtganError: as for these two.

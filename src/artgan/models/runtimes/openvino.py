@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from artgan.models.runtimes.onnx_file import PAINTINGS, OnnxFile
 from artgan.painting.network import Network, Pictures, usable_threads
-from artgan.runtimes.onnx_file import PAINTINGS, OnnxFile
 
 
 @contextmanager
