@@ -58,6 +58,14 @@ def test_hidden_names_sub_folders_and_the_output_are_named(tmp_path: Path) -> No
     assert {p.path.name: p.why for p in result.passed_over} == {**hidden, "photos-m": "the folder of the paintings"}
 
 
+def test_paintings_beside_their_photos_are_not_painted_again(tmp_path: Path) -> None:
+    for name in ("lake.HEIC", "lake-m.png", "wood.jpg", "wood-other.jpg", "alone-m.jpg", "-m.png"):
+        (tmp_path / name).write_bytes(file_bytes(ramp(), "PNG"))
+    found, passed_over = names(tmp_path)
+    assert found == ["-m.png", "alone-m.jpg", "lake.HEIC", "wood-other.jpg", "wood.jpg"]
+    assert passed_over == {"lake-m.png": "painted from the lake beside it, by its name"}
+
+
 def test_what_needs_an_extra_is_passed_over_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,8 +73,8 @@ def plan(
     ends in a separator or has no suffix; otherwise it is the name of a single painting. A suffix that artgan cannot
     write becomes that of the picture's format, or ``.png``.
 
-    In folders, hidden names are passed over, links are followed, and sub-folders are read if ``recursive`` (and
-    recreated in the output). A file is a picture if its name has the suffix of one, or if its first bytes are those of
+    In folders, hidden names and ``photo-TAG`` beside ``photo`` are passed over, links are followed, and sub-folders are
+    read if ``recursive`` (and recreated in the output). A file is a picture if its name has the suffix of one, or if its first bytes are those of
     one. Names are sorted.
 
     Args:
@@ -145,7 +145,7 @@ def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -
         named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to extend
         out = named.with_name(f"{named.name}-{tag}") if named.name else named / tag
     found = False
-    for job in _walk(folder, recursive, skip=_identity(out)):
+    for job in _walk(folder, recursive, tag, skip=_identity(out)):
         if isinstance(job, PassedOver):
             yield job
             continue
@@ -156,7 +156,7 @@ def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -
         yield Job(folder, None, f"{folder}: no pictures in it{hint}")
 
 
-def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterator[Job | PassedOver]:
+def _walk(folder: Path, recursive: bool, tag: str, skip: tuple[int, int] | None) -> Iterator[Job | PassedOver]:
     """The pictures in a folder and unreadable folders, as jobs without output, and what is passed over."""
     unread: list[OSError] = []
     seen: set[tuple[int, int] | None] = set()  # breaks link cycles
@@ -178,9 +178,13 @@ def _walk(folder: Path, recursive: bool, skip: tuple[int, int] | None) -> Iterat
             else:
                 yield PassedOver(path, "sub-folder, read with --recursive only")
         folders[:] = read
+        photos = {Path(name).stem for name in names}
         for name in sorted(names):
             path = Path(parent, name)
             why = "hidden or metadata" if is_passed_over(name) else _why_passed_over(path)
+            photo = path.stem.removesuffix(f"-{tag}")
+            if why is None and photo != path.stem and photo in photos:
+                why = f"painted from the {photo} beside it, by its name"
             yield Job(path, None) if why is None else PassedOver(path, why)
     for error in unread:
         yield Job(Path(error.filename), None, f"{error.filename}: cannot be read ({error.strerror})")
