@@ -37,7 +37,8 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
     """A bar on standard error with pace and time left; call the yielded function to advance it.
 
     None is drawn where :func:`shown` says so (other threads may work on several things at once), for fewer than two
-    steps, and below two other bars (in a notebook, below one). While another bar is active, this one is drawn below it and removed when done.
+    steps, and below two other bars (in a notebook, below one). While another bar is active, this one is drawn below it
+    and removed when done.
 
     Args:
         what: the bar's name.
