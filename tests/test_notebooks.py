@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import math
@@ -169,15 +170,15 @@ Execute = Callable[..., Outputs]
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What Kaggle attaches, in its present layout: 8 photos and 8 paintings of 80 x 64 pixels."""
-    folder = tmp_path / "input" / "competitions" / "gan-getting-started"
+    """What Kaggle attaches, in its present layout: 8 photos and 8 paintings of 80 x 64 pixels; with a space."""
+    folder = tmp_path / "kaggle input" / "competitions" / "gan-getting-started"
     draw = np.random.default_rng(0)
     for name in ("photo_jpg", "monet_jpg"):
         (folder / name).mkdir(parents=True)
         for number in range(8):
             coarse = Image.fromarray(draw.integers(0, 256, (4, 5, 3), np.uint8))
             coarse.resize((80, 64), Image.Resampling.BICUBIC).save(folder / name / f"{number}.jpg", quality=95)
-    monkeypatch.setenv(KAGGLE_INPUT, str(tmp_path / "input"))
+    monkeypatch.setenv(KAGGLE_INPUT, str(tmp_path / "kaggle input"))
     return folder
 
 
@@ -233,7 +234,7 @@ def opened(path: Path) -> Image.Image:
 @pytest.mark.slow
 def test_paint(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     vgg19 = plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv5_1")
-    outputs = execute("paint", COUNT=2, VGG19=str(vgg19), SIZE=64, ITERATIONS=1, OUT="painted")
+    outputs = execute("paint", COUNT=2, VGG19=str(vgg19), SIZE=64, ITERATIONS=1, OUT="my paintings")
     work = tmp_path / "work"
     photo = opened(kaggle / "photo_jpg" / "0.jpg")
     [shown] = pictures(outputs["photos"])
@@ -260,11 +261,11 @@ def test_paint(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     [shown] = pictures(outputs["compare"])
     assert apart(shown, opened(work / "sheet.png")) == 0
     assert shown.height > 4 * 64  # of photos and three painters
-    assert "painted/0.jpg\n" in printed(outputs["folder"]).replace("\r", "")
+    assert "my paintings/0.jpg\n" in printed(outputs["folder"]).replace("\r", "")
     for number in range(2):
         own = painters["vangogh"].paint(work / "photos" / f"{number}.jpg", stroke_size=1.5)
         own.save(work / "own.jpg", quality=95, subsampling=2)  # the photo's
-        assert apart(opened(work / "painted" / f"{number}.jpg"), opened(work / "own.jpg")) < 1
+        assert apart(opened(work / "my paintings" / f"{number}.jpg"), opened(work / "own.jpg")) < 1
 
     [shown] = pictures(outputs["gatys"])
     blank = sheet({"": [photo, opened(kaggle / "monet_jpg" / "0.jpg"), photo]}, cell=320, columns=list("psp"))
@@ -331,6 +332,7 @@ def test_train_your_own_artist(execute: Execute, kaggle: Path, tmp_path: Path) -
         HELD_OUT=4,
         PAINTER="vangogh",
         SCORES="style-filters,content",
+        RUN="my run",
     )
     work = tmp_path / "work"
     photos, paintings = (
@@ -340,20 +342,23 @@ def test_train_your_own_artist(execute: Execute, kaggle: Path, tmp_path: Path) -
     rows = {"photos": photos[:6], "paintings": paintings[:6]}
     assert apart(shown, sheet(rows, cell=150)) == 0
     assert "8 pictures, 8 distinct" in printed(outputs["verify"])
-    for cell, page in (("explore", "paintings.html"), ("report", "run/report.html")):
-        [shown] = [output.data["text/html"] for output in outputs[cell] if output.output_type == "execute_result"]
-        assert shown.startswith('<div><iframe srcdoc="')
-        assert len(shown) > len((work / page).read_text()) or cell == "report"  # rewritten by the resumed run
+    explored, report = (
+        next(output.data["text/html"] for output in outputs[cell] if output.output_type == "execute_result")
+        for cell in ("explore", "report")
+    )
+    assert html.escape((work / "paintings.html").read_text()) in explored
+    assert all(cell.startswith('<div><iframe srcdoc="') for cell in (explored, report))
+    assert "style-filters" in report
 
-    lines = [json.loads(line) for line in (work / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (work / "my run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines][-1] == 3  # 2 steps, and one after the run was resumed
-    scores = [json.loads(line) for line in (work / "run" / "metrics.jsonl").read_text().splitlines()]
+    scores = [json.loads(line) for line in (work / "my run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in scores] == [1, 2, 3]
     assert all(math.isfinite(line["metrics"]["style-filters"]) for line in scores)
     assert len(pictures(outputs["sheets"])) == 2
-    assert len((work / "run" / "sessions.jsonl").read_text().splitlines()) == 2
+    assert len((work / "my run" / "sessions.jsonl").read_text().splitlines()) == 2
 
-    held_out = json.loads((work / "run" / "pictures.json").read_text())["photos"]["held_out"]
+    held_out = json.loads((work / "my run" / "pictures.json").read_text())["photos"]["held_out"]
     assert len(held_out) == 4
     for number, name in enumerate(held_out):
         assert apart(opened(work / f"held-out/photos/{number}.png"), opened(kaggle / "photo_jpg" / name)) == 0
@@ -369,7 +374,7 @@ def test_train_your_own_artist(execute: Execute, kaggle: Path, tmp_path: Path) -
         assert low <= value <= high
     assert measured["held-out/photos", "content"] == [1, 1, 1]
 
-    best = artgan.load(f"local-dir:{work / 'run/best'}")
+    best = artgan.load(f"local-dir:{work / 'my run/best'}")
     base = artgan.load("vangogh")
     chosen = photos[:3]
     rows = {"photo": chosen, "vangogh": [base.paint(p) for p in chosen], "yours": [best.paint(p) for p in chosen]}
