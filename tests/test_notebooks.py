@@ -279,7 +279,7 @@ def test_noise_study(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     models = [artgan.load(name) for name in ("dcgan.monet", "sngan.monet")]
     for shown, model in zip(pictures(outputs["sample"]), models, strict=True):
-        assert apart(shown, mosaic(model.sample(3), columns=8, cell=96)) < 0.1
+        assert apart(shown, mosaic(model.sample(3), columns=8, cell=64)) < 0.1
     assert printed(outputs["seeds"]) == "Number 3 of seed 0 is number 0 of seed 3: True\n"
     [shown] = pictures(outputs["noises"])
     noises = ["normal(0,1)", "normal(0,0.01)", "normal(0,9)", "normal(1,1)", "truncated(0,1,0.5)", "uniform(-1,1)"]
