@@ -28,11 +28,17 @@ with progress("later", 2, done=1) as advance:
 """
 
 
-def on_a_terminal(code: str) -> str:
-    """What a program writes to its standard error if that is a terminal of 120 columns."""
+def on_a_terminal(code: str, *, notebook: bool = False) -> str:
+    """What a program writes to its standard error if that is a terminal of 120 columns, or what a notebook has as one.
+
+    Control sequences are left out, as a notebook does.
+    """
     ours, theirs = pty.openpty()
+    parent = "1" if notebook else ""  # a kernel's and its children's
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        [sys.executable, "-c", code],
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "JPY_PARENT_PID": parent},
     )
     os.close(theirs)
     written = b""
@@ -64,6 +70,14 @@ def test_a_bar_within_a_bar_is_drawn_below_it_with_its_note() -> None:
     assert "2/2" in last
     after = lines[max(i for i, line in enumerate(lines) if "later" not in line and "pictures" in line) + 1 :]
     assert not any(line.startswith("steps") for line in after)
+
+
+def test_in_a_notebook_one_line_is_overwritten() -> None:
+    lines = on_a_terminal(TWO_BARS, notebook=True).replace("\r\n", "\n").rstrip("\n").split("\n")
+    assert len(lines) == 2, lines  # one for each of the outer bars
+    for line, name in zip(lines, ("pictures [all]", "later"), strict=True):
+        assert line.split("\r")[-1].startswith(name)
+        assert "steps" not in line
 
 
 def test_without_a_terminal_nothing_is_drawn(tmp_path: Path) -> None:

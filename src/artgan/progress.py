@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
     """A bar on standard error with pace and time left; call the yielded function to advance it.
 
     None is drawn where :func:`shown` says so (other threads may work on several things at once), for fewer than two
-    steps, and below two other bars. While another bar is active, this one is drawn below it and removed when done.
+    steps, and below two other bars (in a notebook, below one). While another bar is active, this one is drawn below it
+    and removed when done.
 
     Args:
         what: the bar's name.
@@ -49,7 +51,9 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
         with _late_progress(what, total, done, after) as advance:
             yield advance
         return
-    deep = _bars is not None and len(_bars.task_ids) >= _MOST_BARS
+    # A notebook shows what is overwritten on a line, but not the lines above it: a second bar would be added each time.
+    most = 1 if os.environ.get("JPY_PARENT_PID") else _MOST_BARS
+    deep = _bars is not None and len(_bars.task_ids) >= most
     if not shown() or deep or (total is not None and total < 2):
         yield lambda note="", steps=1: None
         return
