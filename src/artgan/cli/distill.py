@@ -16,12 +16,15 @@ class DistillCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
+
+    def whole(self) -> Any:
+        """The command with its options."""
         from artgan.training.distillation import plugin
 
         kind = Annotated[str | None, typer.Argument(metavar="TEACHER", help="The model to learn from.")]
         teacher = inspect.Parameter("teacher", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        made = training_command(plugin, self.name or "distill", help=self.help, arguments=[teacher])
-        return made.make_context(info_name, args, parent, **extra)
+        return training_command(plugin, self.name or "distill", help=self.help, arguments=[teacher])
 
 
 def distill() -> None:

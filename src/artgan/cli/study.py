@@ -110,6 +110,10 @@ class StudyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
+
+    def whole(self) -> Any:
+        """The command with the plugins' options."""
         from artgan.discovery import working_plugins
 
         plugins = [plugin for plugin in working_plugins() if plugin.trainer is not None]
@@ -128,5 +132,4 @@ class StudyCommand(TyperCommand):
         ]
         named = [f"{study} ({plugin.name})" for plugin in plugins for study in plugin.studies]
         help = f"{self.help}\n\nStudies by name: {', '.join(named) or 'none'}."
-        made = command(self.name or "study", study, [*own_options, *options], help=help)
-        return made.make_context(info_name, args, parent, **extra)
+        return command(self.name or "study", study, [*own_options, *options], help=help)
