@@ -19,7 +19,7 @@ PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"} |
 }
 """File of the repository -> page of the site."""
 
-_LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)")
+_LINK = re.compile(r"\[(?P<text>[^]]*)\]\((?P<target>(?![a-z]+:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
@@ -30,16 +30,19 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links between files of the repository lead to pages of the site."""
+    """Let links between files of the repository lead to pages of the site, and name these by their titles."""
     here = page.file.src_uri
     sources = {page: source for source, page in PAGES.items()}
     folder = posixpath.dirname(sources.get(here, f"docs/{here}"))
 
     def to_page(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(folder, link[2]))
-        inside = PAGES.get(target, target.removeprefix("docs/"))
-        if inside == target:  # no page of the site: mkdocs reports what is not there
+        source = posixpath.normpath(posixpath.join(folder, link["target"]))
+        target = PAGES.get(source, source.removeprefix("docs/"))
+        if target == source or not (ROOT / source).exists():  # mkdocs reports it
             return link[0]
-        return link[1] + posixpath.relpath(inside, posixpath.dirname(here) or ".")
+        text = link["text"]
+        if text.endswith(".md"):
+            [text] = re.findall(r"^# (.+)$", (ROOT / source).read_text(), re.MULTILINE)[:1]
+        return f"[{text}]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{link['anchor'] or ''})"
 
     return _LINK.sub(to_page, markdown)
