@@ -96,8 +96,10 @@ def _metavar(each: Any, context: Any) -> str:
 def _text(each: Any) -> str:
     """A help text as Markdown, with the default."""
     text = _markdown(each.help or "")
-    shown = each.show_default if isinstance(each.show_default, str) else None
-    if shown is None and each.show_default and not getattr(each, "is_flag", False) and each.default not in (None, (), []):
+    shown = ""
+    if isinstance(each.show_default, str):
+        shown = each.show_default
+    elif each.show_default and each.default not in (None, True, False):
         shown = str(getattr(each.default, "value", each.default))
     if each.required and each.param_type_name == "option":
         text += " Required."
@@ -111,8 +113,8 @@ def _paragraphs(help: str) -> Iterator[str]:
 
 def _markdown(text: str) -> str:
     """Plain text, with its code in backticks, as Markdown."""
-    text = text.replace("\\[", "[").replace("<", "&lt;")
-    return re.sub(r"(?<![`\w-])(--[a-z][\w-]*(?: [A-Z]{3,})?(?: --help)?)(?![`\w-])", r"`\1`", text).replace("* ", "\\* ")
+    text = text.replace("\\[", "[").replace("<", "&lt;").replace("* ", "\\* ")
+    return re.sub(r"(?<![`\w-])(--[a-z][\w-]*(?: [A-Z]{3,})?(?: --help)?)(?![`\w-])", r"`\1`", text)
 
 
 if __name__ == "__main__":
