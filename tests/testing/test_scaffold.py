@@ -81,7 +81,7 @@ def test_a_new_plugin_installs_passes_its_tests_trains_and_paints(
 
 @pytest.mark.slow
 def test_the_code_is_formatted_linted_and_typed() -> None:
-    """By ruff's default settings, and mypy's strict ones with this repository's, whose cache ``make lint`` has filled."""
+    """By ruff's default settings, and by mypy as this repository is typed: ``make lint`` has filled the cache."""
     folders = [write_plugin(name).resolve() for name in ("pointillism", "x", LONGEST)]
     run(sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", *folders, cwd=Path.cwd())
     run(sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--check", *folders, cwd=Path.cwd())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from artgan.cli import completing
 from artgan.cli.train import training_command
 
 
@@ -22,7 +23,10 @@ class DistillCommand(TyperCommand):
         """The command with its options."""
         from artgan.training.distillation import plugin
 
-        kind = Annotated[str | None, typer.Argument(metavar="TEACHER", help="The model to learn from.")]
+        teacher_argument = typer.Argument(
+            metavar="TEACHER", help="The model to learn from.", autocompletion=completing.painters
+        )
+        kind = Annotated[str | None, teacher_argument]
         teacher = inspect.Parameter("teacher", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         return training_command(plugin, self.name or "distill", help=self.help, arguments=[teacher])
 

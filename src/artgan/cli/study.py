@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from artgan.cli import completing
 from artgan.cli.options import Format, NetworkFile, command, parameter, parse_settings, without_variable_options
 
 if TYPE_CHECKING:
@@ -20,16 +21,27 @@ if TYPE_CHECKING:
 @without_variable_options
 def study(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The name of a study.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="The name of a study.", show_default=False, autocompletion=completing.studies
+        ),
+    ] = None,
     vary: Annotated[
         str | None,
         typer.Option(metavar="KEY=A,B,C", help="Study this instead: an option and its values.", show_default=False),
     ] = None,
     plugin: Annotated[
         str | None,
-        typer.Option(help="The plugin to train. \\[default: the one that defines the named study]", show_default=False),
+        typer.Option(
+            help="The plugin to train. \\[default: the one that defines the named study]",
+            show_default=False,
+            autocompletion=completing.plugins,
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="A preset of the plugin.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset of the plugin.", show_default=False, autocompletion=completing.presets)
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each run.")] = 400,
     seeds: Annotated[
         int, typer.Option(min=1, metavar="N", help="Runs of each value, with different seeds; 3 or more for intervals.")
