@@ -13,6 +13,8 @@ from typing import Any
 import typer
 
 from artgan.cli.app import app
+from artgan.cli.options import command, parameters
+from artgan.discovery import load_plugin, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/reference/cli.md"
@@ -27,7 +29,7 @@ HEAD = """\
 
 Results are printed on standard output, messages on standard error. The exit status is 0 when all is done, 1 when some
 inputs failed (the others are done, and each failure is named), 2 when the call itself was wrong, and 130 after Ctrl-C.
-`artgan COMMAND --help` prints what is on this page; `artgan paint --model MODEL --help` adds the options of a model.
+`artgan COMMAND --help` prints what is on this page, `artgan paint --model MODEL --help` the options of a model too.
 """
 
 
@@ -44,28 +46,44 @@ def page() -> str:
 def _sections(group: Any, context: Any, called: str, level: int) -> Iterator[str]:
     """A section for each command of a group, as lines; a group's own commands follow it."""
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if called == "artgan train" and (name not in PLUGINS or "nothing to train" in command.help):
+        found = group.get_command(context, name)
+        if called == "artgan train" and (name not in PLUGINS or load_plugin(name).trainer is None):
             continue
-        command = command.whole() if hasattr(command, "whole") else command
+        found = found.whole() if hasattr(found, "whole") else found
         yield f"{'#' * level} {called} {name}\n"
-        yield from (f"{paragraph}\n" for paragraph in _paragraphs(command.help or ""))
-        if hasattr(command, "list_commands"):
-            yield from _sections(command, context, f"{called} {name}", level + 1)
+        yield from (f"{paragraph}\n" for paragraph in _paragraphs(found.help or ""))
+        if hasattr(found, "list_commands"):
+            yield from _sections(found, context, f"{called} {name}", level + 1)
         else:
-            yield from _usage(command, context, f"{called} {name}")
+            yield from _usage(found, context, f"{called} {name}")
+        if name == "paint":
+            yield from _options_of_models(context)
 
 
-def _usage(command: Any, context: Any, called: str) -> Iterator[str]:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
+def _options_of_models(context: Any) -> Iterator[str]:
+    """A section for each plugin whose models have options of painting."""
+    for plugin in map(load_plugin, sorted(PLUGINS)):
+        options = parameters(resolve(plugin, "options"), "") if plugin.options else []
+        if options:
+            yield f"### artgan paint with a model of {plugin.name}\n"
+            yield from _list(command("paint", print, options, help=None), context)
+
+
+def _usage(found: Any, context: Any, called: str) -> Iterator[str]:
+    arguments = [each for each in found.params if each.param_type_name == "argument"]
     words = [_metavar(each, context) if each.required else f"[{_metavar(each, context)}]" for each in arguments]
     yield f"    {' '.join([called, *words, '[OPTIONS]'])}\n"
     yield from (f"- `{_metavar(each, context)}`: {_text(each)}" for each in arguments)
+    yield from _list(found, context)
+
+
+def _list(found: Any, context: Any) -> Iterator[str]:
+    """The options under the headings that --help has; first those without a heading, which continue the arguments."""
     panels: dict[str, list[Any]] = {}
-    for option in options:
-        panels.setdefault(option.rich_help_panel or "", []).append(option)
-    for panel in sorted(panels, key=bool):  # first those without a heading, which continue the arguments
+    for each in found.params:
+        if each.param_type_name == "option" and not each.hidden:
+            panels.setdefault(each.rich_help_panel or "", []).append(each)
+    for panel in sorted(panels, key=bool):
         if panel:
             yield f"\n**{panel}**\n"
         yield from (f"- {_names(option, context)}: {_text(option)}" for option in panels[panel])
@@ -114,7 +132,7 @@ def _paragraphs(help: str) -> Iterator[str]:
 def _markdown(text: str) -> str:
     """Plain text, with its code in backticks, as Markdown."""
     text = text.replace("\\[", "[").replace("<", "&lt;").replace("* ", "\\* ")
-    return re.sub(r"(?<![`\w-])(--[a-z][\w-]*(?: [A-Z]{3,})?(?: --help)?)(?![`\w-])", r"`\1`", text)
+    return re.sub(r"`[^`]*`|(?<![\w-])--[a-z][\w-]*(?: [A-Z]{3,})?", lambda code: f"`{code[0].strip('`')}`", text)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,6 @@ class DistillCommand(TyperCommand):
 def distill() -> None:
     """Train a small generator to imitate a large one, using photos only.
 
-    The student is a preset of a plugin (by default the teacher's), optionally with changes: --student
-    PRESET,OPTION=VALUE. It is written to RUN/model: artgan paint --model local-dir:RUN/model.
+    The student is a preset of a plugin (by default the teacher's), optionally with changes:
+    `--student PRESET,OPTION=VALUE`. It is written to RUN/model: `artgan paint --model local-dir:RUN/model`.
     """
