@@ -28,7 +28,7 @@ import artgan.toolkit
 from artgan.cli.app import app
 from artgan.models.registry_file import read_file
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES += sorted(ROOT.glob("plugins/*/README.md"))
 
 # Attributes by which a page loads something.
