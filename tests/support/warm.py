@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SERVER = """
-import atexit, gc, importlib, json, os, runpy, site, socket, sys, sysconfig, threading, traceback
+import atexit, gc, importlib, json, os, runpy, select, site, socket, sys, sysconfig, threading, traceback
 
 for name in ("torch", "torch._dynamo", "torch.utils.tensorboard", "timm", "accelerate", "pytest"):
     importlib.import_module(name)
@@ -24,6 +24,8 @@ sys.path.pop(0)  # the current folder, which `python -c` puts there
 gc.freeze()  # or each fork would copy the memory that its garbage collection looks at
 listener = socket.socket(fileno=int(sys.argv[1]))
 while True:
+    if listener not in select.select([listener, 0], [], [])[0]:
+        sys.exit()  # the tests have ended, however that came, and with them the other end of standard input
     connection, _ = listener.accept()
     child = os.fork()
     if not child:
@@ -103,7 +105,9 @@ def warm(programs: Path, environment: Mapping[str, str]) -> Iterator[dict[str, s
             Path(folder, name).write_text(_CLIENT.format(python=sys.executable, address=address))
             Path(folder, name).chmod(0o755)
         command = [programs / "python", "-c", _SERVER, str(listener.fileno())]
-        with subprocess.Popen(command, cwd=folder, env=dict(environment), pass_fds=[listener.fileno()]) as server:
+        with subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdin=subprocess.PIPE, pass_fds=[listener.fileno()]
+        ) as server:
             listener.close()  # a client of a server that died is refused, and does not wait
             try:
                 yield {**environment, "PATH": os.pathsep.join([folder, str(programs), environment["PATH"]])}
