@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from artgan.cli import completing
+from artgan.cli.status import COMPLETING
 from artgan.discovery import load_plugin
 from artgan.metrics import METRICS
 from artgan.models.registry import read_registry
@@ -45,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.write_text(PROGRAM.format(python=sys.executable, path=[entry for entry in sys.path if entry]))
     program.chmod(0o755)
     for shell in ("bash", "zsh", "fish"):
-        script = asked(folder, completing.VARIABLE, f"source_{shell}")
+        script = asked(folder, COMPLETING, f"source_{shell}")
         (folder / f"script.{shell}").write_text(script)
     (folder / "photo.jpg").touch()
     return folder
@@ -72,7 +73,7 @@ def asked(folder: Path, variable: str, value: str, **others: str) -> str:
 def offered(folder: Path, line: str) -> list[str]:
     """The candidates for the last word of a line, as bash asks for them."""
     words = line.split(" ")
-    text = asked(folder, completing.VARIABLE, "complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    text = asked(folder, COMPLETING, "complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
     return text.split()
 
 
@@ -205,13 +206,13 @@ def test_what_depends_on_a_model_or_a_plugin(folder: Path, line: str, candidates
 def test_a_broken_registry_prints_nothing_into_the_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "registry.yaml").write_text("schema: [")
     broken = {"ARTGAN_REGISTRY": str(tmp_path / "registry.yaml")}
-    text = asked(folder, completing.VARIABLE, "complete_bash", COMP_WORDS="artgan show mo", COMP_CWORD="2", **broken)
+    text = asked(folder, COMPLETING, "complete_bash", COMP_WORDS="artgan show mo", COMP_CWORD="2", **broken)
     assert text == ""
 
 
 def test_completion_imports_neither_torch_nor_numpy(folder: Path) -> None:
     code = "import sys; sys.argv[0] = 'artgan'; from artgan.cli import main; main()"
-    variables = {completing.VARIABLE: "complete_bash", "COMP_WORDS": "artgan show mon", "COMP_CWORD": "2"}
+    variables = {COMPLETING: "complete_bash", "COMP_WORDS": "artgan show mon", "COMP_CWORD": "2"}
     done = subprocess.run(
         [sys.executable, "-c", f"import atexit, sys\natexit.register(lambda: print(*sys.modules))\n{code}"],
         env={**os.environ, **variables},

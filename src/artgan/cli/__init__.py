@@ -8,8 +8,7 @@ import sys
 import warnings
 from typing import NoReturn, TextIO
 
-from artgan.cli.completing import VARIABLE
-from artgan.cli.status import interrupted
+from artgan.cli.status import COMPLETING, interrupted
 from artgan.errors import ArtganError, RenamedWarning, printable
 
 _BROUGHT_BY = {
@@ -24,7 +23,7 @@ def main() -> None:
 
     Exit status: 0 success, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
     """
-    if VARIABLE in os.environ:
+    if COMPLETING in os.environ:
         _complete()
     _print_renamed_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # do not fail on a name that it cannot encode

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from artgan.cli.status import COMPLETING
+
 if TYPE_CHECKING:
     from artgan.models.entry import Entry
-
-VARIABLE = "_ARTGAN_COMPLETE"
-"""The environment variable by which the shells' scripts ask for candidates."""
-
 
 NOISES = ("normal(0,1)", "truncated(0,1,2)", "uniform(-1,1)", "gamma(1,1)")
 
@@ -84,7 +82,7 @@ def several_scores(incomplete: str) -> list[str]:
 
 def noises(incomplete: str) -> list[str]:
     """A noise of each kind."""
-    if os.environ.get(VARIABLE) == "complete_bash":  # the one shell that inserts candidates as they are
+    if os.environ.get(COMPLETING) == "complete_bash":  # the one shell that inserts candidates as they are
         return [noise.replace("(", r"\(").replace(")", r"\)") for noise in NOISES]
     return list(NOISES)
 
