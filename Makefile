@@ -6,7 +6,7 @@ PHOTO ?=
 # One thread for each worker: results then do not depend on the number of cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo check test test-all lint format bench clean
+.PHONY: demo check test test-all lint format bench docs clean
 
 # The stamp is newer than everything that decides what is installed.
 $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
@@ -42,6 +42,11 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+# The site in build/site; the variable silences what the theme has to say about the next version of mkdocs.
+docs: $(VENV)/.installed
+	$(BIN)/python scripts/cli_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) demo build dist

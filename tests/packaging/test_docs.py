@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import zipfile
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 from support import ROOT
 from support.hub_server import TOKEN, Hub
+from support.warm import warm
 from support.wheels import build, environment, make_venv
 
 PAGE = ROOT / "docs/plugins.md"
@@ -42,9 +42,9 @@ def blocks(page: str) -> Iterator[Block]:
 class Reader:
     """Someone who follows the page to the letter."""
 
-    def __init__(self, folder: Path, programs: Path, variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
-        self.variables = environment() | variables | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        self.variables = variables
 
     def follow(self, block: Block) -> None:
         titled = re.fullmatch(r"`(?P<path>[^`]+)`(?P<has> has)?:", block.title)
@@ -88,12 +88,13 @@ def test_the_page_on_plugins_works_from_top_to_bottom(tmp_path: Path, tmp_path_f
     with Hub().serve() as hub:
         online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN}
         online["HF_HUB_DISABLE_XET"] = "1"  # a protocol that this Hub does not speak
-        reader = Reader(folder, programs, online)
-        for block in blocks(PAGE.read_text()):
-            try:
-                reader.follow(block)
-            except AssertionError as error:
-                pytest.fail(f"docs/plugins.md:{block.line}: {error}", pytrace=False)
+        with warm(programs, environment() | online) as variables:
+            reader = Reader(folder, variables)
+            for block in blocks(PAGE.read_text()):
+                try:
+                    reader.follow(block)
+                except AssertionError as error:
+                    pytest.fail(f"docs/plugins.md:{block.line}: {error}", pytrace=False)
 
     # What the page says of what it made.
     assert set(hub.repositories) == {"models/someone/pointillism-seurat"}

@@ -20,6 +20,17 @@ from support import ROOT
 PLUGINS = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
+_BUILD = """
+import os, sys
+from hatchling.build import build_wheel
+
+dist, *projects = sys.argv[1:]
+for project in projects:
+    os.chdir(project)  # which build backends look at
+    build_wheel(dist)
+"""
+
+
 @cache
 def build(folder: Path) -> Mapping[str, Path]:
     """The wheels of the core and of the plugins by package, built in ``folder`` from a copy of the checkout."""
@@ -31,8 +42,7 @@ def build(folder: Path) -> Mapping[str, Path]:
     # The build leaves out what .gitignore names.
     for name in ("pyproject.toml", "registry.yaml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
-    for project in (copy, *(copy / plugin for plugin in PLUGINS)):
-        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, project, cwd=dist)
+    run(sys.executable, "-c", _BUILD, dist, copy, *(copy / plugin for plugin in PLUGINS), cwd=dist)
     return {path.name.split("-")[0]: path for path in dist.glob("*.whl")}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support import ROOT
+from support.warm import warm
 from support.wheels import build, environment, make_venv, run
 from torch import Tensor
 
@@ -45,15 +46,6 @@ def test_a_new_plugin_installs_passes_its_tests_trains_and_paints(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     programs = make_venv(tmp_path / "venv", build(tmp_path_factory.getbasetemp() / "wheels"))
-    path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-
-    def shell(command: str, cwd: Path) -> str:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=cwd, env=environment() | path, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
     assert run(programs / "artgan", "new-plugin", "dot-painting", cwd=tmp_path) == "artgan-dot-painting\n"
     plugin = tmp_path / "artgan-dot-painting"
     for name in ("PHOTOS", "PAINTINGS"):
@@ -63,31 +55,37 @@ def test_a_new_plugin_installs_passes_its_tests_trains_and_paints(
     Image.radial_gradient("L").resize((61, 45)).convert("RGB").save(plugin / "photo.jpg")
 
     # The README's own commands, one after the other.
-    readme = (plugin / "README.md").read_text()
-    install, test, train, paint = re.findall(r"^    (.+)$", readme, re.MULTILINE)
-    shell(install, plugin)
-    assert " passed" in shell(test, plugin)
-    assert shell(f"{train} --steps 5 --size 32 --width 8", plugin) == "RUN/model\n"
-    painting = plugin / shell(paint, plugin).strip()
-    with Image.open(painting) as image:
-        assert (image.size, image.mode) == ((61, 45), "RGB")
+    with warm(programs, environment()) as variables:
 
-    [found] = [p for p in json.loads(shell("artgan plugins --format json", plugin)) if p["name"] == "dot-painting"]
-    assert (found["distribution"], found["version"], found["problem"]) == ("artgan-dot-painting", "0.1.0", None)
-    shell("artgan models", plugin)
-    help = shell("COLUMNS=200 artgan train dot-painting --help", plugin)
-    assert all(option in help for option in ("--photos", "--paintings", "--blocks", "--lambda-content", "--r1"))
+        def shell(command: str) -> str:
+            words = ["bash", "-c", command]
+            done = subprocess.run(words, cwd=plugin, env=variables, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+            return done.stdout
+
+        readme = (plugin / "README.md").read_text()
+        install, test, train, paint = re.findall(r"^    (.+)$", readme, re.MULTILINE)
+        shell(install)
+        assert " passed" in shell(test)
+        assert shell(f"{train} --steps 5 --size 32 --width 8") == "RUN/model\n"
+        painting = plugin / shell(paint).strip()
+        with Image.open(painting) as image:
+            assert (image.size, image.mode) == ((61, 45), "RGB")
+
+        [found] = [p for p in json.loads(shell("artgan plugins --format json")) if p["name"] == "dot-painting"]
+        assert (found["distribution"], found["version"], found["problem"]) == ("artgan-dot-painting", "0.1.0", None)
+        shell("artgan models")
+        help = shell("COLUMNS=200 artgan train dot-painting --help")
+        assert all(option in help for option in ("--photos", "--paintings", "--blocks", "--lambda-content", "--r1"))
 
 
 @pytest.mark.slow
-def test_the_code_is_formatted_linted_and_typed_with_default_settings(tmp_path: Path) -> None:
-    config = tmp_path / "empty.toml"
-    config.touch()  # not this repository's settings
-    folders = [write_plugin(name) for name in ("pointillism", "x", LONGEST)]
+def test_the_code_is_formatted_linted_and_typed() -> None:
+    """By ruff's default settings, and by mypy as this repository is typed: ``make lint`` has filled the cache."""
+    folders = [write_plugin(name).resolve() for name in ("pointillism", "x", LONGEST)]
     run(sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", *folders, cwd=Path.cwd())
     run(sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--check", *folders, cwd=Path.cwd())
-    cache = ("--cache-dir", tmp_path / "mypy", "--config-file", config)
-    run(sys.executable, "-m", "mypy", "--strict", *cache, *(folder / "src" for folder in folders), cwd=Path.cwd())
+    run(sys.executable, "-m", "mypy", "--strict", *(folder / "src" for folder in folders), cwd=ROOT)
 
 
 def test_its_networks_learn_the_colours_of_the_paintings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-from artgan.cli.status import interrupted
+from artgan.cli.status import COMPLETING, interrupted
 from artgan.errors import ArtganError, RenamedWarning, printable
 
 _BROUGHT_BY = {
@@ -22,6 +23,8 @@ def main() -> None:
 
     Exit status: 0 success, 1 some inputs failed, 2 the call itself was wrong, 130 interrupted by Ctrl-C.
     """
+    if COMPLETING in os.environ:
+        _complete()
     _print_renamed_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # do not fail on a name that it cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -44,6 +47,18 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output (such as head) has closed the pipe
         sys.stderr.close()
         sys.exit(141)
+
+
+def _complete() -> NoReturn:
+    """Answer a shell that asks for candidates: whatever goes wrong, nothing is written into the line being typed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        from artgan.cli.app import app
+
+        app()
+    except Exception:
+        sys.exit(1)
+    sys.exit(0)
 
 
 def _print_renamed_warnings() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.options import parse_settings
 
 
@@ -16,7 +17,11 @@ def convert(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The model's folder; local-dir:DIR loads it.")],
     plugin: Annotated[
         str | None,
-        typer.Option(help="The plugin whose layouts to try. [default: all plugins]", show_default=False),
+        typer.Option(
+            help="The plugin whose layouts to try. [default: all plugins]",
+            show_default=False,
+            autocompletion=completing.plugins,
+        ),
     ] = None,
     key: Annotated[
         str | None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.options import Format
 from artgan.errors import ConfigError
 
@@ -17,7 +18,9 @@ app = typer.Typer(help="Download, verify and explore pictures for training and e
 
 @app.command()
 def fetch(
-    name: Annotated[str | None, typer.Argument(help="A public data set; --list shows them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A public data set; --list shows them.", autocompletion=completing.public_sets)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to download to.")] = Path("."),
     list_: Annotated[bool, typer.Option("--list", help="List the public data sets.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from artgan.cli import completing
 from artgan.cli.train import training_command
 
 
@@ -16,17 +17,23 @@ class DistillCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
+
+    def whole(self) -> Any:
+        """The command with its options."""
         from artgan.training.distillation import plugin
 
-        kind = Annotated[str | None, typer.Argument(metavar="TEACHER", help="The model to learn from.")]
+        teacher_argument = typer.Argument(
+            metavar="TEACHER", help="The model to learn from.", autocompletion=completing.painters
+        )
+        kind = Annotated[str | None, teacher_argument]
         teacher = inspect.Parameter("teacher", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        made = training_command(plugin, self.name or "distill", help=self.help, arguments=[teacher])
-        return made.make_context(info_name, args, parent, **extra)
+        return training_command(plugin, self.name or "distill", help=self.help, arguments=[teacher])
 
 
 def distill() -> None:
     """Train a small generator to imitate a large one, using photos only.
 
-    The student is a preset of a plugin (by default the teacher's), optionally with changes: --student
-    PRESET,OPTION=VALUE. It is written to RUN/model: artgan paint --model local-dir:RUN/model.
+    The student is a preset of a plugin (by default the teacher's), optionally with changes:
+    `--student PRESET,OPTION=VALUE`. It is written to RUN/model: `artgan paint --model local-dir:RUN/model`.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.options import Device, Format, NetworkFile
 from artgan.cli.tables import print_table
 from artgan.errors import ConfigError, PluginError, printable
@@ -37,7 +38,10 @@ def evaluate(
         ),
     ] = None,
     metrics: Annotated[
-        str, typer.Option(help="Names of scores, separated by commas; --list shows them.")
+        str,
+        typer.Option(
+            help="Names of scores, separated by commas; --list shows them.", autocompletion=completing.several_scores
+        ),
     ] = "fid,kid,style",
     list_: Annotated[
         bool, typer.Option("--list", is_eager=True, callback=lambda wanted: _list(wanted), help="List the scores.")

@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from artgan.cli import completing
+
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.", autocompletion=completing.painters),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(

@@ -28,7 +28,7 @@ class ModelOptionsCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of this command, or of one that has the plugin's options too."""
-        found = self._plugin_options(info_name, args, parent)
+        found = self._plugin_options(info_name, args, parent, completing=bool(extra.get("resilient_parsing")))
         if found is None:
             return super().make_context(info_name, args, parent, **extra)
         plugin, cls = found
@@ -40,8 +40,10 @@ class ModelOptionsCommand(TyperCommand):
     def _run(self, **given: Any) -> None:
         self.function(**{name: value for name, value in given.items() if value is not None})
 
-    def _plugin_options(self, info_name: str | None, args: list[str], parent: Any) -> tuple[str, type] | None:
-        """The plugin and its options, if help with a model is asked for, or the command line has foreign options.
+    def _plugin_options(
+        self, info_name: str | None, args: list[str], parent: Any, *, completing: bool
+    ) -> tuple[str, type] | None:
+        """The plugin and its options, if a model's are to be shown, or the command line has foreign options.
 
         Raises:
             ArtganError: there is no such model, or its plugin is broken.
@@ -50,7 +52,7 @@ class ModelOptionsCommand(TyperCommand):
         from artgan.models.locating import plugin_of
 
         read = super().make_context(info_name, [*args], parent, resilient_parsing=True, ignore_unknown_options=True)
-        help = not set(args).isdisjoint(read.help_option_names)
+        help = completing or not set(args).isdisjoint(read.help_option_names)
         foreign = any(str(path).startswith("-") and str(path) != "-" for path in read.params["inputs"] or ())
         source = read.get_parameter_source("model")
         named = source is not None and source.name == "COMMANDLINE"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from artgan.cli import completing
 from artgan.config import TEXTS, field_types, renamed_options
 
 
@@ -66,9 +67,12 @@ def parameter(
     flags: tuple[str, ...] = (),
     panel: str | None = None,
     hidden: bool = False,
+    completer: Callable[[str], list[str]] | None = None,
 ) -> inspect.Parameter:
     """An option of a command, in the form that typer reads from a signature."""
-    option = typer.Option(*flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden)
+    option = typer.Option(
+        *flags, help=help, show_default=False, rich_help_panel=panel, hidden=hidden, autocompletion=completer
+    )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
@@ -87,7 +91,13 @@ def parameters(
     """
     kinds = {name: list[str] if kind == TEXTS else kind for name, (kind, _) in field_types(cls).items()}
     options = [
-        parameter(field.name, kinds[field.name] | None, _describe(field, defaults or {}), panel=panel)
+        parameter(
+            field.name,
+            kinds[field.name] | None,
+            _describe(field, defaults or {}),
+            panel=panel,
+            completer=completing.OF_FIELDS.get(field.name),
+        )
         for field in dataclasses.fields(cls)
         if field.name not in taken
     ]

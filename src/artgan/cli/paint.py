@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.model_options import ModelOptionsCommand
 from artgan.cli.options import Device, Format, default_model, with_options_of
 from artgan.errors import printable
@@ -42,6 +43,7 @@ Runtime = Annotated[
     typer.Option(
         help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
         "form and --device is not given.",
+        autocompletion=completing.runtimes,
         rich_help_panel=_SPEED,
     ),
 ]
@@ -55,7 +57,13 @@ def paint(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="A name that `artgan models` lists.", show_default="the registry's default"),
+        typer.Option(
+            "--model",
+            "-m",
+            help="A name that `artgan models` lists.",
+            show_default="the registry's default",
+            autocompletion=completing.painters,
+        ),
     ] = None,
     out: Annotated[
         str | None,
@@ -273,7 +281,11 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="The sheet; for runs, the page (.html).")],
     models: Annotated[
         str | None,
-        typer.Option(help="Names of models, separated by commas.", show_default="the registry's default"),
+        typer.Option(
+            help="Names of models, separated by commas.",
+            show_default="the registry's default",
+            autocompletion=completing.several_painters,
+        ),
     ] = None,
     device: Device = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,

@@ -8,18 +8,26 @@ from typing import Annotated
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.options import Device, Format
 
 
 def sample(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A name that `artgan models` lists.", autocompletion=completing.samplers),
+    ],
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="Number of pictures.")] = 16,
     seed: Annotated[
         int, typer.Option(min=0, max=2**62, help="Seed of the first picture; it increases by one for each further one.")
     ] = 0,
     noise: Annotated[
         str | None,
-        typer.Option(help='A noise other than the model\'s own, such as "uniform(-1,1)".', show_default=False),
+        typer.Option(
+            help='A noise other than the model\'s own, such as "uniform(-1,1)".',
+            show_default=False,
+            autocompletion=completing.noises,
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="A picture file for a grid of all, or a folder for one file each.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from artgan.cli import completing
 from artgan.cli.options import Format, NetworkFile, command, parameter, parse_settings, without_variable_options
 
 if TYPE_CHECKING:
@@ -20,16 +21,27 @@ if TYPE_CHECKING:
 @without_variable_options
 def study(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The name of a study.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="The name of a study.", show_default=False, autocompletion=completing.studies
+        ),
+    ] = None,
     vary: Annotated[
         str | None,
         typer.Option(metavar="KEY=A,B,C", help="Study this instead: an option and its values.", show_default=False),
     ] = None,
     plugin: Annotated[
         str | None,
-        typer.Option(help="The plugin to train. \\[default: the one that defines the named study]", show_default=False),
+        typer.Option(
+            help="The plugin to train. \\[default: the one that defines the named study]",
+            show_default=False,
+            autocompletion=completing.plugins,
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="A preset of the plugin.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset of the plugin.", show_default=False, autocompletion=completing.presets)
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each run.")] = 400,
     seeds: Annotated[
         int, typer.Option(min=1, metavar="N", help="Runs of each value, with different seeds; 3 or more for intervals.")
@@ -110,6 +122,10 @@ class StudyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
+
+    def whole(self) -> Any:
+        """The command with the plugins' options."""
         from artgan.discovery import working_plugins
 
         plugins = [plugin for plugin in working_plugins() if plugin.trainer is not None]
@@ -128,5 +144,4 @@ class StudyCommand(TyperCommand):
         ]
         named = [f"{study} ({plugin.name})" for plugin in plugins for study in plugin.studies]
         help = f"{self.help}\n\nStudies by name: {', '.join(named) or 'none'}."
-        made = command(self.name or "study", study, [*own_options, *options], help=help)
-        return made.make_context(info_name, args, parent, **extra)
+        return command(self.name or "study", study, [*own_options, *options], help=help)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from artgan.cli import completing
 from artgan.cli.options import command, parameter, parameters
 from artgan.errors import ArtganError, ConfigError
 
@@ -89,7 +90,13 @@ def training_command(
     if plugin.presets:
         presets = ", ".join(plugin.presets)
         options.append(
-            parameter("preset", str | None, f"a set of values for the following options: {presets}", panel=name)
+            parameter(
+                "preset",
+                str | None,
+                f"a set of values for the following options: {presets}",
+                panel=name,
+                completer=completing.one_of(plugin.presets),
+            )
         )
     for cls, panel, defaults in ((config_class, name, {}), (TrainingOptions, "Training", plugin.training)):
         known = {option.name for option in options}  # options in both are listed once

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from artgan.cli import completing
 from artgan.cli.options import Format
 from artgan.cli.tables import print_table
 
@@ -27,8 +28,13 @@ class Task(str, Enum):
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Names to list; * matches any text.")] = "*",
-    plugin: Annotated[str | None, typer.Option(help="Only models of this plugin.", show_default=False)] = None,
+    pattern: Annotated[
+        str, typer.Argument(help="Names to list; * matches any text.", autocompletion=completing.models)
+    ] = "*",
+    plugin: Annotated[
+        str | None,
+        typer.Option(help="Only models of this plugin.", show_default=False, autocompletion=completing.plugins),
+    ] = None,
     task: Annotated[Task | None, typer.Option(help="Only models for this task.", show_default=False)] = None,
     cached: Annotated[bool, typer.Option("--cached", help="Only models that work offline: bundled or cached.")] = False,
     format: Output = Format.text,
@@ -55,7 +61,7 @@ def models(
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A model's name or alias.")],
+    model: Annotated[str, typer.Argument(help="A model's name or alias.", autocompletion=completing.models)],
     format: Output = Format.text,
 ) -> None:
     """Show a model's card: how to use it, license, data, training, measured figures."""
