@@ -38,9 +38,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     def to_page(link: re.Match[str]) -> str:
         source = posixpath.normpath(posixpath.join(folder, link["target"]))
         target = PAGES.get(source, source.removeprefix("docs/"))
-        if target == source or not (ROOT / source).exists():  # mkdocs reports it
-            return link[0]
         text = link["text"]
+        if not (ROOT / source).exists():  # mkdocs reports it
+            return link[0]
+        if target == source:  # a file that is not on the site
+            return f"{text} (`{source}`)"
         if text.endswith(".md"):
             [text] = re.findall(r"^# (.+)$", (ROOT / source).read_text(), re.MULTILINE)[:1]
         return f"[{text}]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{link['anchor'] or ''})"
