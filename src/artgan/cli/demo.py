@@ -27,9 +27,7 @@ def demo(
         bool | None,
         typer.Option("--open/--no-open", help="Open the page in a browser. \\[default: if this is a terminal]"),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False)
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False)] = None,
 ) -> None:
     """Open a web page on this computer that paints photos, until Ctrl-C.
 

@@ -1,4 +1,4 @@
-"""The application: the page, the pictures of its painters, painting by one plain HTTP request, and the gate before all."""
+"""The application: the page, the pictures of its painters, painting by one HTTP request, and the gate before all."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class Gate:
         if self._has_pass(headers.get("cookie", "")):
             return self._without_token(scope)
         if scope["path"] != "/":
-            return _plain(401, "this page asks for its token: open it in a browser, or send Authorization: Bearer TOKEN")
+            return _plain(401, "this page asks for its token: send a header Authorization: Bearer TOKEN")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = query.get("token")
         if scope["method"] == "POST":

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.data_classes import FileData, ListFiles
 
 from artgan.demo.painters import Offer, Painter, name_of, title_of, works
 from artgan.demo.store import Store
 from artgan.demo.studio import (
-    MOST_BYTES,
-    MOST_FILES,
     MOST_MADE,
-    MOST_PIXELS,
     Order,
     Painted,
     Studio,
@@ -26,6 +23,7 @@ from artgan.demo.studio import (
     sentence,
 )
 from artgan.demo.work import Task, Worker
+from artgan.errors import ArtganError
 from artgan.images import READABLE, encode
 from artgan.models.cards import example_picture, facts
 from artgan.models.entry import Entry
@@ -36,22 +34,6 @@ T = TypeVar("T")
 _EVERY = 0.3  # seconds between reports of progress
 _LIMITS = {field.name: field.metadata for field in fields(PaintOptions)}
 _KINDS = [("Several pictures", "several"), ("Variations of one", "variations"), ("The way between two", "way")]
-
-
-class Uploads(gr.File):
-    """A file component that takes what was uploaded, and fetches no addresses for a visitor."""
-
-    is_template = True  # for the browser it is its base class
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """The file's place.
-
-        Raises:
-            Error: it is an address.
-        """
-        if url_or_file_path is not None and "://" in str(url_or_file_path):
-            raise gr.Error("upload the picture itself: addresses are not fetched", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
 class Page:
@@ -77,7 +59,8 @@ class Page:
         """The components and their events."""
         with gr.Blocks(title="artgan", analytics_enabled=False, delete_cache=(60, 3600)) as page:
             gr.HTML(
-                "<h1>artgan</h1><p>Turn your photos into paintings. They stay on this computer.</p>", elem_id="title"
+                "<h1>artgan</h1><p>Turn your photos into paintings. Nothing is kept when you leave.</p>",
+                elem_id="title",
             )
             with gr.Tab("Paint"):
                 self._paint_tab(page)
@@ -137,7 +120,7 @@ class Page:
                     visible=False,
                     interactive=False,
                     columns=4,
-                    height=190,
+                    height="auto",
                     allow_preview=False,
                     object_fit="cover",
                     buttons=[],
@@ -179,7 +162,8 @@ class Page:
             show_progress_on=status,
         )
         restored: dict[str, Any] = {"outputs": buttons, "api_visibility": "private", "queue": False}
-        painting.then(_ready_to_paint, **restored, show_progress="hidden")
+        painting.success(_ready_to_paint, **restored, show_progress="hidden")
+        painting.failure(_ready_to_paint, **restored, show_progress="hidden")
         stop.click(
             lambda: (*_ready_to_paint(), _line("Stopped.")),
             outputs=[*buttons, status],
@@ -188,9 +172,7 @@ class Page:
             queue=False,
             show_progress="hidden",
         )
-        gallery.select(
-            _select, results, [slider, one], api_visibility="private", queue=False, show_progress="hidden"
-        )
+        gallery.select(_select, results, [slider, one], api_visibility="private", queue=False, show_progress="hidden")
 
     def _noise_tab(self) -> None:
         if not self._offered.noise:
@@ -214,7 +196,7 @@ class Page:
             with gr.Column(scale=7, min_width=320):
                 status = gr.HTML(elem_id="status-noise")
                 gallery = gr.Gallery(
-                    label="Pictures", interactive=False, columns=[3, 3, 3, 4], height="auto", object_fit="contain"
+                    label="Pictures", interactive=False, columns=3, height=560, object_fit="contain", elem_id="made"
                 )
                 every = gr.DownloadButton("Download all (zip)", visible=False)
         kind.change(
@@ -242,8 +224,10 @@ class Page:
             for name, entry in entries.items()
         ]
         gr.HTML(self._sheet(), elem_id="sheet")
-        chosen = gr.Dropdown(titles, value=next(iter(entries), None), label="Model")
-        card = gr.Markdown(_card(next(iter(entries.values()))) if entries else "", elem_id="card")
+        first = next(iter(self._offered.painters), None)
+        usual = next((name for name, entry in entries.items() if name_of(entry) == first), None)
+        chosen = gr.Dropdown(titles, value=usual, label="Model")
+        card = gr.Markdown(_card(entries[usual]) if usual else "", elem_id="card")
         chosen.change(
             lambda name: _card(entries[name]),
             chosen,
@@ -296,25 +280,27 @@ class Page:
         if after.exists():
             yield str(before), str(after)
 
-    def _remember(self, uploaded: Any, request: gr.Request) -> None:
-        self._store.remember(_visitor(request), _paths(uploaded))
+    def _remember(self, uploaded: list[str], request: gr.Request) -> None:
+        self._store.remember(_visitor(request), map(Path, uploaded))
 
     def _leave(self, request: gr.Request) -> None:
         self._store.leave(_visitor(request))
 
     async def _paint(
         self,
-        photos: list[str] | None,
+        photos: list[str],
         painter: str,
         other: str | None,
-        style: str | None,
+        style: list[str],
         stroke_size: float,
         strength: float,
         palette: float,
         keep_colors: bool,
         request: gr.Request,
     ) -> AsyncIterator[tuple[Any, ...]]:
-        """Paint photos. Returns a report, before and after of the first one, all paintings, one of them, and a zip file.
+        """Paint photos.
+
+        Gives a report, the first photo before and after, all paintings, the first one's file, and a zip file of all.
 
         Args:
             photos: the files.
@@ -327,20 +313,20 @@ class Page:
             keep_colors: whether the photo's colors are kept.
         """
         skipped = [gr.skip()] * 5
-        paths = _paths(photos)
+        paths = [Path(photo) for photo in photos]
         try:
             if not paths:
-                raise gr.Error("Choose a photo first, or use the example photo.", print_exception=False)
+                raise ArtganError("choose a photo first, or use the example photo")
             order = Order(
                 self._chosen(painter, other),
                 stroke_size,
                 strength,
                 palette,
                 keep_colors,
-                Path(style) if style else None,
+                Path(style[0]) if style else None,
             )
             visitor = _visitor(request)
-            self._store.remember(visitor, [*paths, *_paths(style)])
+            self._store.remember(visitor, [*paths, *map(Path, style)])
             folder = self._store.new_folder(visitor)
             archive = folder / "paintings.zip"
 
@@ -355,11 +341,10 @@ class Page:
                 while not await task.finished(_EVERY):
                     yield _progress(task), *skipped
                 painted = task.result()
-        except gr.Error:
-            raise
         except Exception as error:  # a plugin may raise anything
-            yield _line(_capital(sentence(error)), bad=True), *skipped
-            raise gr.Error(_capital(sentence(error)), print_exception=False) from None
+            said = _full(sentence(error))
+            yield _line(said, bad=True), *skipped
+            raise gr.Error(said, print_exception=False) from None
         done = [each for each in painted if each.painting is not None]
         shown = [(str(each.before), str(each.after), str(each.painting)) for each in done]
         yield (
@@ -371,7 +356,7 @@ class Page:
             shown,
         )
         if not done:
-            raise gr.Error(_capital("; ".join(str(each.error) for each in painted)), print_exception=False)
+            raise gr.Error(_full("; ".join(str(each.error) for each in painted)), print_exception=False)
 
     async def _make(
         self, model: str, kind: str, seed: float, other: float, count: float, request: gr.Request
@@ -385,9 +370,9 @@ class Page:
             other: the seed at the other end of the way.
             count: how many.
         """
-        if model not in self._offered.noise:
-            raise gr.Error(f"No model {model!r} makes pictures from noise here.", print_exception=False)
         try:
+            if model not in self._offered.noise:
+                raise ArtganError(f"no model {model!r} makes pictures from noise here")
             folder = self._store.new_folder(_visitor(request))
 
             def work(task: Task[list[tuple[Path, str]]]) -> list[tuple[Path, str]]:
@@ -400,18 +385,41 @@ class Page:
                     yield _progress(task), gr.skip(), gr.skip()
                 made = task.result()
         except Exception as error:  # a plugin may raise anything
-            raise gr.Error(_capital(sentence(error)), print_exception=False) from None
+            said = _full(sentence(error))
+            yield _line(said, bad=True), gr.skip(), gr.skip()
+            raise gr.Error(said, print_exception=False) from None
         yield "", made, gr.update(value=str(folder / "pictures.zip"), visible=True)
 
 
-def _uploads(label: str, *, several: bool, height: int) -> Uploads:
-    return Uploads(
+def _uploads(label: str, *, several: bool, height: int) -> gr.File:
+    """A component that takes uploads, and gives their paths as a list.
+
+    Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component.
+    """
+    component = gr.File(
         label=label,
         file_count="multiple" if several else "single",
         file_types=["image", *sorted(READABLE)],
         height=height,
         elem_id="photo-files" if several else "style-file",
     )
+    take = component.async_move_resource_to_block_cache
+
+    async def take_no_address(path: str | Path | None) -> str | None:
+        """Gradio would fetch an address, for whoever asks."""
+        if path is not None and "://" in str(path):
+            raise gr.Error("Upload the picture itself: addresses are not fetched.", print_exception=False)
+        return await take(path)
+
+    def paths(payload: ListFiles | FileData | None) -> list[str]:
+        """Without the empty temporary files that Gradio leaves."""
+        if payload is None:
+            return []
+        return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
+
+    component.async_move_resource_to_block_cache = take_no_address  # type: ignore[method-assign]  # see above
+    component.preprocess = paths  # type: ignore[assignment, method-assign]  # see above
+    return component
 
 
 def _slider(option: str, label: str, value: float, info: str) -> gr.Slider:
@@ -430,12 +438,6 @@ def _select(results: Sequence[tuple[str, str, str]], chosen: gr.SelectData) -> t
 
 def _visitor(request: gr.Request) -> str:
     return str(request.session_hash)
-
-
-def _paths(files: Any) -> list[Path]:
-    if files is None:
-        return []
-    return [Path(file) for file in (files if isinstance(files, list) else [files])]
 
 
 def _progress(task: Task[Any]) -> str:
@@ -460,12 +462,12 @@ def _report(painted: Sequence[Painted]) -> str:
     said = [each.error or each.note for each in painted if each.error or each.note]
     if len(painted) == 1 and not said:
         return ""
-    items = "".join(f"<li>{html.escape(_capital(text))}</li>" for text in said if text)
+    items = "".join(f"<li>{html.escape(_full(text))}</li>" for text in said if text)
     return _line(f"{done} of {len(painted)} painted.", bad=done < len(painted)) + (f"<ul>{items}</ul>" if items else "")
 
 
-def _capital(text: str) -> str:
-    """A sentence, with a full stop; the name of a file at its beginning keeps its case."""
+def _full(text: str) -> str:
+    """A sentence with its full stop; it may begin with the name of a file, whose case is kept."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
@@ -475,5 +477,9 @@ def _sentences(*texts: str) -> str:
 
 def _card(entry: Entry) -> str:
     """A model's card, in Markdown."""
-    use = f"    {entry.usage()}" if works(entry) else f"Not installed here. To install it:\n\n    {entry.install_command()}"
+    use = (
+        f"    {entry.usage()}"
+        if works(entry)
+        else f"Not installed here. To install it:\n\n    {entry.install_command()}"
+    )
     return f"## {title_of(entry)}\n\n{' '.join(entry.summary.split())}\n\n{use}\n\n{facts(entry.to_dict())}"

@@ -44,7 +44,7 @@ class Offer:
     """What works here, and what to say about the rest.
 
     Attributes:
-        painters: by name, those with short names first, those that need a style picture last.
+        painters: by name: the registry's default, then those with short names; those that need a style picture last.
         noise: the models that make pictures from noise: name to title.
         entries: all models of the registry, by full name.
         for_more_painters, for_styles, for_noise: what to install, as a sentence; "" if nothing is missing.
@@ -76,10 +76,13 @@ def offer() -> Offer:
     Raises:
         RegistryError: the registry is invalid.
     """
-    entries = dict(sorted(read_registry().entries.items()))
+    registry = read_registry()
+    entries = dict(sorted(registry.entries.items()))
+    usual = registry.aliases.get(registry.default, registry.default)
     usable = [entry for entry in entries.values() if works(entry)]
+    usable.sort(key=lambda entry: (entry.name != usual, title_of(entry)))
     painters = [_painter(entry) for entry in usable if entry.task == "image-to-image"]
-    painters.sort(key=lambda painter: (painter.takes_style, not painter.has_short_name, painter.title))
+    painters.sort(key=lambda painter: (painter.takes_style, not painter.has_short_name))
     noise = {
         name_of(entry): f"{title_of(entry)}, by {entry.plugin}" for entry in usable if entry.task == "noise-to-image"
     }

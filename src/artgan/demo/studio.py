@@ -107,9 +107,7 @@ class Studio:
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._examples: dict[str, bytes] = {}
 
-    def paint(
-        self, photos: Sequence[Path], order: Order, folder: Path, task: Task[Any] | None = None
-    ) -> list[Painted]:
+    def paint(self, photos: Sequence[Path], order: Order, folder: Path, task: Task[Any] | None = None) -> list[Painted]:
         """Paint photos into a folder; one that fails does not stop the others.
 
         Args:
