@@ -88,8 +88,8 @@ class Page:
                     label="Painter",
                     elem_id="painter",
                 )
-                style = _uploads("A picture whose style to paint in", several=False, height=140)
-                style.visible = first.takes_style
+                with gr.Column(visible=first.takes_style) as styling:
+                    style = _uploads("A picture whose style to paint in", several=False, height=140)
                 with gr.Row():
                     start = gr.Button("Paint", variant="primary", elem_id="start")
                     stop = gr.Button("Stop", visible=False, elem_id="stop")
@@ -134,7 +134,7 @@ class Page:
         example.click(lambda: [str(self._example)], outputs=uploads, api_visibility="private", queue=False)
         for uploaded in (uploads, style):
             uploaded.upload(self._remember, uploaded, api_visibility="private", queue=False)
-        chosen: dict[str, Any] = {"inputs": [painter, other], "outputs": [style, stroke_size, palette, keep_colors]}
+        chosen: dict[str, Any] = {"inputs": [painter, other], "outputs": [styling, stroke_size, palette, keep_colors]}
         for control in (painter, other):
             control.change(self._adapt, **chosen, api_visibility="private", queue=False, show_progress="hidden")
         keep_colors.change(
@@ -376,6 +376,7 @@ class Page:
             folder = self._store.new_folder(_visitor(request))
 
             def work(task: Task[list[tuple[Path, str]]]) -> list[tuple[Path, str]]:
+                task.turn_to("pictures from noise")
                 made = self._studio.make(model, kind, int(seed or 0), int(other or 0), int(count), folder)
                 bundle([path for path, _ in made], folder / "pictures.zip")
                 return made
@@ -394,7 +395,8 @@ class Page:
 def _uploads(label: str, *, several: bool, height: int) -> gr.File:
     """A component that takes uploads, and gives their paths as a list.
 
-    Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component.
+    Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component. Gradio makes
+    components anew to update their properties, without what was replaced: hide what is around it instead.
     """
     component = gr.File(
         label=label,
@@ -441,9 +443,11 @@ def _visitor(request: gr.Request) -> str:
 
 
 def _progress(task: Task[Any]) -> str:
-    if not task.what:
+    if not task.begun:
         return _line("Waiting for another painting to be finished.") + _bar(None)
-    return _line(f"Painting {task.what}") + _bar(task.share)
+    if not task.subject:
+        return _line("Getting ready.") + _bar(None)
+    return _line(f"Painting {task.subject}" + (f": {task.step}" if task.step else "")) + _bar(task.share)
 
 
 def _bar(share: float | None) -> str:

@@ -127,8 +127,7 @@ class Studio:
         results = []
         for number, photo in enumerate(photos, 1):
             if task is not None:
-                task.check()
-                task.what, task.share = f"{photo.name} ({number} of {len(photos)})", None
+                task.turn_to(photo.name if len(photos) == 1 else f"{photo.name} ({number} of {len(photos)})")
             try:
                 results.append(self._paint_one(model, given, photo, order.painter.name, folder / str(number)))
             except (ConfigError, WeightsError):  # no photo can be painted

@@ -25,12 +25,16 @@ class Task(Generic[T]):
     """Work that waits or is under way; used in a ``with`` block, whose end stops it.
 
     Attributes:
-        what: what is worked on, "" before it begins.
-        share: how much of it is done, 0 to 1; None if that is not known.
+        begun: whether it is under way, or was.
+        subject: what is worked on, as the work says; "" if it says nothing.
+        step: the step that it is at, as progress is reported; "" if none is.
+        share: how much of the step is done, 0 to 1; None if that is not known.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, work: Callable[[Task[T]], T]) -> None:
-        self.what = ""
+        self.begun = False
+        self.subject = ""
+        self.step = ""
         self.share: float | None = None
         self._stop = threading.Event()
         self._future: Future[T] = pool.submit(self._run, work)
@@ -45,13 +49,23 @@ class Task(Generic[T]):
 
     def _run(self, work: Callable[[Task[T]], T]) -> T:
         self.check()
+        self.begun = True
         with reporting_to(self._hear):
             return work(self)
 
     def _hear(self, what: str, done: float, total: float | None) -> None:
         self.check()
-        self.what = what
+        self.step = what
         self.share = min(done / total, 1.0) if total else None
+
+    def turn_to(self, subject: str) -> None:
+        """Called by the work when it begins with something else.
+
+        Raises:
+            Stopped: it is to stop.
+        """
+        self.check()
+        self.subject, self.step, self.share = subject, "", None
 
     def stop(self) -> None:
         """Have the work raise :class:`Stopped` at its next step; does not wait for that."""
