@@ -24,12 +24,9 @@ from artgan.demo.page import Page
 from artgan.demo.painters import Offer, offer
 from artgan.demo.store import Store
 from artgan.demo.studio import MOST_BYTES, Order, Studio, sentence
-from artgan.demo.work import Task, Worker
+from artgan.demo.work import MOST_WAITING, Task, Worker
 from artgan.errors import ArtganError, PictureError, did_you_mean
 from artgan.painting.options import PaintOptions
-
-MOST_WAITING = 64
-"""Visitors that wait; more are asked to come back."""
 
 _LOOK = 0.25  # seconds between looks at whether a client is still there
 
@@ -49,7 +46,7 @@ def build(folder: Path, *, host: str, port: int, token: str | None, device: str 
     """
     offered, store, studio, worker = offer(), Store(folder), Studio(device), Worker()
     page = Page(offered, store, studio, worker).blocks()
-    page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
+    page.queue(max_size=2 * MOST_WAITING, default_concurrency_limit=None)  # the worker has a queue of its own
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_routes(app, offered, store, studio, worker)
     gr.mount_gradio_app(
@@ -81,17 +78,18 @@ def _add_routes(app: FastAPI, offered: Offer, store: Store, studio: Studio, work
         painter = offered.painters.get(name)
         if painter is None or painter.takes_style:
             return PlainTextResponse("no such painter\n", 404)
-        try:
-            with worker.start(lambda task: studio.example(painter.name)) as task:
-                await _until_done(task, request)
-                return Response(task.result(), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
-        except Exception as error:  # a plugin may raise anything
-            return PlainTextResponse(f"{sentence(error)}\n", 500)
+        made = studio.known_example(name)
+        if made is None:
+            try:
+                with worker.start(lambda task: studio.example(name)) as task:
+                    await _until_done(task, request)
+                    made = task.result()
+            except Exception as error:  # a plugin may raise anything
+                return PlainTextResponse(f"{sentence(error)}\n", 500)
+        return Response(made, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
     @app.post("/paint")
     async def paint(request: Request) -> Response:
-        if worker.unfinished >= MOST_WAITING:
-            return PlainTextResponse("too many are waiting; try again later\n", 503)
         visitor = f"plain {uuid4()}"
         try:
             order = _order(offered, dict(request.query_params))

@@ -19,7 +19,6 @@ from artgan.demo.studio import (
     Painted,
     Studio,
     bundle,
-    preview,
     sentence,
 )
 from artgan.demo.work import Task, Worker
@@ -54,10 +53,12 @@ class Page:
         self._example = store.folder / "example" / "landscape.jpg"
         self._example.parent.mkdir()
         encode(example_picture(768), self._example)
+        self._prepared = worker.start(self._prepare)
 
     def blocks(self) -> gr.Blocks:
         """The components and their events."""
-        with gr.Blocks(title="artgan", analytics_enabled=False, delete_cache=(60, 3600)) as page:
+        page = gr.Blocks(title="artgan", analytics_enabled=False, delete_cache=(60, 3600))
+        with page:
             gr.HTML(
                 "<h1>artgan</h1><p>Turn your photos into paintings. Nothing is kept when you leave.</p>",
                 elem_id="title",
@@ -114,7 +115,7 @@ class Page:
                     max_height=620,
                     elem_id="before-after",
                 )
-                status = gr.HTML(elem_id="status")
+                status = gr.HTML(elem_id="status", elem_classes="status")
                 gallery = gr.Gallery(
                     label="All paintings: choose one to see it above",
                     visible=False,
@@ -157,9 +158,7 @@ class Page:
             [uploads, painter, other, style, stroke_size, strength, palette, keep_colors],
             [status, slider, gallery, one, every, results],
             api_name="paint",
-            concurrency_id="work",
-            show_progress="minimal",
-            show_progress_on=status,
+            show_progress="hidden",
         )
         restored: dict[str, Any] = {"outputs": buttons, "api_visibility": "private", "queue": False}
         painting.success(_ready_to_paint, **restored, show_progress="hidden")
@@ -194,7 +193,7 @@ class Page:
                 count = gr.Slider(2, MOST_MADE, value=9, step=1, label="How many")
                 start = gr.Button("Make pictures", variant="primary", elem_id="make")
             with gr.Column(scale=7, min_width=320):
-                status = gr.HTML(elem_id="status-noise")
+                status = gr.HTML(elem_classes="status")
                 gallery = gr.Gallery(
                     label="Pictures", interactive=False, columns=3, height=560, object_fit="contain", elem_id="made"
                 )
@@ -212,9 +211,7 @@ class Page:
             [model, kind, seed, other, count],
             [status, gallery, every],
             api_name="make",
-            concurrency_id="work",
-            show_progress="minimal",
-            show_progress_on=status,
+            show_progress="hidden",
         )
 
     def _models_tab(self) -> None:
@@ -260,25 +257,35 @@ class Page:
             gr.update(value=False),
         )
 
-    async def _show_example(self) -> AsyncIterator[Any]:
-        """The example and its painting by the first painter that needs no style, to begin with."""
-        painter = next((each for each in self._offered.painters.values() if not each.takes_style), None)
-        if painter is None:
-            return
-        before, after = self._example.with_name("before.jpg"), self._example.with_name("after.jpg")
+    def _prepare(self, task: Task[tuple[str, str] | None]) -> tuple[str, str] | None:
+        """Paint what is seen at first: the example, and how each painter paints it; the paths of the former."""
+        plain = [each for each in self._offered.painters.values() if not each.takes_style]
+        if not plain:
+            return None
+        [painted] = self._studio.paint([self._example], Order(plain[0]), self._example.parent, task)
+        for painter in plain:
+            if painter.has_short_name:
+                task.check()
+                self._studio.example(painter.name)
+        return (str(painted.before), str(painted.after)) if painted.after else None
 
-        def work(task: Task[None]) -> None:
-            if not after.exists():
-                preview(self._example, before)
-                [painted] = self._studio.paint([self._example], Order(painter), self._example.parent / "painted")
-                if painted.after is not None:
-                    painted.after.replace(after)
+    async def _show_example(self) -> Any:
+        """The example and its painting, to begin with."""
+        while not await self._prepared.finished(_EVERY):
+            continue
+        try:
+            return self._prepared.result() or gr.skip()
+        except Exception:  # a model that does not work: it says why when it is used
+            return gr.skip()
 
-        with self._worker.start(work) as task:
-            while not await task.finished(_EVERY):
-                yield gr.skip()
-        if after.exists():
-            yield str(before), str(after)
+    def _progress(self, task: Task[Any]) -> str:
+        """Where a task is: in the queue, or at its work."""
+        before = self._worker.before(task)
+        if before:
+            return _line(f"Waiting for your turn: {before} before you.") + _bar(None)
+        if not task.subject:
+            return _line("Getting ready.") + _bar(None)
+        return _line(f"Painting {task.subject}" + (f": {task.step}" if task.step else "")) + _bar(task.share)
 
     def _remember(self, uploaded: list[str], request: gr.Request) -> None:
         self._store.remember(_visitor(request), map(Path, uploaded))
@@ -339,7 +346,7 @@ class Page:
 
             with self._worker.start(work) as task:
                 while not await task.finished(_EVERY):
-                    yield _progress(task), *skipped
+                    yield self._progress(task), *skipped
                 painted = task.result()
         except Exception as error:  # a plugin may raise anything
             said = _full(sentence(error))
@@ -383,7 +390,7 @@ class Page:
 
             with self._worker.start(work) as task:
                 while not await task.finished(_EVERY):
-                    yield _progress(task), gr.skip(), gr.skip()
+                    yield self._progress(task), gr.skip(), gr.skip()
                 made = task.result()
         except Exception as error:  # a plugin may raise anything
             said = _full(sentence(error))
@@ -395,8 +402,8 @@ class Page:
 def _uploads(label: str, *, several: bool, height: int) -> gr.File:
     """A component that takes uploads, and gives their paths as a list.
 
-    Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component. Gradio makes
-    components anew to update their properties, without what was replaced: hide what is around it instead.
+    Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component. To update
+    a property, Gradio makes a component anew, without what was replaced: hide what is around it instead.
     """
     component = gr.File(
         label=label,
@@ -419,8 +426,8 @@ def _uploads(label: str, *, several: bool, height: int) -> gr.File:
             return []
         return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
 
-    component.async_move_resource_to_block_cache = take_no_address  # type: ignore[method-assign]  # see above
-    component.preprocess = paths  # type: ignore[assignment, method-assign]  # see above
+    component.async_move_resource_to_block_cache = take_no_address  # type: ignore[assignment, method-assign]  # so
+    component.preprocess = paths  # type: ignore[method-assign]  # likewise
     return component
 
 
@@ -440,14 +447,6 @@ def _select(results: Sequence[tuple[str, str, str]], chosen: gr.SelectData) -> t
 
 def _visitor(request: gr.Request) -> str:
     return str(request.session_hash)
-
-
-def _progress(task: Task[Any]) -> str:
-    if not task.begun:
-        return _line("Waiting for another painting to be finished.") + _bar(None)
-    if not task.subject:
-        return _line("Getting ready.") + _bar(None)
-    return _line(f"Painting {task.subject}" + (f": {task.step}" if task.step else "")) + _bar(task.share)
 
 
 def _bar(share: float | None) -> str:
@@ -471,8 +470,10 @@ def _report(painted: Sequence[Painted]) -> str:
 
 
 def _full(text: str) -> str:
-    """A sentence with its full stop; it may begin with the name of a file, whose case is kept."""
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    """A sentence with its capital and its full stop; the name of a file at its beginning keeps its case."""
+    first = text.partition(" ")[0]
+    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
 
 
 def _sentences(*texts: str) -> str:

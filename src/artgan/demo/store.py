@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -17,6 +18,8 @@ MOST_STORED = 4 * 2**30
 
 KEPT = 3600
 """Seconds that files are kept of a visitor who says no goodbye, such as a program."""
+
+_HASH = re.compile("[0-9a-f]{64}")  # of its content: Gradio keeps each upload in a folder of this name
 
 
 class Store:
@@ -59,7 +62,7 @@ class Store:
         with self._lock:
             gone = self._uploads.pop(visitor, set()) - set().union(*self._uploads.values())
         for path in gone:
-            if path.parent.parent == self.folder:  # as Gradio keeps uploads; nothing else is ever removed
+            if path.parent.parent == self.folder and _HASH.fullmatch(path.parent.name):  # and nothing else, ever
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def sweep(self) -> None:

@@ -36,6 +36,7 @@ MOST_MADE = 24
 """Pictures from noise made at once."""
 
 _LOADED = 2  # models held in memory
+_EXAMPLE = 384  # pixels, the side of the example on the choice of painters
 _PREVIEW = 1600  # pixels, the longer side of what the browser shows
 _VARIATION = 4  # a variation goes one of so many steps from its seed to another
 
@@ -159,9 +160,12 @@ class Studio:
             ArtganError: the model cannot be used.
         """
         if name not in self._examples:
-            painting = self._model(name).paint(example_picture(384))
-            self._examples[name] = jpeg(painting)
+            self._examples[name] = jpeg(self._model(name).paint(example_picture(_EXAMPLE)))
         return self._examples[name]
+
+    def known_example(self, name: str) -> bytes | None:
+        """What :meth:`example` has made already; for any thread."""
+        return self._examples.get(name)
 
     def make(self, name: str, kind: str, seed: int, other: int, count: int, folder: Path) -> list[tuple[Path, str]]:
         """Make pictures from noise, as PNG files with what to say of each.
@@ -286,6 +290,6 @@ def _about(path: Path, message: str) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """What to say of any error, as one sentence for people."""
+    """What to say of any error, on one line."""
     text = one_line(error) if isinstance(error, ArtganError) else f"this cannot be done ({one_line(error, kind=True)})"
     return printable(text)

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from artgan.errors import ArtganError
 from artgan.progress import reporting_to
 
 T = TypeVar("T")
+
+MOST_WAITING = 32
+"""Tasks that wait or are under way; more are refused."""
 
 _LOOK = 0.05  # seconds between looks at whether something is done
 
@@ -25,14 +29,12 @@ class Task(Generic[T]):
     """Work that waits or is under way; used in a ``with`` block, whose end stops it.
 
     Attributes:
-        begun: whether it is under way, or was.
         subject: what is worked on, as the work says; "" if it says nothing.
         step: the step that it is at, as progress is reported; "" if none is.
         share: how much of the step is done, 0 to 1; None if that is not known.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, work: Callable[[Task[T]], T]) -> None:
-        self.begun = False
         self.subject = ""
         self.step = ""
         self.share: float | None = None
@@ -49,7 +51,6 @@ class Task(Generic[T]):
 
     def _run(self, work: Callable[[Task[T]], T]) -> T:
         self.check()
-        self.begun = True
         with reporting_to(self._hear):
             return work(self)
 
@@ -108,22 +109,28 @@ class Worker:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "artgan-demo")
-        self._tasks: list[Task[object]] = []
+        self._tasks: list[Task[Any]] = []  # in the order of their turns
         self._lock = threading.Lock()
 
     def start(self, work: Callable[[Task[T]], T]) -> Task[T]:
-        """Have ``work`` done after all that was started before; it gets its own task, to look whether it is stopped."""
-        task = Task(self._pool, work)
+        """Have ``work`` done after all that was started before; it is given its own task.
+
+        Raises:
+            ArtganError: too many wait.
+        """
         with self._lock:
             self._tasks = [known for known in self._tasks if not known.done]
-            self._tasks.append(task)  # type: ignore[arg-type]  # what it returns does not matter here
+            if len(self._tasks) >= MOST_WAITING:
+                raise ArtganError("too many are waiting here at the moment; try again in a few minutes")
+            task = Task(self._pool, work)
+            self._tasks.append(task)
         return task
 
-    @property
-    def unfinished(self) -> int:
-        """How many tasks wait or are under way."""
+    def before(self, task: Task[Any]) -> int:
+        """How many have their turn before this task, the one under way included."""
         with self._lock:
-            return sum(not task.done for task in self._tasks)
+            waiting = [known for known in self._tasks if not known.done]
+        return waiting.index(task) if task in waiting else 0
 
     def close(self) -> None:
         """Stop everything, and wait for what is under way to notice."""
