@@ -165,7 +165,7 @@ class Gate:
             return None
         headers = Headers(scope=scope)
         kind, _, shown = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self._is_token(shown.strip()):
+        if kind.lower() == "bearer" and self._is_token(shown.strip().encode("latin-1")):
             return None
         if self._has_pass(headers.get("cookie", "")):
             return self._without_token(scope)
@@ -177,7 +177,7 @@ class Gate:
             given = dict(parse_qsl((await _body(receive)).decode("latin-1"))).get("token", "")
         if given is None:
             return _sign_in("This page asks for its token.")
-        if not self._is_token(given):
+        if not self._is_token(given.encode()):
             return _sign_in("That is not the token of this page.")
         answer = RedirectResponse("/", 303)
         # Lax, not strict: with the latter, a link to the page in a message would lead to the question for the token.
@@ -192,8 +192,8 @@ class Gate:
             return None
         return RedirectResponse(f"/?{urlencode(rest)}" if rest else "/", 303)
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), (self._token or "").encode())
+    def _is_token(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, (self._token or "").encode())
 
     def _has_pass(self, cookies: str) -> bool:
         try:

@@ -195,7 +195,7 @@ class Page:
             with gr.Column(scale=7, min_width=320):
                 status = gr.HTML(elem_classes="status")
                 gallery = gr.Gallery(
-                    label="Pictures", interactive=False, columns=3, height=560, object_fit="contain", elem_id="made"
+                    label="Pictures", interactive=False, columns=3, height="auto", object_fit="contain", elem_id="made"
                 )
                 every = gr.DownloadButton("Download all (zip)", visible=False)
         kind.change(
