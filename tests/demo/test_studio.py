@@ -34,7 +34,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def painter() -> Painter:
     return offer().painters["vangogh"]
 

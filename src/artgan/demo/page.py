@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
-from artgan.demo.painters import Offer, Painter, name_of, title_of, works
+from artgan.demo.painters import Offer, Painter, title_of
 from artgan.demo.store import Store
 from artgan.demo.studio import (
     MOST_MADE,
@@ -215,18 +215,16 @@ class Page:
         )
 
     def _models_tab(self) -> None:
-        entries = self._offered.entries
-        titles = [
-            (f"{title_of(entry)} ({name})" + ("" if works(entry) else ", not installed"), name)
-            for name, entry in entries.items()
-        ]
+        usable, missing = self._offered.usable, self._offered.missing
+        titles = [(f"{title_of(entry)} ({name})", name) for name, entry in usable.items()]
+        titles += [(f"{title_of(entry)} ({name}), not installed", name) for name, entry in missing.items()]
+        cards = {name: _card(entry, usable=name in usable) for name, entry in {**usable, **missing}.items()}
         gr.HTML(self._sheet(), elem_id="sheet")
-        first = next(iter(self._offered.painters), None)
-        usual = next((name for name, entry in entries.items() if name_of(entry) == first), None)
-        chosen = gr.Dropdown(titles, value=usual, label="Model")
-        card = gr.Markdown(_card(entries[usual]) if usual else "", elem_id="card")
+        first = next(iter(cards), None)
+        chosen = gr.Dropdown(titles, value=first, label="Model")
+        card = gr.Markdown(cards[first] if first else "", elem_id="card")
         chosen.change(
-            lambda name: _card(entries[name]),
+            lambda name: cards[name],
             chosen,
             card,
             api_visibility="private",
@@ -480,11 +478,9 @@ def _sentences(*texts: str) -> str:
     return "".join(f"<p>{html.escape(text)}</p>" for text in texts if text)
 
 
-def _card(entry: Entry) -> str:
+def _card(entry: Entry, *, usable: bool) -> str:
     """A model's card, in Markdown."""
-    use = (
-        f"    {entry.usage()}"
-        if works(entry)
-        else f"Not installed here. To install it:\n\n    {entry.install_command()}"
-    )
-    return f"## {title_of(entry)}\n\n{' '.join(entry.summary.split())}\n\n{use}\n\n{facts(entry.to_dict())}"
+    use = "Use it" if usable else "Not installed here; install it"
+    command = entry.usage() if usable else entry.install_command()
+    summary = " ".join(entry.summary.split())
+    return f"## {title_of(entry)}\n\n{summary}\n\n{use}:\n\n    {command}\n\n{facts(entry.to_dict())}"

@@ -46,13 +46,15 @@ class Offer:
     Attributes:
         painters: by name: the registry's default, then those with short names; those that need a style picture last.
         noise: the models that make pictures from noise: name to title.
-        entries: all models of the registry, by full name.
+        usable: the models that can be loaded here, by full name: the registry's default first, then by title.
+        missing: the others, likewise.
         for_more_painters, for_styles, for_noise: what to install, as a sentence; "" if nothing is missing.
     """
 
     painters: dict[str, Painter]
     noise: dict[str, str]
-    entries: dict[str, Entry]
+    usable: dict[str, Entry]
+    missing: dict[str, Entry]
     for_more_painters: str
     for_styles: str
     for_noise: str
@@ -77,21 +79,22 @@ def offer() -> Offer:
         RegistryError: the registry is invalid.
     """
     registry = read_registry()
-    entries = dict(sorted(registry.entries.items()))
     usual = registry.aliases.get(registry.default, registry.default)
-    usable = [entry for entry in entries.values() if works(entry)]
-    usable.sort(key=lambda entry: (entry.name != usual, title_of(entry)))
+    entries = sorted(registry.entries.values(), key=lambda entry: (entry.name != usual, title_of(entry), entry.name))
+    there = {entry.name: works(entry) for entry in entries}
+    usable = [entry for entry in entries if there[entry.name]]
+    missing = [entry for entry in entries if not there[entry.name]]
     painters = [_painter(entry) for entry in usable if entry.task == "image-to-image"]
     painters.sort(key=lambda painter: (painter.takes_style, not painter.has_short_name))
     noise = {
         name_of(entry): f"{title_of(entry)}, by {entry.plugin}" for entry in usable if entry.task == "noise-to-image"
     }
-    missing = [entry for entry in entries.values() if not works(entry)]
     takes_style = any(painter.takes_style for painter in painters)
     return Offer(
         {painter.name: painter for painter in painters},
         noise,
-        entries,
+        {entry.name: entry for entry in usable},
+        {entry.name: entry for entry in missing},
         _install("More painters", (e for e in missing if e.task == "image-to-image" and e.weights is not None)),
         "" if takes_style else _install("The style of any picture", (e for e in missing if e.weights is None)),
         "" if noise else _install("Pictures from noise", (e for e in missing if e.task == "noise-to-image")),
