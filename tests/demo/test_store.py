@@ -46,6 +46,20 @@ def test_what_a_visitor_had_goes_with_the_visitor(tmp_path: Path) -> None:
     store.leave("two")  # again does no harm
 
 
+def test_results_that_are_written_after_a_visitor_left_go_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    results = store.new_folder("one")
+    with store.in_use(results):
+        store.leave("one")
+        results.mkdir()
+        (results / "painting.jpg").write_bytes(b"x")
+    assert not results.exists()
+    kept = store.new_folder("two")
+    with store.in_use(kept):
+        (kept / "painting.jpg").write_bytes(b"x")
+    assert (kept / "painting.jpg").exists()
+
+
 def test_nothing_but_uploads_is_ever_removed(tmp_path: Path) -> None:
     store = Store(tmp_path / "inside")
     own = tmp_path / "inside" / "example" / "landscape.jpg"

@@ -23,7 +23,7 @@ from artgan.demo.look import CSS, HEAD, THEME, painter_pictures
 from artgan.demo.page import Page
 from artgan.demo.painters import Offer, offer
 from artgan.demo.store import Store
-from artgan.demo.studio import MOST_BYTES, Order, Studio, sentence
+from artgan.demo.studio import MOST_BYTES, Order, Painted, Studio, sentence
 from artgan.demo.work import MOST_WAITING, Task, Worker
 from artgan.errors import ArtganError, PictureError, did_you_mean
 from artgan.painting.options import PaintOptions
@@ -66,6 +66,7 @@ def build(folder: Path, *, host: str, port: int, token: str | None, device: str 
         mcp_server=False,
         enable_monitoring=False,
     )
+    page.has_launched = True  # else Gradio does not check which files a request names
     try:
         yield Gate(app, hosts=Hosts(host), port=port, token=token, check_room=store.check_room)
     finally:
@@ -96,7 +97,12 @@ def _add_routes(app: FastAPI, offered: Offer, store: Store, studio: Studio, work
             folder = store.new_folder(visitor)
             photo = folder / "photo"
             await _receive(request, photo)
-            with worker.start(lambda task: studio.paint([photo], order, folder, task)) as task:
+
+            def work(task: Task[list[Painted]]) -> list[Painted]:
+                with store.in_use(folder):
+                    return studio.paint([photo], order, folder, task)
+
+            with worker.start(work) as task:
                 await _until_done(task, request)
                 [painted] = task.result()
             if painted.painting is None:

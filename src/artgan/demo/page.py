@@ -81,7 +81,7 @@ class Page:
         others = [(painter.title, painter.name) for painter in painters if not painter.has_short_name]
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                uploads = _uploads("Your photos", several=True, height=170)
+                uploads = _uploads("Your photos", self._store.folder, several=True, height=170)
                 example = gr.Button("Use the example photo", size="sm")
                 painter = gr.Radio(
                     [(each.title, each.name) for each in painters if each.has_short_name],
@@ -90,7 +90,9 @@ class Page:
                     elem_id="painter",
                 )
                 with gr.Column(visible=first.takes_style) as styling:
-                    style = _uploads("A picture whose style to paint in", several=False, height=140)
+                    style = _uploads(
+                        "A picture to paint in the style of", self._store.folder, several=False, height=140
+                    )
                 with gr.Row():
                     start = gr.Button("Paint", variant="primary", elem_id="start")
                     stop = gr.Button("Stop", visible=False, elem_id="stop")
@@ -336,10 +338,11 @@ class Page:
             archive = folder / "paintings.zip"
 
             def work(task: Task[list[Painted]]) -> list[Painted]:
-                painted = self._studio.paint(paths, order, folder, task)
-                done = [each.painting for each in painted if each.painting is not None]
-                if len(done) > 1:
-                    bundle(done, archive)
+                with self._store.in_use(folder):
+                    painted = self._studio.paint(paths, order, folder, task)
+                    done = [each.painting for each in painted if each.painting is not None]
+                    if len(done) > 1:
+                        bundle(done, archive)
                 return painted
 
             with self._worker.start(work) as task:
@@ -382,8 +385,9 @@ class Page:
 
             def work(task: Task[list[tuple[Path, str]]]) -> list[tuple[Path, str]]:
                 task.turn_to("pictures from noise")
-                made = self._studio.make(model, kind, int(seed or 0), int(other or 0), int(count), folder)
-                bundle([path for path, _ in made], folder / "pictures.zip")
+                with self._store.in_use(folder):
+                    made = self._studio.make(model, kind, int(seed or 0), int(other or 0), int(count), folder)
+                    bundle([path for path, _ in made], folder / "pictures.zip")
                 return made
 
             with self._worker.start(work) as task:
@@ -397,8 +401,8 @@ class Page:
         yield "", made, gr.update(value=str(folder / "pictures.zip"), visible=True)
 
 
-def _uploads(label: str, *, several: bool, height: int) -> gr.File:
-    """A component that takes uploads, and gives their paths as a list.
+def _uploads(label: str, inside: Path, *, several: bool, height: int) -> gr.File:
+    """A component that takes uploads, which are in the folder ``inside``, and gives their paths as a list.
 
     Its methods are replaced, since Gradio writes a file next to the source of each subclass of a component. To update
     a property, Gradio makes a component anew, without what was replaced: hide what is around it instead.
@@ -412,10 +416,10 @@ def _uploads(label: str, *, several: bool, height: int) -> gr.File:
     )
     take = component.async_move_resource_to_block_cache
 
-    async def take_no_address(path: str | Path | None) -> str | None:
-        """Gradio would fetch an address, for whoever asks."""
-        if path is not None and "://" in str(path):
-            raise gr.Error("Upload the picture itself: addresses are not fetched.", print_exception=False)
+    async def take_what_is_inside(path: str | Path | None) -> str | None:
+        """Gradio would fetch an address, and copy a file of this machine, for whoever names one."""
+        if path is not None and not Path(path).resolve().is_relative_to(inside):
+            raise gr.Error("Upload the picture itself: nothing else is read.", print_exception=False)
         return await take(path)
 
     def paths(payload: ListFiles | FileData | None) -> list[str]:
@@ -424,7 +428,7 @@ def _uploads(label: str, *, several: bool, height: int) -> gr.File:
             return []
         return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
 
-    component.async_move_resource_to_block_cache = take_no_address  # type: ignore[assignment, method-assign]  # so
+    component.async_move_resource_to_block_cache = take_what_is_inside  # type: ignore[assignment, method-assign]  # so
     component.preprocess = paths  # type: ignore[method-assign]  # likewise
     return component
 

@@ -7,7 +7,8 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -50,6 +51,17 @@ class Store:
         with self._lock:
             self._visitors[visitor] = (path, monotonic())
         return path
+
+    @contextmanager
+    def in_use(self, folder: Path) -> Iterator[None]:
+        """Results are being written to a visitor's folder: if the visitor left meanwhile, they are removed after all."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                known = any(folder == path for path, _ in self._visitors.values())
+            if not known:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def remember(self, visitor: str, uploads: Iterable[Path]) -> None:
         """These files go when the visitor leaves."""
