@@ -54,7 +54,7 @@ class Store:
 
     @contextmanager
     def in_use(self, folder: Path) -> Iterator[None]:
-        """Results are being written to a visitor's folder: if the visitor left meanwhile, they are removed after all."""
+        """For a block that writes to a visitor's folder: if the visitor leaves meanwhile, it is removed at the end."""
         try:
             yield
         finally:
