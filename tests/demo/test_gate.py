@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import string
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,9 +21,25 @@ from starlette.testclient import TestClient
 
 from artgan.demo.gate import MOST_SENT, Gate, Hosts
 from artgan.demo.server import check_access
+from artgan.demo.store import Store
 from artgan.errors import ArtganError, ConfigError
 
 TOKEN = "a long and random text, ümlauts included"
+
+
+class Roomy(Store):
+    """Has room, and no files."""
+
+    def check_room(self, size: int) -> None:
+        pass
+
+    def remove_partial(self) -> None:
+        pass
+
+
+class Full(Roomy):
+    def check_room(self, size: int) -> None:
+        raise ArtganError("there is no room")
 
 
 async def behind(request: Request) -> PlainTextResponse:
@@ -32,12 +49,8 @@ async def behind(request: Request) -> PlainTextResponse:
 def client(
     *, host: str = "127.0.0.1", token: str | None = None, full: bool = False, called: str = "127.0.0.1:7860"
 ) -> TestClient:
-    def check_room(size: int) -> None:
-        if full:
-            raise ArtganError("there is no room")
-
     app = Starlette(routes=[Route("/{path:path}", behind, methods=["GET", "POST"])])
-    gate = Gate(app, hosts=Hosts(host), port=7860, token=token, check_room=check_room)
+    gate = Gate(app, hosts=Hosts(host), port=7860, token=token, store=Full(Path()) if full else Roomy(Path()))
     return TestClient(gate, base_url=f"http://{called}", follow_redirects=False)
 
 

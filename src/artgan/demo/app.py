@@ -68,7 +68,7 @@ def build(folder: Path, *, host: str, port: int, token: str | None, device: str 
     )
     page.has_launched = True  # else Gradio does not check which files a request names
     try:
-        yield Gate(app, hosts=Hosts(host), port=port, token=token, check_room=store.check_room)
+        yield Gate(app, hosts=Hosts(host), port=port, token=token, store=store)
     finally:
         worker.close()
 

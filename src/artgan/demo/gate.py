@@ -11,7 +11,6 @@ import html
 import ipaddress
 import secrets
 import socket
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from artgan.demo.store import Store
 from artgan.errors import ArtganError
 
 MOST_SENT = 512 * 2**20
@@ -98,19 +98,17 @@ class Gate:
         hosts: the names by which the page may be called.
         port: the page's, in the name of its cookie, as cookies do not distinguish ports.
         token: what a visitor must know; None if nobody is asked.
-        check_room: called with the number of bytes that are about to be uploaded; raises ArtganError if there is no
-            room for them.
+        store: where uploads go.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, hosts: Hosts, port: int, token: str | None, check_room: Callable[[int], None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Hosts, port: int, token: str | None, store: Store) -> None:
         self._app = app
         self._hosts = hosts
         self._token = token
         self._cookie = f"artgan-{port}"
         self._pass = secrets.token_urlsafe(32)  # in place of the token, and of no use after the page has ended
-        self._check_room = check_room
+        self._store = store
+        self._uploading = 0  # requests at the moment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -129,7 +127,17 @@ class Gate:
                 headers["Referrer-Policy"] = "same-origin"
             await send(message)
 
-        await (answer or self._app)(scope, receive, send_guarded)
+        if answer is not None:
+            await answer(scope, receive, send_guarded)
+            return
+        self._uploading += _takes_pictures(scope["path"])
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            if _takes_pictures(scope["path"]):
+                self._uploading -= 1
+                if not self._uploading:
+                    self._store.remove_partial()
 
     def _refusal(self, scope: Scope) -> Response | None:
         """What is wrong with a request, whoever sends it."""
@@ -154,7 +162,7 @@ class Gate:
             return _plain(413, f"this is more than the {most // 2**20} MB that are taken at once; send fewer pictures")
         if pictures:
             try:
-                self._check_room(int(length))
+                self._store.check_room(int(length))
             except ArtganError as error:
                 return _plain(507, str(error))
         return None

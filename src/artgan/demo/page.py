@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 _EVERY = 0.3  # seconds between reports of progress
 _LIMITS = {field.name: field.metadata for field in fields(PaintOptions)}
+_QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+"""How the page's own small events are answered: at once, unseen, and not part of the API."""
+
 _KINDS = [("Several pictures", "several"), ("Variations of one", "variations"), ("The way between two", "way")]
 
 
@@ -134,27 +137,22 @@ class Page:
                     every = gr.DownloadButton("Download all (zip)", visible=False, elem_id="download-all")
         results = gr.State([])
         page.load(self._show_example, outputs=slider, api_visibility="private", show_progress="hidden")
-        example.click(lambda: [str(self._example)], outputs=uploads, api_visibility="private", queue=False)
+        example.click(lambda: [str(self._example)], outputs=uploads, **_QUIET)
         for uploaded in (uploads, style):
-            uploaded.upload(self._remember, uploaded, api_visibility="private", queue=False)
-        chosen: dict[str, Any] = {"inputs": [painter, other], "outputs": [styling, stroke_size, palette, keep_colors]}
+            uploaded.upload(self._remember, uploaded, **_QUIET)
         for control in (painter, other):
-            control.change(self._adapt, **chosen, api_visibility="private", queue=False, show_progress="hidden")
+            control.change(self._adapt, [painter, other], [styling, stroke_size, palette, keep_colors], **_QUIET)
         keep_colors.change(
             lambda keep, *names: gr.update(visible=not keep and self._chosen(*names).palette is not None),
             [keep_colors, painter, other],
             palette,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **_QUIET,
         )
         buttons = [start, stop]
         painting = start.click(
             lambda: (gr.update(visible=False), gr.update(visible=True)),
             outputs=buttons,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **_QUIET,
         ).then(
             self._paint,
             [uploads, painter, other, style, stroke_size, strength, palette, keep_colors],
@@ -162,18 +160,15 @@ class Page:
             api_name="paint",
             show_progress="hidden",
         )
-        restored: dict[str, Any] = {"outputs": buttons, "api_visibility": "private", "queue": False}
-        painting.success(_ready_to_paint, **restored, show_progress="hidden")
-        painting.failure(_ready_to_paint, **restored, show_progress="hidden")
+        painting.success(_ready_to_paint, outputs=buttons, **_QUIET)
+        painting.failure(_ready_to_paint, outputs=buttons, **_QUIET)
         stop.click(
             lambda: (*_ready_to_paint(), _line("Stopped.")),
             outputs=[*buttons, status],
             cancels=painting,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **_QUIET,
         )
-        gallery.select(_select, results, [slider, one], api_visibility="private", queue=False, show_progress="hidden")
+        gallery.select(_select, results, [slider, one], **_QUIET)
 
     def _noise_tab(self) -> None:
         if not self._offered.noise:
@@ -204,9 +199,7 @@ class Page:
             lambda kind: gr.update(visible=kind == "way"),
             kind,
             other,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **_QUIET,
         )
         start.click(
             self._make,
@@ -229,9 +222,7 @@ class Page:
             lambda name: cards[name],
             chosen,
             card,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **_QUIET,
         )
 
     def _sheet(self) -> str:

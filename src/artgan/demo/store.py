@@ -84,6 +84,12 @@ class Store:
         for visitor in old:
             self.leave(visitor)
 
+    def remove_partial(self) -> None:
+        """Remove what Gradio leaves of uploads that failed or broke off; called when no upload is under way."""
+        for path in self.folder.iterdir():
+            if path.is_file():
+                path.unlink(missing_ok=True)
+
     def _drop(self, visitor: str) -> None:
         with self._lock:
             path, _ = self._visitors.pop(visitor, (None, 0.0))
