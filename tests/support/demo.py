@@ -13,6 +13,11 @@ from pathlib import Path
 
 START = ("-m", "artgan", "demo")
 
+_SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "GRADIO_IS_E2E_TEST": "1",  # Gradio looks four times a second, not every 15 s, whether a visitor has left
+}
+
 
 @dataclass(frozen=True)
 class Served:
@@ -47,7 +52,7 @@ def served(
     with (folder.parent / f"{folder.name}-stderr.txt").open("w+") as said:
         process = subprocess.Popen(
             [sys.executable, *start, "--port", "0", "--no-open", *options],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder), **(environment or {})},
+            env={**os.environ, **_SETTINGS, "TMPDIR": str(folder), **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
