@@ -139,8 +139,9 @@ def test_a_listener_hears_every_step_and_may_end_the_work() -> None:
         if done >= 2:
             raise KeyboardInterrupt
 
-    with reporting_to(listen), pytest.raises(KeyboardInterrupt), progress("tiles", 4, done=0.5, after=60) as advance:
-        for _ in range(4):
+    with reporting_to(listen), progress("tiles", 4, done=0.5, after=60) as advance:
+        advance(steps=0.75)
+        with pytest.raises(KeyboardInterrupt):
             advance(steps=0.75)
     assert heard == [("tiles", 0.5, 4), ("tiles", 1.25, 4), ("tiles", 2.0, 4)]
     with progress("tiles", 4) as advance:
