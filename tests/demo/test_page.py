@@ -188,6 +188,7 @@ def test_an_error_is_one_plain_sentence(client: Client, tmp_path: Path) -> None:
         ask(client, [handle_file(str(tmp_path / "notes.jpg"))]).result(60)
 
 
+@pytest.mark.exhaustive  # test_studio.py looks at more of them, without the server's imports
 def test_pictures_from_noise(client: Client) -> None:
     _, gallery, every = client.predict("dcgan.monet", "several", 3, 0, 2, api_name="/make")
     expected = artgan.load("dcgan.monet").sample(2, seed=3)
@@ -273,9 +274,9 @@ def test_a_foreign_page_and_a_foreign_name_are_refused(page: Served) -> None:
 
 def test_who_leaves_in_the_middle_leaves_nothing(page: Served) -> None:
     jpeg = io.BytesIO()
-    Image.effect_noise((700, 500), 90).convert("RGB").resize((7000, 5000)).save(jpeg, "JPEG", quality=40)
+    Image.effect_noise((700, 500), 90).convert("RGB").resize((4800, 3600)).save(jpeg, "JPEG", quality=40)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{page.url}paint", content=jpeg.getvalue(), timeout=httpx.Timeout(60, read=2))
+        httpx.post(f"{page.url}paint", content=jpeg.getvalue(), timeout=httpx.Timeout(60, read=1))
     assert left(page) == []
     small = io.BytesIO()
     Image.new("RGB", (40, 30)).save(small, "PNG")

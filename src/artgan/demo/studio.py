@@ -280,7 +280,7 @@ def safe_name(path: Path, number: int) -> str:
     """The file's own name if every system can keep it, else "painting-NUMBER" with its suffix."""
     name = path.name
     if name.startswith(".") or not name.isprintable() or "/" in name or "\\" in name or refused_by_windows(path):
-        return f"painting-{number}{path.suffix}"
+        return f"painting-{number}{path.suffix if path.suffix[1:].isalnum() else ''}"
     return name
 
 
