@@ -198,17 +198,22 @@ def test_pictures_from_noise(client: Client) -> None:
         assert archive.namelist() == ["noise-00.png", "noise-01.png"]
 
 
-def test_a_cancelled_request_stops_its_work(page: Served, client: Client, photo: Path) -> None:
+def test_who_waits_sees_a_position_and_who_cancels_stops_the_work(page: Served, client: Client, photo: Path) -> None:
     job = ask(client, [handle_file(str(photo))] * 20)
 
     def made() -> int:
         return sum(name.endswith("-monet.png") for name in page.files())
 
     assert eventually(lambda: made() > 0)
+    other = Client(page.url, verbose=False, download_files=False)
+    second = ask(other, [handle_file(str(photo))])
+    assert eventually(lambda: any("Waiting for your turn: 1 before you." in report for report, *_ in second.outputs()))
     job.cancel()
+    second.result(120)
+    other.close()
     after = httpx.post(f"{page.url}paint", content=photo.read_bytes(), timeout=300)  # its turn comes after that
     assert after.status_code == 200
-    assert 0 < made() < 20
+    assert 0 < made() < 20  # with that of the other one, if it is still there
 
 
 # Hostile visitors

@@ -35,7 +35,8 @@ class Served:
 
     def files(self) -> list[str]:
         """The names of the files that visitors left: neither the page's own example nor that of a library."""
-        found = [path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file()]
+        walked = os.walk(self.folder)  # which passes over what is removed meanwhile
+        found = [Path(parent, name).relative_to(self.folder) for parent, _, names in walked for name in names]
         return sorted(str(path) for path in found if "example" not in path.parts and path.name != ".ses")
 
     def end(self, number: int = signal.SIGTERM) -> int:
