@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from artgan.progress import progress, reporting_to
+
 pty = pytest.importorskip("pty")  # not on Windows
 
 TWO_BARS = """
@@ -141,3 +143,21 @@ def test_rich_is_imported_where_a_bar_is_drawn_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_listener_hears_every_step_and_may_end_the_work() -> None:
+    heard: list[tuple[str, float, float | None]] = []
+
+    def listen(what: str, done: float, total: float | None) -> None:
+        heard.append((what, done, total))
+        if done >= 2:
+            raise KeyboardInterrupt
+
+    with reporting_to(listen), progress("tiles", 4, done=0.5, after=60) as advance:
+        advance(steps=0.75)
+        with pytest.raises(KeyboardInterrupt):
+            advance(steps=0.75)
+    assert heard == [("tiles", 0.5, 4), ("tiles", 1.25, 4), ("tiles", 2.0, 4)]
+    with progress("tiles", 4) as advance:
+        advance()
+    assert len(heard) == 3  # after the block nobody listens

@@ -1,4 +1,4 @@
-"""The progress bar for everything that takes longer than a second."""
+"""The progress of everything that takes longer than a second: a bar on a terminal, or a report to a listener."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,7 +25,25 @@ class Advance(Protocol):
         """By so many steps; ``note`` is shown at the end of the bar until the next note."""
 
 
+class Listener(Protocol):
+    """Hears of progress, as the work begins and at each of its steps."""
+
+    def __call__(self, what: str, done: float, total: float | None) -> None:
+        """What is worked on, the steps done, and their number if it is known; what this raises ends the work."""
+
+
 _bars: Progress | None = None
+_listener: ContextVar[Listener | None] = ContextVar("artgan_progress", default=None)
+
+
+@contextmanager
+def reporting_to(listener: Listener) -> Iterator[None]:
+    """Report the progress of what this thread does in the block to a function, and draw no bars."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def shown() -> bool:
@@ -47,6 +66,10 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
         done: steps done before.
         after: seconds after which the bar appears, if the work takes so long.
     """
+    listener = _listener.get()
+    if listener is not None:
+        yield _reported(listener, what, total, done)
+        return
     if after > 0:
         with _late_progress(what, total, done, after) as advance:
             yield advance
@@ -82,6 +105,16 @@ def progress(what: str, total: float | None, *, done: float = 0, after: float = 
         finally:
             if temporary:
                 bars.remove_task(task)
+
+
+def _reported(listener: Listener, what: str, total: float | None, done: float) -> Advance:
+    def advance(note: str = "", steps: float = 1) -> None:
+        nonlocal done
+        done += steps
+        listener(what, done, total)
+
+    listener(what, done, total)
+    return advance
 
 
 def _count(completed: float, total: float | None) -> str:

@@ -14,6 +14,7 @@ from artgan.errors import ArtganError, RenamedWarning, printable
 _BROUGHT_BY = {
     "training": ("torch", "accelerate", "jinja2", "matplotlib", "tensorboard", "timm"),
     "metrics": ("sklearn", "torch_fidelity"),
+    "demo": ("gradio", "uvicorn"),
 }
 """Extra -> modules that commands import without asking, as a plugin's installation brings them."""
 

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from artgan.cli import (
     convert,
     data,
+    demo,
     distill,
     evaluate,
     export,
@@ -65,6 +66,7 @@ def _options(
 app.command("paint", cls=paint.PaintCommand)(paint.paint)
 app.command()(paint.compare)
 app.command()(sample.sample)
+app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(zoo.models)
 app.command()(zoo.show)

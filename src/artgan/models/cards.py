@@ -88,6 +88,14 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         else "",
         f"A model for artgan with the plugin `{card['plugin']}`. Write this repository's name and commit:",
         f'```python\nimport artgan\n\nmodel = artgan.load("hf-hub:ORG/NAME@COMMIT")\nmodel.{call}.save("out.png")\n```',
+        facts(card),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def facts(card: Mapping[str, Any]) -> str:
+    """What a card says of license, configuration, training and measured figures, and what it does not, in Markdown."""
+    parts = [
         _section("License", card.get("license")),
         _section("Configuration", card.get("config")),
         _section("Brushwork", card.get("brushwork")),
@@ -95,7 +103,7 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
         _metrics(card.get("metrics")),
         _unknown(card),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part)
 
 
 def _front_matter(card: Mapping[str, Any], task: str) -> dict[str, Any]:

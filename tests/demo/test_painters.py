@@ -1,0 +1,77 @@
+"""What the page offers: what works here by readable names, and what to install for the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from artgan.demo import painters
+from artgan.demo.painters import offer, takes_style, title_of
+from artgan.errors import ArtganError
+from artgan.models.registry import read_registry
+from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
+
+PLUGINS = "cyclegan,dcgan,gatys,sngan"
+
+
+def test_all_is_offered_where_all_is_installed() -> None:
+    offered = offer()
+    titles = [painter.title for painter in offered.painters.values() if painter.has_short_name]
+    assert titles == ["Claude Monet", "Paul Cezanne", "Vincent van Gogh", "Your own style picture"]
+    assert offered.painters["cyclegan.monet-fine"].title == "Monet fine"
+    assert not offered.painters["cyclegan.monet-fine"].has_strokes
+    assert offered.painters["monet"].palette == read_registry().entry("monet").brushwork["palette"]
+    assert [*offered.noise.values()] == ["Monet, by dcgan", "Monet, by sngan"]
+    assert (offered.for_more_painters, offered.for_styles, offered.for_noise) == ("", "", "")
+    assert offered.painter(None).title == "Claude Monet"
+    with pytest.raises(ArtganError, match="no painter named 'picasso' works here; there are monet, "):
+        offered.painter("picasso")
+
+
+def test_a_light_installation_has_three_painters_and_names_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painters, "find_spec", lambda name: None)
+    monkeypatch.setattr("artgan.models.entry.find_plugins", dict)
+    monkeypatch.setattr("artgan.models.entry.plugin_works", lambda name: False)
+    offered = offer()
+    assert [*offered.painters] == ["monet", "cezanne", "vangogh"]
+    assert all(painter.has_strokes and not painter.takes_style for painter in offered.painters.values())
+    assert offered.noise == {}
+    assert offered.for_more_painters.startswith('More painters: pip install "artgan[cyclegan]"')
+    assert offered.for_styles.startswith('The style of any picture: pip install "artgan[gatys]"')
+    assert 'pip install "artgan[dcgan]"' in offered.for_noise
+    assert 'pip install "artgan[sngan]"' in offered.for_noise
+
+
+def test_a_style_is_found_by_the_manifest_s_options(install_plugin: InstallPlugin) -> None:
+    def plugin(name: str, option: str) -> Path:
+        return install_plugin(  # type: ignore[no-any-return]  # a path
+            name,
+            f"""
+from dataclasses import dataclass
+from artgan.plugin import Plugin, option
+
+@dataclass(frozen=True)
+class Options:
+    {option}: tuple[str, ...] = option((), "a picture")
+
+plugin = Plugin(name="{name}", summary="", config="{name}_plugin:Options", options="{name}_plugin:Options")
+""",
+        )
+
+    entry = read_registry().entry("gatys")
+    plugin("pastiche", "style")
+    plugin("collage", "parts")
+    from dataclasses import replace
+
+    assert takes_style(replace(entry, plugin="pastiche"))
+    assert not takes_style(replace(entry, plugin="collage"))
+    assert not takes_style(replace(entry, plugin="missing"))
+
+
+def test_titles_are_words() -> None:
+    registry = read_registry()
+    assert {name: title_of(entry) for name, entry in registry.entries.items() if entry.plugin == "gatys"} == {
+        "gatys.vgg16": "Vgg16",
+        "gatys.vgg19": "Gatys",
+    }
