@@ -16,13 +16,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artgan.cli.model_options import ModelOptionsCommand
-from artgan.cli.options import Device, Format, default_model, with_options_of
+from artgan.cli.options import (
+    Device,
+    EngineName,
+    Format,
+    address_option,
+    cluster_of,
+    default_model,
+    engine_option,
+    with_options_of,
+)
 from artgan.errors import printable
 from artgan.painting.options import PaintOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from artgan.data.cluster import Cluster
     from artgan.models.model import Model
     from artgan.painting import Plan, Result
     from artgan.painting.batches import Rules, Verdict
@@ -35,13 +45,6 @@ class Statistics(str, Enum):
 
     exact = "exact"
     estimated = "estimated"
-
-
-class Engine(str, Enum):
-    """Where pictures are painted."""
-
-    local = "local"
-    ray = "ray"
 
 
 _PANEL = "Strokes and colors"
@@ -151,18 +154,8 @@ def paint(
         ),
     ] = Statistics.exact,
     runtime: Runtime = "auto",
-    engine: Annotated[
-        Engine, typer.Option(help="ray: paint on the machines of a Ray cluster.", rich_help_panel=_SPEED)
-    ] = Engine.local,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="The cluster of --engine ray, or auto. \\[default: a Ray of this machine's processors]",
-            show_default=False,
-            rich_help_panel=_SPEED,
-        ),
-    ] = None,
+    engine: Annotated[EngineName, engine_option(_SPEED)] = EngineName.local,
+    address: Annotated[str | None, address_option(_SPEED)] = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -180,12 +173,11 @@ def paint(
 
     if no_metadata and keep_location:
         raise ConfigError("--no-metadata and --keep-location contradict each other")
-    if address is not None and engine is not Engine.ray:
-        raise ConfigError("--address is that of --engine ray")
+    cluster = cluster_of(engine, address)
     locations = [location_of(path) for path in inputs]
-    batches = engine is Engine.ray or any(map(is_store, [*locations, *filter(None, [out])]))
+    batches = cluster is not None or any(map(is_store, [*locations, *filter(None, [out])]))
     if batches:
-        _check_batches(locations, out, watch=watch, engine=engine)
+        _check_batches(locations, out, watch=watch, ray=cluster is not None)
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))
@@ -200,7 +192,7 @@ def paint(
         again = {"device": device, "runtime": runtime}
         rules = Rules(recursive, overwrite, skip_existing)
         how |= {"batch": batch, "options": own}
-        with _painted_in_batches(loaded, again, locations[0], str(out), rules, how, engine, address) as listed:
+        with _painted_in_batches(loaded, again, locations[0], str(out), rules, how, cluster) as listed:
             _paint(*listed, format is Format.json)
         return
     paint_jobs: Callable[..., Iterator[Result]] = partial(paint_files, network, batch=batch, options=own, **how)
@@ -228,14 +220,14 @@ def paint(
         _paint(done, title, len(jobs), partial(_passed_over, jobs), format is Format.json, pipes)
 
 
-def _check_batches(locations: list[str], out: str | None, *, watch: bool, engine: Engine) -> None:
+def _check_batches(locations: list[str], out: str | None, *, watch: bool, ray: bool) -> None:
     """Raise if something is asked for that is not possible in batches."""
     from artgan.data.stores import is_store, shown
     from artgan.errors import ConfigError
     from artgan.painting.pipes import STANDARD
 
     given = next(filter(is_store, [*locations, *filter(None, [out])]), "")
-    what = "--engine ray" if engine is Engine.ray else shown(given)
+    what = "--engine ray" if ray else shown(given)
     if watch:
         raise ConfigError(f"{what} and --watch contradict each other: --watch takes folders of this machine")
     if STANDARD in (*locations, out):
@@ -252,11 +244,10 @@ def _painted_in_batches(
     out: str,
     rules: Rules,
     how: dict[str, Any],
-    engine: Engine,
-    address: str | None,
+    cluster: Cluster | None,
 ) -> Iterator[tuple[Iterator[Verdict], str, int | None, Callable[[], Iterator[str]]]]:
     """The verdicts of a source painted in batches, and what else :func:`_paint` is told of them."""
-    from artgan.data.cluster import Cluster, Spool
+    from artgan.data.cluster import Spool
     from artgan.models.loading import load_network
     from artgan.painting.batches import (
         BatchPainter,
@@ -266,15 +257,12 @@ def _painted_in_batches(
         paint_here,
         paint_on_cluster,
     )
-    from artgan.painting.network import usable_threads
 
     with ExitStack() as opened:
-        if engine is Engine.ray:
-            cluster = Cluster(address, processes=usable_threads())
         listing = Listing(open_source(source), open_target(out), rules)
         spool = opened.enter_context(Spool(batch.to_json() for batch in listing))
         painter = BatchPainter(listing.source, listing.target, rules, listing.held, how)
-        if engine is Engine.ray:
+        if cluster is not None:
             opened.enter_context(cluster)
             name = loaded.name
             if name.startswith("local-dir:"):

@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,15 +252,16 @@ def _lines(files: list[Path]) -> Any:
         for line in _read_lines(file):
             yield pyarrow.table({"line": [line]})
 
-    class Lines(Datasource):  # type: ignore[misc]  # Ray is not typed
+    class Lines(Datasource):
         def estimate_inmemory_data_size(self) -> int | None:
             return None
 
         def get_read_tasks(self, parallelism: int, *more: Any, **options: Any) -> list[Any]:
             unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-            return [ReadTask(lambda file=file: read(file), unknown) for file in files]
+            return [ReadTask(partial(read, file), unknown) for file in files]
 
-    return Lines()
+    lines: Any = Lines  # is not typed
+    return lines()
 
 
 class _Worker:

@@ -36,7 +36,7 @@ MAX_SHARD = 32 << 30
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.I)
 _ONE_SLASH = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)", re.I)
 _WEB = {"http", "https", "ftp", "file"}  # addresses of single files, or what a path says better
-_SECRET = re.compile(r"(//)[^/@\s]*@|\?[^\s)]*")
+_SECRET = re.compile(r"""(//)[^/@\s]*@|\?[^\s)"']*""")
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
 """Schemes of stores in which a file appears when it is complete."""
 
@@ -251,9 +251,9 @@ class Place:
         check_name(name)
         with self._explaining(name, "written"):
             if self.local is not None:
-                path = self.local / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(path) as part:
+                here = self.local / name
+                here.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_write(here) as part:
                     shutil.copyfile(file, part)
                 return
             system, path = self._opened
@@ -263,9 +263,9 @@ class Place:
                 return
             folder, _, last = whole.rpartition("/")
             system.makedirs(folder, exist_ok=True)
-            part = f"{folder}/.artgan-{os.getpid()}-{last}.part"
-            system.put_file(str(file), part)
-            system.mv(part, whole)
+            beside = f"{folder}/.artgan-{os.getpid()}-{last}.part"
+            system.put_file(str(file), beside)
+            system.mv(beside, whole)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
