@@ -100,6 +100,8 @@ class Cluster:
             import ray.data
         except ImportError as error:
             raise ConfigError(f'--engine ray needs Ray: pip install "artgan[ray]" ({one_line(error)})') from None
+        if address is not None:
+            _check_address(address)
         self._ray = ray
         self._address = address
         self._processes = processes
@@ -113,8 +115,6 @@ class Cluster:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         # Messages about processes that ended would be written to standard output, and there is no option against it.
         ray._private.worker._worker_logs_enabled = False
-        if self._address is not None:
-            _check_address(self._address)
         self._own = True
         try:
             if self._address is None:

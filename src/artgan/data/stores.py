@@ -334,7 +334,8 @@ class Held:
 
 
 def _digest(name: str) -> bytes:
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    # NumPy drops zeros at the end, so there are none.
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=15).digest() + b"\1"
 
 
 # ---- tar sets
