@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import pickle
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from support.object_store import content, object_store
 from support.pictures import BROKEN, write_pictures
+from support.processes import started_artgan
 
 import artgan
 from artgan.data.cluster import Cluster, Spool
+from artgan.data.stores import Place
+from artgan.errors import ArtganError, PictureError
 from artgan.models.loading import load_network
 from artgan.painting import paint_files, plan
 from artgan.painting.batches import (
