@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.hub_server import Hub
 from support.object_store import SECRET, content, object_store
 from support.pictures import BROKEN, write_pictures
 from support.processes import artgan as command
@@ -22,7 +23,8 @@ from artgan.data import stores
 from artgan.data.cluster import Spool
 from artgan.errors import ConfigError, PictureError
 from artgan.painting import paint_files, plan
-from artgan.painting.batches import BatchPainter, Listing, Rules, Verdict, open_source, open_target, paint_here
+from artgan.painting.batches import BatchPainter, Verdict, paint_here
+from artgan.painting.listing import Listing, Rules, open_source, open_target
 
 PLAIN, SKIP, REPLACE = Rules(), Rules(skip_existing=True), Rules(overwrite=True)
 
@@ -195,13 +197,43 @@ def test_what_cannot_be_opened_ends_the_call_in_one_line(
     assert SECRET not in done.stderr + done.stdout
 
 
+def test_an_object_that_cannot_be_fetched_fails_alone(
+    model: artgan.Model, s3: Any, buckets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = buckets
+    size = s3.head_object(Bucket=f"{source}", Key="in/0000.png")["ContentLength"]
+    s3.put_object(Bucket=source, Key="in/0001.png", Body=bytes(10 * size))
+    monkeypatch.setattr(stores.Place.fetch, "__kwdefaults__", {"most": 5 * size})
+    verdicts = paint(model, f"s3://{source}/in", f"s3://{target}/out")
+    assert [bool(verdict.error) for verdict in verdicts] == [False, True, True, False, False]
+    assert verdicts[1].error == f"s3://{source}/in/0001.png: has 0 MB, over the limit of 0 MB"
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_hub_becomes_a_folder(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"bytes": data, "path": "x"} for data in (picture(), BROKEN, picture((0, 90, 0)))]
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table({"image": rows}), file)
+    with Hub().serve() as hub:
+        hub.add("org/photos", {"data/train-00000-of-00001.parquet": file.getvalue()}, kind="datasets")
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        done = started_artgan("paint", "hf-hub:org/photos", "-o", tmp_path / "out", **environment)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [str(tmp_path / "out" / "train" / f"{row:06d}.png") for row in (0, 2)]
+    assert done.stderr.startswith("artgan: hf-hub:org/photos: train/000001: damaged")
+    for row in (0, 2):
+        with Image.open(tmp_path / "out" / "train" / f"{row:06d}.png") as painting:
+            assert painting.size == (24, 16)
+
+
 # ---- tar sets
 
 
 def test_a_folder_becomes_a_tar_set_and_that_a_folder(
     model: artgan.Model, photos: Path, paintings: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artgan.painting.batches._SHARD", 3)
+    monkeypatch.setattr("artgan.painting.listing._SHARD", 3)
     paint(model, photos, tmp_path / "set" / "m-%03d.tar")
     files = {path.name: path.read_bytes() for path in (tmp_path / "set").glob("*.tar")}
     assert members(files["m-000.tar"]) == {name: paintings[name] for name in ("0000.png", "0001.png")}
@@ -270,7 +302,7 @@ def test_no_name_in_an_archive_leads_out_of_the_target(model: artgan.Model, tmp_
 def test_a_folder_in_batches_is_a_folder_painted_at_once(
     model: artgan.Model, photos: Path, paintings: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artgan.painting.batches._BATCH", 2)
+    monkeypatch.setattr("artgan.painting.listing._BATCH", 2)
     verdicts = paint(model, photos, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == paintings
     jobs = plan([photos], tmp_path / "alone", tag="m")

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from artgan.data.cluster import Cluster
     from artgan.models.model import Model
     from artgan.painting import Plan, Result
-    from artgan.painting.batches import Rules, Verdict
+    from artgan.painting.batches import Verdict
+    from artgan.painting.listing import Rules
     from artgan.painting.network import Network
     from artgan.painting.pipes import Pipes
 
@@ -187,7 +188,7 @@ def paint(
     saving = Saving(quality, metadata=not no_metadata, location=keep_location)
     how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
     if batches:
-        from artgan.painting.batches import Rules
+        from artgan.painting.listing import Rules
 
         again = {"device": device, "runtime": runtime}
         rules = Rules(recursive, overwrite, skip_existing)
@@ -249,14 +250,8 @@ def _painted_in_batches(
     """The verdicts of a source painted in batches, and what else :func:`_paint` is told of them."""
     from artgan.data.cluster import Spool
     from artgan.models.loading import load_network
-    from artgan.painting.batches import (
-        BatchPainter,
-        Listing,
-        open_source,
-        open_target,
-        paint_here,
-        paint_on_cluster,
-    )
+    from artgan.painting.batches import BatchPainter, paint_here, paint_on_cluster
+    from artgan.painting.listing import Listing, open_source, open_target
 
     with ExitStack() as opened:
         listing = Listing(open_source(source), open_target(out), rules)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,10 @@ class Spool:
 
     def _write(self, items: Iterable[Any]) -> None:
         lines = (json.dumps([number, item]) for number, item in enumerate(items))
-        for line in lines:
-            if self._count % _LINES == 0:
-                self.files.append(Path(self._folder.name, f"{len(self.files):08d}"))
-            with self.files[-1].open("a", encoding="ascii") as file:
-                file.write(line + "\n")
-            self._count += 1
+        while part := [*islice(lines, _LINES)]:
+            self.files.append(Path(self._folder.name, f"{len(self.files):08d}"))
+            self.files[-1].write_text("\n".join(part), encoding="ascii")
+            self._count += len(part)
 
     def __len__(self) -> int:
         return self._count
@@ -143,7 +142,14 @@ class Cluster:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def map(self, make: Callable[[], Work], spool: Spool, *, gpu: bool = False) -> Iterator[tuple[Any, Any]]:
+    def map(
+        self,
+        make: Callable[[], Work],
+        spool: Spool,
+        *,
+        split: Callable[[Any], Iterable[Any]] = lambda item: [item],
+        gpu: bool = False,
+    ) -> Iterator[tuple[Any, Any]]:
         """Work on items in the processes of the cluster, one for each CPU or GPU.
 
         An item whose process or machine ends is given to another one, so that work must be idempotent.
@@ -151,16 +157,29 @@ class Cluster:
         Args:
             make: called once by each process; returns what works on an item. Both must be picklable, results too.
             spool: the items.
+            split: makes smaller items of one whose process ended again and again; by default the same.
             gpu: whether each process needs a GPU.
 
         Yields:
-            Each item with its result, in order; :class:`Lost` in place of the result if its process ended again and
-            again.
+            Each item with its result, in order; those made by ``split`` come last. The result is :class:`Lost` if the
+            process ended with these too.
 
         Raises:
             ArtganError: what ``make`` raises, or the work on an item.
             ConfigError: the cluster has no GPU, or fails.
         """
+        lost = []
+        for item, result in self._stream(make, spool, gpu):
+            if isinstance(result, Lost):
+                lost.append(item)
+            else:
+                yield item, result
+        if lost:
+            with Spool(part for item in lost for part in split(item)) as again:
+                yield from self._stream(make, again, gpu)
+
+    def _stream(self, make: Callable[[], Work], spool: Spool, gpu: bool) -> Iterator[tuple[Any, Any]]:
+        """Each item with its result, in order; last, those that Ray gave up."""
         if not len(spool):
             return
         ray = self._ray
@@ -188,17 +207,16 @@ class Cluster:
         context.enable_progress_bars = context.print_on_execution_start = False
         context.max_errored_blocks = -1  # the others go on; missing ones are noticed below
         context.execution_options.preserve_order = True
-        items = enumerate(spool)
+        items, taken, missing = enumerate(spool), 0, dict[int, Any]()
         try:
             for row in results.iter_rows():
                 number, result = row["result"]
                 if isinstance(result, ArtganError):
                     raise result
-                for at, item in items:
-                    if at == number:
-                        yield item, result
-                        break
-                    yield item, Lost()
+                if number not in missing:
+                    missing.update(islice(items, number - taken + 1))
+                    taken = number + 1
+                yield missing.pop(number), result
         except (ArtganError, GeneratorExit):
             raise
         except Exception as error:
@@ -206,7 +224,8 @@ class Cluster:
                 f"--engine ray: the cluster failed ({one_line(error, kind=True)}); all nodes need artgan[ray] in the "
                 "same version"
             ) from None
-        for _, item in items:
+        missing.update(items)
+        for item in missing.values():
             yield item, Lost()
 
 

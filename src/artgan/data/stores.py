@@ -195,9 +195,14 @@ class Place:
         return sorted(found, key=lambda entry: entry.name)
 
     def names(self) -> Iterator[str]:
-        """The names of all files, none if the folder is not there."""
-        with suppress(PictureError):
-            self.check()
+        """The names of all files, none if the folder is not there.
+
+        Raises:
+            PictureError: they cannot be listed.
+        """
+        with self._explaining("", "listed"):
+            there = self.local.is_dir() if self.local is not None else self._opened[0].exists(self._opened[1])
+        if there:
             for entry in self.walk(lambda folder: True):
                 if not entry.is_folder:
                     yield entry.folder + entry.name

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from artgan.progress import progress
 _BATCH = 16
 _BATCH_PIXELS = 2**22  # in a batch: networks with their own resizing get pictures of any size
 _CACHE_BYTES = 2e9
-_BATCHES, _PICTURES = 4, 64  # of a task on a cluster
+_TASK, _PICTURES = 4, 64  # batches and pictures that a process of a cluster gets at once
 _prefetch = partial(prefetch, threads=4, count=16, weight=2**25)  # pictures, and their pixels, in memory at once
 
 _T = TypeVar("_T")
@@ -117,12 +117,12 @@ def scan(
     contents: list[bytes] = []
     skipped: list[str] = []
 
-    decoded: Iterator[_Decoded]
-    if cluster is None:
-        decoded = _prefetch(partial(_decode, pictures), chosen)
-    else:
-        decoded = _decode_on(cluster, pictures, chosen)
     with progress(f"reading {pictures.location}", len(chosen)) as advance:
+        decoded: Iterable[_Decoded]
+        if cluster is None:
+            decoded = _prefetch(partial(_decode, pictures), chosen)
+        else:
+            decoded = _decode_on(cluster, pictures, chosen)
         for index, found in zip(chosen, decoded, strict=True):
             if isinstance(found, str):
                 skipped.append(found)
@@ -218,19 +218,27 @@ def _fits(features: Tensor, extractor: Extractor) -> bool:
 
 def _write(path: Path, readable: Readable, extractor: Extractor, machines: Machines | None) -> None:
     rows = np.lib.format.open_memmap(path, "w+", np.float32, (len(readable), extractor.width))
-    done = 0
     found = _features(readable, extractor) if machines is None else machines.features(readable, extractor)
-    for features in found:
-        rows[done : done + len(features)] = features
-        done += len(features)
+    for start, features in found:
+        rows[start : start + len(features)] = features
     rows.flush()
 
 
-def _features(readable: Readable, extractor: Extractor) -> Iterator[Rows]:
-    """The features of each batch."""
+def _features(readable: Readable, extractor: Extractor) -> Iterator[tuple[int, Rows]]:
+    """The features of each batch, and where they begin."""
     prepared = readable.each(f"{extractor.name} of", extractor.prepare)
-    for size in _batch_sizes(map(extractor.shape, readable.sizes)):
-        yield _extracted(extractor, islice(prepared, size))
+    for batch in _batches(readable, extractor):
+        yield batch.start, _extracted(extractor, islice(prepared, len(batch)))
+
+
+def _batches(readable: Readable, extractor: Extractor) -> Iterator[range]:
+    """The pictures of each batch: consecutive ones that are prepared to one shape."""
+    start = 0
+    for (_, height, width), alike in groupby(map(extractor.shape, readable.sizes)):
+        most = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
+        while size := sum(1 for _ in islice(alike, most)):
+            yield range(start, start + size)
+            start += size
 
 
 def _extracted(extractor: Extractor, prepared: Iterable[Tensor]) -> Rows:
@@ -238,14 +246,6 @@ def _extracted(extractor: Extractor, prepared: Iterable[Tensor]) -> Rows:
     with torch.inference_mode():
         features: Rows = extractor(batch.to(extractor.device)).float().cpu().numpy()
     return features
-
-
-def _batch_sizes(shapes: Iterable[tuple[int, ...]]) -> Iterator[int]:
-    """How many consecutive tensors of these shapes are stacked: only those of one size."""
-    for (_, height, width), alike in groupby(shapes):
-        most = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
-        while size := sum(1 for _ in islice(alike, most)):
-            yield size
 
 
 # ---- on a cluster
@@ -265,39 +265,42 @@ class Machines:
     load: Callable[[str], Extractor]
     gpu: bool = False
 
-    def features(self, readable: Readable, extractor: Extractor) -> Iterator[Rows]:
-        """The features of some batches at a time, in order; raises as :func:`extract`."""
-        sizes = _batch_sizes(map(extractor.shape, readable.sizes))
-        indices = iter(readable.indices)
-        batches = ([*islice(indices, size)] for size in sizes)
+    def features(self, readable: Readable, extractor: Extractor) -> Iterator[tuple[int, Rows]]:
+        """The features of some batches at a time, and where they begin; raises as :func:`extract`."""
+        batches = _batches(readable, extractor)
+        parts = iter(
+            lambda: [[batch.start, [readable.indices[i] for i in batch]] for batch in islice(batches, _TASK)], []
+        )
         make = _MakeExtracting(_SameSet.of(readable.pictures), partial(self.load, extractor.name), extractor.digest)
-        with (
-            Spool(iter(lambda: [*islice(batches, _BATCHES)], [])) as spool,
-            progress(f"{extractor.name} of {readable.pictures.location}", len(readable)) as advance,
-        ):
-            for chosen, found in self.cluster.map(make, spool, gpu=self.gpu):
+        location = readable.pictures.location
+        with Spool(parts) as spool, progress(f"{extractor.name} of {location}", len(readable)) as advance:
+            for part, found in self.cluster.map(make, spool, gpu=self.gpu):
                 if isinstance(found, Lost):
-                    name = readable.pictures.names[chosen[0][0]]
+                    name = readable.names[part[0][0]]
                     raise PictureError(
-                        f"{readable.pictures.location}: {name} and those after it: no features (the process that "
-                        "extracted them ended: too little memory?)"
+                        f"{location}: {name} and the pictures after it have no features: the process that extracted "
+                        "them ended (too little memory?)"
                     )
-                yield found
+                yield part[0][0], found
                 advance(steps=len(found))
 
 
-def _decode_on(cluster: Cluster, pictures: PictureSet, chosen: Sequence[int]) -> Iterator[_Decoded]:
+def _decode_on(cluster: Cluster, pictures: PictureSet, chosen: Sequence[int]) -> Sequence[_Decoded]:
     """What :func:`_decode` returns for each picture, in order."""
-    parts = ([*chosen[start : start + _PICTURES]] for start in range(0, len(chosen), _PICTURES))
+    decoded: list[_Decoded] = [""] * len(chosen)
+    parts = ([start, [*chosen[start : start + _PICTURES]]] for start in range(0, len(chosen), _PICTURES))
+
+    def split(part: list[Any]) -> Iterator[list[Any]]:
+        start, indices = part
+        return ([start + place, [index]] for place, index in enumerate(indices))
+
     with Spool(parts) as spool:
-        for part, found in cluster.map(_MakeDecoding(_SameSet.of(pictures)), spool):
-            if not isinstance(found, Lost):
-                yield from found
-                continue
-            with Spool([index] for index in part) as alone:  # so that one picture takes no others with it
-                for [index], one in cluster.map(_MakeDecoding(_SameSet.of(pictures)), alone):
-                    why = "cannot be read (its process ended: too little memory?)"
-                    yield f"{pictures.location}: {pictures.names[index]}: {why}" if isinstance(one, Lost) else one[0]
+        for (start, indices), found in cluster.map(_MakeDecoding(_SameSet.of(pictures)), spool, split=split):
+            if isinstance(found, Lost):
+                name = f"{pictures.location}: {pictures.names[indices[0]]}"
+                found = [f"{name}: cannot be read (its process ended: too little memory?)"]
+            decoded[start : start + len(indices)] = found
+    return decoded
 
 
 @dataclass(frozen=True)
@@ -341,7 +344,7 @@ class _MakeDecoding:
 
     def __call__(self) -> Work:
         pictures = self.pictures.open()
-        return lambda indices: [_decode(pictures, index) for index in indices]
+        return lambda part: [_decode(pictures, index) for index in part[1]]
 
 
 @dataclass(frozen=True)
@@ -356,9 +359,8 @@ class _MakeExtracting:
         if extractor.digest != self.digest:
             raise WeightsError(f"{extractor.name}: has other weights here than where the command was given")
 
-        def work(batches: list[list[int]]) -> Rows:
-            return np.concatenate(
-                [_extracted(extractor, (extractor.prepare(pictures[index]) for index in batch)) for batch in batches]
-            )
+        def work(part: list[tuple[int, list[int]]]) -> Rows:
+            batches = ((extractor.prepare(pictures[index]) for index in batch) for _, batch in part)
+            return np.concatenate([_extracted(extractor, batch) for batch in batches])
 
         return work

@@ -1,7 +1,7 @@
 """Pictures of stores painted in batches: any machine paints any batch, and does it again without harm.
 
-:class:`Listing` says what there is to paint, :class:`BatchPainter` paints one batch. :func:`paint_here` does so in this
-process, :func:`paint_on_cluster` on the machines of a cluster; both give the same verdicts, in the same order.
+:func:`paint_here` paints the batches of a :class:`artgan.painting.listing.Listing` in this process,
+:func:`paint_on_cluster` on the machines of a cluster. Both give the same verdicts.
 """
 
 from __future__ import annotations
@@ -14,46 +14,31 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from artgan import images
 from artgan.data.cluster import Cluster, Lost, Spool, Work
-from artgan.data.hub import PREFIX, HubPictures
-from artgan.data.passed_over import is_passed_over
+from artgan.data.hub import HubPictures
 from artgan.data.stores import (
     Held,
-    Listed,
     Members,
     Place,
     TarFiles,
     TarTarget,
     TarWriter,
     check_name,
-    is_tar,
     open_tar,
 )
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line
 from artgan.painting.files import Result, paint_files
+from artgan.painting.listing import FAILED, Batch, HubSet, Item, Rules, Source, Target, decided
 from artgan.painting.network import Network
 from artgan.painting.planning import (
-    HIDDEN,
-    OWN_FOLDER,
-    SUB_FOLDER,
     Content,
     Job,
-    PassedOver,
-    PassedOverCount,
     exists_already,
-    identity,
-    is_that_of,
-    no_pictures,
     painting_name,
-    walk,
-    why_passed_over,
 )
-
-_BATCH, _SHARD = 32, 1000  # pictures of a batch, and of a tar file
-_FAILED = ".failed.json"  # beside a tar file: why pictures are not in it
 
 
 @dataclass(frozen=True)
@@ -67,257 +52,6 @@ class Verdict:
     size: tuple[int, int] | None = None
     skipped: bool = False
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What is painted; see :func:`artgan.painting.planning.plan`."""
-
-    recursive: bool = False
-    overwrite: bool = False
-    skip_existing: bool = False
-
-
-class Item(NamedTuple):
-    """A picture of a batch: its name, that of its painting, why there will be none, whether it is there already."""
-
-    name: str
-    output: str | None
-    error: str | None = None
-    skipped: bool = False
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What is painted by one process at a time.
-
-    Attributes:
-        number: of the batch; that of the tar file that it becomes.
-        items: the pictures; those of ``shard`` are known when it is read.
-        shard: the tar file to read, or "".
-        held: whether the tar file that it becomes is there already.
-        failed: whether there is a record of failures beside that.
-    """
-
-    number: int
-    items: Sequence[Item] = ()
-    shard: str = ""
-    held: bool = False
-    failed: bool = False
-
-    def to_json(self) -> list[Any]:
-        """As JSON types."""
-        return [self.number, self.items, self.shard, self.held, self.failed]
-
-    @classmethod
-    def from_json(cls, value: Any) -> Batch:
-        """From what :meth:`to_json` gives."""
-        number, items, *rest = value
-        return cls(number, [Item(*item) for item in items], *rest)
-
-
-@dataclass(frozen=True)
-class HubSet:
-    """A data set of the Hub to read."""
-
-    location: str
-
-
-Source: TypeAlias = "Place | TarFiles | HubSet"
-Target: TypeAlias = "Place | TarTarget"
-
-
-def open_source(location: str) -> Source:
-    """The store that a location names.
-
-    Raises:
-        ConfigError: a package that it needs is missing.
-    """
-    if location.startswith(PREFIX):
-        return HubSet(location)
-    return TarFiles.of(location) if is_tar(location) else Place(location)
-
-
-def open_target(location: str) -> Target:
-    """The store that a location names.
-
-    Raises:
-        ConfigError: it cannot be one, or a package that it needs is missing.
-    """
-    if location.startswith(PREFIX):
-        name = location.removeprefix(PREFIX)
-        raise ConfigError(f"{location}: paintings go to a folder of a data set: -o hf://datasets/{name}/FOLDER")
-    return TarTarget.of(location) if is_tar(location) else Place(location)
-
-
-class Listing:
-    """What there is to paint; an iterable of batches that may be taken once.
-
-    The target is listed once, when this is made.
-
-    Args:
-        source: of pictures.
-        target: of paintings.
-        rules: what is painted.
-
-    Attributes:
-        count: how many pictures have been listed; those of tar files are not known.
-        passed_over: what else is there.
-
-    Raises:
-        ConfigError: the target holds the source.
-        PictureError: the source or the target is not there, or cannot be listed.
-    """
-
-    def __init__(self, source: Source, target: Target, rules: Rules) -> None:
-        if rules.overwrite and rules.skip_existing:
-            raise ConfigError("existing paintings can be replaced or skipped, not both")
-        self.source, self.target, self.rules = source, target, rules
-        self.count = 0
-        self.passed_over = PassedOverCount()
-        self._place = target.place if isinstance(target, TarTarget) else target
-        self._check_apart()
-        if isinstance(source, Place):
-            source.check()
-        self._place.check(make=True)
-        self.held = Held(self._place.names())
-
-    @property
-    def knows_count(self) -> bool:
-        """Whether ``count`` will be that of the pictures."""
-        return not isinstance(self.source, TarFiles)
-
-    def _check_apart(self) -> None:
-        """Raise if a painting might replace a picture."""
-        if isinstance(self.source, HubSet):
-            return
-        tar = isinstance(self.source, TarFiles)
-        ours = self.source.place if isinstance(self.source, TarFiles) else self.source
-        mine, theirs = (
-            str(place.local.resolve()) if place.local is not None else place.given.rstrip("/")
-            for place in (ours, self._place)
-        )
-        if isinstance(self.target, Place):
-            clash = not tar and f"{mine}/".startswith(f"{theirs}/")
-        else:
-            clash = tar and mine == theirs
-        if clash:
-            raise ConfigError(
-                f"-o {self._place.location}: holds the pictures that are to be painted; give another folder"
-            )
-
-    def __iter__(self) -> Iterator[Batch]:
-        if isinstance(self.source, TarFiles):
-            yield from map(self._shard, range(10**9), self.source.names())
-            return
-        items: list[Item] = []
-        number = 0
-        most = _SHARD if isinstance(self.target, TarTarget) else _BATCH
-        for item in self._items():
-            items.append(item)
-            self.count += 1
-            if len(items) == most:
-                yield self._batch(number, items)
-                items, number = [], number + 1
-        if items:
-            yield self._batch(number, items)
-
-    def _shard(self, number: int, name: str) -> Batch:
-        self.count += 1
-        return replace(self._batch(number, ()), shard=name)
-
-    def _batch(self, number: int, items: Sequence[Item]) -> Batch:
-        if isinstance(self.target, Place):
-            return Batch(number, items)
-        name = self.target.name(number)
-        return Batch(number, items, held=name in self.held, failed=name + _FAILED in self.held)
-
-    def _items(self) -> Iterator[Item]:
-        """The pictures of a folder or of the Hub, and folders that cannot be read."""
-        if isinstance(self.source, HubSet):
-            for name in HubPictures(self.source.location).names:
-                yield self._decided(name, f"{name}.png", {})
-            return
-        assert isinstance(self.source, Place)
-        folder, taken = "", dict[str, str]()
-        found = self._of_folder(self.source) if self.source.local is not None else self._of_url(self.source)
-        empty = True
-        for name, content, error in found:
-            empty = False
-            if error is not None:
-                yield Item(name, None, error)
-                continue
-            if name.rpartition("/")[0] != folder:
-                folder, taken = name.rpartition("/")[0], {}
-            yield self._decided(name, painting_name(name, content), taken)
-        if empty:
-            yield Item("", None, no_pictures(self.source.location, self.rules.recursive))
-
-    def _of_folder(self, place: Place) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
-        root = Path(place.location)
-        skip = None if self._place.local is None else identity(self._place.local)
-        for found in walk(root, self.rules.recursive, skip):
-            path = found.path if isinstance(found, PassedOver) else found.input
-            name = path.relative_to(root).as_posix()
-            if isinstance(found, PassedOver):
-                self.passed_over.add(found.path, found.why)
-            else:
-                yield name, partial(_content, place, name), found.error
-
-    def _of_url(self, place: Place) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
-        def wanted(entry: Listed) -> bool:
-            address = place.address(entry.folder + entry.name)
-            if is_passed_over(entry.name):
-                self.passed_over.add(address, HIDDEN)
-            elif address == self._place.location:
-                self.passed_over.add(address, OWN_FOLDER)
-            elif not self.rules.recursive:
-                self.passed_over.add(address, SUB_FOLDER)
-            else:
-                return True
-            return False
-
-        for entry in place.walk(wanted):
-            name = entry.folder + entry.name
-            if entry.is_folder:
-                continue
-            # What a name does not say is not asked for: each look would be a request.
-            why = HIDDEN if is_passed_over(entry.name) else why_passed_over(name, lambda: None)
-            if why is not None:
-                self.passed_over.add(place.address(name), why)
-                continue
-            try:
-                check_name(name)
-            except PictureError as error:
-                yield name, lambda: None, str(error)
-            else:
-                yield name, partial(_content, place, name), None
-
-    def _decided(self, name: str, output: str, taken: dict[str, str]) -> Item:
-        if isinstance(self.source, Place):
-            first = taken.setdefault(output, name)
-            if first != name:
-                address = self.source.address
-                return Item(name, None, f"{address(name)}: {is_that_of(self._place.address(output), address(first))}")
-        if isinstance(self.target, TarTarget):
-            return Item(name, output)
-        return decided(name, output, self.held, self._place, self.rules, self._address(name))
-
-    def _address(self, name: str) -> str:
-        return self.source.address(name) if isinstance(self.source, Place) else name
-
-
-def decided(name: str, output: str, held: Held, place: Place, rules: Rules, address: str) -> Item:
-    """A picture whose painting may be there already."""
-    if output in held and rules.skip_existing:
-        return Item(name, output, skipped=True)
-    if output in held and not rules.overwrite:
-        return Item(name, None, f"{address}: {exists_already(place.address(output))}")
-    return Item(name, output)
-
-
-def _content(place: Place, name: str) -> Content:
-    return images.recognize(place.head(name, images.SNIFFED))
 
 
 class _Pictures(Protocol):
@@ -386,7 +120,7 @@ class BatchPainter:
     def _address(self, batch: Batch, name: str) -> str:
         if isinstance(self.source, TarFiles):
             return self.source.place.address(batch.shard)
-        return self.source.address(name) if isinstance(self.source, Place) else f"{self.source.location}: {name}"
+        return self.source.address(name)
 
     def _open(self, batch: Batch, opened: ExitStack) -> tuple[_Pictures, Sequence[Item]]:
         if isinstance(self.source, Place):
@@ -397,7 +131,7 @@ class BatchPainter:
         stem = batch.shard.rpartition(".")[0]
         items = []
         for name in members.names:
-            output = painting_name(name, partial(_content_of, members, name))
+            output = painting_name(name, partial(_member_content, members, name))
             if isinstance(self.target, Place):  # names may be the same in several tar files
                 item = decided(name, f"{stem}/{output}", self.held, self.target, self.rules, members.address(name))
             else:
@@ -412,7 +146,7 @@ class BatchPainter:
         items = list(items)
         folder = scratch / "in"
         folder.mkdir()
-        fetched: dict[int, Path] = {}
+        begun: dict[int, tuple[Path, Path]] = {}  # the files of pictures and paintings on this machine
 
         def jobs() -> Iterator[Job]:
             for number, item in enumerate(items):
@@ -420,8 +154,9 @@ class BatchPainter:
                     if item.output is not None and not item.skipped:
                         check_name(item.output)
                         suffix = Path(item.output).suffix
-                        fetched[number] = pictures.fetch(item.name, folder / f"{number}{suffix}")
-                        yield Job(fetched[number], target.path(number, item.output))
+                        path = pictures.fetch(item.name, folder / f"{number}{suffix}")
+                        begun[number] = path, target.path(number, item.output)
+                        yield Job(*begun[number])
                         continue
                     why = item.error
                 except ArtganError as error:
@@ -430,34 +165,43 @@ class BatchPainter:
 
         results = paint_files(network, jobs(), overwrite=True, **self.how)
         for number, (item, result) in enumerate(zip(items, results, strict=True)):
-            yield self._verdict(pictures, item, result, target)
-            path = fetched.pop(number, None)
-            if path is not None and path.parent == folder:
+            paths = begun.pop(number, None)
+            yield self._verdict(pictures.address(item.name), item, result, target, paths)
+            if paths is not None and paths[0].parent == folder:
                 with suppress(OSError):
-                    path.unlink()
+                    paths[0].unlink()
 
-    def _verdict(self, pictures: _Pictures, item: Item, result: Result, target: _Output) -> Verdict:
-        address = pictures.address(item.name)
-        output, error = None, result.error
-        if item.skipped and item.output is not None:
-            output = target.address(item.output)
-        elif error is None and result.output is not None and item.output is not None:
-            output = target.address(item.output)
+    def _verdict(
+        self, address: str, item: Item, result: Result, target: _Output, paths: tuple[Path, Path] | None
+    ) -> Verdict:
+        """The verdict on a picture; stores its painting.
+
+        Args:
+            address: of the picture.
+            item: it.
+            result: of painting it.
+            target: where the painting goes.
+            paths: the files of both on this machine, which messages name; None if the picture was not read.
+        """
+        if paths is None or item.output is None:
+            there = target.address(item.output) if item.skipped and item.output is not None else None
+            return Verdict(address, there, result.error, result.seconds, skipped=item.skipped)
+        output: str | None = target.address(item.output)
+
+        def named(text: str | None) -> str | None:
+            """A message in which files have their addresses."""
+            text = text and text.replace(str(paths[0]), address)
+            return text and text.replace(str(paths[1]), target.address(str(item.output)))
+
+        error = named(result.error)
+        if result.output is None:
+            output = None
+        else:
             try:
                 target.put(result.output, item.output)
             except PictureError as refusal:
                 output, error = None, str(refusal)
-
-        def named(text: str | None) -> str | None:
-            """A message in which files have their addresses."""
-            if text is None or item.error is not None:
-                return text
-            text = text.replace(str(result.input), address)
-            if result.output is None or item.output is None:
-                return text
-            return text.replace(str(result.output), target.address(item.output))
-
-        return Verdict(address, output, named(error), result.seconds, result.size, item.skipped, named(result.note))
+        return Verdict(address, output, error, result.seconds, result.size, note=named(result.note) if output else None)
 
     def _paint_tar(
         self, network: Network, pictures: _Pictures, items: Sequence[Item], batch: Batch, scratch: Path
@@ -480,7 +224,7 @@ class BatchPainter:
         failed: dict[str, str] = {}
         if batch.failed:
             with suppress(PictureError, ValueError):
-                failed = dict(json.loads(self.target.place.head(name + _FAILED, 64 << 20)))
+                failed = dict(json.loads(self.target.place.head(name + FAILED, 64 << 20)))
         for item in batch.items or [Item(batch.shard, None)]:
             input = self._address(batch, item.name)
             if input not in failed:
@@ -539,7 +283,7 @@ class _ToTar:
     def store(self, failed: Mapping[str, str], recorded: bool) -> None:
         """Store the tar file, and before it the record of failures, so that a file without one has none."""
         self._writer.close()
-        record = self._name + _FAILED
+        record = self._name + FAILED
         if failed:
             path = self._file.with_suffix(".json")
             path.write_text(json.dumps(failed))
@@ -550,7 +294,7 @@ class _ToTar:
             self._place.put(self._file, self._name)
 
 
-def _content_of(members: Members, name: str) -> Content:
+def _member_content(members: Members, name: str) -> Content:
     with tempfile.TemporaryDirectory(prefix="artgan-") as folder, suppress(PictureError):
         return images.recognize(members.fetch(name, Path(folder, "head")).read_bytes()[: images.SNIFFED])
     return None
@@ -581,6 +325,7 @@ def paint_on_cluster(
     """Paint the batches in the processes of a cluster.
 
     A batch whose process ends is painted again, at last one picture at a time: so no picture takes others with it.
+    These verdicts come last.
 
     Args:
         painter: paints.
@@ -592,25 +337,17 @@ def paint_on_cluster(
     Raises:
         ArtganError: a machine cannot load the network or does not see the folders; as :meth:`BatchPainter.paint`.
     """
-    with _seen(painter) as checks:
-        make = _Make(painter, load, tuple(checks))
-        lost: list[Batch] = []
-        for value, found in cluster.map(make, spool, gpu=gpu):
-            if isinstance(found, Lost):
-                lost.append(Batch.from_json(value))
-            else:
-                yield from found
-        if not lost:
-            return
-        single = isinstance(painter.target, Place)
-        alone = (
-            replace(batch, items=part).to_json()
-            for batch in lost
-            for part in ([[item] for item in batch.items] if single and batch.items else [batch.items])
+
+    def split(value: Any) -> Iterator[Any]:
+        batch = Batch.from_json(value)
+        single = isinstance(painter.target, Place) and batch.items
+        return (
+            replace(batch, items=part).to_json() for part in ([[i] for i in batch.items] if single else [batch.items])
         )
-        with Spool(alone) as again:
-            for value, found in cluster.map(make, again, gpu=gpu):
-                yield from painter.lost(Batch.from_json(value)) if isinstance(found, Lost) else found
+
+    with _seen(painter) as checks:
+        for value, found in cluster.map(_Make(painter, load, tuple(checks)), spool, split=split, gpu=gpu):
+            yield from painter.lost(Batch.from_json(value)) if isinstance(found, Lost) else found
 
 
 @contextmanager
