@@ -175,7 +175,7 @@ def test_a_picture_that_ends_its_process_fails_alone(cluster: Cluster, tmp_path:
     assert len(os.listdir(tmp_path / "out")) == 39
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_features_are_those_of_one_machine(
     cluster: Cluster, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
