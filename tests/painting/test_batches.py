@@ -197,6 +197,14 @@ def test_what_cannot_be_opened_ends_the_call_in_one_line(
     assert SECRET not in done.stderr + done.stdout
 
 
+def test_a_folder_without_a_name_is_named(model: artgan.Model, s3: Any, buckets: tuple[str, str]) -> None:
+    source, target = buckets
+    s3.put_object(Bucket=source, Key="in//hidden.png", Body=picture())
+    listing = Listing(open_source(f"s3://{source}/in"), open_target(f"s3://{target}/out"), Rules(recursive=True))
+    assert sum(len(batch.items) for batch in listing) == 5
+    assert f"passed over 1 (a folder without a name): s3://{source}/in" in list(listing.passed_over.lines())
+
+
 def test_an_object_that_cannot_be_fetched_fails_alone(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +283,29 @@ def test_a_tar_file_that_is_there_is_skipped_and_its_failures_are_named_again(
     assert [verdict.error for verdict in again if verdict.error] == errors
     assert sum(verdict.skipped for verdict in again) == 1
     assert (tmp_path / "out" / "m-000000.tar").read_bytes() == made
-    assert (tmp_path / "out" / "m-000001.tar").read_bytes() == made  # the same member
+    assert members((tmp_path / "out" / "m-000001.tar").read_bytes()) == members(made)  # the same picture
+
+    write_tar(tmp_path / "in" / "-.tar", {"new.png": picture()})  # takes the number of the first
+    shifted = paint(model, tmp_path / "in" / "*.tar", tmp_path / "out" / "m.tar", SKIP)
+    assert not any(verdict.skipped for verdict in shifted)
+    assert (
+        sum("was made from others, as the source has changed since" in str(verdict.error) for verdict in shifted) == 2
+    )
+
+
+def test_a_tar_file_of_other_pictures_is_not_taken_for_theirs(model: artgan.Model, tmp_path: Path) -> None:
+    source = write_pictures(tmp_path / "photos", 3)
+    paint(model, source, tmp_path / "m.tar")
+    assert all(verdict.skipped for verdict in paint(model, source, tmp_path / "m.tar", SKIP))
+    (source / "0001.png").rename(source / "new.png")
+    verdicts = paint(model, source, tmp_path / "m.tar", SKIP)
+    assert [verdict.error for verdict in verdicts] == [
+        f"{verdict.input}: {tmp_path}/m-000000.tar was made from others, as the source has changed since; give another "
+        "target or --overwrite"
+        for verdict in verdicts
+    ]
+    paint(model, source, tmp_path / "m.tar", REPLACE)
+    assert members((tmp_path / "m-000000.tar").read_bytes()).keys() == {"0000.png", "0002.png", "new.png"}
 
 
 def test_a_damaged_tar_file_fails_alone(model: artgan.Model, tmp_path: Path) -> None:

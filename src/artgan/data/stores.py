@@ -175,7 +175,7 @@ class Place:
             inside = []
             for entry in self._list(folder):
                 yield entry
-                if entry.is_folder and wanted(entry):
+                if entry.is_folder and entry.name and wanted(entry):
                     inside.append(f"{folder}{entry.name}/")
             pending += reversed(inside)
 
@@ -191,6 +191,7 @@ class Place:
                     Listed(folder, name, entry["type"] == "directory")
                     for entry in system.ls(start, detail=True)
                     if (name := entry["name"].removeprefix(start.rstrip("/")).strip("/"))
+                    or entry["type"] == "directory"  # as in a//b, whose folder has no name
                 ]
         return sorted(found, key=lambda entry: entry.name)
 
@@ -427,11 +428,20 @@ class TarTarget:
         return self.pattern % number
 
 
-class TarWriter:
-    """Writes one file of a tar set: the same paintings give the same bytes."""
+_ORIGIN = "artgan.origin"  # a global header of a tar file, which readers pass over
 
-    def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  # closed by close()
+
+class TarWriter:
+    """Writes one file of a tar set: the same paintings give the same bytes.
+
+    Args:
+        path: of the file.
+        origin: says what it is made from; see :func:`origin_of`.
+    """
+
+    def __init__(self, path: Path, origin: str) -> None:
+        headers = {_ORIGIN: origin}
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=headers)  # noqa: SIM115  # close()
         self.count = 0
 
     def add(self, file: Path, name: str) -> None:
@@ -450,6 +460,13 @@ class TarWriter:
     def close(self) -> None:
         """End the file."""
         self._tar.close()
+
+
+def origin_of(place: Place, name: str) -> str:
+    """What a tar file says that it is made from; "" if it says nothing."""
+    with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(place.head(name, 64 << 10))) as tar:
+        return tar.pax_headers.get(_ORIGIN, "")
+    return ""
 
 
 # ---- sets whose pictures are read by index

@@ -28,6 +28,7 @@ from artgan.data.stores import (
     TarWriter,
     check_name,
     open_tar,
+    origin_of,
 )
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line
 from artgan.painting.files import Result, paint_files
@@ -208,7 +209,7 @@ class BatchPainter:
     ) -> Iterator[Verdict]:
         """Paint the pictures into one tar file; nothing is certain before that is stored."""
         assert isinstance(self.target, TarTarget)
-        target = _ToTar(self.target, batch.number, scratch)
+        target = _ToTar(self.target, batch, scratch)
         verdicts = list(self._paint(network, pictures, items, target, scratch))
         target.store({verdict.input: verdict.error for verdict in verdicts if verdict.error is not None}, batch.failed)
         yield from verdicts
@@ -220,6 +221,10 @@ class BatchPainter:
         address = self.target.place.address(name)
         if not self.rules.skip_existing:
             yield from self._all_failed(batch, exists_already(address))
+            return
+        if origin_of(self.target.place, name) != batch.origin:
+            why = f"{address} was made from others, as the source has changed since; give another target or --overwrite"
+            yield from self._all_failed(batch, why)
             return
         failed: dict[str, str] = {}
         if batch.failed:
@@ -264,11 +269,11 @@ class _ToPlace:
 
 
 class _ToTar:
-    def __init__(self, target: TarTarget, number: int, scratch: Path) -> None:
-        self._place, self._name = target.place, target.name(number)
+    def __init__(self, target: TarTarget, batch: Batch, scratch: Path) -> None:
+        self._place, self._name = target.place, target.name(batch.number)
         self._folder, self._file = scratch / "out", scratch / "shard.tar"
         self._folder.mkdir()
-        self._writer = TarWriter(self._file)
+        self._writer = TarWriter(self._file, batch.origin)
 
     def path(self, number: int, name: str) -> Path:
         return self._folder / f"{number}{Path(name).suffix}"

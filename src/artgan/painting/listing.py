@@ -5,6 +5,8 @@ The same decisions as in :mod:`artgan.painting.planning`, for sets that are not 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,6 +82,12 @@ class Batch:
     shard: str = ""
     held: bool = False
     failed: bool = False
+
+    @property
+    def origin(self) -> str:
+        """A hash of what it is made from: the names."""
+        names = [self.shard, [item.name for item in self.items]]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def to_json(self) -> list[Any]:
         """As JSON types."""
@@ -260,6 +268,8 @@ class Listing:
         for entry in place.walk(wanted):
             name = entry.folder + entry.name
             if entry.is_folder:
+                if not entry.name:
+                    self.passed_over.add(place.address(name), "a folder without a name")
                 continue
             # What a name does not say is not asked for: each look would be a request.
             why = HIDDEN if is_passed_over(entry.name) else why_passed_over(name, lambda: None)
