@@ -231,7 +231,7 @@ def test_a_node_that_is_killed_takes_no_picture_with_it(model: artgan.Model, tmp
     made = sorted(path.name for path in (tmp_path / "paintings").iterdir() if not path.name.startswith("."))
     assert made == [f"{number:04d}.png" for number in range(count) if number not in bad]
     manner, own = model.painting({})
-    jobs = plan([source], tmp_path / "alone", tag="m")
+    jobs = plan([source], tmp_path / "alone", tag="m")[::10]
     list(paint_files(model.running_on(), jobs, manner=manner, options=own))
-    for name in made:
-        assert (tmp_path / "paintings" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    for path in (tmp_path / "alone").iterdir():
+        assert (tmp_path / "paintings" / path.name).read_bytes() == path.read_bytes()
