@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -161,6 +162,9 @@ class Deadly(Network):
 
 @pytest.mark.exhaustive
 def test_a_picture_that_ends_its_process_fails_alone(cluster: Cluster, tmp_path: Path) -> None:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes cannot import a test
     source = write_pictures(tmp_path / "photos", 40)
     write_pictures(tmp_path / "one", 1, size=(33, 33))
     (tmp_path / "one" / "0000.png").rename(source / "0020.png")
