@@ -513,7 +513,7 @@ def open_tar(place: Place, name: str) -> Iterator[Members]:
     Raises:
         PictureError: it cannot be read, is damaged, or has no pictures.
     """
-    with tempfile.TemporaryDirectory(prefix="artgan-") as folder:
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
         path = place.fetch(name, Path(folder, "shard.tar"), most=MAX_SHARD)
         try:
             pictures = TarPictures(path)

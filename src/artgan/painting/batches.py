@@ -31,6 +31,7 @@ from artgan.data.stores import (
     origin_of,
 )
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line
+from artgan.files import remove_unfinished, temporary_folder
 from artgan.painting.files import Result, paint_files
 from artgan.painting.listing import FAILED, Batch, HubSet, Item, Rules, Source, Target, decided
 from artgan.painting.network import Network
@@ -94,7 +95,7 @@ class BatchPainter:
         done = 0
         try:
             with ExitStack() as opened:
-                scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="artgan-")))
+                scratch = Path(opened.enter_context(temporary_folder(Path(tempfile.gettempdir()))))
                 pictures, items = self._open(batch, opened)
                 if isinstance(self.target, Place):
                     verdicts = self._paint(network, pictures, items, _ToPlace(self.target, scratch), scratch)
@@ -320,6 +321,7 @@ def _hub(location: str) -> HubPictures:
 
 def paint_here(painter: BatchPainter, network: Network, spool: Spool) -> Iterator[Verdict]:
     """Paint the batches in this process; raises as :meth:`BatchPainter.paint`."""
+    remove_unfinished(tempfile.gettempdir())
     for value in spool:
         yield from painter.paint(network, Batch.from_json(value))
 
@@ -377,6 +379,7 @@ class _Make:
     checks: Sequence[Callable[[], None]]
 
     def __call__(self) -> Work:
+        remove_unfinished(tempfile.gettempdir())  # of processes that were killed
         for check in self.checks:
             check()
         # One thread each: there are as many processes as processors. Never closed, as the process ends with its work.
