@@ -6,7 +6,8 @@
 processor would be too slow for the training's device. Each photo is cut to its middle square, reduced to SIZE pixels
 and painted, with random numbers from the seed and a hash of its name, so that a photo becomes the same paintings
 whatever else is in the folder. OUT gets PNG files with the photo's name and a number; one that is there already is left
-alone, so that an interrupted run goes on.
+alone, so that an interrupted run goes on. With `--engine ray` the machines of a Ray cluster paint, all of which must
+see both folders.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -24,8 +25,9 @@ import numpy as np
 from PIL import Image
 
 from artgan import images
+from artgan.data.cluster import Cluster, Lost, Spool
 from artgan.data.crops import centre_square
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, PictureError
 from artgan.files import atomic_write
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
@@ -46,6 +48,25 @@ def paint(photo: Path, out: Path, underpainter: Underpainter, size: int, variant
             Image.fromarray(painted).save(part, "PNG", compress_level=1)
 
 
+def spread(job: Callable[[Path], None], photos: Sequence[Path], jobs: int) -> Iterator[None]:
+    """Paint the photos in processes of this machine."""
+    with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as pool:
+        yield from pool.map(job, photos, chunksize=8) if pool else map(job, photos)
+
+
+def spread_on_cluster(job: Callable[[Path], None], photos: Sequence[Path], cluster: Cluster) -> Iterator[None]:
+    """Paint the photos in the processes of a cluster."""
+
+    def work(photo: str) -> None:
+        job(Path(photo))
+
+    with cluster, Spool(str(photo.absolute()) for photo in photos) as spool:
+        for photo, found in cluster.map(lambda: work, spool):
+            if isinstance(found, Lost):
+                raise PictureError(f"{photo}: cannot be painted (its process ended: too little memory?)")
+            yield
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 where an option is bad or a photo cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,18 +78,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="only the first so many photos")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a Ray cluster")
+    parser.add_argument("--address", metavar="HOST:PORT", help="the cluster, or auto [default: --jobs processes]")
     args = parser.parse_args(arguments)
     try:
         underpainter = Underpainter.of(args.brush) if args.brush else Underpainter(Brushwork(Brush()))
         photos = sorted(path for path in args.photos.iterdir() if images.is_picture(path))[: args.limit]
         args.out.mkdir(parents=True, exist_ok=True)
         job = partial(
-            paint, out=args.out, underpainter=underpainter, size=args.size, variants=args.variants, seed=args.seed
+            paint,
+            out=args.out.absolute(),
+            underpainter=underpainter,
+            size=args.size,
+            variants=args.variants,
+            seed=args.seed,
         )
-        with ProcessPoolExecutor(args.jobs) if args.jobs > 1 else nullcontext() as pool:
-            painted = pool.map(job, photos, chunksize=8) if pool else map(job, photos)
-            for done, _ in enumerate(painted, 1):
-                print(f"\r{done} of {len(photos)}", end="", file=sys.stderr)
+        if args.engine == "ray":
+            painted = spread_on_cluster(job, photos, Cluster(args.address, processes=args.jobs))
+        else:
+            painted = spread(job, photos, args.jobs)
+        for done, _ in enumerate(painted, 1):
+            print(f"\r{done} of {len(photos)}", end="", file=sys.stderr)
     except (ArtganError, OSError, ValueError) as error:
         print(f"underpaint: {error}", file=sys.stderr)
         return 2

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from artgan.cli import completing
-from artgan.cli.options import Device, Format, NetworkFile
+from artgan.cli.options import Device, EngineName, Format, NetworkFile, address_option, cluster_of, engine_option
 from artgan.cli.tables import print_table
 from artgan.errors import ConfigError, PluginError, printable
 
@@ -90,31 +91,36 @@ def evaluate(
     cache: Annotated[bool, typer.Option(help="Cache features for later runs.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sheet or plot that exists.")] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
+    engine: Annotated[EngineName, engine_option()] = EngineName.local,
+    address: Annotated[str | None, address_option()] = None,
 ) -> None:
     """Compare generated pictures with real ones: how similar and varied they are, and whether they copy them."""
     from artgan.metrics.evaluation import Evaluator
 
     artists = _assignments("--artist", artist)
-    evaluator = Evaluator(
-        real=real,
-        inputs=photos,
-        vgg19=vgg19,
-        inception=inception,
-        dinov2=dinov2,
-        size=size,
-        limit=limit,
-        device=device,
-        cache=cache,
-    )
-    report = evaluator.report(
-        fake,
-        [name.strip() for name in metrics.split(",") if name.strip()],
-        artists=artists,
-        held_out=held_out,
-        nearest=nearest,
-        profile=profile,
-        overwrite=overwrite,
-    )
+    cluster = cluster_of(engine, address)
+    with nullcontext() if cluster is None else cluster:
+        evaluator = Evaluator(
+            real=real,
+            inputs=photos,
+            vgg19=vgg19,
+            inception=inception,
+            dinov2=dinov2,
+            size=size,
+            limit=limit,
+            device=device,
+            cache=cache,
+            cluster=cluster,
+        )
+        report = evaluator.report(
+            fake,
+            [name.strip() for name in metrics.split(",") if name.strip()],
+            artists=artists,
+            held_out=held_out,
+            nearest=nearest,
+            profile=profile,
+            overwrite=overwrite,
+        )
     if format is Format.json:
         print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
     else:

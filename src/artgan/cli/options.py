@@ -7,12 +7,15 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from artgan.cli import completing
 from artgan.config import TEXTS, field_types, renamed_options
+
+if TYPE_CHECKING:
+    from artgan.data.cluster import Cluster
 
 
 class Format(str, Enum):
@@ -20,6 +23,46 @@ class Format(str, Enum):
 
     text = "text"
     json = "json"
+
+
+class EngineName(str, Enum):
+    """What the work is spread over: this machine, or a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
+def engine_option(panel: str | None = None) -> Any:
+    """The option ``--engine``."""
+    return typer.Option(help="ray: work on the machines of a Ray cluster.", rich_help_panel=panel)
+
+
+def address_option(panel: str | None = None) -> Any:
+    """The option ``--address``."""
+    return typer.Option(
+        metavar="HOST:PORT",
+        help="The cluster of --engine ray, or auto. \\[default: a Ray of this machine's processors]",
+        show_default=False,
+        rich_help_panel=panel,
+    )
+
+
+def cluster_of(engine: EngineName, address: str | None) -> Cluster | None:
+    """The cluster that the options name, not yet connected.
+
+    Raises:
+        ConfigError: the options contradict each other, or Ray is not installed.
+    """
+    from artgan.errors import ConfigError
+
+    if engine is EngineName.ray:
+        from artgan.data.cluster import Cluster
+        from artgan.painting.network import usable_threads
+
+        return Cluster(address, processes=usable_threads())
+    if address is not None:
+        raise ConfigError("--address is that of --engine ray")
+    return None
 
 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False)]

@@ -6,23 +6,38 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from artgan.cli import completing
 from artgan.cli.model_options import ModelOptionsCommand
-from artgan.cli.options import Device, Format, default_model, with_options_of
+from artgan.cli.options import (
+    Device,
+    EngineName,
+    Format,
+    address_option,
+    cluster_of,
+    default_model,
+    engine_option,
+    with_options_of,
+)
 from artgan.errors import printable
 from artgan.painting.options import PaintOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from artgan.data.cluster import Cluster
+    from artgan.models.model import Model
     from artgan.painting import Plan, Result
+    from artgan.painting.batches import Verdict
+    from artgan.painting.listing import Rules
     from artgan.painting.network import Network
     from artgan.painting.pipes import Pipes
 
@@ -36,7 +51,6 @@ class Statistics(str, Enum):
 
 _PANEL = "Strokes and colors"
 _FILES, _SPEED = "Input and output", "Speed and memory"
-_NAMED = 3  # files of each kind that are named of those passed over
 
 Runtime = Annotated[
     str,
@@ -53,7 +67,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs th
 @with_options_of(PaintOptions, _PANEL)
 def paint(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them; - is standard input.")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Photos, or folders of them; - is standard input. With -o: one s3://... (any URL of fsspec), "
+            "SET-{000..123}.tar or hf-hub:ORG/NAME.",
+        ),
     ],
     model: Annotated[
         str | None,
@@ -144,6 +163,8 @@ def paint(
         ),
     ] = Statistics.exact,
     runtime: Runtime = "auto",
+    engine: Annotated[EngineName, engine_option(_SPEED)] = EngineName.local,
+    address: Annotated[str | None, address_option(_SPEED)] = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -153,6 +174,7 @@ def paint(
     Animations and pages are painted whole. What a folder holds besides pictures is named at the end.
     A model may have additional options: --model MODEL --help shows them.
     """
+    from artgan.data.stores import is_store, location_of
     from artgan.errors import ConfigError
     from artgan.models.loading import load
     from artgan.painting import Saving, Tiling, paint_files, paint_in_processes, plan, useful_processes
@@ -160,6 +182,11 @@ def paint(
 
     if no_metadata and keep_location:
         raise ConfigError("--no-metadata and --keep-location contradict each other")
+    cluster = cluster_of(engine, address)
+    locations = [location_of(path) for path in inputs]
+    batches = cluster is not None or any(map(is_store, [*locations, *filter(None, [out])]))
+    if batches:
+        _check_batches(locations, out, watch=watch, ray=cluster is not None)
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))
@@ -168,6 +195,15 @@ def paint(
         _tell(loaded.name, network)
     saving = Saving(quality, metadata=not no_metadata, location=keep_location)
     how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
+    if batches:
+        from artgan.painting.listing import Rules
+
+        again = {"device": device, "runtime": runtime}
+        rules = Rules(_tag(model), recursive, overwrite, skip_existing)
+        how |= {"batch": batch, "options": own}
+        with _painted_in_batches(loaded, again, locations[0], str(out), rules, how, cluster) as listed:
+            _paint(*listed, format is Format.json)
+        return
     paint_jobs: Callable[..., Iterator[Result]] = partial(paint_files, network, batch=batch, options=own, **how)
     if watch:
         if not all(path.is_dir() for path in inputs) or out == STANDARD:
@@ -189,17 +225,83 @@ def paint(
             done = paint_in_processes(network, jobs, processes, overwrite=overwrite, options=own, **how)
         else:
             done = paint_jobs(jobs, overwrite=overwrite)
-        _paint(jobs, done, format is Format.json, pipes)
+        title = f"painting {jobs[0].input.name}" if len(jobs) == 1 else "painting"
+        _paint(done, title, len(jobs), partial(_passed_over, jobs), format is Format.json, pipes)
 
 
-def _paint(jobs: Plan, done: Iterator[Result], as_json: bool, pipes: Pipes | None) -> None:
-    """Print the results as they come, and at the end what failed."""
+def _check_batches(locations: list[str], out: str | None, *, watch: bool, ray: bool) -> None:
+    """Raise if something is asked for that is not possible in batches."""
+    from artgan.data.stores import is_store, shown
+    from artgan.errors import ConfigError
+    from artgan.painting.pipes import STANDARD
+
+    given = next(filter(is_store, [*locations, *filter(None, [out])]), "")
+    what = "--engine ray" if ray else shown(given)
+    if watch:
+        raise ConfigError(f"{what} and --watch contradict each other: --watch takes folders of this machine")
+    if STANDARD in (*locations, out):
+        raise ConfigError(f"{what} and - contradict each other: a pipe holds one picture")
+    if len(locations) != 1 or out is None:
+        raise ConfigError(f"{what}: give one source and one target: artgan paint SOURCE -o TARGET")
+
+
+@contextmanager
+def _painted_in_batches(
+    loaded: Model,
+    again: dict[str, Any],
+    source: str,
+    out: str,
+    rules: Rules,
+    how: dict[str, Any],
+    cluster: Cluster | None,
+) -> Iterator[tuple[Iterator[Verdict], str, int | None, Callable[[], Iterator[str]]]]:
+    """The verdicts of a source painted in batches, and what else :func:`_paint` is told of them."""
+    from artgan.data.cluster import Spool
+    from artgan.models.loading import load_network
+    from artgan.painting.batches import BatchPainter, paint_here, paint_on_cluster
+    from artgan.painting.listing import Listing, open_source, open_target
+
+    with ExitStack() as opened:
+        listing = Listing(open_source(source), open_target(out), rules)
+        spool = opened.enter_context(Spool(batch.to_json() for batch in listing))
+        painter = BatchPainter(listing.source, listing.target, rules, listing.held, how)
+        if cluster is not None:
+            opened.enter_context(cluster)
+            name = loaded.name
+            if name.startswith("local-dir:"):
+                name = f"local-dir:{Path(name.removeprefix('local-dir:')).absolute()}"
+            load = partial(load_network, name, digest=loaded.digest, **again)
+            gpu = str(again["device"]).startswith("cuda")
+            done = paint_on_cluster(painter, load, spool, cluster, gpu=gpu)
+        else:
+            done = paint_here(painter, loaded.running_on(), spool)
+        total = listing.count if listing.knows_count else None
+        yield done, "painting", total, listing.passed_over.lines
+
+
+def _paint(
+    done: Iterator[Result] | Iterator[Verdict],
+    title: str,
+    total: int | None,
+    passed_over: Callable[[], Iterator[str]],
+    as_json: bool,
+    pipes: Pipes | None = None,
+) -> None:
+    """Print the results as they come, and at the end what failed.
+
+    Args:
+        done: the results.
+        title: of the progress bar.
+        total: how many there will be; None if that is not known.
+        passed_over: lines about what is not painted.
+        as_json: whether results are printed as a JSON list.
+        pipes: if there are any.
+    """
     from artgan.progress import progress
 
-    failures, notes, results, skipped = [], [], [], 0
+    failures, notes, skipped, count = [], [], 0, 0
     try:
-        one = len(jobs) == 1
-        with progress(f"painting {jobs[0].input.name}" if one else "painting", None if one else len(jobs)) as advance:
+        with progress(title, None if total == 1 else total) as advance:
             for result in done:
                 advance()
                 skipped += result.skipped
@@ -207,23 +309,25 @@ def _paint(jobs: Plan, done: Iterator[Result], as_json: bool, pipes: Pipes | Non
                     failures.append(result.error)
                 if result.note is not None:
                     notes.append(result.note)
-                if as_json:
-                    results.append(_as_json(result))
+                if as_json:  # item by item, as there may be a million
+                    print(("," if count else "[") + "\n" + indent(json.dumps(_as_json(result), indent=2), "  "), end="")
                 elif result.output is not None and not result.skipped:
                     if pipes is not None and pipes.to_standard_output:
-                        pipes.send(result.output)
+                        pipes.send(Path(result.output))
                     else:
                         print(printable(str(result.output)))
+                count += 1
     finally:  # report finished work, even after Ctrl-C
+        total = count if total is None else total
         if as_json:
-            print(json.dumps(results, indent=2))
+            print("\n]" if count else "[]")
         if skipped:
-            print(f"artgan: {skipped} of {len(jobs)} exist already and are left alone", file=sys.stderr)
+            print(f"artgan: {skipped} of {total} exist already and are left alone", file=sys.stderr)
         if pipes is not None:
             failures, notes = list(map(pipes.named, failures)), list(map(pipes.named, notes))
-        for note in [*notes, *_passed_over(jobs)]:
+        for note in [*notes, *passed_over()]:
             print(f"artgan: {printable(note)}", file=sys.stderr)
-        _name_failures(failures, len(jobs))
+        _name_failures(failures, total)
     if failures:
         raise typer.Exit(1)
 
@@ -255,7 +359,7 @@ def _watch(
             raise typer.Exit(1) from None
 
 
-def _as_json(result: Result) -> dict[str, Any]:
+def _as_json(result: Result | Verdict) -> dict[str, Any]:
     return {
         "input": str(result.input),
         "output": result.output and str(result.output),
@@ -376,12 +480,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _passed_over(plan: Plan) -> Iterator[str]:
     """A line for each reason why something in the folders is not painted, with the number of files and some names."""
-    by_reason: dict[str, list[Path]] = {}
+    from artgan.painting.planning import PassedOverCount
+
+    counted = PassedOverCount()
     for each in plan.passed_over:
-        by_reason.setdefault(each.why, []).append(each.path)
-    for why, paths in by_reason.items():
-        more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
-        yield f"passed over {len(paths):,} ({why}): {', '.join(map(str, paths[:_NAMED]))}{more}"
+        counted.add(each.path, each.why)
+    return counted.lines()
 
 
 def _tag(model: str) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,12 +19,13 @@ from torch import Tensor
 
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
+from artgan.data.cluster import Cluster
 from artgan.data.crops import centre_square
 from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
-from artgan.metrics.extraction import Readable, extract, scan
-from artgan.metrics.extractors import compares_at_size
+from artgan.metrics.extraction import Machines, Readable, extract, scan
+from artgan.metrics.extractors import compares_at_size, load_extractor
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
 from artgan.metrics.scoring import MetricNetworks, given_files, reason, validated
@@ -128,6 +130,7 @@ class Evaluator:
         limit: number of pictures to use of each set, evenly over it; of the inputs, those of the generated pictures.
         device: on which networks run; the CPU by default.
         cache: whether features are cached on disk.
+        cluster: whose machines read the pictures and extract the features; by default this process does.
 
     Raises:
         ArtganError: the device cannot be used.
@@ -145,12 +148,18 @@ class Evaluator:
         limit: int | None = None,
         device: str | torch.device | None = None,
         cache: bool = True,
+        cluster: Cluster | None = None,
     ) -> None:
         self.real, self.inputs = real, inputs
         self.size, self.limit, self.cache = size, limit, cache
         self.device = usable_device(device)
         files = given_files(vgg19=vgg19, inception=inception, dinov2=dinov2)
         self._networks = MetricNetworks(files, size=size, device=self.device)
+        self._cluster, self._machines = cluster, None
+        if cluster is not None:
+            files = {network: file.absolute() for network, file in files.items()}
+            load = partial(load_extractor, weights=files, size=size, device=self.device)
+            self._machines = Machines(cluster, load, gpu=self.device.type == "cuda")
         self._sets: dict[str, Readable] = {}
         self._features: dict[tuple[str, str], Tensor] = {}
 
@@ -176,7 +185,12 @@ class Evaluator:
                 if found.unexpected:
                     _log.warning("artgan: %s: passed over %s", name, found)
             stems = None if like is None else set(map(_stem, self.scan(like).names))
-            readable = scan(pictures, limit=self.limit, wanted=lambda name: stems is None or _stem(name) in stems)
+            readable = scan(
+                pictures,
+                limit=self.limit,
+                wanted=lambda name: stems is None or _stem(name) in stems,
+                cluster=self._cluster,
+            )
             if not len(readable):
                 raise PictureError(f"{name}: none of its {len(pictures)} pictures can be read")
             self._sets[name] = readable
@@ -433,7 +447,7 @@ class Evaluator:
         key = (readable.pictures.location, extractor)
         network = self._networks.extractor(extractor)
         if key not in self._features:
-            self._features[key] = extract(readable, network, cache=self.cache)
+            self._features[key] = extract(readable, network, cache=self.cache, machines=self._machines)
         return self._features[key][:, network.parts[part]]
 
     def _of_features(self, metric: FeatureMetric, sets: Mapping[str, Readable]) -> Sequence[Score]:

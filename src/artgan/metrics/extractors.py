@@ -67,6 +67,14 @@ class Extractor(nn.Module, ABC):
             features: Tensor = self(prepared.to(self.device)).cpu()
         return features.clone()  # an ordinary tensor
 
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """The shape of what :meth:`prepare` makes of a picture of this width and height; by default of any size."""
+        return self._shape
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.prepare(Image.new("RGB", (64, 64))).shape)
+
     @property
     def width(self) -> int:
         """D."""
@@ -124,6 +132,10 @@ class Inception(Extractor):
         self.name = "inception-clean" if clean else "inception"
         self.resize = "to 299 x 299, " + ("bicubic, antialiased (Pillow)" if clean else "bilinear as in TensorFlow 1")
         self.weights = _describe(path)
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """See :meth:`Extractor.shape`."""
+        return super().shape(size) if self.clean else (3, size[1], size[0])
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """The picture as it is, uint8; with ``clean`` 3 x 299 x 299, float, 0 to 255."""

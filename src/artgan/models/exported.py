@@ -42,6 +42,11 @@ class ExportedModel(Model):
         """See :attr:`Model.task`; models that make pictures from noise are not exported in this form."""
         return "image-to-image"
 
+    @property
+    def digest(self) -> str:
+        """See :attr:`Model.digest`."""
+        return hashlib.sha256(self.file.data).hexdigest()
+
     def running_on(self, runtime: str | None = None) -> Network:
         """See :meth:`Model.running_on`; each runtime is started once."""
         chosen = runtime or self.runtime

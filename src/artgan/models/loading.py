@@ -6,10 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artgan.errors import ConfigError
+from artgan.errors import ConfigError, WeightsError
 from artgan.models.locating import Form, locate
 from artgan.models.model import Model
 from artgan.models.runtimes.opening import RUNTIMES
+from artgan.painting.network import Network
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +78,24 @@ def load(
 
 
 Model.load = staticmethod(load)
+
+
+def load_network(name: str, *, digest: str, **options: Any) -> Network:
+    """The network of a model that another machine has loaded too.
+
+    Args:
+        name: as for :func:`load`.
+        digest: the model's, there.
+        options: as for :func:`load`.
+
+    Raises:
+        WeightsError: the model is another one here.
+        ArtganError: as for :func:`load`.
+    """
+    model = load(name, **options)
+    if model.digest != digest:
+        raise WeightsError(f"{name}: is another model here than where the command was given; give all nodes the same")
+    return model.running_on()
 
 
 def load_torch_model(name: str, **options: Any) -> TorchModel:

@@ -56,6 +56,11 @@ class Model(ABC):
     def task(self) -> Literal["image-to-image", "noise-to-image"]:
         """What it makes pictures from."""
 
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """A hash of its weights, or of its exported network."""
+
     @abstractmethod
     def running_on(self, runtime: str | None = None) -> Network:
         """The network run by "torch", "onnxruntime" or "openvino"; by default what the model was loaded for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,15 @@ class TorchModel(nn.Module, Model):
     def task(self) -> Task:
         """See :attr:`Model.task`."""
         return self.generator.task
+
+    @property
+    def digest(self) -> str:
+        """See :attr:`Model.digest`."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.generator.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def running_on(self, runtime: str | None = None) -> Network:
         """See :meth:`Model.running_on`; ``accelerate`` of ``models.runtimes`` makes others than PyTorch.

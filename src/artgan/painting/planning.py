@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from artgan import images
 from artgan.data.passed_over import is_passed_over
@@ -42,6 +44,30 @@ class PassedOver:
 
     path: Path
     why: str
+
+
+class PassedOverCount:
+    """What is passed over by reason: how much, and the first names."""
+
+    _NAMED = 3
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, path: Path | str, why: str) -> None:
+        """Count one."""
+        self._counts[why] = self._counts.get(why, 0) + 1
+        names = self._names.setdefault(why, [])
+        if len(names) < self._NAMED:
+            names.append(str(path))
+
+    def lines(self) -> Iterator[str]:
+        """A line for each reason."""
+        for why, names in self._names.items():
+            count = self._counts[why]
+            more = f" and {count - len(names):,} more" if count > len(names) else ""
+            yield f"passed over {count:,} ({why}): {', '.join(names)}{more}"
 
 
 class Plan(list[Job]):
@@ -145,43 +171,60 @@ def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -
         named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to extend
         out = named.with_name(f"{named.name}-{tag}") if named.name else named / tag
     found = False
-    for job in _walk(folder, recursive, tag, skip=_identity(out)):
+    for job in walk(folder, recursive, identity(out), tag):
         if isinstance(job, PassedOver):
             yield job
             continue
         found = True
         yield job if job.error else Job(job.input, _writable(out / job.input.relative_to(folder), job.input))
     if not found:
-        hint = "" if recursive else "; its sub-folders are read on request only (--recursive)"
-        yield Job(folder, None, f"{folder}: no pictures in it{hint}")
+        yield Job(folder, None, no_pictures(folder, recursive))
 
 
-def _walk(folder: Path, recursive: bool, tag: str, skip: tuple[int, int] | None) -> Iterator[Job | PassedOver]:
-    """The pictures in a folder and unreadable folders, as jobs without output, and what is passed over."""
+def no_pictures(folder: Path | str, recursive: bool) -> str:
+    """What is wrong with a folder in which nothing is painted."""
+    hint = "" if recursive else "; its sub-folders are read on request only (--recursive)"
+    return f"{folder}: no pictures in it{hint}"
+
+
+SUB_FOLDER = "sub-folder, read with --recursive only"
+HIDDEN = "hidden or metadata"
+OWN_FOLDER = "the folder of the paintings"
+
+
+def walk(folder: Path, recursive: bool, skip: tuple[int, int] | None, tag: str) -> Iterator[Job | PassedOver]:
+    """The pictures in a folder and unreadable folders, as jobs without output, and what is passed over.
+
+    Args:
+        folder: to look into.
+        recursive: whether to descend into sub-folders.
+        skip: the :func:`identity` of a folder that is passed over.
+        tag: of the names of paintings that lie beside their photos.
+    """
     unread: list[OSError] = []
     seen: set[tuple[int, int] | None] = set()  # breaks link cycles
     for parent, folders, names in os.walk(folder, onerror=unread.append, followlinks=True):
-        identity = _identity(parent)
-        if identity in seen:
+        here = identity(parent)
+        if here in seen:
             folders.clear()
             continue
-        seen.add(identity)
+        seen.add(here)
         read = []
         for name in sorted(folders):
             path = Path(parent, name)
             if is_passed_over(name):
-                yield PassedOver(path, "hidden or metadata")
-            elif _identity(path) == skip:
-                yield PassedOver(path, "the folder of the paintings")
+                yield PassedOver(path, HIDDEN)
+            elif identity(path) == skip:
+                yield PassedOver(path, OWN_FOLDER)
             elif recursive:
                 read.append(name)
             else:
-                yield PassedOver(path, "sub-folder, read with --recursive only")
+                yield PassedOver(path, SUB_FOLDER)
         folders[:] = read
         photos = {Path(name).stem for name in names}
         for name in sorted(names):
             path = Path(parent, name)
-            why = "hidden or metadata" if is_passed_over(name) else _why_passed_over(path)
+            why = HIDDEN if is_passed_over(name) else why_passed_over(path, partial(_content, path))
             photo = path.stem.removesuffix(f"-{tag}")
             if why is None and photo != path.stem and photo in photos:
                 why = f"painted from the {photo} beside it, by its name"
@@ -190,13 +233,22 @@ def _walk(folder: Path, recursive: bool, tag: str, skip: tuple[int, int] | None)
         yield Job(Path(error.filename), None, f"{error.filename}: cannot be read ({error.strerror})")
 
 
-def _why_passed_over(path: Path) -> str | None:
-    """Why a file in a folder is not painted; None if it is a picture, or has the name of one."""
-    named = images.format_of_suffix(path)
+Content: TypeAlias = "images.Format | images.Foreign | None"
+"""What a file is by its first bytes; None if it is nothing known, or cannot be read."""
+
+
+def why_passed_over(name: str | Path, content: Callable[[], Content]) -> str | None:
+    """Why a file in a folder is not painted; None if it is a picture, or has the name of one.
+
+    Args:
+        name: the file's.
+        content: looks into it; called only if the name does not say enough.
+    """
+    named = images.format_of_suffix(name)
     if named is not None and named.available:
         return None
-    found = _content(path)
-    foreign = images.foreign_by_suffix(path)
+    found = content()
+    foreign = images.foreign_by_suffix(name)
     if isinstance(found, images.Format) and not (found.name == "TIFF" and foreign):  # raw files begin like TIFF files
         return None if found.available else f"{found.name} picture; {found.install}"
     if named is not None:
@@ -205,8 +257,8 @@ def _why_passed_over(path: Path) -> str | None:
     return "not a picture" if foreign is None else f"{foreign.kind}; {foreign.remedy}"
 
 
-def _content(path: Path) -> images.Format | images.Foreign | None:
-    """What a file is by its first bytes; None if it is nothing known, or cannot be read."""
+def _content(path: Path) -> Content:
+    """What a file is by its first bytes."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block forever
             return None
@@ -216,7 +268,7 @@ def _content(path: Path) -> images.Format | images.Foreign | None:
         return None
 
 
-def _identity(path: str | Path) -> tuple[int, int] | None:
+def identity(path: str | Path) -> tuple[int, int] | None:
     """Identifies a file regardless of its name; None if it does not exist."""
     try:
         status = os.stat(path)
@@ -231,16 +283,25 @@ def _suffix(path: Path) -> str:
 
 
 def _writable(path: Path, source: Path) -> Path:
-    """The path with a suffix that can be written: its own, that of the source's format, or ``.png``."""
-    if images.is_writable(path):
-        return path
-    found = _content(source)
+    return path.with_name(painting_name(path.name, partial(_content, source)))
+
+
+def painting_name(name: str, content: Callable[[], Content]) -> str:
+    """A picture's name with a suffix that can be written: its own, that of its format, or ``.png``.
+
+    Args:
+        name: the picture's; folders before it are kept.
+        content: looks into the picture; called only if its suffix cannot be written.
+    """
+    if images.is_writable(name):
+        return name
+    found = content()
     suffix = found.writable_suffix if isinstance(found, images.Format) else None
-    return path.with_name(path.name.removesuffix(_suffix(path)) + (suffix or ".png"))
+    return name.removesuffix(_suffix(Path(name))) + (suffix or ".png")
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool) -> list[Job]:
-    inputs = {_identity(job.input) for job in jobs} - {None}
+    inputs = {identity(job.input) for job in jobs} - {None}
     taken: dict[str, Path] = {}
 
     def checked(job: Job) -> Job:
@@ -248,18 +309,28 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool
             return job
         first = taken.setdefault(os.path.realpath(job.output), job.input)
         if first is not job.input:
-            why = f"its painting would be {job.output}, which is that of {first}"
-        elif _identity(job.output) in inputs:
+            why = is_that_of(job.output, first)
+        elif identity(job.output) in inputs:
             why = f"its painting would replace a picture that is to be painted, {job.output}"
         elif skip_existing and job.output.is_file():
             return replace(job, skipped=True)
         elif os.path.lexists(job.output) and not overwrite:
-            why = f"its painting {job.output} exists already; move it away, or give --overwrite or --skip-existing"
+            why = exists_already(job.output)
         else:
             return job
         return Job(job.input, None, f"{job.input}: {why}")
 
     return [checked(job) for job in jobs]
+
+
+def is_that_of(output: Path | str, first: Path | str) -> str:
+    """Why a painting is not written whose name another one has."""
+    return f"its painting would be {output}, which is that of {first}"
+
+
+def exists_already(output: Path | str) -> str:
+    """Why a painting is not written that is there."""
+    return f"its painting {output} exists already; move it away, or give --overwrite or --skip-existing"
 
 
 def make_folder(folder: Path) -> None:
