@@ -100,8 +100,8 @@ def plan(
     write becomes that of the picture's format, or ``.png``.
 
     In folders, hidden names and ``photo-TAG`` beside ``photo`` are passed over, links are followed, and sub-folders are
-    read if ``recursive`` (and recreated in the output). A file is a picture if its name has the suffix of one, or if its first bytes are those of
-    one. Names are sorted.
+    read if ``recursive`` (and recreated in the output). A file is a picture if its name has the suffix of one, or if
+    its first bytes are those of one. Names are sorted.
 
     Args:
         inputs: picture files and folders of pictures.
