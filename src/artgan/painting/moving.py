@@ -1,0 +1,42 @@
+"""Frames that follow each other, painted so that they do not flicker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+
+from artgan.images import Picture
+from artgan.painting.manner import Manner
+from artgan.painting.network import Network
+from artgan.painting.painter import WHERE_NEEDED, paint_batch
+from artgan.painting.steady import Steady
+from artgan.painting.tiles import Tiling
+
+
+class Frames:
+    """Paints frames, one after the other.
+
+    Args:
+        network: paints.
+        manner: brush, palette and strength.
+        options: the model's own, already validated.
+        tiling: how frames are divided.
+    """
+
+    def __init__(
+        self, network: Network, manner: Manner, options: Mapping[str, Any], tiling: Tiling = WHERE_NEEDED
+    ) -> None:
+        self._network = network
+        self._manner = manner
+        self._options = options
+        self._tiling = tiling
+        self._steady = Steady(manner)
+
+    def paint(self, picture: Picture) -> Image.Image:
+        study = self._steady.study(picture.rgb)
+        [painting] = paint_batch(
+            self._network, [picture], tiling=self._tiling, manner=self._manner, studies=[study], **self._options
+        )
+        return painting
