@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def warping_error(frames: list[NDArray[np.uint8]], motion: Floats) -> float:
     x, y = ((columns + 0.5) * a + (rows + 0.5) * b + c - 0.5 for a, b, c in motion)
     seen = (x >= EDGE) & (y >= EDGE) & (x <= width - 1 - EDGE) & (y <= height - 1 - EDGE)
     errors = []
-    for before, after in zip(frames, frames[1:], strict=False):
+    for before, after in pairwise(frames):
         moved = cv2.remap(before.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         errors.append(np.abs(after - np.clip(moved, 0, 255)).mean(2)[seen].mean())
     return float(np.mean(errors))

@@ -102,7 +102,7 @@ def _measure(before: Pixels, after: Pixels) -> Flow:
         back = forth = zero
     else:
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        search.setFinestScale(0)
+        search.setFinestScale(1)
         # Motion is searched for once in each direction, which shows where it does not hold.
         back, forth = search.calc(second, first, None), search.calc(first, second, None)
         camera = _camera(first, back)

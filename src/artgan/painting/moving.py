@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from artgan import images
 from artgan.images import Picture
 from artgan.painting.manner import Manner
 from artgan.painting.network import Network
@@ -36,7 +38,11 @@ class Frames:
 
     def paint(self, picture: Picture) -> Image.Image:
         study = self._steady.study(picture.rgb)
+        studies = None if self._manner.is_plain else [study]
         [painting] = paint_batch(
-            self._network, [picture], tiling=self._tiling, manner=self._manner, studies=[study], **self._options
+            self._network, [picture], tiling=self._tiling, manner=self._manner, studies=studies, **self._options
         )
-        return painting
+        if self._manner.brush is not None:
+            return painting
+        mixed = np.rint(self._steady.mixed(np.asarray(painting.convert("RGB"), np.float32))).clip(0, 255)
+        return images.assemble(picture, Image.fromarray(mixed.astype(np.uint8)))

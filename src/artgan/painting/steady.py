@@ -41,7 +41,8 @@ _GROWN = (0.7, 1.4)  # of its width
 _CROWDED = 2.6  # strokes in the place of one from which on some go
 _BARE = 0.3  # strokes in the place of one up to which another is laid
 _AGAIN = 1.3  # multiple of the brush's threshold for strokes after the first frame
-_NEW = 0.22  # share of a new frame in what a network adds, where the picture moves on
+_NEW = 0.2  # least share of a new frame in what a network makes
+_REPAINTED = 40.0  # levels by which that differs where it is all new
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,24 +156,27 @@ class Steady:
             colors = shown if self._transfer is None else self._transfer(shown)
             strokes = self._strokes(colors, manner.brush)
             drawn = strokes.draw(finishing_size(photo.size))
-        return Study(manner, photo.size, shown, self._transfer, strokes, drawn)
+        return Study(manner, photo.size, shown, self._transfer, strokes, drawn, self.mixed)
 
     def mixed(self, made: Floats) -> Floats:
-        """What the network adds to strokes, or paints, with less of what flickers: H x W x 3, of the latest study.
+        """What was painted of the frame last studied, or what the network added to its strokes, without the flicker.
 
-        Mixed with that of the frame before, carried along, except where the picture is another.
+        Mixed with that of the frame before, carried along, unless the picture or its painting is another there.
+
+        Args:
+            made: H x W x 3, in 8-bit levels; always of one size.
         """
+        import cv2
+
         flow = self._flow
         if flow is not None and self._before is not None and self._before.shape == made.shape:
-            import cv2
-
-            before = flow.carried(self._before)
-            share = np.where(flow.holds, np.float32(_NEW), np.float32(1))
-            size = (made.shape[1], made.shape[0])
-            share = cv2.resize(cv2.GaussianBlur(cv2.erode(share, None), (0, 0), 1), size)[..., None]
-            made = before + np.maximum(share, _NEW) * (made - before)
-        self._before = np.asarray(made, np.float32)
-        return self._before
+            before = flow.carried(self._before.astype(np.float32))
+            far = cv2.GaussianBlur(np.abs(made - before).mean(2), (0, 0), 1.5) / np.float32(_REPAINTED)
+            holds = cv2.resize(flow.holds.astype(np.float32), (made.shape[1], made.shape[0]))
+            share = np.maximum(np.clip(far * far, _NEW, 1), 1 - holds)[..., None]
+            made = before + share * (made - before)
+        self._before = made.astype(np.float16)
+        return made
 
     def _restart(self) -> None:
         self._average, self._transfer, self._before, self._number = None, None, None, 0

@@ -57,6 +57,7 @@ class Study:
         transfer: how its colors are moved to the palette, or None.
         strokes: of its under-painting, or None.
         drawn: the small under-painting, which the network paints over, or None.
+        steadied: given what the network adds to it, rows x columns x 3, returns what is added; of a film's frames.
     """
 
     manner: Manner
@@ -65,6 +66,7 @@ class Study:
     transfer: Transfer | None
     strokes: Strokes | None
     drawn: Pixels | None
+    steadied: Callable[[Floats], Floats] | None = None
 
     @classmethod
     def of(cls, source: Source, manner: Manner) -> Study:
@@ -132,6 +134,9 @@ class Study:
         drawn = _bounded(self.size, DRAWN)
         side = BLOCK * ceil((side or _SIDE) / BLOCK)
         change = painted - self.under
+        if self.steadied is not None:
+            change = self.steadied(change)
+            painted = self.under + change
         for window in windows(self.size, side):
             left, top, right, bottom = window
             photo = source.crop(window)
