@@ -51,7 +51,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs th
 @with_options_of(PaintOptions, _PANEL)
 def paint(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Photos, or folders of them; - is standard input.")
+        list[Path], typer.Argument(metavar="INPUT...", help="Photos, films, or folders of them; - is standard input.")
     ],
     model: Annotated[
         str | None,
@@ -93,7 +93,15 @@ def paint(
         typer.Option(
             min=1,
             max=100,
-            help="Of JPEG, WebP, AVIF, HEIC and JPEG XL. \\[default: a JPEG photo's own for a JPEG]",
+            help="Of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own for a JPEG, 75 for films]",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Of films: h264, hevc, vp9, av1, mpeg4 or ffv1. \\[default: h264; vp9 for .webm]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
@@ -142,7 +150,7 @@ def paint(
     """Turn photos into paintings of the same size.
 
     A painting is written next to its photo, those of a folder to a new folder next to it, or all of them to --out.
-    Animations and pages are painted whole. What a folder holds besides pictures is named at the end.
+    Animations, pages and films are painted whole. What a folder holds besides pictures is named at the end.
     A model may have additional options: --model MODEL --help shows them.
     """
     from artgan.errors import ConfigError
@@ -158,7 +166,7 @@ def paint(
     network = loaded.running_on()
     if verbose:
         _tell(loaded.name, network)
-    saving = Saving(quality, metadata=not no_metadata, location=keep_location)
+    saving = Saving(quality, metadata=not no_metadata, location=keep_location, codec=codec)
     how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
     paint_jobs: Callable[..., Iterator[Result]] = partial(paint_files, network, batch=batch, options=own, **how)
     if watch:

@@ -36,7 +36,11 @@ class Frames:
         self._tiling = tiling
         self._steady = Steady(manner)
 
+        self.state = self._steady.state
+        self.restore = self._steady.restore
+
     def paint(self, picture: Picture) -> Image.Image:
+        """Paint the next frame; see :func:`artgan.painting.paint_batch`."""
         study = self._steady.study(picture.rgb)
         studies = None if self._manner.is_plain else [study]
         [painting] = paint_batch(

@@ -71,7 +71,7 @@ def plan(
     ``photos`` go to ``photos-TAG`` under their original names, so that a second run finds no paintings among the
     photos. With ``out``, they go into that folder under their original names. ``out`` is a folder if it exists as one,
     ends in a separator or has no suffix; otherwise it is the name of a single painting. A suffix that artgan cannot
-    write becomes that of the picture's format, or ``.png``.
+    write becomes that of the picture's format, or ``.png``; of a film, ``.mp4``.
 
     In folders, hidden names are passed over, links are followed, and sub-folders are read if ``recursive`` (and
     recreated in the output). A file is a picture if its name has the suffix of one, or if its first bytes are those of
@@ -116,7 +116,8 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
     if out.endswith(("/", os.sep)) or not suffix or Path(out).is_dir():
         return False
     try:
-        images.format_for_writing(out)
+        if images.film_format(out) is None:
+            images.format_for_writing(out)
     except PictureError as error:
         raise ArtganError(f"{error}; for a folder of this name, write {out}/") from None
     if len(paths) != 1 or paths[0].is_dir():
@@ -136,8 +137,21 @@ def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool)
         suffix = _suffix(path)
         stem = path.name.removesuffix(suffix)
         yield Job(path, _writable(path.with_name(f"{stem}-{tag}{suffix}"), path))
+    elif single:
+        why = _wrong_kind(path, out)
+        yield Job(path, out) if why is None else Job(path, None, why)
     else:
-        yield Job(path, out if single else _writable(out / path.name, path))
+        yield Job(path, _writable(out / path.name, path))
+
+
+def _wrong_kind(source: Path, out: Path) -> str | None:
+    """Why a painting of a film or a picture cannot have this name; None if it can."""
+    film, named = images.is_film(source), images.film_format(out) is not None
+    if film and not named:
+        return f"{source}: is a film, and {out} is no name of one; write -o NAME.mp4"
+    if named and not film:
+        return f"{source}: is no film, and {out} is the name of one; write -o NAME.jpg"
+    return None
 
 
 def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
@@ -198,6 +212,8 @@ def _why_passed_over(path: Path) -> str | None:
     if named is not None:
         return f"{named.name} picture; {named.install}"
     foreign = found if isinstance(found, images.Foreign) else foreign
+    if foreign is images.VIDEO and images.films_available():
+        return None
     return "not a picture" if foreign is None else f"{foreign.kind}; {foreign.remedy}"
 
 
@@ -227,7 +243,9 @@ def _suffix(path: Path) -> str:
 
 
 def _writable(path: Path, source: Path) -> Path:
-    """The path with a suffix that can be written: its own, that of the source's format, or ``.png``."""
+    """The path with a suffix that can be written: its own, that of the source's format, ``.png``, or ``.mp4``."""
+    if images.is_film(source):
+        return path if images.film_format(path) else path.with_name(path.name.removesuffix(_suffix(path)) + ".mp4")
     if images.is_writable(path):
         return path
     found = _content(source)

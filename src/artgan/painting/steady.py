@@ -65,6 +65,20 @@ class _Layer:
         laid = Laid(*(getattr(self.laid, field.name)[which] for field in fields(Laid)))
         return _Layer(laid, self.seen[which], self.misfit[which], self.extent[which])
 
+    @staticmethod
+    def names() -> list[str]:
+        """Of the arrays."""
+        return [*(f.name for f in fields(Laid)), *(f.name for f in fields(_Layer)[1:])]
+
+    def arrays(self) -> State:
+        """All arrays by name."""
+        return {name: getattr(self.laid if hasattr(self.laid, name) else self, name) for name in self.names()}
+
+    @classmethod
+    def from_arrays(cls, arrays: State) -> _Layer:
+        """From what :meth:`arrays` returned."""
+        return cls(Laid(*(arrays[f.name] for f in fields(Laid))), *(arrays[f.name] for f in fields(cls)[1:]))
+
     @classmethod
     def of(cls, laid: Laid, reference: Floats) -> _Layer:
         """Strokes just laid on a picture, L*a*b*, 3 x H x W."""
@@ -177,6 +191,27 @@ class Steady:
             made = before + share * (made - before)
         self._before = made.astype(np.float16)
         return made
+
+    def state(self) -> State:
+        """All that is carried on to the next frame, as arrays by name."""
+        known = {"statistics": self._statistics, "number": np.array(self._number)}
+        known |= {name: value for name in ("average", "before") if (value := getattr(self, f"_{name}")) is not None}
+        if self._transfer is not None:
+            known |= {f"transfer.{f.name}": getattr(self._transfer, f.name) for f in fields(Transfer)}
+        for number, layer in enumerate(self._layers):
+            known |= {f"{number}.{name}": value for name, value in layer.arrays().items()}
+        return known
+
+    def restore(self, state: State) -> None:
+        """Go on from what :meth:`state` returned."""
+        self._statistics, self._number = state["statistics"], int(state["number"])
+        self._average, self._before = state.get("average"), state.get("before")
+        parts = [state.get(f"transfer.{f.name}") for f in fields(Transfer)]
+        self._transfer = None if parts[0] is None else Transfer(*parts)  # type: ignore[arg-type]
+        self._layers = []
+        while f"{len(self._layers)}.seen" in state:
+            number = len(self._layers)
+            self._layers.append(_Layer.from_arrays({name: state[f"{number}.{name}"] for name in _Layer.names()}))
 
     def _restart(self) -> None:
         self._average, self._transfer, self._before, self._number = None, None, None, 0
