@@ -93,7 +93,7 @@ def paint(
         typer.Option(
             min=1,
             max=100,
-            help="Of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own for a JPEG, 75 for films]",
+            help="Of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own for a JPEG; films: 75]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
@@ -160,6 +160,10 @@ def paint(
 
     if no_metadata and keep_location:
         raise ConfigError("--no-metadata and --keep-location contradict each other")
+    if codec is not None:
+        from artgan.images.films import known_codec
+
+        known_codec(codec)
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))

@@ -20,7 +20,7 @@ from artgan.data.prefetch import Prefetcher
 from artgan.errors import ArtganError, ConfigError, Interrupted, PictureError, TooLargeError, WeightsError, one_line
 from artgan.files import remove_unfinished
 from artgan.images import Picture
-from artgan.images.film import QUALITY
+from artgan.images.films import QUALITY
 from artgan.painting import flow
 from artgan.painting.films import FilmSaving, paint_film
 from artgan.painting.manner import PLAIN, Manner
@@ -331,6 +331,8 @@ def _begin(
         return refused(job.error or f"{job.input}: has no place for its painting")
     try:
         if images.film_format(job.output) and images.is_film(job.input):
+            if not images.films_available():
+                return refused(f"{job.input}: is {images.VIDEO.kind}; {images.VIDEO.remedy}")
             prepare(job.output.parent)
             return 0, partial(_Filmed, job, job.output)
         with images.open_picture(job.input) as (image, _):

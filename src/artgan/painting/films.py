@@ -1,7 +1,7 @@
 """Films painted from file to file, in memory that does not grow with their length, and in several sittings.
 
 A film is painted in segments of :data:`SEGMENT` frames, each a file in the folder ``NAME.mp4.part`` beside the
-painting, together with the state after its last frame. When all are there they are joined with the sound, and the folder goes.
+painting, with the state after its last frame. When all are there they are joined with the sound, and the folder goes.
 An interrupted film leaves the folder, and ``NAME.part.mp4``, which shows what is done. The same call continues it, and
 the result is the same as in one go, since the segments are.
 """
@@ -25,7 +25,7 @@ from PIL import Image
 from artgan.errors import Interrupted, PictureError
 from artgan.files import atomic_write, check_writable
 from artgan.images import Picture
-from artgan.images.film import QUALITY, Film, FilmWriter, Frame, codec_for, join, open_film, padded, without_place
+from artgan.images.films import QUALITY, Film, FilmWriter, Frame, codec_for, join, open_film, padded, without_place
 from artgan.painting.moving import Frames
 from artgan.progress import progress
 

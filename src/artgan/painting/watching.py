@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from artgan import images
 from artgan.errors import ArtganError
-from artgan.images.film import open_film
+from artgan.images.films import open_film
 from artgan.painting.planning import Job, Plan
 
 INTERVAL = 1.0
