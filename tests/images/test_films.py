@@ -6,13 +6,10 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
-
-pytest.importorskip("av", reason='needs PyAV: pip install "artgan[video]"')
-
-import av
 from support import films
 from support.films import pattern
 
@@ -45,7 +42,7 @@ def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
 
 
 def test_films_that_do_not_begin_at_zero_are_moved(tmp_path: Path) -> None:
-    path = films.write(tmp_path / "a.ts", [pattern(n) for n in range(5)])
+    path = films.write(tmp_path / "a.ts", [pattern(n) for n in range(5)], times=range(100, 105))
     with av.open(str(path)) as container:
         assert container.start_time > 0
     assert [float(time) for time in decoded(path)[1]] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
@@ -151,7 +148,7 @@ def test_a_color_is_written_with_its_tags(tmp_path: Path, name: str, codec: str 
     made = films.read(path)
     assert made.stream["codec"] == (codec or ("vp9" if name == "a.webm" else "h264"))
     if codec != "ffv1":
-        assert made.stream["tags"] == (1, 1, 1, 1)
+        assert made.stream["tags"] == (1, 1, 1, 0 if codec == "mpeg4" else 1)  # MPEG-4's range is always limited
     assert np.abs(made.frames[1].astype(int) - COLOR).max() <= (0 if codec == "ffv1" else 3)
     assert [float(time) for time in made.times] == pytest.approx([0, 0.04, 0.08])
     assert made.metadata.get("title", made.metadata.get("TITLE")) == "Water lilies"
@@ -188,7 +185,7 @@ def test_high_dynamic_range_is_named_and_converted(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     frames, _, notes = decoded(path)
     assert notes == ["its high dynamic range becomes sRGB"]
-    assert np.abs(frames[0].astype(int) - 255).max() <= 2
+    assert frames[0].min() >= 250
 
 
 def test_a_film_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -203,18 +200,17 @@ def test_a_film_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> No
 
 
 def test_a_broken_part_in_the_middle_is_left_out_and_named(tmp_path: Path) -> None:
-    path = films.write(tmp_path / "a.mkv", [pattern(n) for n in range(60)], codec="ffv1", pixels="bgr0")
+    path = films.write(tmp_path / "a.mkv", [pattern(n) for n in range(60)], codec="ffv1", pixels="bgr0", g="1")
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         broken = bytes(packets[30])
     data = path.read_bytes()
     path.write_bytes(data.replace(broken, b"\xff" * len(broken)))
     frames, times, notes = decoded(path)
-    assert 58 <= len(frames) <= 60
+    assert len(frames) == 59
     assert float(times[-1]) == pytest.approx(59 / 25)
     assert difference(frames[-1], pattern(59)) < 1
-    if len(frames) < 60:
-        assert notes == ["1 damaged parts of it could not be decoded and are left out"]
+    assert notes == ["1 damaged parts of it could not be decoded and are left out"]
 
 
 def test_what_is_no_film_is_refused_in_a_line(tmp_path: Path) -> None:
@@ -254,7 +250,7 @@ def test_huge_dimensions_are_refused_before_memory(tmp_path: Path) -> None:
     assert struct.unpack("<2i", data[place : place + 8]) == (64, 48)
     data[place : place + 8] = struct.pack("<2i", 60_000, 50_000)
     path.write_bytes(data)
-    with pytest.raises(PictureError, match=r"over the limit of 40 megapixels|cannot be read as a film"):
+    with pytest.raises(PictureError, match=r"have no size, or more than 40 megapixels"):
         decoded(path)
 
 

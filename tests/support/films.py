@@ -28,7 +28,7 @@ def write(
     metadata: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
-    """Write frames (H x W x 3, 8-bit RGB; BT.601, limited range, not tagged), and a tone if a codec of sound is named."""
+    """Write frames (H x W x 3, 8-bit RGB; BT.601, not tagged), and a tone if a codec of sound is named."""
     with av.open(str(path), "w") as out:
         out.metadata.update(metadata or {})
         video = out.add_stream(codec, rate=Fraction(25), options={"crf": "10", "bf": "0"} | options)

@@ -159,6 +159,7 @@ _SIGNATURES: tuple[tuple[str, str | Foreign], ...] = (
     (r"[^\0]{0,900}<svg[\s>]", _DRAWING),
     (r"IIRO|IIRS|MMOR|IIU\0|FUJIFILM|FOVb|\0MRM", _RAW),
     (r"RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|\x30\x26\xb2\x75|OggS", VIDEO),
+    (r"G.{187}G.{187}G|.{4}G.{191}G.{191}G", VIDEO),  # MPEG transport streams
     (r"DDS ", Foreign("a DDS file")),
     (r"\x76\x2f\x31\x01", Foreign("an OpenEXR file")),
     (r"#\?RADIANCE", Foreign("a Radiance file")),
@@ -238,7 +239,7 @@ def is_film(path: str | os.PathLike[str]) -> bool:
     except OSError:
         return False
     found = recognize(head)
-    if found is None and foreign_by_suffix(path) is VIDEO:  # some have no signature: MPEG transport streams
+    if found is None and foreign_by_suffix(path) is VIDEO:  # damaged, or of a kind without signature
         return len(head) > 0
     return found is VIDEO
 

@@ -26,6 +26,7 @@ _STILL = 0.1  # pixels; a camera that moves less does not move
 _STEP = 6  # pixels between the places to which the camera's motion is fitted
 _TEXTURED = 12.0  # least gradient there, in levels a pixel times 8
 _FIT = 0.35  # pixels within which a place moves with the camera
+_SIMPLER = 0.95  # share of them that a shift has to explain to be preferred
 _LEAST = 0.3  # share of these places from which on it is the camera that moves
 _WORSE = (1.25, 1.5)  # factor and levels by which the camera's motion may explain the picture less well
 _LOST = (0.7, 0.1)  # pixels, and share of the motion, by which there and back may differ
@@ -141,6 +142,12 @@ def _camera(gray: Pixels, back: Floats) -> Floats | None:
     )
     if fitted is None or inliers.mean() < _LEAST:
         return None
+    # A motion that explains as much with fewer numbers is more exact, and does not drift: first a shift, then none.
+    shift = np.eye(2, 3)
+    shift[:, 2] = np.median((moved - there)[textured][inliers[:, 0] > 0], 0)
+    off = np.hypot(*(there + shift[:, 2] - moved)[textured].T)
+    if (off < _FIT).sum() > _SIMPLER * inliers.sum():
+        fitted = shift
     height, width = gray.shape
     corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float32)
     if np.abs(corners @ (fitted - np.eye(2, 3)).T).max() < _STILL:
@@ -167,7 +174,8 @@ def _warped(values: Floats, back: Floats) -> Floats:
 
     rows, columns = np.indices(back.shape[:2], np.float32)
     x, y = columns + back[..., 0], rows + back[..., 1]
-    return np.asarray(cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    # Cubic interpolation would soften what is carried from frame to frame.
+    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _blurred(values: Floats, sigma: float) -> Floats:

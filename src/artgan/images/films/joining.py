@@ -59,7 +59,7 @@ def join(
             options = {"movflags": "+faststart"} if format_ in ("mp4", "mov") else {}
             out: OutputContainer = opened.enter_context(av.open(file, "w", format=format_, options=options))
             out.metadata.update(metadata)
-            video = out.add_stream_from_template(first.streams.video[0])
+            video = out.add_stream_from_template(first.streams.video[0], opaque=True)
             tracks = [_Track(stream, out, format_) for stream in sound.streams.audio]
             notes += [track.note for track in tracks if track.note]
             by_input = {track.source.index: track for track in tracks if track.stream is not None}
@@ -130,7 +130,7 @@ class _Track:
         self._encoder: AudioStream | None = None
         name = source.codec_context.codec.canonical_name
         if name in supported(format_):
-            self.stream = out.add_stream_from_template(source)
+            self.stream = out.add_stream_from_template(source, opaque=True)
             return
         encoder = "libopus" if format_ == "webm" else "aac"
         rate = 48_000 if encoder == "libopus" else source.rate

@@ -66,6 +66,10 @@ class Film:
         self._video = video = videos[0]
         context = video.codec_context
         width, height = context.width, context.height
+        if width < 1 or height < 1:  # FFmpeg says so too where they are over the limit that it is given
+            raise PictureError(
+                f"{name}: its frames have no size, or more than {MAX_FRAME_PIXELS / 1e6:g} megapixels; is it damaged?"
+            )
         check_size((width, height), name, MAX_FRAME_PIXELS)
         aspect = context.sample_aspect_ratio or Fraction(1)
         self._square = (width, height)

@@ -155,6 +155,8 @@ class FilmWriter:
         self._time_base = time_base
         self._path = path
         self._size = padded(size, codec)
+        if known.encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # it prints what it does otherwise
         self._container: OutputContainer = av.open(file, "w", format=film_format(path))
         stream = self._container.add_stream(
             known.encoder, rate=rate.limit_denominator(100_000), options=known.options_for(quality)
