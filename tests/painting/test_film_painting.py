@@ -197,16 +197,15 @@ def test_a_folder_of_films_and_pictures(tmp_path: Path) -> None:
     assert results["a.mp4"].size == (64, 48)
 
 
-def test_films_and_pictures_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
-    film = films.write(tmp_path / "a.mp4", [pattern()] * 2)
-    picture = tmp_path / "b.png"
-    Image.fromarray(pattern()).save(picture)
-    for source, out, why in (
-        (film, "c.jpg", f"{film}: is a film, and {tmp_path / 'c.jpg'} is no name of one; write -o NAME.mp4"),
-        (picture, "c.mp4", f"{picture}: is no film, and {tmp_path / 'c.mp4'} is the name of one; write -o NAME.jpg"),
-    ):
-        [job] = plan([source], tmp_path / out, tag="x")
-        assert job.error == why
+def test_an_interrupted_film_is_a_result_that_says_where_it_is(tmp_path: Path) -> None:
+    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(8)])
+    results = paint_files(Negative(6), plan([source], tmp_path / "b.mp4", tag="x"))
+    result = next(results)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    part = tmp_path / "b.part.mp4"
+    how = "the same command continues it"
+    assert result.error == f"{source}: interrupted after 0.2 of 0.3 s, which are in {part}; {how}"
 
 
 def test_without_the_extra_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

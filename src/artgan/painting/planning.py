@@ -125,6 +125,10 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
             f"{out}: is the name of one picture, where a folder for several is needed; for a folder of this name, "
             f"write {out}/"
         )
+    film, named = images.is_film(paths[0]), images.film_format(out) is not None
+    if film != named and os.path.lexists(paths[0]):
+        kinds = ("a film", "a picture: write -o NAME.mp4") if film else ("a picture", "a film: write -o NAME.jpg")
+        raise ArtganError(f"{paths[0]}: is {kinds[0]}, and {out} is the name of {kinds[1]}; or, for a folder, {out}/")
     return True
 
 
@@ -137,21 +141,8 @@ def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool)
         suffix = _suffix(path)
         stem = path.name.removesuffix(suffix)
         yield Job(path, _writable(path.with_name(f"{stem}-{tag}{suffix}"), path))
-    elif single:
-        why = _wrong_kind(path, out)
-        yield Job(path, out) if why is None else Job(path, None, why)
     else:
-        yield Job(path, _writable(out / path.name, path))
-
-
-def _wrong_kind(source: Path, out: Path) -> str | None:
-    """Why a painting of a film or a picture cannot have this name; None if it can."""
-    film, named = images.is_film(source), images.film_format(out) is not None
-    if film and not named:
-        return f"{source}: is a film, and {out} is no name of one; write -o NAME.mp4"
-    if named and not film:
-        return f"{source}: is no film, and {out} is the name of one; write -o NAME.jpg"
-    return None
+        yield Job(path, out if single else _writable(out / path.name, path))
 
 
 def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
