@@ -367,6 +367,8 @@ def _paint_alone(read: _Large | _Animated | _Filmed, paint: _Painter, write: _Wr
         else:
             size, note = write.animation(read, paint)
     except Interrupted as stop:
+        if not isinstance(read, _Filmed):
+            raise KeyboardInterrupt from None
         raise Interrupted(Result(path, None, f"{path}: {stop.made}", perf_counter() - start)) from None
     except (ConfigError, WeightsError):
         raise

@@ -25,7 +25,7 @@ from PIL import Image
 from artgan.errors import Interrupted, PictureError
 from artgan.files import atomic_write, check_writable
 from artgan.images import Picture
-from artgan.images.films import QUALITY, Film, FilmWriter, Frame, codec_for, join, open_film, padded, without_place
+from artgan.images.films import QUALITY, Film, FilmWriter, Frame, codec_for, join, kept_metadata, open_film, padded
 from artgan.painting.moving import Frames
 from artgan.progress import progress
 
@@ -56,9 +56,7 @@ class FilmSaving:
 
     def kept(self, known: Mapping[str, str]) -> dict[str, str]:
         """Of a film's metadata, what its painting is to have."""
-        if not self.metadata:
-            return {}
-        return dict(known) if self.location else without_place(known)
+        return kept_metadata(known, location=self.location) if self.metadata else {}
 
 
 def unfinished(path: Path) -> Path:
@@ -93,7 +91,7 @@ def paint_film(source: Path, path: Path, painter: Frames, saving: FilmSaving) ->
         except KeyboardInterrupt:
             seconds = work.leave(film)
             if seconds is None:
-                raise
+                raise KeyboardInterrupt from None
             total = "" if film.seconds is None else f" of {film.seconds:.1f}"
             raise Interrupted(
                 f"interrupted after {seconds:.1f}{total} s, which are in {unfinished(path)}; "
@@ -125,43 +123,48 @@ class _Work:
 
     def paint(self, film: Film, painter: Frames) -> tuple[int, int]:
         """Paint what is not painted yet; returns the size of the frames."""
-        with closing(film.frames()) as frames, progress(f"frames of {self.source.name}", film.count) as advance:
+        with closing(film.frames()) as frames:
             first = next(frames)
-            painting = painter.paint(Picture(first.rgb))
+            painting: Image.Image | None = painter.paint(Picture(first.rgb))
+            assert painting is not None
+            size = painting.size
             plan = self._plan(painting)
             done = self._resumed(plan)
+            left: Iterator[Frame] = chain([first], frames)
             if done:
+                painting = None
                 with np.load(self._state(done - 1), allow_pickle=False) as saved:
                     state = dict(saved)
                 self._end = float(state.pop("end"))
                 painter.restore(state)
-                advance(steps=1)
-                for number, frame in enumerate(frames, 1):  # decoded again, which is quick
-                    if number == done * SEGMENT:
-                        frames_left: Iterator[Frame] = chain([frame], frames)
-                        break
-                    advance()
-                else:
-                    return painting.size
+                for _ in _some(left, done * SEGMENT):  # decoded again, which is quick
+                    pass
             else:
                 self._start(plan)
-                frames_left = chain([first], frames)
-            ready = None if done else painting
-            for frame in frames_left:
-                with self._segment(film, painting.size) as writer:
-                    for frame_ in chain([frame], _some(frames_left, SEGMENT - 1)):
-                        made = painter.paint(Picture(frame_.rgb)) if ready is None else ready
-                        ready = None
-                        if made.size != painting.size:
-                            raise PictureError(f"{self.source}: its frames change from {painting.size} to {made.size}")
-                        writer.write(made, frame_.pts, frame_.duration)
-                        self._end = float((frame_.pts + frame_.duration) * film.time_base)
-                        advance()
-                with atomic_write(self._state(len(self._done) - 1)) as part, part.open("wb") as file:
-                    np.savez(file, end=self._end, **painter.state())  # type: ignore[arg-type]  # of NumPy's stubs
-                if len(self._done) > 1:
-                    self._state(len(self._done) - 2).unlink(missing_ok=True)
-        return painting.size
+            with progress(f"frames of {self.source.name}", film.count, done=done * SEGMENT) as advance:
+                for frame in left:
+                    with self._segment(film, size) as writer:
+                        for each in chain([frame], _some(left, SEGMENT - 1)):
+                            made = painter.paint(Picture(each.rgb)) if painting is None else painting
+                            painting = None
+                            if made.size != size:
+                                raise PictureError(f"{self.source}: its frames change from {size} to {made.size}")
+                            writer.write(made, each.pts, each.duration)
+                            self._end = float((each.pts + each.duration) * film.time_base)
+                            advance()
+                    self._keep(painter)
+        return size
+
+    def _keep(self, painter: Frames) -> None:
+        """Keep what is carried on from a segment's last frame, in place of that of the segment before."""
+        last = len(self._done) - 1
+        try:
+            with atomic_write(self._state(last)) as part, part.open("wb") as file:
+                np.savez(file, end=self._end, **painter.state())  # type: ignore[arg-type]  # of NumPy's stubs
+            if last:
+                self._state(last - 1).unlink(missing_ok=True)
+        except OSError as error:
+            raise PictureError(f"{self._state(last)}: cannot be written ({error.strerror or error})") from None
 
     def leave(self, film: Film) -> float | None:
         """Write what is done as a film of its own; returns its seconds, None if nothing is done."""

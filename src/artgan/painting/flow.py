@@ -97,7 +97,7 @@ def measure(before: Pixels, after: Pixels) -> Flow:
 def _measure(before: Pixels, after: Pixels) -> Flow:
     import cv2
 
-    first, second = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
+    first, second = (np.asarray(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), np.uint8) for each in (before, after))
     if min(first.shape) < 24:  # DIS needs some patches
         zero = np.zeros((*first.shape, 2), np.float32)
         back = forth = zero
@@ -105,11 +105,15 @@ def _measure(before: Pixels, after: Pixels) -> Flow:
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         search.setFinestScale(1)
         # Motion is searched for once in each direction, which shows where it does not hold.
-        back, forth = search.calc(second, first, None), search.calc(first, second, None)
+        pairs = ((second, first), (first, second))
+        back, forth = (
+            np.asarray(search.calc(*pair, None), np.float32)  # type: ignore[call-overload]  # no first guess
+            for pair in pairs
+        )
         camera = _camera(first, back)
         if camera is not None:
             back = _with_camera(back, camera, second, first)
-            forth = _with_camera(forth, cv2.invertAffineTransform(camera), first, second)
+            forth = _with_camera(forth, np.asarray(cv2.invertAffineTransform(camera), np.float32), first, second)
     shown = _warped(before.astype(np.float32), back)
     difference = np.abs(after.astype(np.float32) - shown).mean(2)
     noise = float(np.median(difference)) * 1.5  # of a Gaussian, 1.48

@@ -13,7 +13,7 @@ from artgan.images import Picture
 from artgan.painting.manner import Manner
 from artgan.painting.network import Network
 from artgan.painting.painter import WHERE_NEEDED, paint_batch
-from artgan.painting.steady import Steady
+from artgan.painting.steady import State, Steady
 from artgan.painting.tiles import Tiling
 
 
@@ -36,9 +36,6 @@ class Frames:
         self._tiling = tiling
         self._steady = Steady(manner)
 
-        self.state = self._steady.state
-        self.restore = self._steady.restore
-
     def paint(self, picture: Picture) -> Image.Image:
         """Paint the next frame; see :func:`artgan.painting.paint_batch`."""
         study = self._steady.study(picture.rgb)
@@ -50,3 +47,11 @@ class Frames:
             return painting
         mixed = np.rint(self._steady.mixed(np.asarray(painting.convert("RGB"), np.float32))).clip(0, 255)
         return images.assemble(picture, Image.fromarray(mixed.astype(np.uint8)))
+
+    def state(self) -> State:
+        """All that is carried on to the next frame, as arrays by name."""
+        return self._steady.state()
+
+    def restore(self, state: State) -> None:
+        """Go on from what :meth:`state` returned."""
+        self._steady.restore(state)

@@ -4,7 +4,7 @@ Frames come upright, in square pixels and in sRGB, as pictures do. They keep the
 rate stays what it is. Sound is copied, packet by packet, from file to file.
 """
 
-from artgan.images.films.joining import join, without_place
+from artgan.images.films.joining import join, kept_metadata
 from artgan.images.films.reading import Film, Frame, open_film
 from artgan.images.films.writing import CODECS, QUALITY, FilmWriter, codec_for, known_codec, padded
 
@@ -16,8 +16,8 @@ __all__ = [
     "Frame",
     "codec_for",
     "join",
+    "kept_metadata",
     "known_codec",
     "open_film",
     "padded",
-    "without_place",
 ]

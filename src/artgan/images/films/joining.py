@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from artgan.errors import PictureError, one_line
 from artgan.images.films.ffmpeg import open_container, pyav
@@ -15,12 +15,14 @@ from artgan.images.films.writing import supported
 from artgan.images.formats import film_format
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
     from av.stream import Stream
 
 _LOCATION = ("location", "com.apple.quicktime.location")  # what keys of a place begin with
+_OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
 def join(
@@ -75,17 +77,18 @@ def join(
     return notes
 
 
-def without_place(metadata: Mapping[str, str]) -> dict[str, str]:
-    """A film's metadata without where it was taken."""
-    return {key: value for key, value in metadata.items() if not key.lower().startswith(_LOCATION)}
+def kept_metadata(known: Mapping[str, str], *, location: bool) -> dict[str, str]:
+    """Of a film's metadata, what its painting may have: nothing of the file itself, and the place if asked for."""
+    dropped = _OF_THE_FILE if location else (*_OF_THE_FILE, *_LOCATION)
+    return {key: value for key, value in known.items() if not key.lower().startswith(dropped)}
 
 
-def _when(packet: Packet) -> Fraction:
+def _when(packet: Packet[Any]) -> Fraction:
     time = packet.dts if packet.dts is not None else packet.pts
     return (time or 0) * (packet.time_base or Fraction(0))
 
 
-def _seen(segments: Iterable[Path], stream: Stream) -> Iterator[Packet]:
+def _seen(segments: Iterable[Path], stream: Stream) -> Iterator[Packet[Any]]:
     av = pyav()
     for path in segments:
         with av.open(str(path)) as container:
@@ -101,7 +104,7 @@ def _sound(
     start: Fraction,
     end: float | None,
     notes: list[str],
-) -> Iterator[Packet]:
+) -> Iterator[Packet[Any]]:
     av = pyav()
     try:
         for packet in container.demux(*(track.source for track in tracks.values())):
@@ -131,16 +134,21 @@ class _Track:
         name = source.codec_context.codec.canonical_name
         if name in supported(format_):
             self.stream = out.add_stream_from_template(source, opaque=True)
+            self._name(source)
             return
         encoder = "libopus" if format_ == "webm" else "aac"
         rate = 48_000 if encoder == "libopus" else source.rate
         short = encoder.removeprefix("lib")
         self.note = f"its sound ({name}) is encoded again ({short}), as the format does not take it"
-        made = out.add_stream(encoder, rate=rate, layout=source.layout.name)
-        assert made.type == "audio"
-        self.stream = self._encoder = made
+        self.stream = self._encoder = cast("AudioStream", out.add_stream(encoder, rate=rate, layout=source.layout.name))
+        self._name(source)
 
-    def packets(self, packet: Packet, start: Fraction) -> Iterator[Packet]:
+    def _name(self, source: AudioStream) -> None:
+        assert self.stream is not None
+        known = {key: source.metadata[key] for key in ("language", "title") if source.metadata.get(key)}
+        self.stream.metadata.update(known)
+
+    def packets(self, packet: Packet[Any], start: Fraction) -> Iterator[Packet[Any]]:
         """What becomes of a packet, in times that begin at 0."""
         assert self.stream is not None
         assert packet.time_base is not None
@@ -161,9 +169,9 @@ class _Track:
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= shift
-            yield from self._encoder.encode(frame)
+            yield from self._encoder.encode(cast("AudioFrame", frame))
 
-    def rest(self) -> Iterator[Packet]:
+    def rest(self) -> Iterator[Packet[Any]]:
         """What the encoder holds."""
         if self._encoder is not None:
             yield from self._encoder.encode(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from artgan.errors import PictureError
@@ -99,7 +100,7 @@ class Film:
         """The sound's streams."""
         return self._container.streams.audio
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Decode the frames, in order; what cannot be decoded is counted and left out.
 
         Raises:
@@ -165,7 +166,8 @@ class Film:
         if coding is None:
             image = Image.fromarray(frame.reformat(format="rgb24", **how).to_ndarray())
         else:
-            image = to_srgb(frame.reformat(format="rgb48le", **how).to_ndarray(), coding)
+            deep = np.asarray(frame.reformat(format="rgb48le", **how).to_ndarray(), np.uint16)
+            image = to_srgb(deep, coding)
         turns = round(frame.rotation / 90) % 4
         turn = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)[turns]
         return image if turn is None else image.transpose(turn)
