@@ -74,22 +74,30 @@ def test_frames_times_sound_and_title_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "sound"), [("b.webm", "opus"), ("b.mov", "aac"), ("b.mkv", "aac")])
 def test_films_change_their_format(tmp_path: Path, name: str, sound: str) -> None:
-    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(10)], sound="aac")
+    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(6)], sound="aac")
     _, notes = paint(source, tmp_path / name)
     made = films.read(tmp_path / name)
     # Matroska has no times before 0, where AAC begins: picture and sound are moved together.
     first = float(made.times[0])
     assert first < 0.03
-    assert [float(time) - first for time in made.times] == pytest.approx([n / 25 for n in range(10)], abs=0.002)
+    assert [float(time) - first for time in made.times] == pytest.approx([n / 25 for n in range(6)], abs=0.002)
     with av.open(str(tmp_path / name)) as container:
         assert container.streams.audio[0].codec_context.codec.canonical_name == sound
     again = "its sound (aac) is encoded again (opus), as the format does not take it"
     assert notes == ([again] if name == "b.webm" else [])
 
 
-@pytest.mark.parametrize(("stop", "manner"), [(1, PLAIN), (6, PLAIN), (8, PLAIN), (6, Manner(Brush()))])
+@pytest.mark.parametrize(
+    ("stop", "manner"),
+    [
+        (6, PLAIN),
+        (8, PLAIN),
+        pytest.param(1, PLAIN, marks=pytest.mark.exhaustive),
+        pytest.param(6, Manner(Brush()), marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_film_in_two_sittings_is_the_same(tmp_path: Path, stop: int, manner: Manner) -> None:
-    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(11)], sound="aac")
+    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(10)], sound="aac")
     paint(source, tmp_path / "whole.mp4", manner=manner)
     path = tmp_path / "b.mp4"
     with pytest.raises(Interrupted) as caught:
@@ -104,7 +112,7 @@ def test_a_film_in_two_sittings_is_the_same(tmp_path: Path, stop: int, manner: M
     assert len(part.sound) < len(films.read(source).sound)
     network = Negative()
     paint(source, path, network, manner)
-    assert network.painted == 11 - stop // 4 * 4 + (stop >= 4)  # the first frame tells whether it is the same film
+    assert network.painted == 10 - stop // 4 * 4 + (stop >= 4)  # the first frame tells whether it is the same film
     assert path.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert not done.exists()
     assert not path.with_name("b.mp4.part").exists()
@@ -113,7 +121,7 @@ def test_a_film_in_two_sittings_is_the_same(tmp_path: Path, stop: int, manner: M
 def test_another_painting_begins_anew(tmp_path: Path) -> None:
     source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(6)])
     path = tmp_path / "b.mp4"
-    for change in ({"quality": 60}, {"manner": Manner(strength=0.5)}, {"codec": "mpeg4"}):
+    for change in ({"quality": 60}, {"manner": Manner(strength=0.5)}):
         with pytest.raises(Interrupted):
             paint(source, path, Negative(5))
         network = Negative()
@@ -123,16 +131,16 @@ def test_another_painting_begins_anew(tmp_path: Path) -> None:
 
 
 def test_an_interruption_before_the_first_frame_keeps_an_earlier_sitting(tmp_path: Path) -> None:
-    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(11)])
+    source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(6)])
     path = tmp_path / "b.mp4"
     with pytest.raises(Interrupted):
-        paint(source, path, Negative(9))
+        paint(source, path, Negative(5))
     with pytest.raises(KeyboardInterrupt) as caught:
         paint(source, path, Negative(0))
     assert not isinstance(caught.value, Interrupted)
     network = Negative()
     paint(source, path, network)
-    assert network.painted == 11 - 8 + 1
+    assert network.painted == 6 - 4 + 1
     with pytest.raises(KeyboardInterrupt):
         paint(source, tmp_path / "c.mp4", Negative(0))
     assert not (tmp_path / "c.mp4.part").exists()
