@@ -104,9 +104,8 @@ def test_a_film_in_two_sittings_is_the_same(tmp_path: Path, stop: int, manner: M
         paint(source, path, Negative(stop), manner)
     assert not path.exists()
     done = unfinished(path)
-    assert caught.value.made == (
-        f"interrupted after {stop / 25:.1f} of 0.4 s, which are in {done}; the same command continues it"
-    )
+    then = "; the same command continues it" if stop >= 4 else ""
+    assert caught.value.made == f"interrupted after {stop / 25:.1f} of 0.4 s, which are in {done}{then}"
     part = films.read(done)
     assert len(part.frames) == stop
     assert len(part.sound) < len(films.read(source).sound)

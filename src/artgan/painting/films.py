@@ -29,7 +29,7 @@ from artgan.images.films import QUALITY, Film, FilmWriter, Frame, codec_for, joi
 from artgan.painting.moving import Frames
 from artgan.progress import progress
 
-SEGMENT = 100
+SEGMENT = 50
 """Frames of a segment: what is lost, at most, where a computer is switched off."""
 
 _FORMAT = 1  # of the folder
@@ -93,9 +93,9 @@ def paint_film(source: Path, path: Path, painter: Frames, saving: FilmSaving) ->
             if seconds is None:
                 raise KeyboardInterrupt from None
             total = "" if film.seconds is None else f" of {film.seconds:.1f}"
+            then = "; the same command continues it" if work.whole else ""
             raise Interrupted(
-                f"interrupted after {seconds:.1f}{total} s, which are in {unfinished(path)}; "
-                "the same command continues it"
+                f"interrupted after {seconds:.1f}{total} s, which are in {unfinished(path)}{then}"
             ) from None
         notes = [*film.notes, *work.join(film, path)]
         if padded(size, codec) != size:
@@ -165,6 +165,11 @@ class _Work:
                 self._state(last - 1).unlink(missing_ok=True)
         except OSError as error:
             raise PictureError(f"{self._state(last)}: cannot be written ({error.strerror or error})") from None
+
+    @property
+    def whole(self) -> int:
+        """The number of segments that need not be painted again."""
+        return len(self._done)
 
     def leave(self, film: Film) -> float | None:
         """Write what is done as a film of its own; returns its seconds, None if nothing is done."""
