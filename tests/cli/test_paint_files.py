@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from support import processes
+from support import films, processes
 from support.mirror import install_mirror
 from support.odd_pictures import FOREIGN, SIZE, file_bytes, frames, ramp, whole
 from support.painting import paint_files
@@ -53,24 +53,48 @@ def test_a_phones_folder(tmp_path: Path) -> None:
     (folder / "IMG_1.HEIC").write_bytes(file_bytes(ramp(), "HEIF", quality=90))
     (folder / "IMG_2.HEIC").write_bytes(file_bytes(ramp(), "JPEG"))
     (folder / "IMG_3.JPG").write_bytes(file_bytes(ramp(), "HEIF", quality=90))
-    (folder / "IMG_1.MOV").write_bytes(FOREIGN["clip.mov"])
+    films.write(folder / "IMG_1.MOV", [films.pattern(n) for n in range(3)])
     (folder / "IMG_1.AAE").write_bytes(FOREIGN["sidecar.aae"])
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (folder / "older").mkdir()
     status, out, told = paint("phone", cwd=tmp_path)
-    assert (status, out) == (0, [f"phone-plain/IMG_{name}" for name in ("1.HEIC", "2.HEIC", "3.JPG")])
+    assert (status, out) == (0, [f"phone-plain/IMG_{name}" for name in ("1.HEIC", "1.MOV", "2.HEIC", "3.JPG")])
     assert told == [
         "artgan: passed over 1 (sub-folder, read with --recursive only): phone/older",
         "artgan: passed over 1 (hidden or metadata): phone/.DS_Store",
         "artgan: passed over 1 (not a picture): phone/IMG_1.AAE",
-        "artgan: passed over 1 (a video; artgan paints pictures): phone/IMG_1.MOV",
     ]
+    made = films.read(tmp_path / "phone-plain" / "IMG_1.MOV").frames
+    assert len(made) == 3
+    assert np.abs(made[2].astype(int) - (255 - films.pattern(2))).mean() < 8
     for name, kind in (("1.HEIC", "HEIF"), ("2.HEIC", "HEIF"), ("3.JPG", "JPEG")):
         written = tmp_path / "phone-plain" / f"IMG_{name}"
         found = images.recognize(written.read_bytes())
         assert isinstance(found, images.Format)
         assert found.name == kind  # a painting is what its name says
         assert inverted(written, folder / f"IMG_{name}") < 4
+
+
+def test_a_film_on_the_command_line(tmp_path: Path) -> None:
+    films.write(tmp_path / "a.mp4", [films.pattern(n) for n in range(4)], sound="aac")
+    options = ("-o", "b.webm", "--codec", "vp9", "--quality", "60", "--format", "json")
+    status, out, told = paint("a.mp4", *options, cwd=tmp_path)
+    [result] = json.loads("\n".join(out))
+    assert (status, result["output"], result["size"], result["error"]) == (0, "b.webm", [64, 48], None)
+    assert result["note"].startswith("a.mp4: its sound (aac) is encoded again (opus)")
+    assert told == [f"artgan: {result['note']}"]
+    assert len(films.read(tmp_path / "b.webm").frames) == 4
+    photo(tmp_path / "c.jpg")
+    for words, message in (
+        (("a.mp4", "--codec", "h246"), "--codec: must be one of"),
+        (("a.mp4", "-o", "d.jpg"), "a.mp4: is a film, and d.jpg is the name of a picture: write -o NAME.mp4"),
+        (("c.jpg", "-o", "d.mp4"), "c.jpg: is a picture, and d.mp4 is the name of a film: write -o NAME.jpg"),
+    ):
+        status, out, told = paint(*words, cwd=tmp_path)
+        assert (status, out, len(told)) == (2, [], 1)
+        assert message in told[0]
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"a.mp4", "b.webm", "c.jpg"}
+    assert not (tmp_path / "b.webm.part").exists()
 
 
 def test_many_of_a_kind_are_counted_and_in_json_the_list_holds_paintings_alone(tmp_path: Path) -> None:
@@ -91,7 +115,7 @@ def test_pictures_that_cannot_be_read_are_failures(tmp_path: Path) -> None:
     status, out, told = paint("p", cwd=tmp_path)
     assert (status, out) == (1, ["p-plain/a.jpg"])
     assert told[0].startswith("artgan: p/b.heic: not a picture")
-    assert told[1].startswith("artgan: p/c.jpg: is a video")
+    assert told[1].startswith("artgan: p/c.jpg: cannot be read as a film")
     assert told[2:] == ["artgan: 2 of 3 failed"]
 
 

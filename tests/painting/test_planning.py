@@ -20,7 +20,8 @@ def names(folder: Path, **options: bool) -> tuple[list[str], dict[str, str]]:
     return [job.input.name for job in found if job.error is None], {p.path.name: p.why for p in found.passed_over}
 
 
-def test_every_file_of_a_folder_is_painted_or_named(tmp_path: Path) -> None:
+def test_every_file_of_a_folder_is_painted_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_installed", lambda module: module not in ("av", "cv2"))
     folder = tmp_path / "photos"
     folder.mkdir()
     pictures = dict(whole())
@@ -29,7 +30,7 @@ def test_every_file_of_a_folder_is_painted_or_named(tmp_path: Path) -> None:
     found, passed_over = names(folder)
     assert sorted(found) == sorted(pictures)
     assert set(passed_over) == set(FOREIGN)
-    video = "a video; artgan paints pictures"
+    video = 'a video; artgan paint paints it: pip install "artgan[video]"'
     raw = "a camera raw file; export it as JPEG or PNG"
     assert Counter(passed_over.values()) == {
         video: 4,
@@ -40,6 +41,14 @@ def test_every_file_of_a_folder_is_painted_or_named(tmp_path: Path) -> None:
         "a TGA file; export it as JPEG or PNG": 1,
         "not a picture": 3,
     }
+
+
+def test_with_the_extra_films_are_painted(tmp_path: Path) -> None:
+    for name in ("clip.mov", "clip.mkv", "clip.avi"):
+        (tmp_path / name).write_bytes(FOREIGN[name])
+    jobs = plan([tmp_path], tmp_path / "out", tag="m")
+    assert [job.output.name for job in jobs if job.output] == ["clip.mp4", "clip.mkv", "clip.mov"]
+    assert not jobs.passed_over
 
 
 def test_hidden_names_sub_folders_and_the_output_are_named(tmp_path: Path) -> None:
@@ -105,7 +114,7 @@ def test_names_of_paintings(tmp_path: Path, name: str, format_: str, output: str
     assert job.output == tmp_path / output
 
 
-@pytest.mark.parametrize("name", ["out.tga", "out.psd", "out.jp2", "v1.2", "out.mp4"])
+@pytest.mark.parametrize("name", ["out.tga", "out.psd", "out.jp2", "v1.2"])
 def test_an_output_that_cannot_be_written_is_an_error_of_the_call(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.jpg").write_bytes(file_bytes(ramp(), "JPEG"))
     with pytest.raises(ArtganError, match=rf"known: .*\.heic.*\.jpg.*; for a folder of this name, write .*{name}/$"):

@@ -19,6 +19,7 @@ from PIL import Image
 import artgan
 from artgan.painting import PLAIN, Result, Saving, paint_files, paint_in_processes, plan, processes, useful_processes
 from artgan.painting.network import Network
+from artgan.painting.planning import Job
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +79,17 @@ def test_a_process_that_is_killed_fails_its_pictures_alone(
 
 def test_where_processes_are_of_use(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     manner, _ = model.painting({})
-    network, jobs = model.running_on(), [object()] * 100
+    network, jobs = model.running_on(), [Job(Path("a.jpg"), Path("b.jpg"))] * 100
     monkeypatch.setattr(processes, "usable_threads", lambda: 4)
     monkeypatch.setattr(Network, "free_memory", lambda self: 1e11)
-    assert useful_processes(network, jobs, manner) == 4  # type: ignore[arg-type]
-    assert useful_processes(network, jobs[:20], manner) == 2  # type: ignore[arg-type]
-    assert useful_processes(network, jobs[:15], manner) == 1  # type: ignore[arg-type]
-    assert useful_processes(network, jobs, PLAIN) == 1  # type: ignore[arg-type]
-    assert useful_processes(artgan.load("monet", runtime="torch").running_on(), jobs, manner) == 1  # type: ignore[arg-type]
+    assert useful_processes(network, jobs, manner) == 4
+    assert useful_processes(network, jobs[:20], manner) == 2
+    assert useful_processes(network, jobs[:15], manner) == 1
+    assert useful_processes(network, jobs, PLAIN) == 1
+    assert useful_processes(artgan.load("monet", runtime="torch").running_on(), jobs, manner) == 1
+    assert useful_processes(network, [*jobs, Job(Path("a.mp4"), Path("b.mp4"))], manner) == 1
     monkeypatch.setattr(Network, "free_memory", lambda self: 2.5e9)
-    assert useful_processes(network, jobs, manner) == 2  # type: ignore[arg-type]
+    assert useful_processes(network, jobs, manner) == 2
 
 
 @pytest.mark.slow

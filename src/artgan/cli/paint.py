@@ -70,7 +70,7 @@ def paint(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="Photos, or folders of them; - is standard input. With -o: one s3://... (any URL of fsspec), "
+            help="Photos, films, or folders of them; - is standard input. With -o: one s3://... (any URL of fsspec), "
             "SET-{000..123}.tar or hf-hub:ORG/NAME.",
         ),
     ],
@@ -120,7 +120,15 @@ def paint(
         typer.Option(
             min=1,
             max=100,
-            help="Of JPEG, WebP, AVIF, HEIC and JPEG XL. \\[default: a JPEG photo's own for a JPEG]",
+            help="Of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own for a JPEG; films: 75]",
+            show_default=False,
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Of films: h264, hevc, vp9, av1, mpeg4 or ffv1. \\[default: h264; vp9 for .webm]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
@@ -171,7 +179,7 @@ def paint(
     """Turn photos into paintings of the same size.
 
     A painting is written next to its photo, those of a folder to a new folder next to it, or all of them to --out.
-    Animations and pages are painted whole. What a folder holds besides pictures is named at the end.
+    Animations, pages and films are painted whole. What a folder holds besides pictures is named at the end.
     A model may have additional options: --model MODEL --help shows them.
     """
     from artgan.data.stores import is_store, location_of
@@ -187,13 +195,17 @@ def paint(
     batches = cluster is not None or any(map(is_store, [*locations, *filter(None, [out])]))
     if batches:
         _check_batches(locations, out, watch=watch, ray=cluster is not None)
+    if codec is not None:
+        from artgan.images.films import known_codec
+
+        known_codec(codec)
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
     manner, own = loaded.painting(_given(options))
     network = loaded.running_on()
     if verbose:
         _tell(loaded.name, network)
-    saving = Saving(quality, metadata=not no_metadata, location=keep_location)
+    saving = Saving(quality, metadata=not no_metadata, location=keep_location, codec=codec)
     how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
     if batches:
         from artgan.painting.listing import Rules

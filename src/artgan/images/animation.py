@@ -43,6 +43,7 @@ class Animation:
         loop: how often the animation is repeated, 0 for without end; None if the file does not say.
         disposal: whether each frame replaces the one before, for frames with transparency.
         same_size: whether all frames have one size, as all formats but TIFF need it.
+        animated: whether frames follow each other in time; pages do not.
 
     Raises:
         PictureError: a frame cannot be read, or there are too many.
@@ -77,6 +78,7 @@ class Animation:
         loop = image.info.get("loop")
         self.loop = loop if isinstance(loop, int) else None
         self.same_size = len(sizes) == 1
+        self.animated = image.format != "TIFF"
 
     def __len__(self) -> int:
         return len(self.durations)

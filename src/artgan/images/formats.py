@@ -110,7 +110,12 @@ READABLE = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 WRITABLE = frozenset(suffix for row in FORMATS if row.save is not None and row.available for suffix in row.suffixes)
 """Lower-case suffixes that :func:`encode` writes here."""
 
-_VIDEO = Foreign("a video", "artgan paints pictures")
+VIDEO = Foreign("a video", 'artgan paint paints it: pip install "artgan[video]"')
+"""Files that are films. Only painting them is known, and that in a module of its own."""
+
+FILM_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's names of the formats that films are written in, by suffix in lower case."""
+
 _RAW = Foreign("a camera raw file")
 _DRAWING = Foreign("a drawing")
 _PHOTOSHOP = Foreign("a Photoshop file")
@@ -123,7 +128,7 @@ def _suffixes(what: Foreign | None, names: str) -> dict[str, Foreign]:
 
 
 _FOREIGN_SUFFIXES: Mapping[str, Foreign] = {
-    **_suffixes(_VIDEO, "mp4 mov m4v avi mkv webm mpg mpeg mts m2ts 3gp wmv flv ogv insv lrv"),
+    **_suffixes(VIDEO, "mp4 mov m4v avi mkv webm mpg mpeg mts m2ts 3gp wmv flv ogv insv lrv"),
     **_suffixes(_RAW, "dng cr2 cr3 crw nef nrw arw sr2 srf orf rw2 raf pef srw x3f raw rwl 3fr iiq erf mrw gpr"),
     **_suffixes(_DRAWING, "svg svgz eps ps ai cdr wmf emf"),
     **_suffixes(_PHOTOSHOP, "psd psb"),
@@ -153,7 +158,8 @@ _SIGNATURES: tuple[tuple[str, str | Foreign], ...] = (
     (r"%!PS|\xc5\xd0\xd3\xc6", _DRAWING),
     (r"[^\0]{0,900}<svg[\s>]", _DRAWING),
     (r"IIRO|IIRS|MMOR|IIU\0|FUJIFILM|FOVb|\0MRM", _RAW),
-    (r"RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|\x30\x26\xb2\x75|OggS", _VIDEO),
+    (r"RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|\x30\x26\xb2\x75|OggS", VIDEO),
+    (r"G.{187}G.{187}G|.{4}G.{191}G.{191}G", VIDEO),  # MPEG transport streams
     (r"DDS ", Foreign("a DDS file")),
     (r"\x76\x2f\x31\x01", Foreign("an OpenEXR file")),
     (r"#\?RADIANCE", Foreign("a Radiance file")),
@@ -177,13 +183,13 @@ def _recognize_boxes(head: bytes) -> Format | Foreign:
     size = int.from_bytes(head[:4], "big")
     major, compatible = head[8:12], [head[start : start + 4] for start in range(16, min(size, len(head)), 4)]
     if head[4:8] != b"ftyp":
-        return _VIDEO
+        return VIDEO
     if major == b"crx ":
         return _RAW
     brands = [major, *compatible]
     if major in _AVIF_BRANDS or (major in _HEIF_BRANDS[-3:] and any(brand in _AVIF_BRANDS for brand in brands)):
         return _BY_NAME["AVIF"]
-    return _BY_NAME["HEIF"] if any(brand in _HEIF_BRANDS for brand in brands) else _VIDEO
+    return _BY_NAME["HEIF"] if any(brand in _HEIF_BRANDS for brand in brands) else VIDEO
 
 
 def foreign_by_suffix(path: str | os.PathLike[str]) -> Foreign | None:
@@ -210,6 +216,32 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 def is_writable(path: str | os.PathLike[str]) -> bool:
     """Whether the name has the suffix of a picture format that artgan writes here."""
     return Path(path).suffix.lower() in WRITABLE
+
+
+def film_format(path: str | os.PathLike[str]) -> str | None:
+    """FFmpeg's name of the format of a film that is to be written; None if the suffix stands for none."""
+    return FILM_FORMATS.get(Path(path).suffix.lower())
+
+
+def films_available() -> bool:
+    """Whether what reads and writes films is installed."""
+    return _installed("av") and _installed("cv2")
+
+
+def is_film(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's first bytes are those of a film; False if it cannot be read."""
+    path = Path(path)
+    try:
+        if not path.is_file():  # opening a pipe would block forever
+            return False
+        with path.open("rb") as file:
+            head = file.read(SNIFFED)
+    except OSError:
+        return False
+    found = recognize(head)
+    if found is None and foreign_by_suffix(path) is VIDEO:  # damaged, or of a kind without signature
+        return len(head) > 0
+    return found is VIDEO
 
 
 def holds_frames(path: str | os.PathLike[str]) -> bool:

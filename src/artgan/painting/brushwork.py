@@ -13,8 +13,8 @@ exactly that part of the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from typing import Any, TypeAlias
@@ -166,22 +166,18 @@ def trace(small: Pixels, brush: Brush, seed: int = 0, stroke_size: float = 1.0) 
     """
     if not STROKE_SIZES[0] <= stroke_size <= STROKE_SIZES[1]:
         raise ConfigError(f"stroke_size: must be from {STROKE_SIZES[0]} to {STROKE_SIZES[1]}, not {stroke_size!r}")
-    photo = _Photo.of(small)
-    size = (small.shape[1], small.shape[0])
-    painted = blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING)
+    photo = Photo.of(small)
+    painted = ground_of(photo, brush, stroke_size)
     canvas = ground = rgb_of(np.moveaxis(painted, 0, -1))
     layers = []
     for layer, share in enumerate(brush.radii):
-        strokes, planned = _trace_layer(photo, ground, painted, brush, share * stroke_size * WORKING, seed, layer)
-        layers.append(strokes)
+        radius = share * stroke_size * WORKING
+        laid = lay(photo, painted, brush, radius, layer, seed)
+        layers.append(laid)
         if layer + 1 < brush.layers:
-            # Colors that are off on purpose are not to be mended by smaller strokes.
-            canvas = replace(strokes, ground=canvas, colors=planned, bristles=0).draw(size, smooth=False)
-            painted = _planes(canvas)
-    points, radius, colors, seeds = (
-        np.concatenate([getattr(one, name) for one in layers]) for name in ("points", "radius", "colors", "seeds")
-    )
-    return Strokes(ground, points, radius, colors, seeds, brush.taper, brush.bristles)
+            canvas = laid.over(canvas, brush)
+            painted = planes(canvas)
+    return visible(layers, ground, brush, photo.tint)
 
 
 def underpaint(
@@ -202,7 +198,7 @@ def underpaint(
 
 
 @dataclass(frozen=True, eq=False)
-class _Photo:
+class Photo:
     """What strokes are decided by.
 
     Attributes:
@@ -220,37 +216,113 @@ class _Photo:
     tint: float
 
     @classmethod
-    def of(cls, small: Pixels) -> _Photo:
-        colors = _planes(small)
+    def of(cls, small: Pixels) -> Photo:
+        colors = planes(small)
         contrast = float(np.clip(np.sqrt(colors.std((1, 2)).max() / _CONTRAST), 0.5, 1.1))
         gradient = _gradient(colors)
-        tint = min(6.0, float(_length(colors[1:]).mean()))
-        return cls(colors, gradient, _length(gradient), contrast, tint)
+        tint = min(6.0, float(length(colors[1:]).mean()))
+        return cls(colors, gradient, length(gradient), contrast, tint)
 
 
-def _trace_layer(
-    photo: _Photo, ground: Pixels, painted: Floats, brush: Brush, radius: float, seed: int, layer: int
-) -> tuple[Strokes, Pixels]:
-    """The strokes of one layer over what is painted (L*a*b*, 3 x H x W), and their colors before they are varied."""
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """Strokes of one layer, in the order in which they are laid; lengths are in pixels of the small copy.
+
+    Attributes:
+        points: control points of the spines, N x CONTROLS x 2.
+        radius: half the width at the widest place, N.
+        colors: as planned, before they are varied: L*a*b*, N x 3.
+        seeds: every random number of a stroke is a hash of its seed, N.
+    """
+
+    points: Floats
+    radius: Floats
+    colors: Floats
+    seeds: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def random(self) -> Floats:
+        """Random numbers of the strokes, N x numbers; the first is their place in the order."""
+        return _random(self.seeds)
+
+    def over(self, canvas: Pixels, brush: Brush) -> Pixels:
+        """The canvas with the strokes on it as the next layer sees it: H x W x 3, 8-bit RGB.
+
+        In the planned colors: those that are off on purpose are not to be mended by smaller strokes.
+        """
+        strokes = Strokes(canvas, self.points, self.radius, rgb_of(self.colors), self.seeds, brush.taper, 0)
+        return strokes.draw((canvas.shape[1], canvas.shape[0]), smooth=False)
+
+
+def ground_of(photo: Photo, brush: Brush, stroke_size: float) -> Floats:
+    """What shows between strokes, L*a*b*, 3 x H x W."""
+    return blurred(photo.colors, 2 * brush.largest * stroke_size * WORKING)
+
+
+def visible(layers: Sequence[Laid], ground: Pixels, brush: Brush, tint: float) -> Strokes:
+    """The strokes of all layers over a ground, in the colors in which they are seen."""
+    colors = [rgb_of(_varied(laid.colors.T, laid.random, brush, tint).T) for laid in layers]
+    points, radius, seeds = (
+        np.concatenate([getattr(laid, n) for laid in layers]) for n in ("points", "radius", "seeds")
+    )
+    return Strokes(ground, points, radius, np.concatenate(colors), mixed(seeds), brush.taper, brush.bristles)
+
+
+def lay(
+    photo: Photo,
+    painted: Floats,
+    brush: Brush,
+    radius: float,
+    layer: int,
+    seed: int,
+    free: Callable[[Floats, float], Floats] | None = None,
+    again: int = 0,
+) -> Laid:
+    """The strokes of one layer.
+
+    Args:
+        photo: what is painted.
+        painted: the canvas so far, L*a*b*, 3 x H x W.
+        brush: the artist's.
+        radius: of the layer's brush, in pixels.
+        layer: its number.
+        seed: of all random numbers.
+        free: of frames after the first: given how much strokes are wanted at each pixel, H x W, and the distance
+            between them in pixels, returns how much they are where others lie already.
+        again: the number of the frame; places tried for strokes do not depend on it, the strokes themselves do.
+    """
     reference, field = blurred(photo.colors, 0.5 * radius), _field(photo.gradient, radius)
-    missing = _length(reference - painted)
+    missing = length(reference - painted)
     # Contours matter more than foliage and fur, where gradients have no direction in common.
     order = np.abs(field) / (blurred(photo.strength, radius) + 1)
     wanted = blurred(missing * np.minimum(order + 0.4, 1.2), 0.5 * radius)
-    spacing, threshold = brush.grid * radius, brush.threshold * photo.contrast
-    if not layer:
-        spacing, threshold = min(brush.grid, _COVERS) * radius / _DENSE, -1.0
-    start, seeds = _starts(wanted, max(spacing, 1.0), threshold, seed, layer)
-    random = uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
-    here = _pixel(start, missing)
+    threshold = brush.threshold * photo.contrast if layer else -1.0
+    apart = spacing(brush, radius, layer)
+    if free is not None:
+        wanted = free(wanted, apart)
+    start, seeds = _starts(wanted, apart, threshold, seed, layer)
+    if again:
+        seeds = mixed(seeds + np.uint64(again))
+    random = _random(seeds)
+    here = pixel(start, missing)
     color, below = reference[(slice(None), *here)], painted[(slice(None), *here)]
     points = _follow(start, color, random, reference, missing, field, brush, radius)
     color = below + brush.opacity * (color - below)
     widths = radius * (2 - _WIDEST + 2 * (_WIDEST - 1) * random[:, 1])
     last = random[:, 0].argsort(kind="stable")
-    colors, planned = rgb_of(_varied(color, random, brush, photo.tint).T), rgb_of(color.T)
-    strokes = Strokes(ground, points[last], widths[last], colors[last], mixed(seeds[last]), brush.taper, brush.bristles)
-    return strokes, planned[last]
+    return Laid(points[last], widths[last], color.T[last], seeds[last])
+
+
+def spacing(brush: Brush, radius: float, layer: int) -> float:
+    """Distance between the strokes of a layer, whose brush has this radius, in pixels."""
+    return max(brush.grid * radius if layer else min(brush.grid, _COVERS) * radius / _DENSE, 1.0)
+
+
+def _random(seeds: NDArray[np.uint64]) -> Floats:
+    return uniform(seeds, range(2 * _CANDIDATES, 2 * _CANDIDATES + _NUMBERS))
 
 
 def _starts(
@@ -265,7 +337,7 @@ def _starts(
     places = uniform(seeds, range(2 * _CANDIDATES)).reshape(-1, 2, _CANDIDATES)
     y, x = (np.minimum((cells[n, :, None] + places[:, n]) * spacing, shape[n] - 0.01) for n in (0, 1))
     start = (x + 1j * y).astype(np.complex64)
-    most = wanted[_pixel(start, wanted)]
+    most = wanted[pixel(start, wanted)]
     best = most.argmax(1)
     each = np.arange(len(best))
     chosen = most[each, best] > threshold
@@ -288,11 +360,11 @@ def _follow(
     path = [start]
     steps = np.zeros(len(start), np.float32)
     going = np.ones(len(start), bool)
-    before = _along(field[_pixel(start, missing)]) * np.where(random[:, 3] < 0.5, np.float32(-1), np.float32(1))
+    before = _along(field[pixel(start, missing)]) * np.where(random[:, 3] < 0.5, np.float32(-1), np.float32(1))
     for n in range(ceil(brush.longest)):
-        here = _pixel(path[-1], missing)
+        here = pixel(path[-1], missing)
         if n >= brush.shortest:  # on while the stroke's color serves better than what is there
-            going &= missing[here] > _length(reference[(slice(None), *here)] - color)
+            going &= missing[here] > length(reference[(slice(None), *here)] - color)
         ahead = _along(field[here])
         ahead *= np.where((ahead * before.conj()).real < 0, np.float32(-1), np.float32(1))
         ahead = before + brush.curvature * (ahead - before)
@@ -321,7 +393,7 @@ def _gradient(colors: Floats) -> Floats:
     """
     dx, dy = gradient(blurred(colors, 1.0))
     doubled = np.stack([((dx - dy) * (dx + dy)).sum(0), 2 * (dx * dy).sum(0)])
-    doubled /= np.sqrt(_length(doubled) + 1)
+    doubled /= np.sqrt(length(doubled) + 1)
     return doubled
 
 
@@ -370,7 +442,7 @@ def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
     return np.stack([lightness, turned[0] + warm + 0.4 * cool, turned[1] + 2 * warm - cool])
 
 
-def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row and column of the pixels at places, or nearest to them."""
     y, x = (
         np.clip(part, 0, length - 1).astype(np.intp)
@@ -379,11 +451,11 @@ def _pixel(place: Complexes, of: Floats) -> tuple[NDArray[np.intp], NDArray[np.i
     return y, x
 
 
-def _planes(picture: Pixels) -> Floats:
+def planes(picture: Pixels) -> Floats:
     """L*a*b* of a picture, 3 x H x W."""
     return np.moveaxis(lab(picture), -1, 0)
 
 
-def _length(vectors: Floats) -> Floats:
+def length(vectors: Floats) -> Floats:
     """Of vectors along the first axis."""
     return np.asarray(np.sqrt(sum(part * part for part in vectors)), np.float32)

@@ -20,7 +20,11 @@ from artgan.data.prefetch import Prefetcher
 from artgan.errors import ArtganError, ConfigError, Interrupted, PictureError, TooLargeError, WeightsError, one_line
 from artgan.files import remove_unfinished
 from artgan.images import Picture
+from artgan.images.films import QUALITY
+from artgan.painting import flow
+from artgan.painting.films import FilmSaving, paint_film
 from artgan.painting.manner import PLAIN, Manner
+from artgan.painting.moving import Frames
 from artgan.painting.network import Network
 from artgan.painting.painter import WHERE_NEEDED, paint_batch
 from artgan.painting.planning import Job, make_folder
@@ -58,15 +62,17 @@ class Saving:
     """How paintings are written.
 
     Attributes:
-        quality: 1 to 100, for formats with lossy compression; None: the photo's own, between 85 and 95, where both are
-            JPEG, otherwise the format's default.
+        quality: 1 to 100, for formats with lossy compression and films; None: the photo's own, between 85 and 95, where
+            both are JPEG, otherwise the format's default.
         metadata: whether the painting's file gets the photo's EXIF, XMP and resolution. A color profile is always kept.
         location: whether these say where the photo was taken.
+        codec: of films; None: the usual one of their format.
     """
 
     quality: int | None = None
     metadata: bool = True
     location: bool = False
+    codec: str | None = None
 
     def kept(self, known: images.Metadata) -> images.Metadata:
         """Of a photo's metadata, what its painting is to have."""
@@ -93,6 +99,8 @@ _LEAST_QUALITY, _MOST_QUALITY = 85, 95  # of JPEG: strokes suffer below, and fil
 
 _PIXELS_AT_ONCE = 16_000_000
 """Prefetch limit: total number of pixels of the pictures that have been read but not yet written."""
+
+_FLICKERS = 'each frame is painted for itself and may flicker; painted steadily with pip install "artgan[video]"'
 
 _READERS = 2  # for paintings over strokes, whose under-paintings take longer than a small network
 
@@ -127,6 +135,14 @@ class _Large:
 @dataclass(frozen=True)
 class _Animated:
     """A picture of several frames, all of which are painted."""
+
+    job: Job
+    output: Path
+
+
+@dataclass(frozen=True)
+class _Filmed:
+    """A film."""
 
     job: Job
     output: Path
@@ -247,7 +263,11 @@ class _Work:
         if isinstance(read, _Read):
             self._group.append(read)
         else:
-            self._results.append(read if isinstance(read, Result) else _paint_alone(read, self._paint, self._put))
+            try:
+                self._results.append(read if isinstance(read, Result) else _paint_alone(read, self._paint, self._put))
+            except Interrupted as stop:
+                self._results.append(stop.made)
+                raise KeyboardInterrupt from None
             self._ahead.release(0)
         if len(self._group) >= self._batch or (self._group and self._pool):
             self._paint_group()
@@ -298,7 +318,7 @@ _MakeStudy: TypeAlias = "Callable[[Picture, int], Study | None]"
 
 def _begin(
     job: Job, prepare: Callable[[Path], None], study: _MakeStudy, saving: Saving
-) -> tuple[int, Callable[[], _Read | _Large | _Animated | Result]]:
+) -> tuple[int, Callable[[], _Read | _Large | _Animated | _Filmed | Result]]:
     """The number of pixels of a job's picture, and a function that reads it."""
     start = perf_counter()
 
@@ -310,6 +330,11 @@ def _begin(
     if job.output is None:
         return refused(job.error or f"{job.input}: has no place for its painting")
     try:
+        if images.film_format(job.output) and images.is_film(job.input):
+            if not images.films_available():
+                return refused(f"{job.input}: is {images.VIDEO.kind}; {images.VIDEO.remedy}")
+            prepare(job.output.parent)
+            return 0, partial(_Filmed, job, job.output)
         with images.open_picture(job.input) as (image, _):
             width, height = image.size
             frames = images.count_frames(image)
@@ -325,16 +350,26 @@ def _begin(
     return width * height, partial(_read, job, job.output, width * height, study, saving, note)
 
 
-def _paint_alone(read: _Large | _Animated, paint: _Painter, write: _Writer) -> Result:
-    """Paint and write a picture that is not held in memory as a whole."""
+def _paint_alone(read: _Large | _Animated | _Filmed, paint: _Painter, write: _Writer) -> Result:
+    """Paint and write a picture or a film that is not held in memory as a whole.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C; ``made`` is the result, which says how far it has come.
+    """
     start = perf_counter()
     path = read.job.input
     note = read.note if isinstance(read, _Large) else None
     try:
         if isinstance(read, _Large):
             size = write.large(read, paint)
+        elif isinstance(read, _Filmed):
+            size, note = write.film(read, paint)
         else:
             size, note = write.animation(read, paint)
+    except Interrupted as stop:
+        if not isinstance(read, _Filmed):
+            raise KeyboardInterrupt from None
+        raise Interrupted(Result(path, None, f"{path}: {stop.made}", perf_counter() - start)) from None
     except (ConfigError, WeightsError):
         raise
     except PictureError as error:
@@ -379,6 +414,7 @@ class _Painter:
         self.large: Callable[..., tuple[int, int]] = partial(
             paint_large, network, tiling=tiling, manner=manner, **options
         )
+        self.frames: Callable[[], Frames] = partial(Frames, network, manner, options, tiling)
         self._most = sys.maxsize  # pixels at once
 
     def one(self, picture: Picture) -> Image.Image:
@@ -463,6 +499,22 @@ class _Writer:
             metadata=metadata,
         )
 
+    def film(self, read: _Filmed, paint: _Painter) -> tuple[tuple[int, int], str | None]:
+        """Paint a film from file to file; returns the size, and what its painting lacks.
+
+        Raises:
+            Exception: whatever painting or writing raises.
+        """
+        saving = FilmSaving(
+            self.saving.codec,
+            self.saving.quality or QUALITY,
+            metadata=self.saving.metadata,
+            location=self.saving.location,
+            overwrite=self.overwrite,
+        )
+        size, notes = paint_film(read.job.input, read.output, paint.frames(), saving)
+        return size, f"{read.job.input}: {'; '.join(notes)}" if notes else None
+
     def animation(self, read: _Animated, paint: _Painter) -> tuple[tuple[int, int], str | None]:
         """Paint the frames of a picture while they are written; returns the size, and what is not in the file.
 
@@ -474,10 +526,12 @@ class _Writer:
             images.open_animation(read.job.input) as frames,
             progress(f"frames of {read.job.input.name}", len(frames)) as advance,
         ):
+            steady = frames.animated and flow.available()
+            one = paint.frames().paint if steady else paint.one
 
             def make(frame: Picture) -> Image.Image:
                 try:
-                    painting = paint.one(replace(frame, metadata=self.saving.kept(frame.metadata)))
+                    painting = one(replace(frame, metadata=self.saving.kept(frame.metadata)))
                     advance()
                     return painting
                 except ArtganError:
@@ -487,7 +541,8 @@ class _Writer:
 
             if frames.same_size or images.holds_pages(read.output):
                 made = partial(images.encode_animation, quality=self.saving.quality, overwrite=self.overwrite)
-                return made(frames, make, read.output), None
+                note = None if steady or not frames.animated else f"{read.job.input}: {_FLICKERS}"
+                return made(frames, make, read.output), note
             picture = frames.frame(0)
             self.saving.write(make(picture), picture, read.output, overwrite=self.overwrite)
             why = f"only the first of its {len(frames):,} pages, which differ in size, is in {read.output}"

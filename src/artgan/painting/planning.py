@@ -97,7 +97,7 @@ def plan(
     ``photos`` go to ``photos-TAG`` under their original names, so that a second run finds no paintings among the
     photos. With ``out``, they go into that folder under their original names. ``out`` is a folder if it exists as one,
     ends in a separator or has no suffix; otherwise it is the name of a single painting. A suffix that artgan cannot
-    write becomes that of the picture's format, or ``.png``.
+    write becomes that of the picture's format, or ``.png``; of a film, ``.mp4``.
 
     In folders, hidden names and ``photo-TAG`` beside ``photo`` are passed over, links are followed, and sub-folders are
     read if ``recursive`` (and recreated in the output). A file is a picture if its name has the suffix of one, or if
@@ -142,7 +142,8 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
     if out.endswith(("/", os.sep)) or not suffix or Path(out).is_dir():
         return False
     try:
-        images.format_for_writing(out)
+        if images.film_format(out) is None:
+            images.format_for_writing(out)
     except PictureError as error:
         raise ArtganError(f"{error}; for a folder of this name, write {out}/") from None
     if len(paths) != 1 or paths[0].is_dir():
@@ -150,6 +151,10 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
             f"{out}: is the name of one picture, where a folder for several is needed; for a folder of this name, "
             f"write {out}/"
         )
+    film, named = images.is_film(paths[0]), images.film_format(out) is not None
+    if film != named and os.path.lexists(paths[0]):
+        kinds = ("a film", "a picture: write -o NAME.mp4") if film else ("a picture", "a film: write -o NAME.jpg")
+        raise ArtganError(f"{paths[0]}: is {kinds[0]}, and {out} is the name of {kinds[1]}; or, for a folder, {out}/")
     return True
 
 
@@ -254,6 +259,8 @@ def why_passed_over(name: str | Path, content: Callable[[], Content]) -> str | N
     if named is not None:
         return f"{named.name} picture; {named.install}"
     foreign = found if isinstance(found, images.Foreign) else foreign
+    if foreign is images.VIDEO and images.films_available():
+        return None
     return "not a picture" if foreign is None else f"{foreign.kind}; {foreign.remedy}"
 
 
@@ -283,11 +290,13 @@ def _suffix(path: Path) -> str:
 
 
 def _writable(path: Path, source: Path) -> Path:
+    if images.is_film(source):
+        return path.with_name(_film_name(path.name))
     return path.with_name(painting_name(path.name, partial(_content, source)))
 
 
 def painting_name(name: str, content: Callable[[], Content]) -> str:
-    """A picture's name with a suffix that can be written: its own, that of its format, or ``.png``.
+    """A picture's or film's name with a suffix that can be written: its own, that of its format, ``.png`` or ``.mp4``.
 
     Args:
         name: the picture's; folders before it are kept.
@@ -296,8 +305,15 @@ def painting_name(name: str, content: Callable[[], Content]) -> str:
     if images.is_writable(name):
         return name
     found = content()
+    if found is images.VIDEO or (found is None and images.foreign_by_suffix(name) is images.VIDEO):
+        return _film_name(name)
     suffix = found.writable_suffix if isinstance(found, images.Format) else None
     return name.removesuffix(_suffix(Path(name))) + (suffix or ".png")
+
+
+def _film_name(name: str) -> str:
+    """A film's name with a suffix that can be written: its own, or ``.mp4``."""
+    return name if images.film_format(name) else name.removesuffix(_suffix(Path(name))) + ".mp4"
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool) -> list[Job]:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from artgan.errors import ArtganError
+from artgan.images import film_format
 from artgan.painting.files import Result, paint_files
 from artgan.painting.manner import Manner
 from artgan.painting.network import Network, usable_threads
@@ -25,6 +26,8 @@ _MEMORY = 1e9  # bytes of a process, with its next pictures
 def useful_processes(network: Network, jobs: Sequence[Job], manner: Manner) -> int:
     """How many processes paint the jobs soonest; 1 is this process."""
     if manner.brush is None or not network.portable or len(jobs) < _LEAST_JOBS:
+        return 1
+    if any(job.output is not None and film_format(job.output) for job in jobs):  # Ctrl-C could not end one in a process
         return 1
     return max(1, min(usable_threads(), int(network.free_memory() / _MEMORY), len(jobs) // (_LEAST_JOBS // 2)))
 

@@ -57,6 +57,7 @@ class Study:
         transfer: how its colors are moved to the palette, or None.
         strokes: of its under-painting, or None.
         drawn: the small under-painting, which the network paints over, or None.
+        steadied: given what the network adds to it, rows x columns x 3, returns what is added; of a film's frames.
     """
 
     manner: Manner
@@ -65,20 +66,21 @@ class Study:
     transfer: Transfer | None
     strokes: Strokes | None
     drawn: Pixels | None
+    steadied: Callable[[Floats], Floats] | None = None
 
     @classmethod
     def of(cls, source: Source, manner: Manner) -> Study:
         """Look at a picture, strip by strip, decide on the strokes, and draw them for the network."""
         if manner.brush is None and not manner.moves_colors and not manner.keep_colors:
             return cls(manner, source.size, None, None, None, None)
-        small = reduced(_strips(source), source.size)
+        small = small_copy(source)
         transfer = strokes = drawn = None
         if manner.palette is not None and manner.moves_colors:
             transfer = manner.palette.transfer(small, manner.palette_strength)
         if manner.brush is not None:
             colors = small if transfer is None else transfer(small)
             strokes = trace(colors, manner.brush, manner.seed, manner.stroke_size)
-            drawn = strokes.draw(_bounded(source.size, FINISHING))
+            drawn = strokes.draw(finishing_size(source.size))
         return cls(manner, source.size, small, transfer, strokes, drawn)
 
     @property
@@ -132,6 +134,9 @@ class Study:
         drawn = _bounded(self.size, DRAWN)
         side = BLOCK * ceil((side or _SIDE) / BLOCK)
         change = painted - self.under
+        if self.steadied is not None:
+            change = self.steadied(change)
+            painted = self.under + change
         for window in windows(self.size, side):
             left, top, right, bottom = window
             photo = source.crop(window)
@@ -172,6 +177,16 @@ class Study:
         """The photo's a* and b*, on its small copy."""
         assert self.small is not None
         return lab(self.small)[..., 1:]
+
+
+def small_copy(source: Source) -> Pixels:
+    """The copy of a picture on which strokes are decided; see :func:`artgan.painting.brushwork.reduced`."""
+    return reduced(_strips(source), source.size)
+
+
+def finishing_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height at which the network paints over the strokes of a picture of this size."""
+    return _bounded(size, FINISHING)
 
 
 def enlarged(

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from artgan import images
 from artgan.errors import ArtganError
+from artgan.images.films import open_film
 from artgan.painting.planning import Job, Plan
 
 INTERVAL = 1.0
@@ -73,6 +74,9 @@ def _stamp(path: Path) -> _Stamp | None:
 
 def _is_complete(path: Path) -> bool:
     try:
+        if images.is_film(path):
+            with open_film(path):  # an MP4 file's index is written last
+                return True
         with images.open_picture(path) as (image, _):
             large = image.width * image.height > images.MAX_PIXELS  # read by strips only
         if not large:
