@@ -210,7 +210,7 @@ def test_a_broken_part_in_the_middle_is_left_out_and_named(tmp_path: Path) -> No
     assert len(frames) == 59
     assert float(times[-1]) == pytest.approx(59 / 25)
     assert difference(frames[-1], pattern(59)) < 1
-    assert notes == ["1 damaged parts of it could not be decoded and are left out"]
+    assert notes == ["1 damaged part of it could not be decoded and is left out"]
 
 
 def test_what_is_no_film_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +20,6 @@ from artgan.images.films.ffmpeg import BT601, BT709, FLAGS, FULL, LIMITED, MAX_F
 from artgan.images.picture import check_size
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
@@ -95,11 +94,6 @@ class Film:
             which = ", ".join(sorted({stream.language or "unnamed" for stream in container.streams.subtitles}))
             self.notes.append(f"its subtitles ({which}) are left out")
 
-    @property
-    def audio(self) -> Sequence[AudioStream]:
-        """The sound's streams."""
-        return self._container.streams.audio
-
     def frames(self) -> Generator[Frame, None, None]:
         """Decode the frames, in order; what cannot be decoded is counted and left out.
 
@@ -120,11 +114,13 @@ class Film:
             yield Frame(self._upright(decoded), pts, decoded.duration or 0)
         if last is None:
             raise PictureError(f"{self._name}: no frame of it can be decoded; it is damaged, or was cut off")
-        end = float((last - 0) * self.time_base)
-        if self.seconds and end < self.seconds - max(1.0, 2 / float(self.rate)):
+        end = float(last * self.time_base)
+        known = self._video.duration or not self._container.streams.audio  # else the seconds may be those of the sound
+        if self.seconds and known and end < self.seconds - max(1.0, 2 / float(self.rate)):
             self.notes.append(f"it ends after {end:.1f} of the {self.seconds:.1f} s that its header says")
         if self.broken:
-            self.notes.append(f"{self.broken:,} damaged parts of it could not be decoded and are left out")
+            parts, are = ("part", "is") if self.broken == 1 else ("parts", "are")
+            self.notes.append(f"{self.broken:,} damaged {parts} of it could not be decoded and {are} left out")
 
     def _decoded(self, av: ModuleType) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._video)
