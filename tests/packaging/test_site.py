@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import typer
 from PIL import Image
-from support import ROOT, processes
+from support import ROOT, films, processes
 
 import artgan
 import artgan.plugin
@@ -224,7 +224,7 @@ def test_python_on_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("page", "section", "number"),
     [
-        ("README.md", "On the command line", 3),
+        ("README.md", "On the command line", 4),
         ("docs/painting.md", "Painting", 5),
         ("docs/painting.md", "Strokes and colors", 7),
         ("docs/noise.md", "Pictures from noise", 2),
@@ -244,10 +244,11 @@ def test_commands_on_a_page_run(page: str, section: str, number: int, tmp_path: 
 
 
 def _desk(folder: Path) -> Path:
-    """A folder with what the pages take for granted: photos, a folder of them, a brush, a model of one's own."""
+    """A folder with what the pages take for granted: photos, a film, a folder, a brush, a model of one's own."""
     (folder / "holidays").mkdir(parents=True)
     for name in ("photo.jpg", "a.jpg", "b.jpg", "holidays/1.jpg"):
         Image.radial_gradient("L").resize((61, 45)).convert("RGB").save(folder / name)
+    films.write(folder / "clip.mp4", [films.pattern(number) for number in range(3)])
     (folder / "hand.json").write_text('{"largest": 0.05, "longest": 16, "hue": 20}')
     artgan.load("monet").save_pretrained(folder / "my-artist", examples=False)
     return folder
