@@ -91,7 +91,7 @@ def test_films_change_their_format(tmp_path: Path, name: str, sound: str) -> Non
     ("stop", "manner"),
     [
         (6, PLAIN),
-        (8, PLAIN),
+        pytest.param(8, PLAIN, marks=pytest.mark.exhaustive),
         pytest.param(1, PLAIN, marks=pytest.mark.exhaustive),
         pytest.param(6, Manner(Brush()), marks=pytest.mark.exhaustive),
     ],
@@ -222,7 +222,7 @@ def test_without_the_extra_the_message_says_what_to_install(tmp_path: Path, monk
     assert result.error == f'{film}: is a video; artgan paint paints it: pip install "artgan[video]"'
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("suffix", [".gif", ".png", pytest.param(".webp", marks=pytest.mark.exhaustive)])
 def test_animations_are_painted_steadily(tmp_path: Path, suffix: str) -> None:
     random = np.random.default_rng(0)
     ground = np.kron(random.integers(40, 215, (6, 8, 3)), np.ones((12, 12, 1)))
