@@ -273,7 +273,7 @@ def test_paint(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     assert 0 < apart(shown, blank) < 60
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_noise_study(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     outputs = execute("noise-study", COUNT=3, STUDIES={})
     work = tmp_path / "work"

@@ -285,7 +285,7 @@ def test_the_help_of_a_model_shows_its_options_wherever_it_comes_from(folder: Pa
 @pytest.mark.parametrize("arguments", [[], ["-m", "monet"], ["-m", "nothing"], ["-m", "local-dir:nowhere"]])
 def test_without_options_of_its_own_the_help_is_as_ever(folder: Path, arguments: list[str]) -> None:
     told = help_for("paint", *arguments)
-    assert "Photos, or folders of them" in told
+    assert "Photos, films, or folders of them" in told
     assert "--style" not in told
 
 

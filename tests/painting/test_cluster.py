@@ -98,6 +98,7 @@ def test_folders_and_tar_sets_become_what_they_become_on_one_machine(
     assert files(tmp_path / "two") == found
 
 
+@pytest.mark.exhaustive
 def test_a_bucket_is_painted_and_resumed(
     model: artgan.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

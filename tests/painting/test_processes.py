@@ -94,7 +94,13 @@ def test_where_processes_are_of_use(model: Any, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-@pytest.mark.parametrize("all_told", [True, False], ids=["as a terminal does", "the first process alone"])
+@pytest.mark.parametrize(
+    "all_told",
+    [
+        pytest.param(True, id="as a terminal does"),
+        pytest.param(False, id="the first process alone", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(tmp_path: Path, all_told: bool) -> None:
     (tmp_path / "photos").mkdir()
     photo = Image.effect_noise((400, 300), 64).convert("RGB")

@@ -175,6 +175,7 @@ def test_a_window_of_what_is_enlarged_is_that_part_of_the_whole(data, rows, colu
     np.testing.assert_array_equal(part, whole[top:bottom, left:right])
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(8, 90))
 def test_strokes_of_a_giant_picture_are_enlarged(width: int, height: int, side: int) -> None:

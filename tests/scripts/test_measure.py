@@ -126,7 +126,7 @@ def test_photos_as_they_are_are_copies(sets: Path) -> None:
 
 
 @needs_data
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_large_photos_are_compared_as_they_are_seen(sets: Path, tmp_path: Path) -> None:
     """Noise of single pixels is in the photos alone: seen at a quarter of the size there is none left of it."""
     rng = np.random.default_rng(0)

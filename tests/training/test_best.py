@@ -205,7 +205,7 @@ def run_until(step: int, folders: dict[str, Path], out: Path, training: dict[str
     assert process.exitcode == (-signal.SIGKILL if step else 0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_run_killed_after_it_kept_a_model_ends_as_one_that_never_stopped(
     folders: dict[str, Path], tmp_path: Path, script: Callable[..., None]

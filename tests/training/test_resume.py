@@ -225,13 +225,14 @@ def noise(install_plugin: Callable[..., Path]) -> None:
     ("plugin", "processes", "kills"),
     [
         ("cyclegan", 1, 5),
-        ("noise", 1, 5),
-        ("cyclegan", 2, 2),
         ("noise", 2, 2),
         *(
             pytest.param(plugin, processes, kills, marks=pytest.mark.exhaustive)
-            for plugin in ("cyclegan", "noise")
-            for processes, kills in ((1, 20), (2, 6))
+            for plugin, processes, kills in (
+                ("cyclegan", 2, 2),
+                ("noise", 1, 5),
+                *((plugin, *times) for plugin in ("cyclegan", "noise") for times in ((1, 20), (2, 6))),
+            )
         ),
     ],
 )
@@ -275,7 +276,7 @@ def _train_until_the_last_checkpoint(*arguments: Any) -> None:
     _train(*arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_killed_before_its_last_model_is_written_writes_it_when_resumed(
     pictures: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -258,7 +258,7 @@ def test_a_run_is_interrupted_between_steps_and_says_how_to_go_on(folders: list[
         assert (out / "report.html").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_ends_a_run_with_one_line_and_the_last_checkpoint_intact(
     folders: list[str], tmp_path: Path
 ) -> None:

@@ -251,7 +251,7 @@ def test_the_loss_goes_down(paint: Paint, weights: Path, style: str, optimizer: 
     assert totals[-1] < 0.2 * totals[0]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.numerical
 def test_with_real_weights_a_photo_comes_near_a_painters_style(generator: GatysGenerator) -> None:
     """The defaults but for size and iterations, judged by the network written anew."""

@@ -181,7 +181,7 @@ def test_a_residual_block_is_what_figure_9_draws() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["cnn", "resnet"])
+@pytest.mark.parametrize("architecture", ["cnn", pytest.param("resnet", marks=pytest.mark.exhaustive)])
 @pytest.mark.numerical
 def test_spectral_norms_after_100_steps(architecture: str) -> None:
     """Against the singular values themselves."""

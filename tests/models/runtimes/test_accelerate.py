@@ -231,7 +231,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     assert not exports[0].exists(), "nothing is left behind"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_at_once_do_not_harm_one_another(home: Path, tmp_path: Path) -> None:
     picture(40, 30).save(tmp_path / "photo.png")
     fine = "cyclegan.monet-fine"  # which has no exported form

@@ -89,7 +89,9 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_onnx(ResNetGenerator(4, 1, "resize", skip=True), tmp_path_factory.mktemp("exact") / "x.onnx").path
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.exhaustive) if name == "unet" else name for name in NETWORKS]
+)
 @pytest.mark.slow
 @pytest.mark.numerical
 def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_exported_at(
@@ -238,7 +240,7 @@ def test_the_psnr_that_is_told_is_that_of_photos_that_were_not_calibrated_with(e
     assert done.psnr == pytest.approx(psnr, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not (DATA / "photo").is_dir(), reason="needs the photos of shared/data")
 @pytest.mark.numerical
 def test_the_bundled_monet_keeps_38_db_in_integers(tmp_path: Path) -> None:
