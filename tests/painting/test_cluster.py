@@ -56,7 +56,9 @@ def painted(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}), Cluster(processes=2) as connected:
+    # Ray's workers would wait for the tests beside these.
+    settings = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+    with patch.dict(os.environ, settings), Cluster(processes=2) as connected:
         yield connected
 
 
@@ -127,6 +129,7 @@ def test_a_bucket_is_painted_and_resumed(
     assert found == {**expected, "m/0001.png": b"made before"}
 
 
+@pytest.mark.exhaustive
 def test_another_model_on_a_node_ends_the_call(
     model: artgan.Model, cluster: Cluster, photos: Path, tmp_path: Path
 ) -> None:

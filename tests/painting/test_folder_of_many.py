@@ -21,7 +21,7 @@ BROKEN_EVERY = 100
 ARTGAN = [sys.executable, "-m", "artgan", "paint", "photos", "-o", "out", "--model", "mirror.plain", "--batch", "8"]
 
 
-@pytest.fixture(params=[1000, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+@pytest.fixture(params=[400, pytest.param(10_000, marks=pytest.mark.exhaustive)])
 def pictures(request: pytest.FixtureRequest) -> int:
     """How many there are."""
     return int(request.param)

@@ -90,7 +90,7 @@ def test_squares_for_scores_are_prepared_the_same_way_every_time() -> None:
     assert not torch.equal(whole, centre_crops(pictures, 3, 32))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.numerical
 def test_a_run_keeps_its_brushwork_and_resumes_exactly(folders: list[str], brushwork: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
