@@ -48,7 +48,7 @@ bench: $(VENV)/.installed
 # The site in build/site; the variable silences what the theme has to say about the next version of mkdocs.
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/cli_reference.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) demo build dist
