@@ -29,7 +29,7 @@ test: $(VENV)/.installed
 
 # Everything: also what takes minutes, the benchmarks once, and the numerical tests as other processors run them.
 test-all: $(VENV)/.installed
-	$(PYTEST) --ignore tests/benchmarks
+	$(PYTEST) --ignore tests/benchmarks --hypothesis-profile fresh
 	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-disable
 	PYTHON=$(BIN)/python scripts/portable.sh --short
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations, prune
@@ -66,6 +66,7 @@ _DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.i
 
 
 @given(st.dictionaries(st.sampled_from(_NAMES), st.tuples(_SHAPES, _DTYPES)))
+@example({f"a_{part}": ((3,) if part == "orig" else (1,), torch.float32) for part in ("orig", "u", "v")})
 def test_parts_of_any_shapes_raise_nothing_and_touch_nothing_else(
     kinds: dict[str, tuple[tuple[int, ...], torch.dtype]],
 ) -> None:

@@ -57,9 +57,9 @@ def _whole(parts: Mapping[str, Tensor], stored: Tensor | None) -> Tensor | None:
 def _spectral(weight: Tensor, u: Tensor, v: Tensor) -> Tensor | None:
     """``weight / (u' W v)``, W being the weight as a matrix of outputs and all else, as spectral norm sees it."""
     candidates = []
-    for dim in range(min(2, weight.ndim)):  # the outputs come first, but second in transposed convolutions
+    for dim in (0, 1) if weight.ndim > 1 else ():  # the outputs come first, but second in transposed convolutions
         matrix = weight.double().movedim(dim, 0).flatten(1)
-        if matrix.ndim == 2 and (*matrix.shape,) == (u.numel(), v.numel()):
+        if (*matrix.shape,) == (u.numel(), v.numel()):
             product = matrix @ v.double().flatten()
             sigma = torch.dot(u.double().flatten(), product)
             candidates.append((float(sigma / product.norm()), sigma))
