@@ -171,7 +171,7 @@ def test_codecs_are_refused_by_name(tmp_path: Path) -> None:
 def test_high_dynamic_range_is_named_and_converted(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
+        stream = out.add_stream("libx265", rate=25, options={"x265-params": "log-level=none:bframes=0"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 9, 9, 16, 1
