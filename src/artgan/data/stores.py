@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from artgan import images
 from artgan.data.archives import TarPictures
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.pictures import PictureSet
@@ -222,10 +223,9 @@ class Place:
 
     def head(self, name: str, size: int) -> bytes:
         """The first bytes of a file; none if it cannot be read, or is no regular file."""
+        if self.local is not None:
+            return images.first_bytes(self.local / name, size)
         with suppress(PictureError), self._explaining(name, "read"):
-            if self.local is not None:
-                with (self.local / name).open("rb") if (self.local / name).is_file() else io.BytesIO() as file:
-                    return file.read(size)
             system, path = self._opened
             return bytes(system.cat_file(f"{path}/{name}", start=0, end=size))
         return b""

@@ -170,6 +170,17 @@ _SIGNATURES: tuple[tuple[str, str | Foreign], ...] = (
 _COMPILED = tuple((re.compile(pattern.encode("latin-1"), re.S), what) for pattern, what in _SIGNATURES)
 
 
+def first_bytes(path: str | os.PathLike[str], count: int = SNIFFED) -> bytes:
+    """The first bytes of a file; none if it cannot be read, or is no regular file: opening a pipe would block."""
+    try:
+        if not Path(path).is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
+
+
 def recognize(head: bytes) -> Format | Foreign | None:
     """What a file is, by its first :data:`SNIFFED` bytes; None if it is nothing that is known."""
     if _BOX.match(head):
@@ -230,14 +241,7 @@ def films_available() -> bool:
 
 def is_film(path: str | os.PathLike[str]) -> bool:
     """Whether a file's first bytes are those of a film; False if it cannot be read."""
-    path = Path(path)
-    try:
-        if not path.is_file():  # opening a pipe would block forever
-            return False
-        with path.open("rb") as file:
-            head = file.read(SNIFFED)
-    except OSError:
-        return False
+    head = first_bytes(path)
     found = recognize(head)
     if found is None and foreign_by_suffix(path) is VIDEO:  # damaged, or of a kind without signature
         return len(head) > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -266,13 +265,7 @@ def why_passed_over(name: str | Path, content: Callable[[], Content]) -> str | N
 
 def _content(path: Path) -> Content:
     """What a file is by its first bytes."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block forever
-            return None
-        with path.open("rb") as file:
-            return images.recognize(file.read(images.SNIFFED))
-    except OSError:
-        return None
+    return images.recognize(images.first_bytes(path))
 
 
 def identity(path: str | Path) -> tuple[int, int] | None:

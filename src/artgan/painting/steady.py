@@ -207,7 +207,7 @@ class Steady:
         self._statistics, self._number = state["statistics"], int(state["number"])
         self._average, self._before = state.get("average"), state.get("before")
         parts = [state.get(f"transfer.{f.name}") for f in fields(Transfer)]
-        self._transfer = None if parts[0] is None else Transfer(*parts)  # type: ignore[arg-type]
+        self._transfer = None if parts[0] is None else Transfer(*parts)  # type: ignore[arg-type]  # all are there
         self._layers = []
         while f"{len(self._layers)}.seen" in state:
             number = len(self._layers)
