@@ -12,6 +12,7 @@ in any version.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`; :func:`weights_file`, of any of timm's networks.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns.
+- Styles that a user gives: :class:`Style`, :func:`find_styles`, :func:`read_mask`.
 - Strokes: :class:`Brush`, :class:`Palette`, :class:`Brushwork`, both as a model carries them.
 - Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; data sets:
   :func:`open_pictures`.
@@ -34,6 +35,7 @@ from artgan.models.folder import save_model
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
 from artgan.painting.palette import Palette
+from artgan.painting.styles import Style, find_styles, read_mask
 from artgan.progress import progress
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
@@ -58,6 +60,7 @@ __all__ = [
     "Palette",
     "Run",
     "Score",
+    "Style",
     "Trainer",
     "accuracy",
     "adam",
@@ -67,6 +70,7 @@ __all__ = [
     "decode",
     "discriminator_loss",
     "encode",
+    "find_styles",
     "free_memory",
     "generator_loss",
     "load_vgg19",
@@ -75,6 +79,7 @@ __all__ = [
     "open_pictures",
     "progress",
     "r1_penalty",
+    "read_mask",
     "save_model",
     "to_rgb",
     "to_tensor",
