@@ -54,6 +54,9 @@ class Generator(nn.Module, ABC):
             overlap by this much.
         thread_safe: whether several threads may run it concurrently on different pictures: in evaluation mode, its
             forward modifies no state. Small pictures are then painted in parallel, which is faster on a CPU.
+        placed: whether what it paints depends on the place in the picture. :meth:`generate` then takes ``places``: for
+            each row, left and top of the part that it is, and width and height of the whole picture, in pixels. A row
+            may extend beyond the picture's right and lower edges. Without ``places``, each row is a whole picture.
     """
 
     task: ClassVar[Task] = "image-to-image"
@@ -64,6 +67,7 @@ class Generator(nn.Module, ABC):
     memory_per_pixel: int = 0
     reach: int | None = None
     thread_safe: bool = False
+    placed: bool = False
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``count`` x Z noise vectors for :meth:`forward` on the CPU: standard normal unless overridden."""

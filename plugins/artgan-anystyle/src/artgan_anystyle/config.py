@@ -25,7 +25,10 @@ class AnyStyleConfig:
         1.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True
     )
     lambda_moments: float = option(
-        0.5, "weight of the relative distance of means and deviations (Huang and Belongie, 2017)", least=0, resumable=True
+        0.5,
+        "weight of the relative distance of means and deviations (Huang and Belongie, 2017)",
+        least=0,
+        resumable=True,
     )
     lambda_sliced: float = option(
         0.0,
@@ -37,8 +40,12 @@ class AnyStyleConfig:
     made_up: float = option(
         0.2, "share of the styles that are random textures instead of pictures", least=0, most=1, resumable=True
     )
-    recolored: float = option(0.5, "share of the styles whose colors are changed at random", least=0, most=1, resumable=True)
-    magnified: float = option(0.5, "share of the styles that are magnified, up to 3 times", least=0, most=1, resumable=True)
+    recolored: float = option(
+        0.5, "share of the styles whose colors are changed at random", least=0, most=1, resumable=True
+    )
+    magnified: float = option(
+        0.5, "share of the styles that are magnified, up to 3 times", least=0, most=1, resumable=True
+    )
     vgg19: str | None = option(
         None,
         "file of VGG-19's weights, for the losses [default: as the user's settings say, or downloaded]",

@@ -49,7 +49,9 @@ class StyleEncoder(nn.Module):
             for index, (before, after) in enumerate(pairs)
         )
         moments = 2 * (3 + sum(widths)) + 3
-        self.dense = nn.Sequential(nn.LayerNorm(moments), nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size))
+        self.dense = nn.Sequential(
+            nn.LayerNorm(moments), nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size)
+        )
 
     def forward(self, pictures: Tensor, weights: Tensor | None = None) -> Tensor:
         """Codes of styles, N x D, of mean 0 and variance 1 each.
