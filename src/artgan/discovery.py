@@ -21,6 +21,9 @@ GROUP = "artgan.plugins"
 API = 1
 """The manifest version that this artgan reads."""
 
+PARTS = ("config", "networks", "generator", "trainer", "convert", "options", "encode_style")
+"""The fields of the manifest that are import strings."""
+
 _DISABLED = "disabled by ARTGAN_DISABLE_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _EXTRA = re.compile(r"artgan-([a-z0-9-]+)")  # a plugin that an extra of artgan's own distribution brings
@@ -62,6 +65,9 @@ class Plugin:
         registry: "registry.yaml" if the plugin's top-level package contains a model registry. It is read without
             importing the plugin, so its name is fixed.
         api: the manifest version.
+        encode_style: (generator, and painting options as keywords) -> the entries of the generator's state dict that
+            make it paint in the style of the option ``style`` where none is given. With it, ``artgan style save`` works
+            for the plugin's models, and each needs a style unless it is a saved one.
 
     Raises:
         PluginError: a value is invalid.
@@ -87,6 +93,7 @@ class Plugin:
     student: str | None = None
     studies: Mapping[str, str] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
+    encode_style: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -105,9 +112,7 @@ class Plugin:
             if chosen is not None and chosen not in known:
                 names = ", ".join(map(str, known)) or "none"
                 raise PluginError(f"plugin {self.name}: {key} must be one of the {kind} ({names}), not {chosen!r}")
-        strings = {
-            key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
-        }
+        strings = {key: getattr(self, key) for key in PARTS}
         strings |= {f"metrics[{key!r}]": value for key, value in self.metrics.items()}
         for key, value in strings.items():
             if value is None and key != "config":

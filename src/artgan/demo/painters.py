@@ -6,14 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from artgan import config
-from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.models.entry import Entry
 from artgan.models.registry import read_registry
-
-STYLE = "style"
-"""The painting option of a model that paints in the style of any picture."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +117,8 @@ def title_of(entry: Entry) -> str:
     return words[:1].upper() + words[1:]
 
 
-def takes_style(entry: Entry) -> bool:
-    """Whether the options of a model's plugin have a style; a plugin that is missing or broken has none."""
-    try:
-        plugin = load_plugin(entry.plugin)
-        return plugin.options is not None and STYLE in config.field_types(resolve(plugin, "options"))
-    except ArtganError:
-        return False
-
-
 def _painter(entry: Entry) -> Painter:
-    styled = takes_style(entry)
+    styled = entry.takes_style()
     title = title_of(entry)
     if styled:
         title = "Your own style picture" if entry.alias else f"Your own style picture, {title}"

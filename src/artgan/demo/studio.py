@@ -14,11 +14,12 @@ from typing import Any
 from PIL import Image
 
 from artgan import images
-from artgan.demo.painters import STYLE, Painter
+from artgan.demo.painters import Painter
 from artgan.demo.work import Task
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line, printable
 from artgan.files import atomic_write, refused_by_windows
 from artgan.models.cards import example_picture
+from artgan.models.entry import STYLE
 from artgan.models.loading import load, load_torch_model
 from artgan.models.model import Model
 from artgan.painting import paint_files, plan

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from artgan import config as configs
 from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError, ConfigError
+from artgan.models.entry import STYLE
 from artgan.models.folder import HUB_MODEL, document, names_a_folder
 from artgan.models.hands import manner_of
 from artgan.painting.brushwork import Brush
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from artgan.images import Source
 
 
-_KEPT = ("name", "summary", "license", "training", "metrics", "check")
+_KEPT = ("name", "summary", "license", "style", "training", "metrics", "check")
 """The keys of the card that a saved model keeps, apart from plugin and config."""
 
 
@@ -41,12 +42,15 @@ class Model(ABC):
             names the plugin.
         brushwork: its brush and its palette, or None: then it paints photos as they are.
         runtime: what runs it when it paints.
+        needs_style: whether it paints only in a style that it is given, as its plugin's models do unless they are saved
+            styles.
     """
 
     name: str
     card: dict[str, Any]
     brushwork: Brushwork | None
     runtime: str
+    needs_style: bool = False
 
     load: ClassVar[Callable[..., Model]]
     """:func:`artgan.load`, set by its module, which imports this one."""
@@ -196,6 +200,11 @@ class Model(ABC):
         Raises:
             ConfigError: an unknown option or an invalid value.
         """
+        if self.needs_style and not given.get(STYLE):
+            raise ConfigError(
+                f"{self.name}: give a style: a picture, or a folder of one artist's pictures (--{STYLE} PATH); "
+                "or paint with a saved one: artgan styles lists them"
+            )
         if self._options is not None:
             return asdict(configs.parse(self._options, given, where=self.name))
         if given:

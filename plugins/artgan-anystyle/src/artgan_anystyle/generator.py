@@ -233,6 +233,12 @@ def _read_labels(path: str, size: tuple[int, int]) -> Tensor:
     return F.interpolate(labels.double(), (size[1], size[0]), mode="nearest-exact")[0, 0].to(torch.int32)
 
 
+def encode_style(generator: AnyStyleGenerator, **options: Any) -> dict[str, Tensor]:
+    """The state of a generator that paints in the style of ``options``, which are those of painting, by default."""
+    given = AnyStyleOptions(**options)
+    return {"style": generator.encode(find_styles(given.style), given.style_scale)[0]}
+
+
 def build_generator(config: AnyStyleConfig) -> AnyStyleGenerator:
     """A generator, newly initialized."""
     return AnyStyleGenerator(config)
