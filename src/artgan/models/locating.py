@@ -184,9 +184,9 @@ def locate(
         folder = fetch(revision or named, config)
         card = read_card(folder)
         base = _base_of(card, name, folder, cache_dir, local_files_only)
-        file = _FILES[_form(card)]
+        held = _FILES[_form(card)]
         folder = fetch(
-            folder.name, config, hub.RemoteFile(file, _most(file, base))
+            folder.name, config, hub.RemoteFile(held, _most(held, base))
         )  # of the commit that the card is of
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder, cache_dir, local_files_only)
     entry = _entry(name)

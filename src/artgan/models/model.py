@@ -42,15 +42,12 @@ class Model(ABC):
             names the plugin.
         brushwork: its brush and its palette, or None: then it paints photos as they are.
         runtime: what runs it when it paints.
-        needs_style: whether it paints only in a style that it is given, as its plugin's models do unless they are saved
-            styles.
     """
 
     name: str
     card: dict[str, Any]
     brushwork: Brushwork | None
     runtime: str
-    needs_style: bool = False
 
     load: ClassVar[Callable[..., Model]]
     """:func:`artgan.load`, set by its module, which imports this one."""
@@ -59,6 +56,14 @@ class Model(ABC):
     @abstractmethod
     def task(self) -> Literal["image-to-image", "noise-to-image"]:
         """What it makes pictures from."""
+
+    @property
+    def needs_style(self) -> bool:
+        """Whether it paints only in a style that it is given.
+
+        So do models whose plugin's ``encode_style`` finds the numbers of any style, unless they are saved styles.
+        """
+        return False
 
     @property
     @abstractmethod

@@ -145,7 +145,7 @@ def style_rows(
 
 def style_sheet(rows: Mapping[str, Sequence[Image.Image]], photo: Image.Image, size: int) -> Image.Image:
     """A labeled sheet of styles, with the photo at its top; pictures of at most ``size`` pixels a side."""
-    return sheet({"": [Image.new("RGB", (1, 1), "white"), photo], **rows}, cell=size, columns=("style", "painted"))
+    return sheet({"photo": [Image.new("RGB", (1, 1), "white"), photo], **rows}, cell=size, columns=("style", "painted"))
 
 
 def thumbnail(styles: Sequence[Style]) -> bytes:
