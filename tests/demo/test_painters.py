@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artgan.demo import painters
-from artgan.demo.painters import offer, takes_style, title_of
+from artgan.demo.painters import offer, title_of
 from artgan.errors import ArtganError
 from artgan.models.registry import read_registry
 from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
@@ -64,9 +64,9 @@ plugin = Plugin(name="{name}", summary="", config="{name}_plugin:Options", optio
     plugin("collage", "parts")
     from dataclasses import replace
 
-    assert takes_style(replace(entry, plugin="pastiche"))
-    assert not takes_style(replace(entry, plugin="collage"))
-    assert not takes_style(replace(entry, plugin="missing"))
+    assert replace(entry, plugin="pastiche").takes_style()
+    assert not replace(entry, plugin="collage").takes_style()
+    assert not replace(entry, plugin="missing").takes_style()
 
 
 def test_titles_are_words() -> None:

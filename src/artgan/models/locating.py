@@ -185,9 +185,8 @@ def locate(
         card = read_card(folder)
         base = _base_of(card, name, folder, cache_dir, local_files_only)
         held = _FILES[_form(card)]
-        folder = fetch(
-            folder.name, config, hub.RemoteFile(held, _most(held, base))
-        )  # of the commit that the card is of
+        weights = hub.RemoteFile(held, _most(held, base))
+        folder = fetch(folder.name, config, weights)  # of the commit that the card is of
         return _in_folder(f"hf-hub:{repository}@{folder.name}", folder, cache_dir, local_files_only)
     entry = _entry(name)
     if entry.folder is not None:
