@@ -147,9 +147,8 @@ def _painter(entry: Entry, *, quick: bool) -> Painter:
     styled = _styled(entry)
     title = title_of(entry)
     if styled:
-        title = "Your own style picture" if entry.alias else f"Your own style picture, {title}"
-        if quick and not entry.saves_styles():
-            title += ": slow, closest"
+        own = "Your own style picture" if entry.saves_styles() or not quick else "Your style: slow, closest"
+        title = own if entry.alias else f"{own}, {title}"
     palette = entry.brushwork.get("palette")
     return Painter(
         name_of(entry),

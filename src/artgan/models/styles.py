@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from artgan.discovery import load_plugin, resolve, what_to_install
 from artgan.errors import ArtganError, ConfigError, PluginError, WeightsError, did_you_mean, printable
@@ -71,8 +71,7 @@ def save_style(
         The model's folder. It holds only what differs from ``model``, if that is one of a registry.
 
     Raises:
-        ConfigError: the name cannot be used or is taken, a picture does not exist, or the model saves no styles.
-        PictureError: a picture cannot be read.
+        ConfigError: the name cannot be used or is taken, a picture cannot be read, or the model saves no styles.
         WeightsError: the folder cannot be written.
     """
     registry = read_registry()
@@ -152,7 +151,7 @@ def thumbnail(styles: Sequence[Style]) -> bytes:
     """A JPEG file of at most 256 pixels a side and 30 kB, without metadata, of the first pictures of a style.
 
     Raises:
-        PictureError: one of them cannot be read.
+        ConfigError: one of them cannot be read.
     """
     pictures = [style.read() for style in styles[:_SHOWN]]
     if len(pictures) == 1:
@@ -160,7 +159,9 @@ def thumbnail(styles: Sequence[Style]) -> bytes:
         made.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     else:
         columns = math.ceil(math.sqrt(len(pictures)))
-        made = mosaic(pictures, columns=columns, cell=_THUMBNAIL // columns - columns)
+        cell = _THUMBNAIL // columns - columns  # the gaps between them included
+        squares = [ImageOps.fit(picture, (cell, cell), Image.Resampling.LANCZOS) for picture in pictures]
+        made = mosaic(squares, columns=columns, cell=cell)
     clean = Image.new("RGB", made.size)
     clean.paste(made)
     for quality in _QUALITIES:

@@ -85,8 +85,8 @@ class AnyStyleGenerator(Generator):
             options: fields of :class:`artgan_anystyle.config.AnyStyleOptions`.
 
         Raises:
-            ConfigError: the options are inconsistent.
-            PictureError: a style or a mask cannot be read, or a mask has another size than its picture.
+            ConfigError: the options are inconsistent, or a style cannot be read.
+            PictureError: a mask cannot be read, or has another size than its picture.
             TypeError: an option that there is not.
         """
         given = AnyStyleOptions(**options)
@@ -102,7 +102,7 @@ class AnyStyleGenerator(Generator):
             color: of the region, in the styles' masks, that is looked at.
 
         Raises:
-            PictureError: a picture cannot be read.
+            ConfigError: a picture cannot be read.
         """
         codes = torch.cat([style.weight * self._code(style, scale, color) for style in styles])
         return codes.sum(0, keepdim=True) / sum(style.weight for style in styles)
