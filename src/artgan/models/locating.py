@@ -282,10 +282,9 @@ def _in_folder(name: str, folder: Path, cache_dir: str | Path | None, local_file
     path = model_file(folder, _FILES[form])
     if form == "weights":
         base = _base_of(card, name, folder, cache_dir, local_files_only)
-        if path.stat().st_size > _most(WEIGHTS, base):
-            raise WeightsError(
-                f"{path}: larger than {_most(WEIGHTS, base)} bytes, and than what can differ from its base"
-            )
+        most = _most(WEIGHTS, base)
+        if path.stat().st_size > most:
+            raise WeightsError(f"{path}: larger than {most} bytes, which is more than can differ from its base")
         return Located(name, card, source, form, ModelFile(path), base)
     said = card["exported"]
     try:
