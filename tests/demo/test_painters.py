@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.styles import install_base, style_picture
 
 from artgan.demo import painters
 from artgan.demo.painters import offer, title_of
 from artgan.errors import ArtganError
 from artgan.models.registry import read_registry
+from artgan.models.styles import save_style
 from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
 
 PLUGINS = "cyclegan,dcgan,gatys,sngan"
@@ -75,3 +77,23 @@ def test_titles_are_words() -> None:
         "gatys.vgg16": "Vgg16",
         "gatys.vgg19": "Gatys",
     }
+
+
+def test_saved_styles_are_painters_and_the_quick_style_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_base(tmp_path, monkeypatch)
+    save_style("starry-night", [str(style_picture(tmp_path / "waves.jpg"))])
+    offered = offer()
+    shown = [painter for painter in offered.painters.values() if painter.has_short_name]
+    assert [painter.title for painter in shown] == [
+        *("Claude Monet", "Paul Cezanne", "Vincent van Gogh", "Starry night"),
+        *("Your own style picture", "Your style: slow, closest"),
+    ]
+    assert [painter.name for painter in shown if painter.takes_style] == ["anystyle", "gatys"]
+    saved = offered.painters["starry-night"]
+    assert saved.thumbnail == tmp_path / "data/artgan/models/starry-night/style.jpg"
+    assert not saved.takes_style
+    monkeypatch.delenv("ARTGAN_REGISTRY")  # and with it the base
+    read_registry.cache_clear()
+    assert "starry-night" not in offer().painters
