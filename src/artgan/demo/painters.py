@@ -111,6 +111,8 @@ def works(entry: Entry) -> bool:
         base = read_registry().entries.get(str(entry.base.get("model")))
         if base is None or base.base or not works(base):
             return False
+        if base.weights is None or base.weights.sha256 != entry.base.get("sha256"):
+            return False
     return entry.exported is not None or find_spec("torch") is not None
 
 
