@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 from torch.optim.swa_utils import update_bn
 
 from artgan.toolkit import Generator, NoiseTrainer
@@ -24,9 +25,11 @@ class FastGANTrainer(NoiseTrainer):
         if not self.adversary.generators_turn(index):
             return super().step(batch, index)
         real = batch["pictures"]
-        loss = self.adversary.generator_loss("pictures", self.generator(self.generator.noise(len(real)).to(real)))
-        self.run.minimise(loss, self.optimizers["generator"])
-        figures = self.adversary.step(index, {"pictures": real}, {})
+        made = self.generator(self.generator.noise(len(real)).to(real))
+        with parametrize.cached():  # spectral norms are computed once a step, not for each of three passes
+            loss = self.adversary.generator_loss("pictures", made)
+            self.run.minimise(loss, self.optimizers["generator"])
+            figures = self.adversary.step(index, {"pictures": real}, {})
         return {**figures, "generator/pictures": loss.detach()}
 
     def refresh(self, generators: Mapping[str, Generator]) -> None:
