@@ -127,6 +127,14 @@ class Discriminator(nn.Module, ABC):
         """Map N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
         return self.judge(self.observe(pictures))
 
+    def auxiliary_loss(self, observed: Sequence[Tensor]) -> Tensor | None:
+        """A further loss on observed real pictures, a scalar, which is added to the adversarial one.
+
+        For parts that :meth:`judge` does not use, such as decoders of self-supervised discriminators. The default is
+        None, no such loss.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -232,6 +240,13 @@ class Trainer(ABC):
         batch has. Arguments as in :meth:`sample`. The default returns none, which disables these checks.
         """
         return {}
+
+    def refresh(self, generators: Mapping[str, Generator]) -> None:
+        """Update what averaging weights leaves stale in averaged generators, such as the statistics of batch norms.
+
+        Called before they are saved, scored or drawn from; the next step undoes it. It depends on the generators'
+        weights alone. Arguments as in :meth:`sample`. The default does nothing.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """The trainer's state apart from networks and optimizers (such as an image pool): JSON types and tensors."""

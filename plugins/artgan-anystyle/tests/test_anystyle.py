@@ -9,4 +9,4 @@ from artgan.testing import PluginTests
 
 class TestAnyStyle(PluginTests):
     plugin = "anystyle"
-    config: ClassVar[dict[str, Any]] = {"width": 8, "blocks": 1, "encoder_width": 4, "code": 8}
+    config: ClassVar[dict[str, Any]] = {"width": 8, "blocks": 1, "encoder_width": 4, "code": 16}

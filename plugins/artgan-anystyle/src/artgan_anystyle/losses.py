@@ -31,17 +31,16 @@ def gram(features: Tensor) -> Tensor:
 
 
 def gram_distance(made: Tensor, style: Tensor) -> Tensor:
-    """|G - A| / |A| of the Gram matrices (Frobenius norms), averaged over N; 0 if equal."""
-    ours, wanted = gram(made), gram(style)
-    apart = (ours - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2)).clamp_min(1e-6)
-    return (apart + 1e-6).sqrt().mean()
+    """log(1 + |G - A| / |A|) of the Gram matrices (Frobenius norms), averaged over N; 0 if equal.
+
+    The logarithm keeps styles of little energy, a black picture say, from outweighing all others.
+    """
+    return _relative(gram(made).flatten(1), gram(style).flatten(1))
 
 
 def moments_distance(made: Tensor, style: Tensor) -> Tensor:
-    """The distance of the channels' means and deviations, relative to the style's, averaged over N; 0 if equal."""
-    ours, wanted = _moments(made), _moments(style)
-    apart = (ours - wanted).square().sum(1) / wanted.square().sum(1).clamp_min(1e-6)
-    return (apart + 1e-6).sqrt().mean()
+    """The same of the vectors of the channels' means and deviations."""
+    return _relative(_moments(made), _moments(style))
 
 
 def sliced_distance(made: Tensor, style: Tensor) -> Tensor:
@@ -68,6 +67,11 @@ def style_losses(
         if wanted:
             losses[name] = torch.stack([distance(made[layer], style[layer]) for layer in layers]).mean()
     return losses
+
+
+def _relative(ours: Tensor, wanted: Tensor) -> Tensor:
+    apart = (ours - wanted).square().sum(1) / wanted.square().sum(1).clamp_min(1e-6)
+    return (apart + 1e-6).sqrt().log1p().mean()
 
 
 def _moments(features: Tensor) -> Tensor:

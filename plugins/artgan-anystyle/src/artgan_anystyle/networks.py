@@ -17,6 +17,8 @@ from torch import Tensor, nn
 PERIOD = 256
 """The noise repeats after so many values at a quarter of the size, that is after 1,024 pixels."""
 
+_OF_COLORS = 9  # numbers of a code that describe the distribution of colors
+
 _LEAST = 32  # pixels that each side of a style picture has at least; smaller ones are enlarged
 
 
@@ -48,25 +50,27 @@ class StyleEncoder(nn.Module):
             nn.Sequential(conv(before, after, 2 if index else 1), nn.ReLU(), conv(after, after), nn.ReLU())
             for index, (before, after) in enumerate(pairs)
         )
-        moments = 2 * (3 + sum(widths)) + 3
-        self.dense = nn.Sequential(
-            nn.LayerNorm(moments), nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size)
-        )
+        moments = 2 * sum(widths)
+        mixing = (nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size - _OF_COLORS))
+        self.dense = nn.Sequential(nn.LayerNorm(moments), *mixing)
 
     def forward(self, pictures: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Codes of styles, N x D, of mean 0 and variance 1 each.
+        """Codes of styles, N x D: means, deviations and covariances of red, green and blue, and what is learned.
+
+        What is learned has mean 0 and variance 1.
 
         Args:
             pictures: N x 3 x H x W in [-1, 1], sides at least 32.
             weights: N x 1 x H x W, how much each pixel counts; all the same by default.
         """
-        found = [*_moments(pictures, weights), _covariances(pictures, weights)]
+        of_colors = [*_moments(pictures, weights), _covariances(pictures, weights)]
+        found: list[Tensor] = []
         x = pictures
         for stage in self.stages:
             x = stage(x)
             found += _moments(x, weights)
         code: Tensor = self.dense(torch.cat(found, dim=1))
-        return F.layer_norm(code.float(), code.shape[1:]).to(code.dtype)
+        return torch.cat([*of_colors, F.layer_norm(code.to(of_colors[0].dtype), code.shape[1:])], dim=1)
 
 
 def large_enough(picture: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ def large_enough(picture: Tensor) -> Tensor:
 
 def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
     """Means and deviations of N x C x H x W, N x C each."""
-    x = x.float()
+    x = x if x.dtype == torch.float64 else x.float()
     share = _share(x, weights)
     mean = (x * share).sum((2, 3))
     variance = ((x - mean[:, :, None, None]).square() * share).sum((2, 3))
@@ -88,7 +92,7 @@ def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
 
 def _covariances(pictures: Tensor, weights: Tensor | None) -> Tensor:
     """The covariances of red and green, green and blue, blue and red, N x 3."""
-    x = pictures.float()
+    x = pictures if pictures.dtype == torch.float64 else pictures.float()
     share = _share(x, weights)
     x = x - (x * share).sum((2, 3), keepdim=True)
     return (x * x.roll(-1, 1) * share).sum((2, 3))
