@@ -149,8 +149,8 @@ def test_what_cannot_be_saved_is_told_and_leaves_nothing(
     [
         ({}, PluginError),
         ({"other": torch.zeros(8)}, PluginError),
-        ({"style": torch.zeros(9)}, PluginError),
-        ({"style": torch.full((8,), torch.nan)}, WeightsError),
+        ({"style": torch.zeros(17)}, PluginError),
+        ({"style": torch.full((16,), torch.nan)}, WeightsError),
     ],
 )
 def test_what_a_plugin_finds_is_checked(

@@ -18,7 +18,7 @@ from PIL import Image
 from artgan.models.folder import save_model
 from artgan.models.registry import read_registry
 
-CONFIG: dict[str, Any] = {"width": 8, "blocks": 1, "encoder_width": 4, "code": 8}
+CONFIG: dict[str, Any] = {"width": 8, "blocks": 1, "encoder_width": 4, "code": 16}
 
 
 def generator(seed: int = 0) -> AnyStyleGenerator:
