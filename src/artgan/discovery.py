@@ -9,8 +9,10 @@ import importlib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,20 @@ def find_plugins() -> dict[str, FoundPlugin]:
     ``ARTGAN_DISABLE_PLUGINS`` (names separated by commas, or ``*``) disables plugins; two distributions that provide
     plugins of the same name disable each other. In both cases ``problem`` says so.
     """
+    return {**_find_plugins(tuple(map(_changed, sys.path)), os.environ.get("ARTGAN_DISABLE_PLUGINS", ""))}
+
+
+def _changed(folder: str) -> tuple[str, int]:
+    """A folder of packages, and when a distribution was last installed there or removed."""
+    try:
+        return folder, os.stat(folder or os.curdir).st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+@lru_cache(maxsize=1)
+def _find_plugins(places: tuple[tuple[str, int], ...], disabling: str) -> dict[str, FoundPlugin]:
+    """See :func:`find_plugins`, which is called for each model that is listed, and takes milliseconds."""
     by_name: dict[str, list[FoundPlugin]] = {}
     for entry_point in entry_points(group=GROUP):
         distribution = entry_point.dist
@@ -207,7 +223,7 @@ def find_plugins() -> dict[str, FoundPlugin]:
         # A distribution may be listed twice, say once as installed and once from its checkout.
         if not any((s.distribution, s.entry_point.value) == (found.distribution, entry_point.value) for s in same):
             same.append(found)
-    disabled = {name.strip() for name in os.environ.get("ARTGAN_DISABLE_PLUGINS", "").split(",")}
+    disabled = {name.strip() for name in disabling.split(",")}
     plugins = {}
     for name, same in sorted(by_name.items()):
         problem = None

@@ -96,7 +96,8 @@ class Entry:
         name = self.alias or self.name
         if self.task == "noise-to-image":
             return f"artgan sample {name} -o grid.png"
-        return f"artgan paint photo.jpg --model {name}"
+        style = f" --{STYLE} style.jpg" if self.takes_style() and not self.style else ""
+        return f"artgan paint photo.jpg --model {name}{style}"
 
     def takes_style(self) -> bool:
         """Whether the options of its plugin have a style; a plugin that is missing or broken has none."""
