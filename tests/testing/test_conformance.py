@@ -397,9 +397,72 @@ models:
 }
 RUBBED = {"relief": ["leaf", "coin"], "steps": 2}
 
+# A plugin that paints in the style of any picture, in one pass: a wash of its mean color.
+
+WASH: Files = {
+    "__init__.py": """
+from artgan.plugin import Plugin
+
+plugin = Plugin(
+    name="wash",
+    summary="Washes",
+    config="wash_plugin.config:Config",
+    generator="wash_plugin.networks:Wash",
+    options="wash_plugin.config:Options",
+    encode_style="wash_plugin.networks:encode_style",
+)
+""",
+    "config.py": """
+from dataclasses import dataclass
+
+from artgan.plugin import option
+
+
+@dataclass(frozen=True)
+class Config:
+    strength: float = option(0.5, "of the wash", least=0, most=1)
+
+
+@dataclass(frozen=True)
+class Options:
+    style: tuple[str, ...] = option((), "pictures whose color the wash has")
+""",
+    "networks.py": """
+import torch
+
+from artgan.toolkit import Generator, find_styles, to_tensor
+
+
+class Wash(Generator):
+    def __init__(self, config):
+        super().__init__()
+        self.strength = config.strength
+        self.register_buffer("color", torch.zeros(3))
+
+    def forward(self, x):
+        return self.washed(x, self.color)
+
+    def washed(self, x, color):
+        return x + self.strength * (color.to(x)[:, None, None] - x)
+
+    def generate(self, x, *, style):
+        with torch.inference_mode():
+            return self.washed(x, mean_color(style) if style else self.color)
+
+
+def mean_color(style):
+    return sum(each.weight * to_tensor(each.read()).mean((1, 2)) for each in find_styles(style))
+
+
+def encode_style(generator, *, style):
+    return {"color": mean_color(style)}
+""",
+}
+
 # What takes a new process, or runs of training: left out where it has nothing to do with the fault.
 TORCH = "test_options_are_known_without_importing_torch"
 HELP = "test_the_command_line_shows_every_option"
+STYLE = "test_a_saved_style_paints_as_its_picture_does"
 PAINT_HELP = "test_the_command_line_shows_every_painting_option"
 RESUME = "test_a_resumed_run_ends_as_one_that_never_stopped"
 SLOW = {TORCH, HELP, PAINT_HELP, RESUME, "test_models_are_listed"}
@@ -503,11 +566,15 @@ def put_model(name: str, package: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "skipped"),
     [
-        (DAUB, {"test_noise_is_drawn_as_its_seed_says", "test_exported_forms_are_the_same_networks", PAINT_HELP}),
+        (
+            DAUB,
+            {"test_noise_is_drawn_as_its_seed_says", "test_exported_forms_are_the_same_networks", PAINT_HELP, STYLE},
+        ),
         (
             DRIP,
             {
                 PAINT_HELP,
+                STYLE,
                 "test_the_manifests_generator_is_the_trained_one",
                 "test_the_smallest_and_oblong_pictures",
                 "test_photos_of_any_size_are_painted",
@@ -539,6 +606,13 @@ def test_a_plugin_without_training_passes_and_says_what_does_not_apply(check: Ch
     assert "has no trainer" in outcomes["test_steps_move_every_network"][1]
     assert outcomes["test_photos_of_any_size_are_painted"][0] == "passed"
     assert outcomes["test_generate_is_for_use"][0] == "passed"
+
+
+def test_a_plugin_of_any_style_passes(check: Check) -> None:
+    outcomes = check(WASH, ALL - SLOW)
+    assert not failures(outcomes)
+    for test in (STYLE, "test_photos_of_any_size_are_painted", "test_photos_are_painted_over_strokes"):
+        assert outcomes[test][0] == "passed"
 
 
 def test_a_plugin_without_weights_passes_with_the_options_of_its_test_class(check: Check) -> None:
@@ -671,6 +745,19 @@ FAULTS: dict[str, Fault] = {
         files=ETCH,
         told={"test_the_settings_of_these_tests_are_valid": "options is not valid: the plugin has none"},
         attributes={"options": {"steps": 2}},
+    ),
+    "a style that is no part of the state": Fault(
+        "networks.py", '{"color": mean', '{"colour": mean', {STYLE: "encode_style returns colour, which must be"}, WASH
+    ),
+    "a style that paints otherwise than its picture": Fault(
+        "networks.py",
+        "style)}",
+        "style) / 2}",
+        {STYLE: "the generator paints otherwise than with the option style"},
+        WASH,
+    ),
+    "a style that cannot be found": Fault(
+        "networks.py", "generator, *, style):", "generator, style):\n    style.x", {STYLE: "encode_style fails"}, WASH
     ),
     "rows that are painted together": Fault(
         "networks.py",
