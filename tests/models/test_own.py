@@ -105,6 +105,18 @@ def test_a_broken_folder_is_told_in_one_line_and_disturbs_nothing(models: Path, 
     assert str(refused.value) == problem
 
 
+def test_a_place_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "artgan").mkdir()
+    assert not read_registry().broken
+    (tmp_path / "artgan" / "models").touch()
+    read_registry.cache_clear()
+    assert read_registry().broken == {"": f"{own_models()}: cannot be read (Not a directory)"}
+    assert read_registry().entry("monet").name == "cyclegan.monet"
+    with pytest.raises(WeightsError, match="models/new: the model cannot be written here"):
+        put_own_model("new", lambda folder: None)
+
+
 def test_what_is_hidden_or_no_folder_is_no_model(models: Path) -> None:
     (models / ".artgan-host-1-x.part").mkdir()
     (models / "notes.txt").touch()

@@ -30,8 +30,10 @@ def with_own_models(registry: Registry) -> Registry:
     """The registry with the user's own models, after its own; folders that are broken go to ``broken``."""
     try:
         folders = sorted(path for path in own_models().iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
+    except FileNotFoundError:
         return registry
+    except OSError as error:
+        return replace(registry, broken={"": f"{own_models()}: cannot be read ({error.strerror})"})
     entries, broken = dict(registry.entries), {}
     for folder in folders:
         try:

@@ -50,8 +50,8 @@ class GatysGenerator(Generator):
             options: fields of :class:`artgan_gatys.config.GatysOptions`.
 
         Raises:
-            ConfigError: the options are inconsistent, or the network does not have a layer.
-            PictureError: a style or a mask cannot be read; a photo is too small for the layers, too large for the
+            ConfigError: the options are inconsistent, a style cannot be read, or the network does not have a layer.
+            PictureError: a mask cannot be read; a photo is too small for the layers, too large for the
                 memory, or differs in size from its mask.
             WeightsError: the network's weights cannot be downloaded or read.
             Interrupted: by Ctrl-C; it holds the paintings so far.

@@ -17,7 +17,7 @@ def picture_of(style: Style) -> Tensor:
     """A style picture, 1 x 3 x H x W in [-1, 1].
 
     Raises:
-        PictureError: it cannot be read.
+        ConfigError: it cannot be read.
     """
     return to_tensor(style.read()).unsqueeze(0)
 
