@@ -16,6 +16,7 @@ from support.styles import install_base, style_picture
 
 import artgan
 from artgan.cli import completing
+from artgan.cli.paint import _distinct, _row, _style_row
 from artgan.models.registry import read_registry
 from artgan.models.styles import save_style
 from artgan.sheets import sheet
@@ -76,6 +77,19 @@ def test_an_artist_of_one_picture(folder: Path) -> None:
     assert list((folder / "data/artgan/models").iterdir()) == []
     assert "no model named 'mine'" in run("paint", "photos/0000.png", "-m", "mine", status=2).stderr
     assert "are no styles to show" in run("styles", "-o", "new.png", status=2).stderr
+
+
+def test_rows_of_a_comparison_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_base(tmp_path, monkeypatch)
+    rows = [_row("monet"), _row("a/x.jpg"), _style_row("b/x.jpg"), _style_row("cezanne/"), _style_row("y.jpg:0.3")]
+    found = {label: (name, own.get("style")) for label, name, own in _distinct(rows)}
+    assert found == {
+        "monet": ("monet", None),
+        "a/x.jpg": ("anystyle", ("a/x.jpg",)),
+        "b/x.jpg": ("anystyle", ("b/x.jpg",)),
+        "cezanne": ("anystyle", ("cezanne/",)),
+        "y.jpg:0.3": ("anystyle", ("y.jpg:0.3",)),
+    }
 
 
 def test_styles_are_compared_like_models(folder: Path) -> None:

@@ -124,7 +124,9 @@ def test_what_is_hidden_or_no_folder_is_no_model(models: Path) -> None:
     assert not read_registry().broken
 
 
-@pytest.mark.parametrize("name", ["Starry", "é", "a.b", "../x", "a/b", "", "-x", "con", "lpt1", "a b", "a" * 65, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["Starry", "é", "a.b", "../x", "a/b", "", "-x", "con", "lpt1", "none", "photo", "a b", "a" * 65, "a\n"]
+)
 def test_names_that_not_every_system_keeps_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a model's name"):
         check_name(name, read_registry())

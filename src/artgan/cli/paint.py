@@ -429,7 +429,7 @@ def compare(
         names = [name.strip() for name in (models or "").split(",") if name.strip()]
         if not names and not style:
             names = [default_model()]
-        rows = [*map(_row, names), *map(_style_row, style or ())]
+        rows = _distinct([*map(_row, names), *map(_style_row, style or ())])
         _compare_styles(inputs, out, rows, device, size, overwrite, runtime, verbose, _given(options))
 
 
@@ -449,7 +449,16 @@ def _style_row(path: str) -> Row:
     from artgan.models.registry import read_registry
     from artgan.models.styles import style_model
 
-    return path, style_model(read_registry()), {STYLE: (path,)}
+    return Path(path).name or path, style_model(read_registry()), {STYLE: (path,)}
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """Rows of one label are labeled by the style's whole path."""
+    labels = [label for label, _, _ in rows]
+    return [
+        (label if labels.count(label) == 1 else next(iter(own.values()), [label])[0], name, own)
+        for label, name, own in rows
+    ]
 
 
 def _compare_styles(

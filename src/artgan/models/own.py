@@ -17,6 +17,7 @@ from artgan.models.folder import CONFIG, read_card
 from artgan.settings import data_folder
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # one name of a file on every system, and no name of the registry's
+_WORDS = ("none", "photo")  # --brush none; the label of the photo itself
 _PLUGIN = re.compile(r"[a-z][a-z0-9_-]*")
 _MAPPINGS = ("license", "training", "check", "brushwork", "base", "style")
 
@@ -57,6 +58,8 @@ def check_name(name: str, registry: Registry) -> None:
         raise ConfigError(
             f"{printable(name)!r} cannot be a model's name: write lower-case letters, digits, '-' and '_', at most 64"
         )
+    if name in _WORDS:
+        raise ConfigError(f"{name!r} cannot be a model's name: it means something else in commands and on sheets")
     refused = refused_by_windows(PurePath(name))
     if refused is not None:
         raise ConfigError(f"{name!r} cannot be a model's name: {refused}")
