@@ -102,5 +102,5 @@ def test_training_comes_nearer_to_the_style(vgg19: Path) -> None:
     trainer = AnyStyleTrainer(networks, config, Run(steps=40))
     batch = {"photos": some_pictures(2, 32, 32, seed=1), "styles": some_pictures(2, 32, 32, seed=2)}
     losses = [float(trainer.step(batch, index)["gram/paintings"]) for index in range(40)]
-    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
     assert networks.generators["paintings"].get_buffer("style").abs().sum() > 0  # the mean code

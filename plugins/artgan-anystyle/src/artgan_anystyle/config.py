@@ -15,17 +15,17 @@ class AnyStyleConfig:
     blocks: int = option(6, "residual blocks at a quarter of the size", least=1, most=32)
     encoder_width: int = option(32, "channels of the style encoder's first layer", least=4, most=256)
     code: int = option(128, "numbers that describe a style", least=16, most=1024)
-    lr: float = option(5e-4, "Adam's learning rate", above=0, resumable=True)
+    lr: float = option(7e-4, "Adam's learning rate", above=0, resumable=True)
     beta1: float = option(0.9, "Adam's beta1", least=0, most=0.9999, resumable=True)
     beta2: float = option(0.99, "Adam's beta2", least=0, most=0.999999, resumable=True)
     lambda_content: float = option(
         1.0, "weight of the content loss: how far normalized features of conv4_2 move", least=0, resumable=True
     )
     lambda_gram: float = option(
-        1.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True
+        8.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True
     )
     lambda_moments: float = option(
-        0.5,
+        0.0,
         "weight of the relative distance of means and deviations (Huang and Belongie, 2017)",
         least=0,
         resumable=True,
@@ -36,7 +36,9 @@ class AnyStyleConfig:
         least=0,
         resumable=True,
     )
-    scales: int = option(2, "sizes at which the styles are compared, each half the one before", least=1, most=3)
+    scales: int = option(
+        2, "sizes at which the styles are compared, each half the one before", least=1, most=3, resumable=True
+    )
     made_up: float = option(
         0.2, "share of the styles that are random textures instead of pictures", least=0, most=1, resumable=True
     )

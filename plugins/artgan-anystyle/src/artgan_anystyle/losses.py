@@ -25,9 +25,12 @@ def content_distance(made: Tensor, photo: Tensor) -> Tensor:
 
 
 def gram(features: Tensor) -> Tensor:
-    """The Gram matrices of N x C x h x w features, N x C x C, divided by the number of positions."""
-    rows = features.float().flatten(2)
-    return rows @ rows.transpose(1, 2) / rows.shape[2]
+    """The Gram matrices of N x C x h x w features, N x C x C, divided by the number of positions.
+
+    In mixed precision the products are summed in the features' precision.
+    """
+    rows = features.movedim(1, -1).flatten(1, 2)  # without a copy, if they are in channels-last order
+    return (rows.transpose(1, 2) @ rows).float() / rows.shape[1]
 
 
 def gram_distance(made: Tensor, style: Tensor) -> Tensor:

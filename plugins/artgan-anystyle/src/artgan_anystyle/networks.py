@@ -1,9 +1,9 @@
 """The networks: an encoder, style picture to code; and a painter, photo and code to painting.
 
-As in conditional instance norm (Dumoulin et al., 2017) and AdaIN (Huang and Belongie, 2017), the photo's features lose
-their own means and deviations and get the style's. This happens once, at the entrance; behind it, the style scales and
-shifts every convolution's output (FiLM: Perez et al., 2018). One norm makes exact tiles cheap. The picture is enlarged
-by resize-convolutions, so that no grid can repeat (Odena et al., 2016).
+As in AdaIN (Huang and Belongie, 2017), the photo loses its own means and deviations and gets the style's: those of its
+colors at the entrance, and in place of features' the style scales and shifts every convolution's output (FiLM: Perez et
+al., 2018). A single norm, of the photo's pixels, makes exact tiles cheap. The picture is enlarged by
+resize-convolutions, so that no grid can repeat (Odena et al., 2016).
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class StyleEncoder(nn.Module):
         widths = [width, 2 * width, 3 * width, 4 * width]
         pairs = zip([3, *widths], widths, strict=False)
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(before, after, 2 if index else 1), nn.ReLU(), conv(after, after), nn.ReLU())
-            for index, (before, after) in enumerate(pairs)
+            nn.Sequential(conv(before, after), nn.ReLU(), conv(after, after, 2), nn.ReLU()) for before, after in pairs
         )
         moments = 2 * sum(widths)
         mixing = (nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size - _OF_COLORS))
@@ -84,6 +83,9 @@ def large_enough(picture: Tensor) -> Tensor:
 def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
     """Means and deviations of N x C x H x W, N x C each."""
     x = x if x.dtype == torch.float64 else x.float()
+    if weights is None:
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+        return [mean, (variance + 1e-5).sqrt()]
     share = _share(x, weights)
     mean = (x * share).sum((2, 3))
     variance = ((x - mean[:, :, None, None]).square() * share).sum((2, 3))
@@ -154,7 +156,7 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
         """N x C x H x W to the same; ``styles`` as in :class:`Modulation`."""
-        inside = F.relu(self.styled_first(self.first(x), styles))
+        inside = _active(self.styled_first(self.first(x), styles))
         return x + self.styled_second(self.second(inside), styles)
 
 
@@ -185,6 +187,9 @@ class Grain(nn.Module):
 class Painter(nn.Module):
     """Photos and codes of styles to paintings.
 
+    The network adds a change to the photo in the style's colors. That photo is blurred a little, so that its finest
+    detail does not show beneath the painting.
+
     Args:
         width: channels at a quarter of the size; half as many at half of it, a quarter as many at full size.
         blocks: number of residual blocks.
@@ -195,9 +200,9 @@ class Painter(nn.Module):
         super().__init__()
         half, quarter = width // 2, width // 4
         self.reach = 8 * blocks + 24
+        self.norm = nn.InstanceNorm2d(3)
         self.input = conv(12, half)
         self.down = conv(half, width, stride=2)
-        self.norm = nn.InstanceNorm2d(width)
         self.styled = Modulation(code, width)
         self.styled_large = Modulation(code, half)
         self.grain = Grain(code, width)
@@ -210,7 +215,7 @@ class Painter(nn.Module):
         self.fine = conv(half, quarter)
         self.styled_fine = Modulation(code, quarter)
         self.output = conv(quarter, 3)
-        self.styled_output = Modulation(code, 3)
+        nn.init.normal_(self.output.weight, 0.0, 0.02)  # begins close to the photo in the style's colors
 
     def forward(
         self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]], noise: tuple[Tensor, Tensor]
@@ -222,17 +227,40 @@ class Painter(nn.Module):
             styles: as in :class:`Modulation`.
             noise: N x 1 x H/4 x W/4 and N x 1 x H/2 x W/2, of mean 0 and variance 1.
         """
-        large = F.relu(self.input(F.pixel_unshuffle(x, 2)))
-        small = self.styled(self.norm(self.down(large)), styles)
-        small = F.relu(self.grain(small, noise[0], styles))
+        plain = self.norm(x)
+        large = _active(self.input(F.pixel_unshuffle(plain, 2)))
+        small = self.styled(self.down(large), styles)
+        small = _active(self.grain(small, noise[0], styles))
         for block in self.blocks:
             small = block(small, styles)
         grown = self.styled_up(self.up(_doubled(small)), styles)
-        grown = F.relu(self.grain_up(grown, noise[1], styles))
-        seen = F.relu(self.styled_large(large, styles))
-        joined = F.relu(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
-        fine = F.relu(self.styled_fine(self.fine(_doubled(joined)), styles))
-        return self.styled_output(self.output(fine), styles).tanh()  # type: ignore[no-any-return]  # untyped call
+        grown = _active(self.grain_up(grown, noise[1], styles))
+        seen = _active(self.styled_large(large, styles))
+        joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
+        fine = _active(self.styled_fine(self.fine(_doubled(joined)), styles))
+        painted = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
+        bounded = painted.clamp(-1, 1)
+        if not self.training:
+            return bounded
+        return painted + (bounded - painted).detach()  # the same, but with a gradient everywhere
+
+
+def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """N x 3 x H x W pictures of mean 0 and deviation 1 with the means and deviations of styles' colors."""
+    total: Tensor | None = None
+    for code, where in styles:
+        part = code[:, : 2 * plain.shape[1], None, None].to(plain.dtype)
+        if where is not None:
+            part = part * where
+        total = part if total is None else total + part
+    assert total is not None
+    mean, deviation = total.chunk(2, dim=1)
+    return torch.addcmul(mean, plain, deviation)
+
+
+def _active(x: Tensor) -> Tensor:
+    """A leaky ReLU: with ReLUs, the last layers tended to die in the first steps, and nothing was added to the photo."""
+    return F.leaky_relu(x, 0.2)
 
 
 def _doubled(x: Tensor) -> Tensor:
