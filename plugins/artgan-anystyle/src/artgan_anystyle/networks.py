@@ -259,7 +259,7 @@ def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) 
 
 
 def _active(x: Tensor) -> Tensor:
-    """A leaky ReLU: with ReLUs, the last layers tended to die in the first steps, and nothing was added to the photo."""
+    """A leaky ReLU: with ReLUs, the last layers tended to die in the first steps, and the photo stayed as it was."""
     return F.leaky_relu(x, 0.2)
 
 
