@@ -10,7 +10,7 @@ plugin = Plugin(
     networks="artgan_fastgan.discriminators:build",
     trainer="artgan_fastgan.trainer:FastGANTrainer",
     domains={"pictures": "folder of pictures"},
-    training={"batch": 64, "zoom": 1.0},
+    training={"batch": 64, "zoom": 1.0, "ema": 0.998},
     presets={
         "128": {},
         "256": {"size": 256, "batch": 32},

@@ -16,6 +16,12 @@ class FastGANConfig(NoiseOptions):
     width: int = option(
         224, "channels of the generator's first feature map; the others are in proportion", least=8, most=2048
     )
+    upsample: str = option(
+        "nearest",
+        "how the generator doubles a map before it convolves it: nearest (the paper's) or bilinear (smoother; slower "
+        "to learn fine texture)",
+        choices=("nearest", "bilinear"),
+    )
     noise_size: int = option(256, "length of a picture's noise vector", least=1, most=4096)
     discriminator: str = option(
         "projected",

@@ -52,9 +52,9 @@ class SkipLayerExcitation(nn.Module):
         return excited
 
 
-def upsampled(before: int, after: int, convolutions: int = 1) -> nn.Sequential:
-    """Twice the side by nearest neighbor, then 3x3 convolutions, each with batch norm and a gated linear unit."""
-    layers: list[nn.Module] = [nn.Upsample(scale_factor=2.0, mode="nearest")]
+def upsampled(before: int, after: int, convolutions: int = 1, *, mode: str = "nearest") -> nn.Sequential:
+    """Twice the side, interpolated by ``mode``, then 3x3 convolutions, each with batch norm and gated linear units."""
+    layers: list[nn.Module] = [nn.Upsample(scale_factor=2.0, mode=mode)]
     for _ in range(convolutions):
         layers += [nn.Conv2d(before, 2 * after, 3, padding=1, bias=False), nn.BatchNorm2d(2 * after), GLU()]
         before = after
@@ -69,9 +69,10 @@ class FastGANGenerator(NoiseGenerator):
         noise_size: its length Z.
         size: S, the pictures' side in pixels, 64, 128 or 256.
         width: channels of the first feature map.
+        upsample: how maps are doubled, ``"nearest"`` or ``"bilinear"``.
     """
 
-    def __init__(self, noise: Noise, noise_size: int, size: int, width: int) -> None:
+    def __init__(self, noise: Noise, noise_size: int, size: int, width: int, upsample: str) -> None:
         super().__init__(noise, noise_size)
         channels = {side: max(2, most * width // _CHANNELS[_FIRST]) for side, most in _CHANNELS.items() if side <= size}
         first = channels[_FIRST]
@@ -84,7 +85,7 @@ class FastGANGenerator(NoiseGenerator):
         # As in the paper, every other map has a second convolution; here these are those with fewer parameters.
         self.doublings = nn.ModuleDict(
             {
-                str(side): upsampled(channels[side // 2], channels[side], 2 if side in (32, 128) else 1)
+                str(side): upsampled(channels[side // 2], channels[side], 2 if side in (32, 128) else 1, mode=upsample)
                 for side in itertools.islice(channels, 1, None)
             }
         )
@@ -122,4 +123,5 @@ def initialize(module: nn.Module) -> None:
 
 def build_generator(config: FastGANConfig) -> FastGANGenerator:
     """A generator, newly initialized."""
-    return FastGANGenerator(Noise.parse(config.noise), config.noise_size, config.size, config.width)
+    noise = Noise.parse(config.noise)
+    return FastGANGenerator(noise, config.noise_size, config.size, config.width, config.upsample)
