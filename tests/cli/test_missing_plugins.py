@@ -23,7 +23,7 @@ from artgan.cli import main
 main()
 """
 
-BARE = "cyclegan,dcgan,gatys,sngan,torch"
+BARE = "cyclegan,dcgan,fastgan,gatys,sngan,torch"
 """All plugins and PyTorch: an installation of artgan alone."""
 
 
