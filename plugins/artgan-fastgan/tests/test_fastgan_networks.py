@@ -43,9 +43,7 @@ def test_skip_layer_excitation_is_its_formula() -> None:
     torch.testing.assert_close(layer(coarse, fine), fine * weights[:, :, None, None])
 
 
-@pytest.mark.parametrize(
-    ("size", "excited"), [(64, {64: 4}), (128, {64: 4, 128: 8}), (256, {64: 4, 128: 8, 256: 16})]
-)
+@pytest.mark.parametrize(("size", "excited"), [(64, {64: 4}), (128, {64: 4, 128: 8}), (256, {64: 4, 128: 8, 256: 16})])
 def test_maps_of_64_pixels_and_more_are_excited_by_those_of_a_sixteenth(size: int, excited: dict[int, int]) -> None:
     """As in the paper's figure 3. A gate that is shut leaves only the output layer's bias."""
     generator = build_generator(FastGANConfig(size=size, width=14, noise_size=8)).eval()

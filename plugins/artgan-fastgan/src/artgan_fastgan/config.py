@@ -25,8 +25,8 @@ class FastGANConfig(NoiseOptions):
     noise_size: int = option(256, "length of a picture's noise vector", least=1, most=4096)
     discriminator: str = option(
         "projected",
-        "projected (a head on each of four levels of frozen VGG-19 features: Sauer et al., 2021) or self-supervised (one "
-        "network that also learns to reconstruct real pictures: Liu et al., 2021)",
+        "projected (a head on each of four levels of frozen VGG-19 features: Sauer et al., 2021) or self-supervised "
+        "(one network that also learns to reconstruct real pictures: Liu et al., 2021)",
         choices=("projected", "self-supervised"),
     )
     discriminator_width: int = option(64, "channels of a discriminator's finest layer", least=4, most=512)

@@ -47,11 +47,11 @@ def _head(channels: int, side: int, most: int) -> nn.Sequential:
 
 
 class RandomProjection(nn.Module):
-    """Features of several levels mixed by random convolutions, which are never trained (Sauer et al., 2021, section 3.2).
+    """Features of several levels mixed by random convolutions, never trained (Sauer et al., 2021, section 3.2).
 
-    Cross-channel mixing is a 1x1 convolution of each level; cross-scale mixing adds to each level the next coarser one's
-    result after a 3x3 convolution, enlarged bilinearly. So a head cannot rely on a few features alone, and each sees
-    the coarser levels too. All results have about the variance of the features.
+    Cross-channel mixing is a 1x1 convolution of each level; cross-scale mixing adds to each level the next coarser
+    one's result after a 3x3 convolution, enlarged bilinearly. So a head cannot rely on a few features alone, and each
+    sees the coarser levels too. All results have about the variance of the features.
 
     Args:
         before: channels of the levels, fine to coarse.
@@ -63,7 +63,9 @@ class RandomProjection(nn.Module):
         for level, (inside, outside) in enumerate(zip(before, after, strict=True)):
             self.register_buffer(f"channels{level}", torch.randn(outside, inside, 1, 1) / inside**0.5)
             if level:
-                self.register_buffer(f"scales{level}", torch.randn(after[level - 1], outside, 3, 3) / (9 * outside) ** 0.5)
+                self.register_buffer(
+                    f"scales{level}", torch.randn(after[level - 1], outside, 3, 3) / (9 * outside) ** 0.5
+                )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """N x C x h x w features, fine to coarse, each half the side of the one before, to N x C' x h x w each."""
