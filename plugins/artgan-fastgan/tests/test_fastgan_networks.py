@@ -73,7 +73,7 @@ def test_the_default_weights_take_at_most_8_mb_in_half_precision(size: int) -> N
 
 
 def on_plain_ground(generator: FastGANGenerator) -> torch.Tensor:
-    """The middle of a picture, beyond the reach of its edges, where the first map is the same everywhere: 3 x 24 x 24."""
+    """The middle of a picture whose first map is the same everywhere, beyond the reach of its edges: 3 x 24 x 24."""
     update_bn([generator.noise(4)], generator)
     generator.dense[2].register_forward_hook(lambda _, __, out: out[:, :, :1, :1].expand(-1, -1, 4, 4))
     with torch.no_grad():

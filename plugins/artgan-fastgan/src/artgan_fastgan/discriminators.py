@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -141,7 +142,7 @@ class SelfSupervisedDiscriminator(Discriminator):
         halvings = (size // 16).bit_length() - 1
         channels = [width << min(level, 3) for level in range(halvings + 1)]
         layers = _halved(3, channels[0], norm=False)
-        for before, after in zip(channels[: halvings - 1], channels[1:], strict=False):
+        for before, after in itertools.pairwise(channels[:-1]):
             layers += _halved(before, after)
         self.to16 = nn.Sequential(*layers)
         self.to8 = nn.Sequential(*_halved(channels[halvings - 1], channels[halvings]))
