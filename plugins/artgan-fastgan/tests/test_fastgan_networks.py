@@ -101,7 +101,7 @@ def _arguments(config: FastGANConfig) -> tuple[object, ...]:
 
 
 @pytest.mark.numerical
-@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear", "mixed"])
 def test_an_untrained_generator_leaves_no_grid_on_plain_ground(upsample: str) -> None:
     """A transposed convolution of 3x3 does: it touches every other pixel more often."""
     middle = on_plain_ground(build_generator(FastGANConfig(width=28, upsample=upsample)))

@@ -18,9 +18,9 @@ class FastGANConfig(NoiseOptions):
     )
     upsample: str = option(
         "nearest",
-        "how the generator doubles a map before it convolves it: nearest (the paper's) or bilinear (smoother; slower "
-        "to learn fine texture)",
-        choices=("nearest", "bilinear"),
+        "how the generator doubles a map before it convolves it: nearest (the paper's), bilinear (smoother; slower to "
+        "learn fine texture) or mixed (bilinear to 32 pixels, then nearest)",
+        choices=("nearest", "bilinear", "mixed"),
     )
     noise_size: int = option(256, "length of a picture's noise vector", least=1, most=4096)
     discriminator: str = option(

@@ -69,7 +69,7 @@ class FastGANGenerator(NoiseGenerator):
         noise_size: its length Z.
         size: S, the pictures' side in pixels, 64, 128 or 256.
         width: channels of the first feature map.
-        upsample: how maps are doubled, ``"nearest"`` or ``"bilinear"``.
+        upsample: how maps are doubled: ``"nearest"``, ``"bilinear"``, or ``"mixed"``, bilinear to 32 pixels, then nearest.
     """
 
     def __init__(self, noise: Noise, noise_size: int, size: int, width: int, upsample: str) -> None:
@@ -82,10 +82,15 @@ class FastGANGenerator(NoiseGenerator):
             nn.BatchNorm2d(first),
             nn.LeakyReLU(0.2),
         )
+        modes = {side: "bilinear" if side <= 32 else "nearest" for side in channels}
+        if upsample != "mixed":
+            modes = dict.fromkeys(channels, upsample)
         # As in the paper, every other map has a second convolution; here these are those with fewer parameters.
         self.doublings = nn.ModuleDict(
             {
-                str(side): upsampled(channels[side // 2], channels[side], 2 if side in (32, 128) else 1, mode=upsample)
+                str(side): upsampled(
+                    channels[side // 2], channels[side], 2 if side in (32, 128) else 1, mode=modes[side]
+                )
                 for side in itertools.islice(channels, 1, None)
             }
         )
