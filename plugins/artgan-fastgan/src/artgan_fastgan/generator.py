@@ -69,7 +69,8 @@ class FastGANGenerator(NoiseGenerator):
         noise_size: its length Z.
         size: S, the pictures' side in pixels, 64, 128 or 256.
         width: channels of the first feature map.
-        upsample: how maps are doubled: ``"nearest"``, ``"bilinear"``, or ``"mixed"``, bilinear to 32 pixels, then nearest.
+        upsample: how maps are doubled: ``"nearest"``, ``"bilinear"`` or ``"mixed"``, which is bilinear to 32 pixels and
+            nearest above.
     """
 
     def __init__(self, noise: Noise, noise_size: int, size: int, width: int, upsample: str) -> None:
