@@ -43,6 +43,7 @@ class TestProjected(PluginTests):
     training: Mapping[str, Any] = {"size": 64, "batch": 2}
 
 
+@pytest.mark.exhaustive
 class TestSelfSupervised(PluginTests):
     """The kit's checks."""
 

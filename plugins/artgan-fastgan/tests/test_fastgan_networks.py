@@ -12,7 +12,7 @@ from artgan_fastgan.discriminators import (
     RandomProjection,
     SelfSupervisedDiscriminator,
 )
-from artgan_fastgan.generator import GLU, FastGANGenerator, SkipLayerExcitation, build_generator
+from artgan_fastgan.generator import GLU, FastGANGenerator, SkipLayerExcitation
 from support import plain_vgg
 from torch import nn
 from torch.optim.swa_utils import update_bn
@@ -46,7 +46,7 @@ def test_skip_layer_excitation_is_its_formula() -> None:
 @pytest.mark.parametrize(("size", "excited"), [(64, {64: 4}), (128, {64: 4, 128: 8}), (256, {64: 4, 128: 8, 256: 16})])
 def test_maps_of_64_pixels_and_more_are_excited_by_those_of_a_sixteenth(size: int, excited: dict[int, int]) -> None:
     """As in the paper's figure 3. A gate that is shut leaves only the output layer's bias."""
-    generator = build_generator(FastGANConfig(size=size, width=14, noise_size=8)).eval()
+    generator = FastGANGenerator(FastGANConfig(size=size, width=14, noise_size=8)).eval()
     assert [*generator.excitations] == [str(side) for side in excited]
     sides = {}
     for name, layer in generator.excitations.items():
@@ -68,7 +68,7 @@ def test_maps_of_64_pixels_and_more_are_excited_by_those_of_a_sixteenth(size: in
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_the_default_weights_take_at_most_8_mb_in_half_precision(size: int) -> None:
     with torch.device("meta"):
-        state = build_generator(FastGANConfig(size=size)).state_dict()
+        state = FastGANGenerator(FastGANConfig(size=size)).state_dict()
     assert 7e6 < 2 * sum(value.numel() for value in state.values()) < 8e6
 
 
@@ -84,8 +84,7 @@ class Transposed(FastGANGenerator):
     """The same with transposed convolutions, as DCGAN has them."""
 
     def __init__(self) -> None:
-        config = FastGANConfig(width=28)
-        super().__init__(*_arguments(config))
+        super().__init__(FastGANConfig(width=28))
         for double in self.doublings.values():
             convolution = double[1]
             double[0] = nn.Identity()
@@ -95,23 +94,14 @@ class Transposed(FastGANGenerator):
             nn.init.normal_(double[1].weight, 0.0, 0.02)
 
 
-def _arguments(config: FastGANConfig) -> tuple[object, ...]:
-    whole = build_generator(config)
-    return whole.distribution, config.noise_size, config.size, config.width, config.upsample
-
-
 @pytest.mark.numerical
-@pytest.mark.parametrize("upsample", ["nearest", "bilinear", "mixed"])
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
 def test_an_untrained_generator_leaves_no_grid_on_plain_ground(upsample: str) -> None:
     """A transposed convolution of 3x3 does: it touches every other pixel more often."""
-    middle = on_plain_ground(build_generator(FastGANConfig(width=28, upsample=upsample)))
+    middle = on_plain_ground(FastGANGenerator(FastGANConfig(width=28, upsample=upsample)))
     assert float(middle.std((1, 2)).max()) < 1e-3 * float(middle.abs().max())
     grid = on_plain_ground(Transposed())
-    energy = torch.fft.fft2(grid - grid.mean((1, 2), keepdim=True)).abs().square().sum(0)
-    assert float(energy.sum()) > 0
-    periodic = sum(float(energy[row, column]) for row in range(0, 24, 6) for column in range(0, 24, 6))
-    assert float(grid.std()) > 1e-2 * float(grid.abs().max())
-    assert periodic > 0.1 * float(energy.sum())  # of 2 and 4 pixels
+    assert float(grid.std((1, 2)).max()) > 1e-2 * float(grid.abs().max())
 
 
 @pytest.mark.numerical
@@ -146,20 +136,18 @@ def test_heads_look_at_four_levels_and_the_pixels(vgg19: VGG19, size: int, sides
     pictures = torch.rand(1, 3, size, size) * 2 - 1
     observed = discriminator.eval().observe(pictures)
     assert [tuple(x.shape[1:]) for x in observed] == [
-        (3, size, size),
         *((4 << level, size >> level + 1, size >> level + 1) for level in range(4)),
+        (3, size, size),
     ]
     logits = [tuple(head.shape) for head in discriminator.judge(observed)]
     assert logits == [(1, 1, side, side) for side in (*sides, size // 8 - 3)]
-    without = ProjectedDiscriminator(vgg19, size, 4, pixels=False)
-    assert len(without(pictures)) == 4
 
 
 def test_only_heads_are_trained_and_vgg19_is_in_no_checkpoint(vgg19: VGG19) -> None:
     discriminator = ProjectedDiscriminator(vgg19, 64, 4)
     trained = {name.split(".")[0] for name, _ in discriminator.named_parameters()}
     kept = {name.split(".")[0] for name in discriminator.state_dict()}
-    assert (trained, kept) == ({"heads", "pixels"}, {"heads", "pixels", "projection"})
+    assert (trained, kept) == ({"heads"}, {"heads", "projection"})
 
 
 @pytest.mark.numerical
@@ -174,7 +162,7 @@ def test_features_that_are_a_thousand_times_larger_are_judged_alike(vgg19: VGG19
         large = discriminator.observe(pictures)
     finally:
         del discriminator.features.forward
-    for one, other in zip(small[1:], large[1:], strict=True):
+    for one, other in zip(small, large, strict=True):
         torch.testing.assert_close(one, other, atol=0.02, rtol=0.02)
 
 

@@ -18,9 +18,9 @@ class FastGANConfig(NoiseOptions):
     )
     upsample: str = option(
         "nearest",
-        "how the generator doubles a map before it convolves it: nearest (the paper's), bilinear (smoother; slower to "
-        "learn fine texture) or mixed (bilinear to 32 pixels, then nearest)",
-        choices=("nearest", "bilinear", "mixed"),
+        "how the generator doubles a map before it convolves it: nearest (the paper's) or bilinear (smoother; slower "
+        "to learn texture)",
+        choices=("nearest", "bilinear"),
     )
     noise_size: int = option(256, "length of a picture's noise vector", least=1, most=4096)
     discriminator: str = option(
@@ -30,7 +30,6 @@ class FastGANConfig(NoiseOptions):
         choices=("projected", "self-supervised"),
     )
     discriminator_width: int = option(64, "channels of a discriminator's finest layer", least=4, most=512)
-    pixel_head: bool = option(True, "one more head of a projected discriminator, on the pixels themselves")
     vgg19: str | None = option(
         None,
         "file of VGG-19's weights, for projected discriminators [default: as the user's settings say, or downloaded]",
