@@ -153,7 +153,8 @@ class SelfSupervisedDiscriminator(Discriminator):
 
 
 def _quarter(x: Tensor, row: int, column: int) -> Tensor:
-    return x.unflatten(2, (2, -1))[:, :, row].unflatten(3, (2, -1))[:, :, :, column]
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    return x[:, :, row * height : (row + 1) * height, column * width : (column + 1) * width]
 
 
 def _layer_norm(features: Tensor) -> Tensor:
