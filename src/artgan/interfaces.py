@@ -241,7 +241,7 @@ class Trainer(ABC):
         """
         return {}
 
-    def refresh(self, generators: Mapping[str, Generator]) -> None:
+    def refresh(self, generators: Mapping[str, Generator]) -> None:  # noqa: B027  # most have nothing to do
         """Update what averaging weights leaves stale in averaged generators, such as the statistics of batch norms.
 
         Called before they are saved, scored or drawn from; the next step undoes it. It depends on the generators'
