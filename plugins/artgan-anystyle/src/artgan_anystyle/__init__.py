@@ -10,6 +10,7 @@ plugin = Plugin(
     networks="artgan_anystyle.generator:build",
     trainer="artgan_anystyle.trainer:AnyStyleTrainer",
     options="artgan_anystyle.config:AnyStyleOptions",
+    encode_style="artgan_anystyle.generator:encode_style",
     domains={"photos": "folder of photos", "styles": "folder of style pictures"},
     training={"batch": 8, "zoom": 1.5},
     # For a CPU: many styles a minute, from small crops at the pictures' own scale.

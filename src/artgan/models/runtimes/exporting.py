@@ -106,6 +106,11 @@ def require_exporter() -> None:
 
 def refuse_what_is_no_network(generator: Generator) -> None:
     """Raise ExportError if the generator's output is more than a single forward pass of its network."""
+    if generator.placed:
+        raise ExportError(
+            "what this model paints depends on the place in the picture, which exported networks are not told: "
+            "it cannot be exported, and runs in PyTorch alone"
+        )
     if type(generator).generate is not Generator.generate:
         raise ExportError(
             "this model makes a picture step by step, with options of its own, and not by one run of a network: "
