@@ -32,6 +32,18 @@ class TestDCGAN(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+class TestProgressive(TestDCGAN):
+    """Networks that grow while the kit trains them."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "progressive"}
+
+
+class TestMultiscaleGradients(TestDCGAN):
+    """All resolutions at once."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "msg"}
+
+
 def tutorial(layers: int, noise: int, width: int, channels: int, bias: bool = False) -> nn.Sequential:
     """The generator of PyTorch's DCGAN tutorial, ``main`` in it, and of its example."""
     wide = [width * 2**level for level in range(layers - 1)][::-1]
