@@ -13,7 +13,7 @@ class Growth:
     In the first part of its phase a resolution is faded in; the first resolution is there from the start.
 
     Attributes:
-        resolutions: how many there are, 1 or more.
+        resolutions: how many there are, 2 or more.
         phase_steps: the length of a phase; the last one lasts until the run ends.
         fade_in: the share of a phase, 0 to 1, in which a resolution is faded in.
     """
