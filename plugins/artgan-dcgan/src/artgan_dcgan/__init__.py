@@ -18,6 +18,9 @@ plugin = Plugin(
         "paper": {"width": 128, "kernel": 5, "noise": "uniform(-1,1)", "ema": 0.0},
         # The Monet project's: half as wide, 4x4 kernels, and smoothed labels.
         "monet": {"real_label": 0.8, "fake_label": 0.1, "batch": 64},
+        # Several resolutions, at the rates of the papers, which stand for equalized layers.
+        "progressive": {"multiscale": "progressive", "batch": 16, "lr": 1e-3, "beta1": 0.0, "beta2": 0.99},
+        "msg": {"multiscale": "msg", "batch": 16, "lr": 3e-3, "beta1": 0.0, "beta2": 0.99},
     },
     # The study that the Monet project did by hand.
     studies={

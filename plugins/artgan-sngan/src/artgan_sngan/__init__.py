@@ -40,5 +40,8 @@ plugin = Plugin(
             **_FEW,
         },
         "few-pictures": _FEW,
+        # Several resolutions, at the rates of the papers, which stand for equalized layers.
+        "progressive": {"multiscale": "progressive", "batch": 16, "lr": 1e-3, "beta1": 0.0, "beta2": 0.99},
+        "msg": {"multiscale": "msg", "batch": 16, "lr": 3e-3, "beta1": 0.0, "beta2": 0.99},
     },
 )
