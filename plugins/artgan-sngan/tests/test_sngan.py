@@ -40,12 +40,14 @@ class TestJoyOfPainting(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+@pytest.mark.exhaustive
 class TestProgressive(TestSNGAN):
     """Networks that grow while the kit trains them, spectrally normalized."""
 
     config: Mapping[str, Any] = {**TestSNGAN.config, "multiscale": "progressive"}
 
 
+@pytest.mark.exhaustive
 class TestMultiscaleGradients(TestSNGAN):
     """All resolutions at once, in residual blocks."""
 

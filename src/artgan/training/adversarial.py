@@ -8,7 +8,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 from artgan.interfaces import Discriminator, Run
 from artgan.training.augment import augment, augment_together
@@ -136,11 +135,5 @@ def normalise_spectrally(module: nn.Module) -> None:
     """
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
     for part in list(module.modules()):
-        if isinstance(part, kinds) and not _has_spectral_norm(part):
+        if isinstance(part, kinds) and not any(isinstance(inner, _SpectralNorm) for inner in part.modules()):
             spectral_norm(part)
-
-
-def _has_spectral_norm(layer: nn.Module) -> bool:
-    """Whether a parametrization of its weight is spectral norm; there may be others, such as equalized rates."""
-    parts = layer.parametrizations.weight if is_parametrized(layer, "weight") else ()
-    return any(isinstance(part, _SpectralNorm) for part in parts)

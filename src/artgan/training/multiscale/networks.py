@@ -7,6 +7,7 @@ number of channels of the features at each resolution. Layers have equalized lea
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -113,9 +114,9 @@ class MultiscaleDiscriminator(Discriminator):
         self.head = nn.Sequential(MinibatchDeviation(), head(inputs[0] + 1))
         equalize(self)
 
+    @abstractmethod
     def shown(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Of a generator's pictures at each resolution those that :meth:`judge` takes; by default all."""
-        return pictures
+        """Of a generator's pictures at each resolution those that :meth:`judge` takes."""
 
 
 class ProgressiveDiscriminator(MultiscaleDiscriminator):
@@ -176,6 +177,10 @@ class MultiscaleGradientDiscriminator(MultiscaleDiscriminator):
         head: Callable[[int], nn.Module],
     ) -> None:
         super().__init__(channels, side, block, head, joined=True)
+
+    def shown(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
+        """All pictures."""
+        return pictures
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """N x 3 x S x S pictures, averaged down to each resolution."""

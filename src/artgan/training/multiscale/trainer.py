@@ -32,12 +32,13 @@ class MultiscaleTrainer(NoiseTrainer):
 
     def __init__(self, networks: Networks, config: MultiscaleOptions, run: Run) -> None:
         generator, discriminator = networks.generators[PICTURES], networks.discriminators[PICTURES]
-        self.several = isinstance(generator, MultiscaleGenerator) and isinstance(discriminator, MultiscaleDiscriminator)
-        if self.several != (config.multiscale != "none"):
+        self.pair: tuple[MultiscaleGenerator, MultiscaleDiscriminator] | None = None
+        if isinstance(generator, MultiscaleGenerator) and isinstance(discriminator, MultiscaleDiscriminator):
+            self.pair = generator, discriminator
+            for network in self.pair:  # the optimizers also hold the layers that do not take part yet
+                network.requires_grad_(True)
+        if (self.pair is None) != (config.multiscale == "none"):
             raise PluginError(f"multiscale is {config.multiscale!r}, and the plugin's networks are others")
-        if self.several:  # the optimizers hold the layers of all resolutions, also those that do not take part yet
-            generator.requires_grad_(True)
-            discriminator.requires_grad_(True)
         super().__init__(networks, config, run)
         self.growth: Growth | None = None
         if isinstance(discriminator, ProgressiveDiscriminator):
@@ -62,13 +63,14 @@ class MultiscaleTrainer(NoiseTrainer):
 
     def made(self, noise: Tensor) -> Tensor | Sequence[Tensor]:
         """The pictures that the discriminator judges, made of N x Z noise: one tensor, or one for each resolution."""
-        if not self.several:
+        if self.pair is None:
             return super().made(noise)
-        return self.discriminator.shown(self.generator.pictures(noise))
+        generator, discriminator = self.pair
+        return discriminator.shown(generator.pictures(noise))
 
     def seen(self, real: Tensor) -> Tensor | Sequence[Tensor]:
         """The same of N x 3 x S x S real pictures."""
-        return self.discriminator.observe(real) if self.several else real
+        return real if self.pair is None else self.discriminator.observe(real)
 
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
         """A row of real pictures, one of generated ones at each resolution so far, and more at the highest."""
@@ -100,13 +102,14 @@ class MultiscaleTrainer(NoiseTrainer):
 
     def _grow(self, step: int) -> int | None:
         """Grow both networks to the level of the step, counted from 0; the side of their pictures, if they do grow."""
-        if self.growth is None:
+        if self.pair is None or self.growth is None:
             return None
+        generator, discriminator = self.pair
+        assert isinstance(discriminator, ProgressiveDiscriminator)  # no other has a growth
         level = self.growth.level(step)
-        self.generator.grow(level)
-        self.discriminator.grow(level)
-        side: int = self.generator.sides[placed(level)[0]]
-        return side
+        generator.grow(level)
+        discriminator.grow(level)
+        return generator.sides[placed(level)[0]]
 
     def _check_growth(self, growth: Growth) -> None:
         """Refuse a run that ends before the networks have grown.
@@ -115,9 +118,8 @@ class MultiscaleTrainer(NoiseTrainer):
             ConfigError: it has too few steps.
         """
         if self.run.steps < growth.complete_after:
-            first, *_, last = self.generator.sides
             raise ConfigError(
-                f"--phase-steps {growth.phase_steps}: growing from {first} to {last} pixels takes "
+                f"--phase-steps {growth.phase_steps}: growing through {growth.resolutions} resolutions takes "
                 f"{growth.complete_after} steps, and the run has {self.run.steps}; give fewer --phase-steps, or more "
                 "--steps"
             )
