@@ -123,6 +123,15 @@ class Discriminator(nn.Module, ABC):
         """Map N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
         return self.judge(self.observe(pictures))
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile :meth:`observe` and :meth:`judge`, which training calls, in place; arguments as of torch.compile.
+
+        Raises:
+            ConfigError: the network cannot be compiled.
+        """
+        for part in ("observe", "judge"):
+            setattr(self, part, torch.compile(getattr(self, part), *args, **kwargs))
+
 
 @dataclass(frozen=True)
 class Networks:

@@ -195,6 +195,22 @@ def test_a_run_that_ends_before_its_networks_have_grown_is_refused(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+def test_networks_that_grow_are_not_compiled(tmp_path: Path, pictures: Path) -> None:
+    with pytest.raises(ConfigError, match="--compile: networks that grow"):
+        run(GROWING, pictures, tmp_path / "run", steps=14, compile=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.exhaustive
+def test_compiled_networks_of_all_resolutions_learn_the_same(tmp_path: Path, pictures: Path) -> None:
+    for name, compiled in (("plain", False), ("compiled", True)):
+        run(MSG, pictures, tmp_path / name, steps=3, compile=compiled)
+    logs = [[json.loads(line)["losses"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+            for name in ("plain", "compiled")]  # fmt: skip
+    for plain, compiled in zip(*logs, strict=True):
+        assert compiled == pytest.approx(plain, rel=1e-3)
+
+
 def test_phases_are_refused_where_nothing_grows() -> None:
     with pytest.raises(ConfigError, match="phase_steps goes with multiscale progressive"):
         made({**GROWING, "multiscale": "msg"})

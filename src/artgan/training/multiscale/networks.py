@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from artgan.errors import ConfigError
 from artgan.interfaces import Discriminator
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
@@ -67,7 +69,9 @@ class MultiscaleGenerator(NoiseGenerator):
 
     def pictures(self, x: Tensor) -> list[Tensor]:
         """N x Z noise to N x 3 x s x s pictures in [-1, 1] at each resolution up to the level, the last faded in."""
-        top, share = placed(float(self.level))
+        return self._drawn(x, *placed(float(self.level)))
+
+    def _drawn(self, x: Tensor, top: int, share: float) -> list[Tensor]:
         made = []
         for stage, to_rgb in zip(self.stages[: top + 1], self.to_rgb, strict=False):
             x = stage(x)
@@ -80,9 +84,9 @@ class MultiscaleGenerator(NoiseGenerator):
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
         return enlarged(self.pictures(x)[-1], self.sides[-1])
 
-    def compile(self, *args: object, **kwargs: object) -> None:
-        """Compile :meth:`pictures`, which training calls, in place."""
-        self.pictures = torch.compile(self.pictures, *args, **kwargs)  # type: ignore[method-assign,call-overload]
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what :meth:`pictures` and :meth:`forward` share, in place."""
+        self._drawn = torch.compile(self._drawn, *args, **kwargs)  # type: ignore[method-assign]
 
 
 class MultiscaleDiscriminator(Discriminator):
@@ -143,6 +147,14 @@ class ProgressiveDiscriminator(MultiscaleDiscriminator):
     def shown(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
         """The largest pictures."""
         return pictures[-1:]
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to compile: each step of a fade-in would take as long as the first.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("--compile: networks that grow would be compiled anew in most steps; leave it out")
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """N x 3 x S x S pictures at the resolution of the level, blended with the one below as generated ones are."""
