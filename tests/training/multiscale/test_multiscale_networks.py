@@ -216,4 +216,4 @@ def test_r1_of_several_resolutions_is_the_mean_of_their_penalties() -> None:
     judge = Weighted()
     scales = [torch.randn(5, 3, side, side) for side in (4, 8)]
     expected = np.mean([float(weight.detach().square().sum()) for weight in judge.weights])
-    assert float(r1_penalty(judge.judge, scales)) == pytest.approx(expected)
+    assert float(r1_penalty(judge.judge, scales).detach()) == pytest.approx(expected)
