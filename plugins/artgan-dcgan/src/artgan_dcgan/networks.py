@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
+from artgan.toolkit import (
+    Discriminator,
+    MultiscaleGenerator,
+    MultiscaleGradientDiscriminator,
+    Networks,
+    Noise,
+    NoiseGenerator,
+    PixelNorm,
+    ProgressiveDiscriminator,
+)
 from artgan_dcgan.config import DCGANConfig
 
 
@@ -90,14 +99,50 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def build_generator(config: DCGANConfig) -> DCGANGenerator:
+def _multiscale_channels(config: DCGANConfig) -> list[int]:
+    """The channels at each resolution from 4x4 up: those of the layers above, and half as many at the full size."""
+    return [*_channels(config.size, config.width)[::-1], max(config.width // 2, 1)]
+
+
+def _multiscale_generator(config: DCGANConfig) -> MultiscaleGenerator:
+    """The same transposed convolutions, with pixel norm instead of batch norm."""
+
+    def block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(_doubling(before, after, config.kernel, bias=True), nn.LeakyReLU(0.2), PixelNorm())
+
+    noise = Noise.parse(config.noise)
+    return MultiscaleGenerator(noise, config.noise_size, _multiscale_channels(config), 4, block)
+
+
+def _multiscale_discriminator(config: DCGANConfig) -> Discriminator:
+    """The same strided convolutions without batch norm; at 4x4, one 3x3 convolution more."""
+
+    def block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(_halving(before, after, config.kernel, bias=True), nn.LeakyReLU(0.2))
+
+    channels = _multiscale_channels(config)
+
+    def head(before: int) -> nn.Module:
+        layers = nn.Conv2d(before, channels[0], 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels[0], 1, 4)
+        return nn.Sequential(*layers, nn.Flatten())
+
+    kind = ProgressiveDiscriminator if config.multiscale == "progressive" else MultiscaleGradientDiscriminator
+    return kind(channels, 4, block, head)
+
+
+def build_generator(config: DCGANConfig) -> NoiseGenerator:
     """A generator, newly initialized."""
+    if config.multiscale != "none":
+        return _multiscale_generator(config)
     return DCGANGenerator(config.size, config.width, config.kernel, Noise.parse(config.noise), config.noise_size)
 
 
 def build(config: DCGANConfig) -> Networks:
     """Generator and discriminator, newly initialized."""
-    return Networks(
-        generators={"pictures": build_generator(config)},
-        discriminators={"pictures": DCGANDiscriminator(config.size, config.width, config.kernel)},
+    generator = build_generator(config)
+    discriminator = (
+        DCGANDiscriminator(config.size, config.width, config.kernel)
+        if config.multiscale == "none"
+        else _multiscale_discriminator(config)
     )
+    return Networks(generators={"pictures": generator}, discriminators={"pictures": discriminator})

@@ -7,15 +7,27 @@ upsampling factor. Spectral normalization of the discriminators is a training op
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
+from artgan.toolkit import (
+    Discriminator,
+    MultiscaleGenerator,
+    MultiscaleGradientDiscriminator,
+    Networks,
+    Noise,
+    NoiseGenerator,
+    PixelNorm,
+    ProgressiveDiscriminator,
+)
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs
+
+_Layers: TypeAlias = Callable[[int, int], list[nn.Module]]
 
 
 class SNGANGenerator(NoiseGenerator):
@@ -217,17 +229,91 @@ def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
     return [*layers, nn.Flatten(), dense, nn.LeakyReLU(0.2, inplace=True), nn.Linear(1024, 1)]
 
 
+def _joy_head(before: int, side: int) -> list[nn.Module]:
+    return [nn.Flatten(), nn.Linear(before * side**2, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1)]
+
+
+def _cnn_head(before: int, side: int) -> list[nn.Module]:
+    """A 3x3 convolution, then dense."""
+    convolution = nn.Conv2d(before, before, 3, padding=1)
+    return [convolution, nn.LeakyReLU(_SLOPE), nn.Flatten(), nn.Linear(before * side**2, 1)]
+
+
 _GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-painting": _joy_generator}
 _DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "joy-of-painting": _joy_discriminator}
 
+# For several resolutions, by architecture: the usual widths of generator and discriminator, and the layers of a
+# generator's block, a discriminator's block, and what comes after the last of these. Without batch norm.
+_BLOCKS: dict[str, tuple[int, int, _Layers, _Layers, _Layers]] = {
+    "cnn": (
+        512,
+        64,
+        lambda b, a: [nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), nn.ReLU()],
+        lambda b, a: [
+            *(nn.Conv2d(b, a, 3, padding=1), nn.LeakyReLU(_SLOPE)),
+            *(nn.Conv2d(a, a, 4, stride=2, padding=1), nn.LeakyReLU(_SLOPE)),
+        ],
+        _cnn_head,
+    ),
+    "resnet": (
+        1024,
+        64,
+        lambda b, a: [ResidualBlock(b, a, "up")],
+        lambda b, a: [ResidualBlock(b, a, "down")],
+        lambda b, side: [ResidualBlock(b, b), SumPool(), nn.Linear(b, 1)],
+    ),
+    "joy-of-painting": (
+        256,
+        16,
+        lambda b, a: [nn.Upsample(scale_factor=2.0), nn.Conv2d(b, a, 3, padding=1), nn.ReLU()],
+        lambda b, a: [nn.Conv2d(b, a, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)],
+        _joy_head,
+    ),
+}
 
-def build_generator(config: SNGANConfig) -> SNGANGenerator:
+
+def _first_side(config: SNGANConfig) -> int:
+    """The side of the smallest pictures."""
+    return 6 if config.size in (48, 96) else 4
+
+
+def _multiscale_generator(config: SNGANConfig) -> MultiscaleGenerator:
+    usual, _, up, _, _ = _BLOCKS[config.architecture]
+    side, width = _first_side(config), config.width or usual
+    channels = [max(width >> i, 1) for i in range((config.size // side).bit_length())]
+
+    def block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(*up(before, after), PixelNorm())
+
+    return MultiscaleGenerator(Noise.parse(config.noise), config.noise_size, channels, side, block)
+
+
+def _multiscale_discriminator(config: SNGANConfig) -> Discriminator:
+    _, usual, _, down, head = _BLOCKS[config.architecture]
+    side, width = _first_side(config), config.discriminator_width or usual
+    channels = [width * min(2**i, 8) for i in range((config.size // side).bit_length())][::-1]
+    kind = ProgressiveDiscriminator if config.multiscale == "progressive" else MultiscaleGradientDiscriminator
+    return kind(
+        channels,
+        side,
+        lambda before, after: nn.Sequential(*down(before, after)),
+        lambda before: nn.Sequential(*head(before, side)),
+    )
+
+
+def build_generator(config: SNGANConfig) -> NoiseGenerator:
     """A generator, newly initialized."""
+    if config.multiscale != "none":
+        return _multiscale_generator(config)
     channels, side, layers = _GENERATORS[config.architecture](config)
     return SNGANGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
 
 
 def build(config: SNGANConfig) -> Networks:
     """Generator and discriminator, newly initialized."""
-    discriminator = LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
+    discriminator = (
+        LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
+        if config.multiscale == "none"
+        else _multiscale_discriminator(config)
+    )
     return Networks(generators={"pictures": build_generator(config)}, discriminators={"pictures": discriminator})
