@@ -8,6 +8,7 @@ in any version.
 - Training: :class:`Trainer`, and :class:`Run`, what a trainer knows about its run.
 - Adversarial training: :class:`Adversary`, :func:`adam`; for a trainer without an adversary
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
+- Layers: :class:`ResizeConv2d`.
 - Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`; :func:`weights_file`, of any of timm's networks.
@@ -31,6 +32,7 @@ from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
 from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
 from artgan.models.converting import Converted
 from artgan.models.folder import save_model
+from artgan.models.layers import ResizeConv2d
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
 from artgan.painting.palette import Palette
@@ -56,6 +58,7 @@ __all__ = [
     "NoiseGenerator",
     "NoiseTrainer",
     "Palette",
+    "ResizeConv2d",
     "Run",
     "Score",
     "Trainer",

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
+from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator, ResizeConv2d
 from artgan_dcgan.config import DCGANConfig
 
 
 class DCGANGenerator(NoiseGenerator):
     """Noise to 4x4, then upsampling by transposed convolutions with batch norm and ReLU, the last with tanh.
+
+    Resize-convolutions all have batch norm and ReLU, and a 3x3 convolution at full size makes the picture.
 
     Args:
         size: side of the pictures, in pixels.
@@ -20,9 +22,12 @@ class DCGANGenerator(NoiseGenerator):
         kernel: 4 or 5.
         noise: distribution of the noise.
         noise_size: its length Z.
+        upsample: ``"transposed"``, ``"resize"`` (nearest neighbor, then a convolution) or ``"bilinear"``.
     """
 
-    def __init__(self, size: int, width: int, kernel: int, noise: Noise, noise_size: int) -> None:
+    def __init__(
+        self, size: int, width: int, kernel: int, noise: Noise, noise_size: int, upsample: str = "transposed"
+    ) -> None:
         super().__init__(noise, noise_size)
         channels = _channels(size, width)[::-1]
         parts: list[nn.Module] = [
@@ -30,9 +35,19 @@ class DCGANGenerator(NoiseGenerator):
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(inplace=True),
         ]
+        if upsample != "transposed":
+            channels.append(max(1, width // 2))
         for before, after in itertools.pairwise(channels):
-            parts += [_doubling(before, after, kernel, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        parts += [_doubling(channels[-1], 3, kernel, bias=True), nn.Tanh()]
+            if upsample == "transposed":
+                doubling: nn.Module = _doubling(before, after, kernel, bias=False)
+            else:
+                doubling = ResizeConv2d(before, after, "nearest" if upsample == "resize" else upsample, bias=False)
+            parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        if upsample == "transposed":
+            parts.append(_doubling(channels[-1], 3, kernel, bias=True))
+        else:
+            parts.append(nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect"))
+        parts.append(nn.Tanh())
         self.model = nn.Sequential(*parts)
         self.apply(_initialise)
 
@@ -92,7 +107,8 @@ def _initialise(module: nn.Module) -> None:
 
 def build_generator(config: DCGANConfig) -> DCGANGenerator:
     """A generator, newly initialized."""
-    return DCGANGenerator(config.size, config.width, config.kernel, Noise.parse(config.noise), config.noise_size)
+    noise = Noise.parse(config.noise)
+    return DCGANGenerator(config.size, config.width, config.kernel, noise, config.noise_size, config.upsample)
 
 
 def build(config: DCGANConfig) -> Networks:

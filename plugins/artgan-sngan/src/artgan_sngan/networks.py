@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator
+from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator, ResizeConv2d
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs
@@ -133,15 +133,30 @@ def _norm(channels: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
+def _doubling(before: int, after: int, upsample: str) -> list[nn.Module]:
+    """Upsampling by 2 as the option ``upsample`` says."""
+    if upsample == "transposed":
+        return [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+    if upsample == "nearest":
+        return [nn.Upsample(scale_factor=2.0, mode="nearest"), nn.Conv2d(before, after, 3, padding=1)]
+    return [ResizeConv2d(before, after, "nearest" if upsample == "resize" else upsample)]
+
+
+def _last(channels: int, upsample: str) -> list[nn.Module]:
+    """The convolution that makes the picture, with the same edges as the others."""
+    edges = "reflect" if upsample in ("resize", "bilinear") else "zeros"
+    return [nn.Conv2d(channels, 3, 3, padding=1, padding_mode=edges), nn.Tanh()]
+
+
 def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
     """Table 3: upsampling by three transposed convolutions."""
+    upsample = config.upsample or "transposed"
     width = config.width or 512
     layers = _norm(width)
     for index in range(3):
         before, after = width >> index, width >> index + 1
-        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), *_norm(after)]
-    layers += [nn.Conv2d(width >> 3, 3, 3, padding=1), nn.Tanh()]
-    return width, config.size // 8, layers
+        layers += [*_doubling(before, after, upsample), *_norm(after)]
+    return width, config.size // 8, [*layers, *_last(width >> 3, upsample)]
 
 
 def _cnn_discriminator(config: SNGANConfig) -> list[nn.Module]:
@@ -191,18 +206,19 @@ def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
 
 def _joy_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
     """Nearest-neighbor upsampling, then a convolution; four times, from 4x4, for 64 px."""
+    upsample = config.upsample or "nearest"
     width = config.width or 256
     layers: list[nn.Module] = _norm(width)
     before = width
     for _ in range((config.size // 4).bit_length() - 1):
         after = max(before // 2, 16)
-        layers += [nn.Upsample(scale_factor=2.0, mode="nearest"), nn.Conv2d(before, after, 3, padding=1), *_norm(after)]
+        layers += [*_doubling(before, after, upsample), *_norm(after)]
         before = after
-    return width, 4, [*layers, nn.Conv2d(before, 3, 3, padding=1), nn.Tanh()]
+    return width, 4, [*layers, *_last(before, upsample)]
 
 
 def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
-    """Strided convolutions, each with leaky ReLU, dropout and (except the first) batch norm; then dense 1024."""
+    """Strided convolutions, each with leaky ReLU, dropout and (except the first) batch norm; then dense."""
     width = config.discriminator_width or 16
     layers: list[nn.Module] = []
     before = 3
@@ -213,8 +229,10 @@ def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
         if index:
             layers.append(nn.BatchNorm2d(after))
         before = after
-    dense = nn.Linear(before * 4**2, 1024)
-    return [*layers, nn.Flatten(), dense, nn.LeakyReLU(0.2, inplace=True), nn.Linear(1024, 1)]
+    layers.append(nn.Flatten())
+    if config.dense:
+        layers += [nn.Linear(before * 4**2, config.dense), nn.LeakyReLU(0.2, inplace=True)]
+    return [*layers, nn.Linear(config.dense or before * 4**2, 1)]
 
 
 _GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-painting": _joy_generator}
