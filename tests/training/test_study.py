@@ -127,7 +127,7 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_runs_side_by_side_are_those_one_after_the_other(pictures: Path, tmp_path: Path) -> None:
     """And when they are complete they are not trained again, also without their checkpoints."""
-    words = ["study", *DCGAN, "--vary", "noise=normal(0,1),uniform(-1,1),gamma(2,1)", "--pictures", pictures, *SMALL]
+    words = ["study", *DCGAN, "--vary", "noise=normal(0,1),gamma(2,1)", "--pictures", pictures, *SMALL]
     alone = processes.artgan(*words, "-o", tmp_path / "alone", "--format", "json")
     several = [sys.executable, "-m", "artgan", *words, "--jobs", "2", "-o", tmp_path / "several", "--format", "json"]
     outcomes = json.loads(run(several))
@@ -143,10 +143,10 @@ def test_runs_side_by_side_are_those_one_after_the_other(pictures: Path, tmp_pat
     assert json.loads(again.stdout) == outcomes
     assert [(folder / "model" / "model.safetensors").read_bytes() for folder in folders] == before
     assert not any((folder / "checkpoints").exists() for folder in folders)
-    assert [len((folder / "sessions.jsonl").read_text().splitlines()) for folder in folders] == [1, 1, 1]
+    assert [len((folder / "sessions.jsonl").read_text().splitlines()) for folder in folders] == [1, 1]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ctrl_c_ends_all_runs_with_checkpoints_and_they_continue(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     words = ["study", *DCGAN, "--vary", "lr=1e-4,2e-4,3e-4", "--pictures", str(pictures), "-o", str(out), *SMALL]

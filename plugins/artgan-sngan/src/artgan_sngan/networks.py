@@ -144,8 +144,8 @@ def _doubling(before: int, after: int, upsample: str) -> list[nn.Module]:
 
 def _last(channels: int, upsample: str) -> list[nn.Module]:
     """The convolution that makes the picture, with the same edges as the others."""
-    edges = "reflect" if upsample in ("resize", "bilinear") else "zeros"
-    return [nn.Conv2d(channels, 3, 3, padding=1, padding_mode=edges), nn.Tanh()]
+    reflected = upsample in ("resize", "bilinear")
+    return [nn.Conv2d(channels, 3, 3, padding=1, padding_mode="reflect" if reflected else "zeros"), nn.Tanh()]
 
 
 def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
