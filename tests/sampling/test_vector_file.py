@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artgan.errors import ConfigError, PictureError
@@ -66,11 +66,12 @@ def test_no_file_is_told(tmp_path: Path) -> None:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
+    max_leaves=5,
 )
 ABOUT = st.fixed_dictionaries({"format": st.just(1), "weights": st.just("abc"), "vector": st.lists(JSON, max_size=3)})
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=100) | (JSON | ABOUT).map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_two_finite_numbers_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
