@@ -251,6 +251,7 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
         (["local-dir:MODEL", "--like", "a.jpg", "--interpolate"], "--like and --interpolate do not go together"),
         (["local-dir:MODEL", "--like", "a.jpg", "--vector", "a.json"], "--like and --vector do not go together"),
         (["local-dir:MODEL", "--like", "a.jpg"], "a.jpg"),
+        (["local-dir:MODEL", "--like", "a.jpg", "-n", "65"], "-n 65: --like compares 64 seeds"),
         (["local-dir:MODEL", "--vector", "a.json"], "a.json: cannot be read"),
         (
             ["local-dir:MODEL", "--to", "3", "-n", "4", "-o", "a.gif"],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from artgan import images, sheets
 from artgan.data.crops import centre_square
-from artgan.errors import PictureError
+from artgan.errors import ConfigError, PictureError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import check_writable
 from artgan.interfaces import Generator
@@ -187,10 +187,13 @@ def write_like(
         A description as JSON types.
 
     Raises:
+        ConfigError: there are not so many seeds to be shown.
         PictureError: the photo cannot be read, or a file exists or cannot be written.
         WeightsError: VGG-19's weights cannot be read.
         ArtganError: as for :func:`artgan.sampling.sampling.sample`.
     """
+    if count > SEEDS:
+        raise ConfigError(f"-n {count}: --like compares {SEEDS} seeds, of which it cannot show more")
     saved = vector_file(path)
     images.check_writable(path, overwrite=overwrite)
     check_writable(saved, overwrite=overwrite, error=PictureError)
