@@ -19,10 +19,10 @@ import torch
 from artgan_gatys import synthesis
 from artgan_gatys.config import GatysOptions
 from artgan_gatys.networks import build_network
-from artgan_gatys.styles import Style, find_styles
 from artgan_gatys.synthesis import Synthesis
 
 from artgan import images
+from artgan.toolkit import Style, find_styles
 
 _ITERATIONS = 3
 _TORCH_HISTORY = 100

@@ -105,7 +105,7 @@ def test_every_field_of_the_manifest_is_documented() -> None:
 
 # The core names no plugin
 
-NAMES = ("cyclegan", "dcgan", "gatys", "sngan")
+NAMES = ("cyclegan", "dcgan", "fastgan", "gatys", "sngan")
 MAY_NAME = {
     "data/public.py": {"cyclegan", "monet", "vangogh", "cezanne"},  # data sets, their addresses and their authors
     "data/samples.py": {"monet"},  # a folder of such a set

@@ -54,6 +54,9 @@ class Generator(nn.Module, ABC):
             overlap by this much.
         thread_safe: whether several threads may run it concurrently on different pictures: in evaluation mode, its
             forward modifies no state. Small pictures are then painted in parallel, which is faster on a CPU.
+        placed: whether what it paints depends on the place in the picture. :meth:`generate` then takes ``places``: for
+            each row, left and top of the part that it is, and width and height of the whole picture, in pixels. A row
+            may extend beyond the picture's right and lower edges. Without ``places``, each row is a whole picture.
     """
 
     task: ClassVar[Task] = "image-to-image"
@@ -64,6 +67,7 @@ class Generator(nn.Module, ABC):
     memory_per_pixel: int = 0
     reach: int | None = None
     thread_safe: bool = False
+    placed: bool = False
 
     def noise(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``count`` x Z noise vectors for :meth:`forward` on the CPU: standard normal unless overridden."""
@@ -122,6 +126,14 @@ class Discriminator(nn.Module, ABC):
     def forward(self, pictures: Tensor) -> Sequence[Tensor]:
         """Map N x 3 x H x W pictures in [-1, 1] to logits, as in :meth:`judge`."""
         return self.judge(self.observe(pictures))
+
+    def auxiliary_loss(self, observed: Sequence[Tensor]) -> Tensor | None:
+        """A further loss on observed real pictures, a scalar, which is added to the adversarial one.
+
+        For parts that :meth:`judge` does not use, such as decoders of self-supervised discriminators. The default is
+        None, no such loss.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -228,6 +240,13 @@ class Trainer(ABC):
         batch has. Arguments as in :meth:`sample`. The default returns none, which disables these checks.
         """
         return {}
+
+    def refresh(self, generators: Mapping[str, Generator]) -> None:  # noqa: B027  # most have nothing to do
+        """Update what averaging weights leaves stale in averaged generators, such as the statistics of batch norms.
+
+        Called before they are saved, scored or drawn from; the next step undoes it. It depends on the generators'
+        weights alone. Arguments as in :meth:`sample`. The default does nothing.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """The trainer's state apart from networks and optimizers (such as an image pool): JSON types and tensors."""

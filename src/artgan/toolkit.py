@@ -13,6 +13,7 @@ in any version.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`; :func:`weights_file`, of any of timm's networks.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns.
+- Styles that a user gives: :class:`Style`, :func:`find_styles`, :func:`read_mask`.
 - Strokes: :class:`Brush`, :class:`Palette`, :class:`Brushwork`, both as a model carries them.
 - Pictures: :func:`decode`, :func:`to_tensor`, :func:`to_rgb`, :func:`encode`, :func:`check_writable`; data sets:
   :func:`open_pictures`.
@@ -36,6 +37,7 @@ from artgan.models.layers import ResizeConv2d
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
 from artgan.painting.palette import Palette
+from artgan.painting.styles import Style, find_styles, read_mask
 from artgan.progress import progress
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
@@ -61,6 +63,7 @@ __all__ = [
     "ResizeConv2d",
     "Run",
     "Score",
+    "Style",
     "Trainer",
     "accuracy",
     "adam",
@@ -70,6 +73,7 @@ __all__ = [
     "decode",
     "discriminator_loss",
     "encode",
+    "find_styles",
     "free_memory",
     "generator_loss",
     "load_vgg19",
@@ -78,6 +82,7 @@ __all__ = [
     "open_pictures",
     "progress",
     "r1_penalty",
+    "read_mask",
     "save_model",
     "to_rgb",
     "to_tensor",

@@ -17,12 +17,12 @@ import torch
 from artgan_gatys import synthesis
 from artgan_gatys.config import GatysOptions
 from artgan_gatys.networks import build_network
-from artgan_gatys.styles import find_styles
 from artgan_gatys.synthesis import Synthesis
 from support.data import DATA, VGG19_WEIGHTS
 
 from artgan import images
 from artgan.data import PictureFolder
+from artgan.toolkit import find_styles
 
 SIZE = int(os.environ.get("ARTGAN_STYLE_SIZE", "96"))
 ITERATIONS = int(os.environ.get("ARTGAN_STYLE_ITERATIONS", "30"))

@@ -12,7 +12,7 @@ from artgan.errors import ArtganError
 from artgan.models.registry import read_registry
 from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
 
-PLUGINS = "cyclegan,dcgan,gatys,sngan"
+PLUGINS = "cyclegan,dcgan,fastgan,gatys,sngan"
 
 
 def test_all_is_offered_where_all_is_installed() -> None:

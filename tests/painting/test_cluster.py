@@ -158,7 +158,7 @@ def test_a_folder_that_a_node_does_not_see_is_told(tmp_path: Path) -> None:
 class Deadly(Network):
     """Ends its process at pictures of one size."""
 
-    def paint(self, pictures: Any, options: Any) -> Any:
+    def paint(self, pictures: Any, options: Any, places: Any = None) -> Any:
         if pictures.shape[2:] == (33, 33):
             os._exit(1)
         return pictures

@@ -34,7 +34,7 @@ class Negative(Network):
         self.stop = stop
         self.error = error
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: object = None) -> Pictures:
         if self.painted == self.stop:
             raise self.error
         self.painted += 1

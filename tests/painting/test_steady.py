@@ -28,7 +28,7 @@ NOISE = 1.6
 class Unchanged(Network):
     """Paints what it is given."""
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: object = None) -> Pictures:
         return pictures
 
 
@@ -38,7 +38,7 @@ class Restless(Network):
     def __init__(self) -> None:
         self.random = np.random.default_rng(0)
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: object = None) -> Pictures:
         return pictures + self.random.normal(0, 0.05, pictures.shape).astype(np.float32)
 
 

@@ -362,7 +362,7 @@ def test_another_runtime_paints_over_the_same_strokes() -> None:
 
         stride, minimum_size = network.stride, network.minimum_size
 
-        def paint(self, pictures: Any, options: Any) -> Any:
+        def paint(self, pictures: Any, options: Any, places: Any = None) -> Any:
             return network(torch.from_numpy(pictures)).detach().numpy()
 
     other = Other()

@@ -149,6 +149,32 @@ def test_the_discriminators_learn_and_the_made_pictures_are_not_touched() -> Non
     assert not figures["discriminator/a"].requires_grad
 
 
+class Reconstructing(Linear):
+    """It also reconstructs 2 x 2 pictures: its auxiliary loss is the squared difference of the real ones from z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.z = nn.Parameter(torch.zeros(3, 2, 2))
+
+    def auxiliary_loss(self, observed: Sequence[Tensor]) -> Tensor:
+        return (self.z - observed[0]).square().sum((1, 2, 3)).mean()
+
+
+def test_an_auxiliary_loss_is_of_real_pictures_and_is_added() -> None:
+    """One step of gradient descent moves z by 2 (real - z) times the rate, and w as without the auxiliary loss."""
+    plain, discriminator = Linear(), Reconstructing()
+    discriminator.layer.load_state_dict(plain.layer.state_dict())
+    real, made = torch.full((2, 3, 2, 2), 0.5), torch.full((2, 3, 2, 2), -0.5)
+    for subject in (plain, discriminator):
+        adversary = Adversary({"a": subject}, options(loss="hinge"), Run(1))
+        adversary.optimizer = torch.optim.SGD(subject.parameters(), lr=0.1)
+        figures = adversary.step(0, {"a": real}, {"a": made})
+        assert ("auxiliary/a" in figures) == (subject is discriminator)
+    assert float(figures["auxiliary/a"]) == pytest.approx(12 * 0.5**2)
+    torch.testing.assert_close(discriminator.z.detach(), torch.full((3, 2, 2), 0.1 * 2 * 0.5))
+    torch.testing.assert_close(discriminator.layer.weight, plain.layer.weight)
+
+
 def test_learning_rates_are_apart() -> None:
     some = options(lr=1e-3, lr_discriminator=4e-3, beta1=0.1, beta2=0.9)
     adversary = Adversary({"a": Linear()}, some, Run(1))

@@ -20,12 +20,13 @@ from artgan_gatys.losses import (
     total_variation,
 )
 from artgan_gatys.networks import FeatureNetwork, build_network
-from artgan_gatys.styles import find_styles, read_mask
+from artgan_gatys.styles import masks
 from artgan_gatys.synthesis import Synthesis
 from support import plain_vgg
 from torch import Tensor, nn
 
 from artgan import images
+from artgan.toolkit import find_styles, read_mask
 
 SIZE = (32, 48)
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -396,7 +397,7 @@ def test_a_mask_of_one_colour_changes_nothing(tmp_path: Path, weights: Path) -> 
     mask, style_mask = (save(tmp_path / f"{h}.png", -torch.ones(1, 3, h, 48)) for h in (32, 40))
     options = {"style_layers": SMALL, "content_layers": ("conv3_1",), "recipe": "gatys2016"}
     plain = objective(weights, photo, [style], **options)(painting)
-    regions = read_mask(mask, (48, 32), "the photo")
+    regions = masks(read_mask(mask, (48, 32), "the photo"))
     masked = objective(weights, photo, [style], regions, mask=mask, style_mask=(style_mask,), **options)(painting)
     assert difference(masked.style, plain.style) <= 1e-12
 
@@ -413,7 +414,7 @@ def test_regions_are_each_painted_in_the_style_of_their_colour(
     style_mask[:, :, 38:] = 1
     paths = [save(tmp_path / f"{name}.png", x) for name, x in (("s", style), ("m", mask), ("sm", style_mask))]
     options = {"style_layers": SMALL, "content_layers": ("conv3_1",), "recipe": "gatys2016"}
-    regions = read_mask(paths[1], (48, 32), "the photo")
+    regions = masks(read_mask(paths[1], (48, 32), "the photo"))
     ours = objective(weights, photo, paths[:1], regions, mask=paths[1], style_mask=(paths[2],), **options)
 
     def guided_gram(features: Tensor, region: Tensor) -> Tensor:

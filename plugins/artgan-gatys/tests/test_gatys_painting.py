@@ -22,7 +22,6 @@ from artgan_gatys.generator import GatysGenerator, build_generator
 from artgan_gatys.losses import Losses, Objective
 from artgan_gatys.networks import FeatureNetwork
 from artgan_gatys.optimizers import Optimizer
-from artgan_gatys.styles import Style
 from artgan_gatys.synthesis import Synthesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,6 +38,7 @@ from artgan import images
 from artgan.errors import ArtganError, ConfigError, PictureError
 from artgan.interfaces import Interrupted
 from artgan.painting import plan
+from artgan.toolkit import Style
 
 LAYERS: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pictures: TypeAlias = "NDArray[np.floating[Any]]"
 """N x 3 x H x W, RGB, in [-1, 1]; float32, or float64 if the network computes in it."""
+
+
+class Place(NamedTuple):
+    """Where a part of a picture lies in it, in pixels.
+
+    Attributes:
+        left: of the part.
+        top: of the part.
+        width: of the whole picture.
+        height: of the whole picture.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +85,14 @@ class Network(ABC):
     portable: bool = False
 
     @abstractmethod
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: Sequence[Place] | None = None) -> Pictures:
         """Paintings of the same shape. Row ``i`` of the result depends only on row ``i`` of the pictures.
+
+        Args:
+            pictures: whole ones, or parts.
+            options: the model's own.
+            places: where each row lies in its picture; it may extend beyond the right and the lower edge. None: each
+                row is a whole picture.
 
         Raises:
             PictureError: what the model makes is no such array.
@@ -78,9 +100,11 @@ class Network(ABC):
             Interrupted: the user pressed Ctrl-C, and some pictures were already finished.
         """
 
-    def paint_part(self, pictures: Pictures, norm: Norm, options: Mapping[str, Any]) -> Pictures:
+    def paint_part(
+        self, pictures: Pictures, norm: Norm, options: Mapping[str, Any], places: Sequence[Place] | None = None
+    ) -> Pictures:
         """As :meth:`paint`, for parts of a picture: instance norms use what ``norm`` returns, which may also raise."""
-        return self.paint(pictures, options)
+        return self.paint(pictures, options, places)
 
     def free_memory(self) -> float:
         """Free memory of its device, in bytes; infinite if unknown."""

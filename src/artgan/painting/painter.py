@@ -15,7 +15,7 @@ from artgan.images import Picture, Source, to_floats, to_image, to_levels
 from artgan.painting.canvas import Floats, Window
 from artgan.painting.fitting import WORKING_MEMORY, memory_per_pixel, pad
 from artgan.painting.manner import PLAIN, Manner
-from artgan.painting.network import Network
+from artgan.painting.network import Network, Place
 from artgan.painting.tiles import Tiling, paint_tiles
 from artgan.painting.underpainting import Source as Pixels
 from artgan.painting.underpainting import Study
@@ -270,7 +270,7 @@ def _generate(network: Network, photos: Sequence[Image.Image], options: Mapping[
     interrupted = False
     x = pad(np.stack([to_floats(photo) for photo in photos]), network.stride, network.minimum_size)
     try:
-        y = network.paint(x, options)
+        y = network.paint(x, options, [Place(0, 0, width, height)] * len(photos))
     except Interrupted as stop:
         y, interrupted = stop.made, True
     return [*y[:, :, :height, :width]], interrupted

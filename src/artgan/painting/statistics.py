@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from artgan.errors import PictureError
-from artgan.painting.network import Features, Moments, Network, Pictures
+from artgan.painting.network import Features, Moments, Network, Pictures, Place
 
 Kept: TypeAlias = "tuple[int, int, int]"
 """Along an axis, in pixels: start and end of the part that counts, and the length of what is painted."""
@@ -34,13 +34,16 @@ class WholePictureStatistics:
         self._measured: Moments | None = None  # of the next call, so far
         self._kept: Sequence[Kept] = ()
 
-    def run(self, pictures: Pictures, kept: Sequence[Kept], options: Mapping[str, Any]) -> Pictures | None:
+    def run(
+        self, pictures: Pictures, kept: Sequence[Kept], options: Mapping[str, Any], places: Sequence[Place]
+    ) -> Pictures | None:
         """Paint a part of the picture, up to the first norm without statistics.
 
         Args:
             pictures: the part, or several of one size.
             kept: which of its rows and columns count.
             options: the model's own.
+            places: where each part lies in the picture.
 
         Returns:
             The painting; None if there was such a norm, which has now been measured.
@@ -50,7 +53,7 @@ class WholePictureStatistics:
         """
         self._kept = kept
         try:
-            return self._network.paint_part(pictures, self._at, options)
+            return self._network.paint_part(pictures, self._at, options, places)
         except _Measured:
             return None
 

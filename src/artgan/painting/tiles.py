@@ -19,7 +19,7 @@ from artgan.errors import ConfigError, Interrupted
 from artgan.images import to_floats
 from artgan.painting.canvas import Floats
 from artgan.painting.fitting import WORKING_MEMORY, extended, memory_per_pixel, round_up, take
-from artgan.painting.network import Network, Pictures
+from artgan.painting.network import Network, Pictures, Place
 from artgan.painting.statistics import WholePictureStatistics
 from artgan.painting.underpainting import Source
 from artgan.progress import progress
@@ -157,10 +157,11 @@ def paint_tiles(
 
     def run(together: Sequence[_Tile]) -> Pictures | None:
         pictures = np.concatenate([picture.read(*tile) for tile in together])
+        places = [Place(columns.first, rows.first, *source.size) for rows, columns in together]
         try:
             if statistics is None:
-                return network.paint(pictures, options)
-            return statistics.run(pictures, [span.kept for span in together[0]], options)
+                return network.paint(pictures, options, places)
+            return statistics.run(pictures, [span.kept for span in together[0]], options, places)
         except Interrupted:  # a partial painting is of no use
             raise KeyboardInterrupt from None
 

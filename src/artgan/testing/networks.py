@@ -504,7 +504,8 @@ class DiscriminatorTests(Subject):
                 f"observe() of {label} uses trainable parameters ({listed(found)}), but its result is reused after "
                 "their update. Move them to judge(), or freeze them by requires_grad_(False).",
             )
-            _check_gradients(label, discriminator, logits)
+            auxiliary = discriminator.auxiliary_loss([features.detach() for features in observed])
+            _check_gradients(label, discriminator, logits if auxiliary is None else [*logits, auxiliary])
 
 
 def _check_attributes(label: str, generator: Any) -> None:

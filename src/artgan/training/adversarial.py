@@ -68,7 +68,7 @@ class Adversary:
                 they count half, the generated ones the other half.
         """
         options = self.options
-        losses, figures, penalties = {}, {}, {}
+        losses, figures, penalties, auxiliary_losses = {}, {}, {}, {}
         for name, pictures in real.items():
             discriminator = self.discriminators[name]
             with torch.no_grad():  # observe() has no trainable parameters
@@ -85,6 +85,9 @@ class Adversary:
             losses[f"discriminator/{name}"] = discriminator_loss(
                 options.loss, says_real, says_fake, real_label=options.real_label, fake_label=options.fake_label
             )
+            auxiliary = discriminator.auxiliary_loss(observed)
+            if auxiliary is not None:
+                auxiliary_losses[f"auxiliary/{name}"] = auxiliary
             figures[f"accuracy/{name}"] = accuracy(options.loss, says_real, says_fake)
             if options.r1 and index % options.r1_every == 0:
                 with torch.autocast(pictures.device.type, enabled=False):  # squared gradients need float32's range
@@ -92,11 +95,13 @@ class Adversary:
         self.observed_made.clear()
         adversarial = torch.stack(list(losses.values()))
         total = adversarial.sum()
+        if auxiliary_losses:
+            total = total + torch.stack(list(auxiliary_losses.values())).sum()
         if penalties:  # lazy regularization (Karras et al., 2020): less often, but with the same mean weight
             total = total + options.r1_every * torch.stack(list(penalties.values())).sum()
         gate = (adversarial.detach().mean(), options.skip_below) if options.skip_below else None
         self.run.minimise(total, self.optimizer, gate=gate)
-        return {name: figure.detach() for name, figure in (losses | figures | penalties).items()}
+        return {name: figure.detach() for name, figure in (losses | figures | auxiliary_losses | penalties).items()}
 
     def _augment(self, pictures: Tensor) -> Tensor:
         return augment(pictures, self.options.augmentations)

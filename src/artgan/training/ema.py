@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from artgan.interfaces import Generator
 
@@ -25,11 +26,13 @@ class EMA:
     @torch.no_grad()
     def update(self, generators: Mapping[str, Generator], step: int) -> None:
         """Update the average with the generators' current state; ``step`` updates (from 0) came before."""
+        # All parameters at once: on a GPU, a kernel for each would take longer than the arithmetic.
         decay = min(self.decay, (1 + step) / (10 + step))
+        average_with = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # of torch
         for name, generator in generators.items():
             average = self.generators[name]
-            for mean, parameter in zip(average.parameters(), generator.parameters(), strict=True):
-                mean.lerp_(parameter, 1 - decay)
+            if parameters := list(generator.parameters()):
+                average_with(list(average.parameters()), parameters, 0)
             for kept, buffer in zip(average.buffers(), generator.buffers(), strict=True):
                 kept.copy_(buffer)
 

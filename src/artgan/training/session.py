@@ -152,6 +152,7 @@ class Session:
 
         Their cards say what they were trained on, and hold the run's last scores.
         """
+        self.trainer.refresh(self.ema.generators)
         facts = {"step": step, "training": {"steps": step, **self._training}, "metrics": self.journal.last_scores()}
         self._save(self._folders(out, name), self.ema.generators, {key: value for key, value in facts.items() if value})
 
@@ -334,6 +335,7 @@ class Session:
     def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
         """Write a sample sheet of the averaged generators."""
         with own_random_state(), torch.no_grad():
+            self.trainer.refresh(self.ema.generators)
             rows = self.trainer.sample(fixed, self.ema.generators)
         sheets.write_rows(rows, path)
 
@@ -344,6 +346,7 @@ class Session:
         are shown, and decide nothing: the run, once resumed, is as if it had not been stopped.
         """
         with own_random_state():
+            self.trainer.refresh(self.ema.generators)
             taken = scores.take(self.trainer, self.ema.generators)
         for name, why in taken.failed.items():
             _log.warning("artgan: step %d: no score %s (%s)", step, name, why)

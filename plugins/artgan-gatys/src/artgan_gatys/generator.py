@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from artgan.plugin import ConfigError
-from artgan.toolkit import Generator, Interrupted, check_writable
+from artgan.toolkit import Generator, Interrupted, check_writable, find_styles, read_mask
 from artgan_gatys.config import GatysConfig, GatysOptions, Recipe
 from artgan_gatys.networks import FeatureNetwork, build_network
-from artgan_gatys.styles import find_styles, read_mask
+from artgan_gatys.styles import masks
 from artgan_gatys.synthesis import Synthesis
 
 
@@ -64,7 +64,7 @@ class GatysGenerator(Generator):
         styles = find_styles(given.style, given.style_mask) if recipe.style_weight else []
         self._check_preview(given)
         size = (x.shape[3], x.shape[2])
-        regions = read_mask(given.mask, size, "the photo") if given.mask is not None and styles else {}
+        regions = masks(read_mask(given.mask, size, "the photo")) if given.mask is not None and styles else {}
         network = self._network(recipe, self._file(given)).to(x.device)
         paintings: list[Tensor] = []
         for photo in torch.split(x.float(), 1):

@@ -1,101 +1,30 @@
-"""Style pictures and masks: read from files and folders, weighted, resized."""
+"""Style pictures and masks as tensors, and their sizes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
-from artgan.plugin import ConfigError, PictureError
-from artgan.toolkit import decode, open_pictures, to_tensor
-
-_MOST_REGIONS = 16
+from artgan.toolkit import Style, to_tensor
 
 
-@dataclass(frozen=True)
-class Style:
-    """One of the style pictures. It is read only when needed, since a folder may hold many.
-
-    Attributes:
-        name: for messages.
-        weight: its share of the blend.
-        read: reads the picture.
-        mask: the path of its mask, or None.
-    """
-
-    name: str
-    weight: float
-    read: Callable[[], Image.Image]
-    mask: str | None = None
-
-    def picture(self) -> Tensor:
-        """1 x 3 x H x W in [-1, 1].
-
-        Raises:
-            PictureError: it cannot be read.
-        """
-        return to_tensor(self.read()).unsqueeze(0)
-
-    def regions(self) -> dict[int, Tensor]:
-        """The regions of its mask; see :func:`read_mask`."""
-        return read_mask(self.mask, self.read().size, self.name) if self.mask is not None else {}
-
-
-def find_styles(paths: Sequence[str], masks: Sequence[str]) -> list[Style]:
-    """The style pictures of ``PATH`` or ``PATH:WEIGHT``, where a path may be a folder; the weights sum to 1.
+def picture_of(style: Style) -> Tensor:
+    """A style picture, 1 x 3 x H x W in [-1, 1].
 
     Raises:
-        ConfigError: no style is given, a weight is not positive, or the number of masks differs from that of pictures.
-        PictureError: a folder holds no pictures.
+        PictureError: it cannot be read.
     """
-    if not paths:
-        raise ConfigError("give a style: a picture, or a folder of one artist's pictures (--style PATH)")
-    found = []
-    for text in paths:
-        path, weight = _weighted(text)
-        readers = _readers(path)
-        found += [(name, weight / len(readers), read) for name, read in readers.items()]
-    if masks and len(masks) != len(found):
-        raise ConfigError(f"there must be as many style masks as style pictures: {len(found)}, not {len(masks)}")
-    total = sum(weight for _, weight, _ in found)
-    return [
-        Style(name, weight / total, read, masks[index] if masks else None)
-        for index, (name, weight, read) in enumerate(found)
-    ]
+    return to_tensor(style.read()).unsqueeze(0)
 
 
-def read_mask(path: str, size: tuple[int, int], name: str) -> dict[int, Tensor]:
-    """The regions of a mask by color (0xRRGGBB), 1 x 1 x H x W each: 1 inside, 0 outside.
-
-    Args:
-        path: a picture of few colors.
-        size: width and height of the picture that it belongs to.
-        name: of that picture, for errors.
-
-    Raises:
-        PictureError: the mask cannot be read, has another size, or too many colors.
-    """
-    rgb = decode(path).rgb
-    if rgb.size != size:
-        raise PictureError(
-            f"{path}: a mask must have the size of {name}, {size[0]} x {size[1]} pixels, not {rgb.width} x {rgb.height}"
-        )
-    pixels = torch.from_numpy(np.array(rgb)).long()
-    labels = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    colors = torch.unique(labels).tolist()
-    if len(colors) > _MOST_REGIONS:
-        raise PictureError(
-            f"{path}: has {len(colors)} colors, where a mask has one for each of at most {_MOST_REGIONS} regions; "
-            "save it as PNG, drawn without smoothing"
-        )
-    return {color: (labels == color).float()[None, None] for color in colors}
+def masks(regions: Mapping[int, NDArray[np.bool_]]) -> dict[int, Tensor]:
+    """The regions of a mask by color, 1 x 1 x H x W each: 1 inside, 0 outside."""
+    return {color: torch.from_numpy(inside).float()[None, None] for color, inside in regions.items()}
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
@@ -109,29 +38,3 @@ def fit(height: int, width: int, longer: float) -> tuple[int, int]:
     """Height and width with the same aspect ratio and the given longer side."""
     factor = longer / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _weighted(text: str) -> tuple[str, float]:
-    path, colon, number = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return text, 1.0
-    try:
-        weight = float(number)
-    except ValueError:
-        return text, 1.0
-    if not 0 < weight < math.inf:
-        raise ConfigError(f"{text}: the weight of a style must be positive")
-    return path, weight
-
-
-def _readers(path: str) -> dict[str, Callable[[], Image.Image]]:
-    if not path or not Path(path).exists():
-        raise ConfigError(f"style {path!r}: no such file or folder")
-    if not Path(path).is_dir():
-        return {path: lambda: decode(path).rgb}
-    pictures = open_pictures(path)
-
-    def reader(index: int) -> Callable[[], Image.Image]:
-        return lambda: pictures[index]
-
-    return {f"{path}/{name}": reader(index) for index, name in enumerate(pictures.names)}

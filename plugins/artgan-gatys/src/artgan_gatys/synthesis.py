@@ -21,6 +21,7 @@ from torch import Size, Tensor
 from artgan.plugin import ConfigError, PictureError
 from artgan.toolkit import (
     Interrupted,
+    Style,
     atomic_write,
     cache_folder,
     decode,
@@ -36,7 +37,7 @@ from artgan_gatys.config import GatysOptions, Recipe
 from artgan_gatys.losses import Objective, StyleTarget, gram, guides
 from artgan_gatys.networks import FeatureNetwork, trace
 from artgan_gatys.optimizers import LBFGS, Adam, Optimizer, favour_low_frequencies
-from artgan_gatys.styles import Style, fit, resize
+from artgan_gatys.styles import fit, masks, picture_of, resize
 
 _SMALLEST = 128  # minimum longer side of the pyramid's coarsest scale, in pixels
 _HISTORY_BYTES = 512e6  # of L-BFGS's memory: 100 pairs at up to 450 px, at least 10
@@ -306,13 +307,13 @@ class Synthesis:
         totals: dict[int | None, float] = dict.fromkeys(regions, 0.0)
         with progress(f"styles for {width} x {height}", len(self.styles)) as advance:
             for style in self.styles:
-                picture, masks = self._style_picture(style, max(height, width)), style.regions()
+                picture, own_masks = self._style_picture(style, max(height, width)), masks(style.regions())
                 features = self.network(picture, tuple(shapes))
                 sizes = {layer: found.shape for layer, found in features.items()}
                 for color in regions:
-                    if color is not None and color not in masks:
+                    if color is not None and color not in own_masks:
                         continue
-                    fields = guides(masks[color].to(picture), sizes) if color is not None else {}
+                    fields = guides(own_masks[color].to(picture), sizes) if color is not None else {}
                     blend = blends[color]
                     for layer in shapes:
                         own = style.weight * gram(features[layer], fields.get(layer))
@@ -335,7 +336,7 @@ class Synthesis:
         In the last pass it is not enlarged beyond the working size, since that would add no detail. It is never too
         narrow for the layers.
         """
-        picture = style.picture().to(self.photo)
+        picture = picture_of(style).to(self.photo)
         if self.options.color == "match":
             picture = match_colors(picture, self.photo)
         elif self.options.color == "photo":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +12,7 @@ import onnxruntime
 
 from artgan.errors import PictureError, WeightsError, one_line
 from artgan.models.runtimes.onnx_file import FEATURES, PAINTINGS, PICTURES, STATISTICS, OnnxFile
-from artgan.painting.network import Moments, Network, Norm, Pictures, usable_threads
+from artgan.painting.network import Moments, Network, Norm, Pictures, Place, usable_threads
 
 
 class OnnxNetwork(Network):
@@ -54,11 +54,13 @@ class OnnxNetwork(Network):
         """A session cannot be pickled; it is opened again."""
         return OnnxNetwork, (self._file, self._threads)
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: Sequence[Place] | None = None) -> Pictures:
         """See :meth:`Network.paint`; there are no options."""
         return self._run(PAINTINGS, pictures, None)
 
-    def paint_part(self, pictures: Pictures, norm: Norm, options: Mapping[str, Any]) -> Pictures:
+    def paint_part(
+        self, pictures: Pictures, norm: Norm, options: Mapping[str, Any], places: Sequence[Place] | None = None
+    ) -> Pictures:
         """See :meth:`Network.paint_part`."""
         statistics = np.full((2, sum(self._file.facts.channels)), -1, np.float32)
         start = 0

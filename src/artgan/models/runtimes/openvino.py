@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from artgan.models.runtimes.onnx_file import PAINTINGS, OnnxFile
-from artgan.painting.network import Network, Pictures, usable_threads
+from artgan.painting.network import Network, Pictures, Place, usable_threads
 
 
 @contextmanager
@@ -54,7 +54,7 @@ class OpenVinoNetwork(Network):
         self._request = compiled.create_infer_request()
         self._busy = Lock()  # a request is not thread-safe, and callers may paint from several threads
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: Sequence[Place] | None = None) -> Pictures:
         """See :meth:`Network.paint`; there are no options."""
         with self._busy:
             made = self._request.infer([np.ascontiguousarray(pictures, np.float32)], share_inputs=True)[self._output]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
@@ -17,7 +17,7 @@ from torch.nn import functional
 from artgan.devices import free_memory
 from artgan.errors import ArtganError, Interrupted, PictureError
 from artgan.interfaces import Generator
-from artgan.painting.network import Moments, Network, Norm, Pictures
+from artgan.painting.network import Moments, Network, Norm, Pictures, Place
 from artgan.progress import progress, shown
 
 _LARGE = 1_000_000  # pixels from which a bar shows the layers
@@ -48,8 +48,10 @@ class TorchNetwork(Network):
         self.one_at_a_time = generator.one_at_a_time
         self.thread_safe = generator.thread_safe and self._like.device.type == "cpu"
 
-    def paint(self, pictures: Pictures, options: Mapping[str, Any]) -> Pictures:
+    def paint(self, pictures: Pictures, options: Mapping[str, Any], places: Sequence[Place] | None = None) -> Pictures:
         """See :meth:`Network.paint`."""
+        if self.generator.placed and places is not None:
+            options = {**options, "places": places}
         x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._like.device, self._like.dtype)
         try:
             with self._progress(x):
@@ -74,10 +76,12 @@ class TorchNetwork(Network):
                 hooks.callback(layer.register_forward_hook(lambda *_: advance()).remove)
             yield
 
-    def paint_part(self, pictures: Pictures, norm: Norm, options: Mapping[str, Any]) -> Pictures:
+    def paint_part(
+        self, pictures: Pictures, norm: Norm, options: Mapping[str, Any], places: Sequence[Place] | None = None
+    ) -> Pictures:
         """See :meth:`Network.paint_part`."""
         with _held(self.generator, norm):
-            return self.paint(pictures, options)
+            return self.paint(pictures, options, places)
 
     def free_memory(self) -> float:
         """See :meth:`Network.free_memory`."""
