@@ -8,6 +8,7 @@ in any version.
 - Training: :class:`Trainer`, and :class:`Run`, what a trainer knows about its run.
 - Adversarial training: :class:`Adversary`, :func:`adam`; for a trainer without an adversary
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
+- Layers: :class:`ResizeConv2d`.
 - Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
 - Several resolutions: :class:`MultiscaleGenerator`, :class:`ProgressiveDiscriminator`,
   :class:`MultiscaleGradientDiscriminator`, :class:`MultiscaleTrainer`; the layers :class:`PixelNorm`,
@@ -35,6 +36,7 @@ from artgan.images import check_writable, decode, encode, to_rgb, to_tensor
 from artgan.interfaces import Discriminator, Generator, Interrupted, Metric, Networks, Run, Score, Trainer
 from artgan.models.converting import Converted
 from artgan.models.folder import save_model
+from artgan.models.layers import ResizeConv2d
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
 from artgan.painting.palette import Palette
@@ -74,6 +76,7 @@ __all__ = [
     "Palette",
     "PixelNorm",
     "ProgressiveDiscriminator",
+    "ResizeConv2d",
     "Run",
     "Score",
     "Style",

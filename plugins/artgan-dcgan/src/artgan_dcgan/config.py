@@ -17,6 +17,13 @@ class DCGANConfig(MultiscaleOptions):
     )
     kernel: int = option(4, "side of the kernels: 4, or the paper's 5", least=4, most=5)
 
+    upsample: str = option(
+        "transposed",
+        "how the generator doubles: transposed convolutions (the paper's; they leave a checkerboard), or resize, then "
+        "convolve (bilinear: the same with bilinear interpolation)",
+        choices=("transposed", "resize", "bilinear"),
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size not in (32, 64, 128):

@@ -16,6 +16,7 @@ from artgan.toolkit import (
     NoiseGenerator,
     PixelNorm,
     ProgressiveDiscriminator,
+    ResizeConv2d,
 )
 from artgan_dcgan.config import DCGANConfig
 
@@ -23,15 +24,20 @@ from artgan_dcgan.config import DCGANConfig
 class DCGANGenerator(NoiseGenerator):
     """Noise to 4x4, then upsampling by transposed convolutions with batch norm and ReLU, the last with tanh.
 
+    Resize-convolutions all have batch norm and ReLU, and a 3x3 convolution at full size makes the picture.
+
     Args:
         size: side of the pictures, in pixels.
         width: channels before the last layer; doubled at each lower resolution.
         kernel: 4 or 5.
         noise: distribution of the noise.
         noise_size: its length Z.
+        upsample: ``"transposed"``, ``"resize"`` (nearest neighbor, then a convolution) or ``"bilinear"``.
     """
 
-    def __init__(self, size: int, width: int, kernel: int, noise: Noise, noise_size: int) -> None:
+    def __init__(
+        self, size: int, width: int, kernel: int, noise: Noise, noise_size: int, upsample: str = "transposed"
+    ) -> None:
         super().__init__(noise, noise_size)
         channels = _channels(size, width)[::-1]
         parts: list[nn.Module] = [
@@ -39,9 +45,16 @@ class DCGANGenerator(NoiseGenerator):
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(inplace=True),
         ]
+        if upsample != "transposed":
+            channels.append(max(1, width // 2))
         for before, after in itertools.pairwise(channels):
-            parts += [_doubling(before, after, kernel, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        parts += [_doubling(channels[-1], 3, kernel, bias=True), nn.Tanh()]
+            doubling = _doubling(before, after, kernel, upsample, bias=False)
+            parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        if upsample == "transposed":
+            parts.append(_doubling(channels[-1], 3, kernel, upsample, bias=True))
+        else:
+            parts.append(nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect"))
+        parts.append(nn.Tanh())
         self.model = nn.Sequential(*parts)
         self.apply(_initialise)
 
@@ -80,7 +93,9 @@ def _channels(size: int, width: int) -> list[int]:
     return [width * 2**i for i in range(halvings)]
 
 
-def _doubling(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
+def _doubling(before: int, after: int, kernel: int, upsample: str, *, bias: bool) -> nn.Module:
+    if upsample != "transposed":
+        return ResizeConv2d(before, after, "nearest" if upsample == "resize" else upsample, bias=bias)
     odd = kernel % 2
     return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=1 + odd, output_padding=odd, bias=bias)
 
@@ -105,10 +120,11 @@ def _multiscale_channels(config: DCGANConfig) -> list[int]:
 
 
 def _multiscale_generator(config: DCGANConfig) -> MultiscaleGenerator:
-    """The same transposed convolutions, with pixel norm instead of batch norm."""
+    """The same doublings, with pixel norm instead of batch norm."""
 
     def block(before: int, after: int) -> nn.Module:
-        return nn.Sequential(_doubling(before, after, config.kernel, bias=True), nn.LeakyReLU(0.2), PixelNorm())
+        doubling = _doubling(before, after, config.kernel, config.upsample, bias=True)
+        return nn.Sequential(doubling, nn.LeakyReLU(0.2), PixelNorm())
 
     noise = Noise.parse(config.noise)
     return MultiscaleGenerator(noise, config.noise_size, _multiscale_channels(config), 4, block)
@@ -134,7 +150,8 @@ def build_generator(config: DCGANConfig) -> NoiseGenerator:
     """A generator, newly initialized."""
     if config.multiscale != "none":
         return _multiscale_generator(config)
-    return DCGANGenerator(config.size, config.width, config.kernel, Noise.parse(config.noise), config.noise_size)
+    noise = Noise.parse(config.noise)
+    return DCGANGenerator(config.size, config.width, config.kernel, noise, config.noise_size, config.upsample)
 
 
 def build(config: DCGANConfig) -> Networks:

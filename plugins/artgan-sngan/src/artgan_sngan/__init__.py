@@ -51,7 +51,23 @@ plugin = Plugin(
             **_FEW,
         },
         "few-pictures": _FEW,
+        # The same networks with spectral normalization, wider, and without blocks and a frame in the pictures.
+        "resize": {
+            "architecture": "joy-of-painting",
+            "width": 384,
+            "discriminator_width": 32,
+            "upsample": "bilinear",
+            "loss": "nonsaturating",
+            "beta1": 0.5,
+            "beta2": 0.999,
+            "discriminator_steps": 1,
+            "spectral_norm": True,
+            "diffaugment": "color,translation",
+            "decay_from": 0.6,
+        },
         "progressive": {"multiscale": "progressive", "lr": 1e-3, **_EQUALIZED},
         "msg": {"multiscale": "msg", "lr": 3e-3, **_EQUALIZED},
     },
+    # What the Bob Ross project tried; both vary its own networks (--preset joy-of-painting).
+    studies={"dense": "dense=1024,0", "upsample": "upsample=nearest,transposed,bilinear"},
 )

@@ -36,6 +36,19 @@ class SNGANConfig(MultiscaleOptions):
         least=4,
         most=512,
     )
+    upsample: str | None = option(
+        None,
+        "how a cnn or joy-of-painting generator doubles: transposed convolutions; resize, then convolve (bilinear: the "
+        "same with bilinear interpolation; nearest: with zeros at the edges) "
+        "[default: the architecture's: cnn transposed, joy-of-painting nearest]",
+        choices=("transposed", "resize", "bilinear", "nearest"),
+    )
+    dense: int = option(
+        1024,
+        "units of a joy-of-painting discriminator's dense layer before its logit; 0 for none",
+        least=0,
+        most=8192,
+    )
     noise_size: int = option(128, "length of a picture's noise vector", least=1, most=4096)
     loss: str = option(
         "hinge",
@@ -52,3 +65,5 @@ class SNGANConfig(MultiscaleOptions):
         if self.size not in SIZES[self.architecture]:
             sizes = ", ".join(map(str, SIZES[self.architecture]))
             raise ValueError(f"size must be one of {sizes} for {self.architecture}, not {self.size}")
+        if self.upsample is not None and self.architecture == "resnet":
+            raise ValueError("upsample: a resnet's blocks double by nearest neighbors; omit it")
