@@ -157,7 +157,8 @@ class StyledBlock(nn.Module):
     def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
         """N x C x H x W to the same; ``styles`` as in :class:`Modulation`."""
         inside = _active(self.styled_first(self.first(x), styles))
-        return x + self.styled_second(self.second(inside), styles)
+        change: Tensor = self.styled_second(self.second(inside), styles)
+        return x + change
 
 
 class Grain(nn.Module):
@@ -238,7 +239,7 @@ class Painter(nn.Module):
         seen = _active(self.styled_large(large, styles))
         joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
         fine = _active(self.styled_fine(self.fine(_doubled(joined)), styles))
-        painted = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
+        painted: Tensor = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
         bounded = painted.clamp(-1, 1)
         if not self.training:
             return bounded
