@@ -98,7 +98,7 @@ def measure(options: argparse.Namespace) -> None:
     second = open_second(options.second, options.nodes.split(",")) if options.second else None
 
     def vgg(x: Tensor) -> Mapping[str, Tensor]:
-        return network(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+        return network(x, (*STYLE, CONTENT))  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
     of_photos = {name: prepared(picture) for name, picture in photos.items()}
     with torch.inference_mode():

@@ -7,7 +7,7 @@ tensor of shape N x 3 x H x W (RGB) with values in [-1, 1].
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -135,6 +135,15 @@ class Discriminator(nn.Module, ABC):
         """
         return None
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile :meth:`observe` and :meth:`judge`, which training calls, in place; arguments as of torch.compile.
+
+        Raises:
+            ConfigError: the network cannot be compiled.
+        """
+        for part in ("observe", "judge"):
+            setattr(self, part, torch.compile(getattr(self, part), *args, **kwargs))
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -210,6 +219,11 @@ class Trainer(ABC):
         self.run = run
         self.optimizers = {}
 
+    @property
+    def milestones(self) -> Collection[int]:
+        """Numbers of steps after which a sample sheet is drawn in any case; by default none."""
+        return ()
+
     @abstractmethod
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
         """Learn from one batch and return values to log, by name, as scalar tensors without gradient.
@@ -241,7 +255,7 @@ class Trainer(ABC):
         """
         return {}
 
-    def refresh(self, generators: Mapping[str, Generator]) -> None:
+    def refresh(self, generators: Mapping[str, Generator]) -> None:  # noqa: B027  # most have nothing to do
         """Update what averaging weights leaves stale in averaged generators, such as the statistics of batch norms.
 
         Called before they are saved, scored or drawn from; the next step undoes it. It depends on the generators'

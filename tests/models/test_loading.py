@@ -22,7 +22,7 @@ from torch import Tensor
 import artgan
 from artgan.errors import ArtganError, ConfigError, ModelNotFoundError, PluginError, RegistryError, WeightsError
 from artgan.models import registry
-from artgan.models.loading import Model, load
+from artgan.models.loading import Model, load, split_seed
 from artgan.models.locating import locate, plugin_of
 from artgan.models.registry import read_registry
 from artgan.testing import check_output
@@ -582,3 +582,36 @@ def test_one_file_of_a_model_leads_to_its_folder(tmp_path: Path) -> None:
     artgan.load("monet").save_pretrained(tmp_path / "model")
     with pytest.raises(WeightsError, match=re.escape(f"name its folder: local-dir:{tmp_path / 'model'}")):
         locate(str(tmp_path / "model" / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("dcgan.monet", ("dcgan.monet", None)),
+        ("dcgan.monet#7", ("dcgan.monet", 7)),
+        ("hf-hub:org/name@main#0", ("hf-hub:org/name@main", 0)),
+        (f"dcgan.monet#{2**62}", ("dcgan.monet", 2**62)),
+        ("local-dir:a#b/run#7", ("local-dir:a#b/run", 7)),
+        ("local-dir:a#b", ("local-dir:a#b", None)),
+    ],
+)
+def test_a_name_may_end_in_a_seed(name: str, parts: tuple[str, int | None]) -> None:
+    assert split_seed(name) == parts
+
+
+def test_a_folder_may_be_named_as_if_it_had_a_seed(tmp_path: Path) -> None:
+    (tmp_path / "run#7").mkdir()
+    name = f"local-dir:{tmp_path / 'run#7'}"
+    assert split_seed(name) == (name, None)
+    assert split_seed(f"{name}#3") == (name, 3)
+
+
+@pytest.mark.parametrize("name", ["x#", "x#-1", "x#1.5", f"x#{2**62 + 1}", "x#७", "x#" + "9" * 5000, "x #1 "])
+def test_what_is_no_seed_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"write MODEL#SEED, with a whole number of 0 to 2\^62"):
+        split_seed(name)
+
+
+def test_a_painter_has_no_seed() -> None:
+    with pytest.raises(ConfigError, match=r"monet#7: a seed names a picture from noise; .* paints photos, omit #7"):
+        artgan.load("monet#7")

@@ -228,7 +228,7 @@ def test_python_on_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         ("README.md", "On the command line", 4),
         ("docs/painting.md", "Painting", 5),
         ("docs/painting.md", "Strokes and colors", 7),
-        ("docs/noise.md", "Pictures from noise", 2),
+        ("docs/noise.md", "Pictures from noise", 5),
     ],
 )
 def test_commands_on_a_page_run(page: str, section: str, number: int, tmp_path: Path) -> None:

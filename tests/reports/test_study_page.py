@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 from statistics import mean, stdev
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -78,6 +79,8 @@ def test_the_charts_bars_end_where_the_intervals_do(tmp_path: Path) -> None:
     bars = re.findall(r'<path d="M ([\d.]+) ([\d.]+) \nL ([\d.]+) \2 \n" clip-path', charts[0])  # level lines
     lengths = [float(end) - float(start) for start, _, end in bars]
     assert len(lengths) == 2
+    assert [(tmp_path / f"{name}.svg").read_text().strip() for name in FIGURES] == charts[:2]
+    assert ElementTree.parse(tmp_path / "diversity.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert lengths[0] / lengths[1] == pytest.approx(stdev([10.0, 12, 17]) / stdev([50.0, 51, 52]), rel=0.01)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -122,6 +125,45 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_runs_side_by_side_are_those_one_after_the_other(pictures: Path, tmp_path: Path) -> None:
+    """And when they are complete they are not trained again, also without their checkpoints."""
+    words = ["study", *DCGAN, "--vary", "noise=normal(0,1),gamma(2,1)", "--pictures", pictures, *SMALL]
+    alone = processes.artgan(*words, "-o", tmp_path / "alone", "--format", "json")
+    several = [sys.executable, "-m", "artgan", *words, "--jobs", "2", "-o", tmp_path / "several", "--format", "json"]
+    outcomes = json.loads(run(several))
+    assert [(one["value"], one["figures"]) for one in outcomes] == [
+        (one["value"], pytest.approx(one["figures"], rel=1e-3)) for one in json.loads(alone.stdout)
+    ]
+    folders = [Path(one["run"]) for one in outcomes]
+    assert (tmp_path / "several" / "report.html").is_file()
+    before = [(folder / "model" / "model.safetensors").read_bytes() for folder in folders]
+    for folder in folders:
+        shutil.rmtree(folder / "checkpoints")
+    again = processes.artgan(*words, "-o", tmp_path / "several", "--format", "json")
+    assert json.loads(again.stdout) == outcomes
+    assert [(folder / "model" / "model.safetensors").read_bytes() for folder in folders] == before
+    assert not any((folder / "checkpoints").exists() for folder in folders)
+    assert [len((folder / "sessions.jsonl").read_text().splitlines()) for folder in folders] == [1, 1]
+
+
+@pytest.mark.exhaustive
+def test_ctrl_c_ends_all_runs_with_checkpoints_and_they_continue(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    words = ["study", *DCGAN, "--vary", "lr=1e-4,2e-4,3e-4", "--pictures", str(pictures), "-o", str(out), *SMALL]
+    words += ["--steps", "100000", "--jobs", "2"]
+    study = subprocess.Popen([sys.executable, "-m", "artgan", *words], stdout=subprocess.DEVNULL)
+    logs = [out / f"lr={value}" / "log.jsonl" for value in ("1e-4", "2e-4")]
+    until = time.monotonic() + 120
+    while not all(log.is_file() for log in logs):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    study.send_signal(signal.SIGINT)
+    assert study.wait(60) == 130
+    assert all([*(log.parent / "checkpoints").glob("step-*")] for log in logs)
+    assert not (out / "lr=3e-4").exists()
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: Path) -> None:
     study = ["study", "--plugin", "dcgan", "--vary", "lr=1e38,2e-4"]
     done = processes.artgan(*study, "--pictures", pictures, *SMALL, "-o", tmp_path / "s")
@@ -136,7 +178,7 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give a study by name (noise)"),
+        ([], "give a study by name (dense, noise, upsample)"),
         (["sound"], "there is no study 'sound'"),
         (["noise", "--plugin", "nogan"], "no plugin named 'nogan'"),
         (["noise"], "give the folder of pictures: --pictures DIR"),
@@ -144,7 +186,7 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
         ([*DCGAN, "--vary", "width=4,wide"], "width=wide: must be a whole number"),
         ([*DCGAN, "--vary", "noise=normal(0,1),normal(0,-1)"], "VARIANCE must be greater than 0"),
         (["--vary", "lr=1,2"], "name the plugin that is trained: --plugin NAME"),
-        (["noise", "--plugin", "sngan"], "there is no study 'noise'; there is none"),
+        (["noise", "--plugin", "sngan"], "there is no study 'noise'; there is dense, upsample"),
         (["noise", "--photos", "photos"], "--photos: the plugin dcgan has --pictures"),
         (["noise", "--set", "batch"], "write KEY=VALUE"),
         ([*DCGAN, "--vary", "seed=1,2", "--seeds", "2"], "--seeds: repeats each value with other seeds"),

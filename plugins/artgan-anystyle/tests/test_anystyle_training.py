@@ -65,7 +65,9 @@ def test_sliced_distance_forgets_places_and_sees_shifts() -> None:
 def test_the_code_begins_with_the_colors() -> None:
     picture = some_pictures(1, 64, 64, seed=3)
     code = StyleEncoder(4, 16)(picture)[0]
-    rows = picture[0].flatten(1).double().numpy()
+    red, green, blue = picture[0].flatten(1).double().numpy()
+    lightness, redness, yellowness = red + green + blue, red - green, red + green - 2 * blue
+    rows = np.stack([lightness / 3**0.5, redness / 2**0.5, yellowness / 6**0.5])
     covariances = np.cov(rows, ddof=0)
     wanted = [*rows.mean(1), *rows.std(1), covariances[0, 1], covariances[1, 2], covariances[2, 0]]
     assert code[:9].tolist() == pytest.approx(wanted, abs=1e-3)
@@ -95,12 +97,23 @@ def test_styles_are_varied_as_asked() -> None:
 
 def test_training_comes_nearer_to_the_style(vgg19: Path) -> None:
     torch.manual_seed(0)
-    config = AnyStyleConfig(
-        width=8, blocks=1, encoder_width=4, code=16, lr=5e-3, scales=1, made_up=0.0, vgg19=str(vgg19)
-    )
+    plain = {"made_up": 0.0, "recolored": 0.0, "magnified": 0.0, "scales": 1}
+    config = AnyStyleConfig(width=8, blocks=1, encoder_width=4, code=16, lr=5e-3, vgg19=str(vgg19), **plain)
     networks = build(config)
     trainer = AnyStyleTrainer(networks, config, Run(steps=40))
-    batch = {"photos": some_pictures(2, 32, 32, seed=1), "styles": some_pictures(2, 32, 32, seed=2)}
+    batch = {"photos": some_pictures(2, 32, 32, seed=1), "styles": torch.rand(2, 3, 32, 32) * 2 - 1}
     losses = [float(trainer.step(batch, index)["gram/paintings"]) for index in range(40)]
-    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
     assert networks.generators["paintings"].get_buffer("style").abs().sum() > 0  # the mean code
+
+
+def test_training_begins_with_the_photo_in_the_styles_colors() -> None:
+    torch.manual_seed(0)
+    photos, styles = some_pictures(2, 64, 64, seed=1) / 2, some_pictures(2, 64, 64, seed=2) / 2
+    generator = build(AnyStyleConfig(width=8, blocks=1, encoder_width=4, code=16)).generators["paintings"].eval()
+    torch.nn.init.zeros_(generator.painter.output.weight)  # type: ignore[arg-type,union-attr]  # of the painter
+    made = generator.paint(photos, [(generator.encoder(styles), None)])  # type: ignore[operator]  # an AnyStyleGenerator
+    assert torch.allclose(made.mean((2, 3)), styles.mean((2, 3)), atol=2e-2)
+    assert torch.allclose(made.std((2, 3)), styles.std((2, 3)), rtol=0.1)
+    correlation = torch.corrcoef(torch.stack([made[0, 0].flatten(), photos[0, 0].flatten()]))[0, 1]
+    assert correlation > 0.98

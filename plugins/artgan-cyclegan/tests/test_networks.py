@@ -17,7 +17,6 @@ from artgan_cyclegan.networks import (
     InstanceNorm,
     PatchDiscriminator,
     ProjectedDiscriminator,
-    ResizeConv2d,
     ResNetGenerator,
     SubpixelGenerator,
     UNetGenerator,
@@ -31,6 +30,7 @@ import artgan
 from artgan.config import parse
 from artgan.errors import ConfigError, RenamedWarning
 from artgan.features import VGG19
+from artgan.toolkit import ResizeConv2d
 
 
 def preset(name: str) -> CycleGANConfig:

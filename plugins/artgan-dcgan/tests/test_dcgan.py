@@ -22,6 +22,8 @@ from artgan.errors import ConfigError, WeightsError
 from artgan.models.converting import convert
 from artgan.sampling.noise import Noise
 from artgan.testing import PluginTests
+from artgan.testing.networks import DiscriminatorTests, GeneratorTests
+from artgan.testing.training import TrainerTests
 
 
 class TestDCGAN(PluginTests):
@@ -30,6 +32,25 @@ class TestDCGAN(PluginTests):
     plugin = "dcgan"
     config: Mapping[str, Any] = {"size": 32, "width": 4, "noise_size": 8}
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
+
+
+class NetworkTests(TrainerTests, DiscriminatorTests, GeneratorTests):
+    """The kit's checks of networks and training: what else there is does not depend on the resolutions."""
+
+    plugin = "dcgan"
+    training = TestDCGAN.training
+
+
+class TestProgressive(NetworkTests):
+    """Networks that grow while the kit trains them."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "progressive"}
+
+
+class TestMultiscaleGradients(NetworkTests):
+    """All resolutions at once."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "msg"}
 
 
 def tutorial(layers: int, noise: int, width: int, channels: int, bias: bool = False) -> nn.Sequential:
@@ -141,6 +162,32 @@ def test_depth_follows_size(size: int, kernel: int) -> None:
     assert down == [*sides[-2::-1], 1]
 
 
+def steps_of(pictures: torch.Tensor) -> float:
+    """The largest difference between neighboring pixels away from the edges."""
+    inside = pictures.detach()[..., 8:-8, 8:-8]
+    return float((inside[..., 1:] - inside[..., :-1]).abs().max())
+
+
+@pytest.mark.parametrize("upsample", ["resize", "bilinear"])
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_resize_convolutions_leave_neither_grid_nor_frame(upsample: str, size: int) -> None:
+    """What they make of a plain feature map is plain, where transposed convolutions weave."""
+    torch.manual_seed(0)
+    generator = build_generator(DCGANConfig(size=size, width=4, upsample=upsample)).eval()
+    assert maps(generator, generator.noise(2), (nn.ConvTranspose2d,)) == [(size // 2, 4, 4)]
+    assert maps(generator, generator.noise(2), (nn.Conv2d,))[-1] == (3, size, size)
+    plain = torch.rand(1, size // 2, 1, 1).expand(-1, -1, 4, 4)
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    made = generator.model[1:](plain)
+    assert made.std() > 0.01, "the channels differ"
+    assert made.std((2, 3)).max() < 1e-5
+    woven = build_generator(DCGANConfig(size=size, width=4)).eval()
+    for parameter in woven.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    assert steps_of(woven.model[1:](plain)) > 0.01
+
+
 @pytest.mark.parametrize(("size", "width", "kernel"), [(64, 64, 4), (64, 128, 5), (128, 16, 4)])
 def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, kernel: int) -> None:
     """Counted from the shapes: kernels, two numbers a channel for each batch norm, biases beside pictures and logit."""
@@ -177,7 +224,8 @@ def test_the_first_weights_are_the_papers() -> None:
 def test_the_presets_are_what_they_say() -> None:
     known = {name: parse(DCGANConfig, {k: v for k, v in values.items() if hasattr(DCGANConfig(), k)}, where=name)
              for name, values in plugin.presets.items()}  # fmt: skip
-    paper, monet = known["paper"], known["monet"]
+    paper, monet, resize = known["paper"], known["monet"], known["resize"]
+    assert [config.upsample for config in (paper, monet, resize)] == ["transposed", "transposed", "bilinear"]
     assert (paper.real_label, paper.fake_label, paper.noise) == (1.0, 0.0, "uniform(-1,1)")
     assert (monet.real_label, monet.fake_label) == (0.8, 0.1)
     for config in (paper, monet):

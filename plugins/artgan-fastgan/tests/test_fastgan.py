@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 import torch
 from artgan_fastgan.config import FastGANConfig
-from artgan_fastgan.discriminators import SelfSupervisedDiscriminator, build
+from artgan_fastgan.discriminators import build
 from artgan_fastgan.trainer import FastGANTrainer
-from support import plain_vgg
+from PIL import Image
+from safetensors.torch import load_file
+from support import plain_vgg, processes
+from support.bare_loops import step_of_a_run
 from torch import nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from artgan.config import parse
 from artgan.errors import ConfigError
@@ -40,6 +44,7 @@ class TestProjected(PluginTests):
     training: Mapping[str, Any] = {"size": 64, "batch": 2}
 
 
+@pytest.mark.exhaustive
 class TestSelfSupervised(PluginTests):
     """The kit's checks."""
 
@@ -87,29 +92,65 @@ def test_a_self_supervised_discriminator_learns_to_reconstruct() -> None:
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_without_self_supervision_decoders_do_not_exist() -> None:
-    kinds = {type(trainer(discriminator=kind).networks.discriminators["pictures"]) for kind in ("projected",)}
-    assert SelfSupervisedDiscriminator not in kinds
+def test_a_step_passes_vgg19_twice_and_updates_spectral_norms_once() -> None:
+    subject = trainer()
+    discriminator = subject.networks.discriminators["pictures"]
+    norms = [part for part in discriminator.modules() if isinstance(part, _SpectralNorm)]
+    passes: list[nn.Module] = []
+    for part in (discriminator.features, *norms):
+        part.register_forward_hook(lambda part, *_: passes.append(part))
+    subject.step({"pictures": pictures()}, 0)
+    assert len(norms) == sum(isinstance(part, nn.Conv2d) for part in discriminator.modules())
+    assert [passes.count(part) for part in (discriminator.features, *norms)] == [2, *[1] * len(norms)]
 
 
-def test_statistics_of_averages_are_those_of_their_own_pictures() -> None:
-    """Batch norms of the averaged generator, against statistics of what enters them."""
-    subject = trainer(discriminator="self-supervised")
-    averaged = copy.deepcopy(subject.generator).eval().requires_grad_(False)
-    with torch.no_grad():
-        for parameter in averaged.parameters():
-            parameter.add_(0.01)
-    stale = averaged.state_dict()["dense.2.running_mean"].clone()
-    subject.refresh({"pictures": averaged})
-    assert not averaged.training
+def test_with_more_discriminator_steps_the_generator_learns_in_the_last() -> None:
+    subject = trainer(discriminator="self-supervised", discriminator_steps=2)
+    assert subject.rounds == 2
+    assert "generator/pictures" not in subject.step({"pictures": pictures()}, 0)
+    assert "generator/pictures" in subject.step({"pictures": pictures()}, 1)
+
+
+def test_vgg19_and_the_random_projections_never_change() -> None:
+    subject = trainer(lr=1e-2)
+    discriminator = subject.networks.discriminators["pictures"]
+    frozen = {name: value.clone() for name, value in discriminator.named_buffers() if name.startswith(("f", "proj"))}
+    trained = {name: value.detach().clone() for name, value in discriminator.named_parameters()}
+    for index in range(2):
+        subject.step({"pictures": pictures()}, index)
+    for name, value in discriminator.named_buffers():
+        if name in frozen:
+            assert torch.equal(value, frozen[name]), name
+    for name, parameter in discriminator.named_parameters():
+        assert not torch.equal(parameter, trained[name]), name
+
+
+@pytest.mark.numerical
+def test_statistics_of_a_saved_average_are_those_of_its_own_pictures(tmp_path: Path) -> None:
+    """Of what enters its batch norms; those of training are of other weights, and come back with the next step."""
+    values = {"discriminator": "self-supervised", "lr": 1e-2, **SMALL}
+    batch = {"pictures": torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8)}
+    session, step = step_of_a_run("fastgan", values, batch, tmp_path)
+    for _ in range(12):
+        step()
+    averaged, learning = session.ema.generators["pictures"], session.generators["pictures"]
+    norm, stale = averaged.dense[2], learning.dense[2].running_mean.clone()
+    torch.testing.assert_close(norm.running_mean, stale)
+    session.save_models(tmp_path, 12)
     entered: list[torch.Tensor] = []
-    norm = next(layer for layer in averaged.modules() if isinstance(layer, nn.BatchNorm2d))
-    norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    hook = norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
     draws = torch.Generator().manual_seed(0)
-    for _ in range(16):
-        averaged(averaged.noise(32, generator=draws))
-    torch.testing.assert_close(norm.running_mean, torch.cat(entered).mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(norm.running_mean, stale, atol=1e-3)
+    with torch.no_grad():
+        for _ in range(16):
+            averaged(averaged.noise(32, generator=draws))
+    hook.remove()
+    expected = torch.cat(entered).mean((0, 2, 3))
+    saved = load_file(tmp_path / "model" / "model.safetensors")
+    torch.testing.assert_close(saved["dense.2.running_mean"], expected, atol=1e-5, rtol=1e-4)
+    assert (stale - expected).abs().max() > 10 * (saved["dense.2.running_mean"] - expected).abs().max()
+    assert not averaged.training
+    step()
+    torch.testing.assert_close(norm.running_mean, learning.dense[2].running_mean)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +160,22 @@ def test_statistics_of_averages_are_those_of_their_own_pictures() -> None:
 def test_what_it_cannot_be_is_an_error(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(FastGANConfig, values, where="fastgan")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--size", "96"], "artgan: fastgan: size must be 64, 128 or 256, not 96"),
+        (["--vgg19", "absent.safetensors"], "absent.safetensors"),
+        (["--vgg19", "0.png"], "0.png: cannot read VGG-19's weights as safetensors"),
+    ],
+)
+def test_a_call_that_is_wrong_is_told_in_a_line_and_writes_nothing(words: list[str], said: str, tmp_path: Path) -> None:
+    for number in range(2):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    command = ["train", "fastgan", "--pictures", ".", "-o", "run", "--batch", "2", "--steps", "1", "--device", "cpu"]
+    done = processes.artgan(*command, *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "run" / "model").exists()

@@ -40,6 +40,20 @@ class TestJoyOfPainting(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+@pytest.mark.exhaustive
+class TestProgressive(TestSNGAN):
+    """Networks that grow while the kit trains them, spectrally normalized."""
+
+    config: Mapping[str, Any] = {**TestSNGAN.config, "multiscale": "progressive"}
+
+
+@pytest.mark.exhaustive
+class TestMultiscaleGradients(TestSNGAN):
+    """All resolutions at once, in residual blocks."""
+
+    config: Mapping[str, Any] = {**TestSNGAN.config, "architecture": "resnet", "multiscale": "msg"}
+
+
 def blocks(network: nn.Module, x: torch.Tensor) -> list[tuple[int, ...]]:
     """The shapes of what each residual block, or each (transposed) convolution outside of one, gives."""
     shapes: list[tuple[int, ...]] = []
@@ -155,6 +169,42 @@ def test_every_size_makes_pictures_of_its_size(architecture: str, size: int) -> 
     assert networks.discriminators["pictures"](made)[0].shape == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "usual", "kinds"),
+    [
+        ("cnn", "transposed", [nn.ConvTranspose2d, nn.ConvTranspose2d, nn.ConvTranspose2d, nn.Conv2d]),
+        ("joy-of-painting", "nearest", [nn.Conv2d] * 4),
+    ],
+)
+def test_upsampling_is_the_architectures_unless_it_is_chosen(
+    architecture: str, usual: str, kinds: list[type[nn.Module]]
+) -> None:
+    def of(upsample: str | None) -> nn.Module:
+        torch.manual_seed(0)
+        return build(SNGANConfig(size=32, architecture=architecture, upsample=upsample, **SMALL)).generators["pictures"]
+
+    assert [type(layer) for layer in of(None).layers if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))] == kinds
+    noise = torch.randn(2, SMALL["noise_size"])
+    pictures = {upsample: of(upsample)(noise) for upsample in (None, "transposed", "nearest", "resize", "bilinear")}
+    assert torch.equal(pictures[None], pictures[usual])
+    distinct = [pictures[upsample] for upsample in ("transposed", "nearest", "resize", "bilinear")]
+    for one, other in itertools.combinations(distinct, 2):
+        assert not torch.allclose(one, other)
+    for upsample in ("resize", "bilinear"):
+        network = of(upsample).eval()
+        plain = torch.rand(1, network.shape[0], 1, 1).expand(-1, *network.shape)
+        assert network.layers(plain).std((2, 3)).max() < 1e-5, "neither grid nor frame"
+
+
+def test_the_dense_layer_of_the_joy_of_painting() -> None:
+    for dense, units in ((1024, [1024, 1]), (10, [10, 1]), (0, [1])):
+        config = SNGANConfig(size=32, architecture="joy-of-painting", dense=dense, **SMALL)
+        discriminator = build(config).discriminators["pictures"]
+        layers = [m for m in discriminator.modules() if isinstance(m, nn.Linear)]
+        assert [layer.out_features for layer in layers] == units
+        assert discriminator.judge([torch.zeros(2, 3, 32, 32)])[0].shape == (2, 1)
+
+
 @pytest.mark.numerical
 def test_a_residual_block_is_what_figure_9_draws() -> None:
     """Written out with plain functions, for a generator's and a discriminator's, the first one included."""
@@ -216,6 +266,8 @@ def test_the_presets_are_what_they_say() -> None:
         return parse(SNGANConfig, own, where=name)
 
     paper, cifar, joy = SNGANConfig(), of("cifar10"), of("joy-of-painting")
+    resize = of("resize")
+    assert (resize.architecture, resize.upsample, resize.spectral_norm) == ("joy-of-painting", "bilinear", True)
     assert (paper.loss, paper.beta1, paper.beta2, paper.discriminator_steps, paper.spectral_norm) == (
         ("hinge", 0.0, 0.9, 5, True)
     )
@@ -247,6 +299,7 @@ def test_the_presets_are_what_they_say() -> None:
         ({"size": 40}, "size must be one of 32, 48, 64, 96, 128, 256 for cnn, not 40"),
         ({"size": 48, "architecture": "joy-of-painting"}, "size must be one of 32, 64, 128, 256 for joy-of-painting"),
         ({"architecture": "vit"}, "must be one of cnn, resnet, joy-of-painting"),
+        ({"architecture": "resnet", "upsample": "bilinear"}, "upsample: a resnet's blocks double by nearest neighbors"),
         ({"noise": "uniform(1,0)"}, "LOW must be less than HIGH"),
     ],
 )

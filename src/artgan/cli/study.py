@@ -46,6 +46,9 @@ def study(
     seeds: Annotated[
         int, typer.Option(min=1, metavar="N", help="Runs of each value, with different seeds; 3 or more for intervals.")
     ] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs at the same time, each in a process of its own.")
+    ] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another training option; may be repeated."),
@@ -79,7 +82,7 @@ def study(
     values = {"steps": str(steps), **({"preset": preset} if preset else {})}
     values |= {"vgg19": str(vgg19)} if vgg19 else {}
     values |= parse_settings(settings)
-    _study(chosen, str(vary), values, given, out, seeds, format)
+    _study(chosen, str(vary), values, given, out, seeds, jobs, format)
 
 
 def _study(
@@ -89,6 +92,7 @@ def _study(
     folders: dict[str, str],
     out: Path,
     seeds: int,
+    jobs: int,
     format: Format,
 ) -> None:
     from artgan.training.study import Outcome, study, summarize
@@ -100,7 +104,7 @@ def _study(
         elif format is Format.text:
             print("  ".join([name, *(f"{key} {value:.4f}" for key, value in outcome.figures.items())]))
 
-    outcomes = study(plugin, vary, values, folders, out, seeds=seeds, advance=show)
+    outcomes = study(plugin, vary, values, folders, out, seeds=seeds, jobs=jobs, advance=show)
     if format is Format.json:
         print(json.dumps([{**vars(o), "run": str(o.run)} for o in outcomes], indent=2))
     else:

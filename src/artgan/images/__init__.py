@@ -5,7 +5,7 @@ transparency and color profile kept separately. :func:`assemble` puts them back,
 Torch is imported only when a tensor is needed.
 """
 
-from artgan.images.animation import Animation, count_frames, encode_animation, open_animation
+from artgan.images.animation import Animation, count_frames, encode_animation, encode_frames, open_animation
 from artgan.images.arrays import to_floats, to_image, to_levels, to_rgb, to_tensor
 from artgan.images.formats import (
     READABLE,
@@ -53,6 +53,7 @@ __all__ = [
     "decode_bytes",
     "encode",
     "encode_animation",
+    "encode_frames",
     "film_format",
     "films_available",
     "first_bytes",

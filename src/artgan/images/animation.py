@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -133,11 +133,59 @@ def encode_animation(
 
     first = painting(0)
     frames = _Frames(first, len(animation), painting)
-    options = options_of(format_, first.info, quality)
+    _write(frames, path, first.info, animation.durations, animation.loop, quality=quality, overwrite=overwrite)
+    return first.size
+
+
+def encode_frames(
+    frames: Iterable[Image.Image],
+    count: int,
+    path: str | os.PathLike[str],
+    *,
+    duration: int,
+    overwrite: bool = False,
+) -> None:
+    """Write frames as they are made, as an animation that is repeated without end.
+
+    Args:
+        frames: mode RGB, of one size.
+        count: their number, 2 or more.
+        path: a name with the suffix of a format of animations; written atomically.
+        duration: of each frame, in milliseconds.
+        overwrite: whether the file may exist.
+
+    Raises:
+        PictureError: the frames have too many pixels together, or the file cannot be written.
+    """
+    made = iter(frames)
+    first = next(made)
+    if count * first.width * first.height > MAX_FRAME_PIXELS:
+        raise PictureError(
+            f"{path}: {count:,} frames of {describe(first.size)} are over the limit of {MAX_FRAME_PIXELS / 1e6:g} "
+            "megapixels together; make fewer, or a film: -o NAME.mp4"
+        )
+    in_order = _Frames(first, count, lambda index: next(made))
+    _write(in_order, Path(path), {}, [duration] * count, 0, quality=None, overwrite=overwrite)
+
+
+def _write(
+    frames: _Frames,
+    path: Path,
+    info: dict[Any, Any],
+    durations: list[int],
+    loop: int | None,
+    *,
+    quality: int | None,
+    overwrite: bool,
+) -> None:
+    """Write frames with durations and repetitions, as far as the format has them."""
+    format_ = format_for_writing(path)
+    mode, size = frames.mode, frames.size  # of the first frame, which is the one that is made
+    options = options_of(format_, info, quality)
     if format_.name != "TIFF":
-        options["duration"] = animation.durations
-        if animation.loop is not None:
-            options["loop"] = animation.loop
+        options["duration"] = durations
+        if loop is not None:
+            options["loop"] = loop
         elif format_.name != "GIF":  # a GIF that says nothing is shown once; so are these with 1
             options["loop"] = 1
     if format_.name == "GIF":
@@ -147,10 +195,9 @@ def encode_animation(
 
     def save(file: IO[bytes]) -> None:
         frames.save(file, format_.name, save_all=True, **options)
-        finish(file, format_, first.info)
+        finish(file, format_, info)
 
-    write(save, path, format_, first.size, overwrite=overwrite)
-    return first.size
+    write(save, path, format_, size, overwrite=overwrite)
 
 
 class _Frames(Image.Image):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artgan.errors import ConfigError, WeightsError
-from artgan.models.locating import Form, locate
+from artgan.models.locating import Form, Located, locate
 from artgan.models.model import Model
 from artgan.models.runtimes.opening import RUNTIMES
 from artgan.painting.network import Network
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
     from artgan.models.torch_model import TorchModel
+
+MOST_SEED = 2**62
+"""The largest seed of a picture; further pictures count on from it."""
 
 
 def load(
@@ -31,7 +35,8 @@ def load(
     """Load a model, in evaluation mode.
 
     Args:
-        name: a registry name or alias ("monet"), "local-dir:PATH", or "hf-hub:ORG/REPO@REVISION".
+        name: a registry name or alias ("monet"), "local-dir:PATH", or "hf-hub:ORG/REPO@REVISION". "NAME#SEED" names a
+            picture of a model that makes them from noise; see :func:`split_seed`.
         revision: commit, branch or tag of a model on the Hub, instead of the registry's; the registry's hash and
             metrics then do not apply, and bundled weights are not used.
         device: the model's device; the CPU by default. Only PyTorch has others.
@@ -59,7 +64,21 @@ def load(
         prefer = "weights"
     elif runtime is not None:
         prefer = "exported"
-    found = locate(name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, prefer=prefer)
+    plain, seed = split_seed(name)
+    found = locate(plain, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, prefer=prefer)
+    model = _build(found, device, dtype, runtime)
+    if seed is not None:
+        if model.task != "noise-to-image":
+            raise ConfigError(f"{name}: a seed names a picture from noise; {model.name} paints photos, omit #{seed}")
+        model.seed = seed
+    return model
+
+
+def _build(
+    found: Located, device: str | torch.device | None, dtype: str | torch.dtype | None, runtime: str | None
+) -> Model:
+    """The model that was located; arguments and errors as for :func:`load`."""
+    torch_only = device is not None or dtype is not None
     if found.form == "weights":
         found.plugin  # noqa: B018  # whose installation brings PyTorch, so that it is asked for first
         if find_spec("torch") is None:
@@ -78,6 +97,25 @@ def load(
 
 
 Model.load = staticmethod(load)
+
+
+def split_seed(name: str) -> tuple[str, int | None]:
+    """Split "NAME#SEED", which names a picture that a model makes from noise; the seed is None if there is none.
+
+    What follows the last "#" is part of a folder's path unless it is a whole number and there is no such folder.
+
+    Raises:
+        ConfigError: what follows is no whole number of 0 to 2^62.
+    """
+    plain, hash, text = name.rpartition("#")
+    if not hash:
+        return name, None
+    if re.fullmatch("[0-9]{1,19}", text) and int(text) <= MOST_SEED:
+        if not (plain.startswith("local-dir:") and Path(name.removeprefix("local-dir:")).is_dir()):
+            return plain, int(text)
+    elif not plain.startswith("local-dir:"):
+        raise ConfigError(f"{name}: write MODEL#SEED, with a whole number of 0 to 2^62 as the seed")
+    return name, None
 
 
 def load_network(name: str, *, digest: str, **options: Any) -> Network:

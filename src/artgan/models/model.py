@@ -42,8 +42,10 @@ class Model(ABC):
             names the plugin.
         brushwork: its brush and its palette, or None: then it paints photos as they are.
         runtime: what runs it when it paints.
+        seed: of the picture that it makes from noise unless :meth:`sample` is told another: that of "NAME#SEED", or 0.
     """
 
+    seed: int = 0
     name: str
     card: dict[str, Any]
     brushwork: Brushwork | None
@@ -148,12 +150,12 @@ class Model(ABC):
         manner, own = self.painting(given)
         return paint(self.running_on(runtime), image, tiling=Tiling(tile, statistics), manner=manner, **own)
 
-    def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
+    def sample(self, count: int = 1, *, seed: int | None = None, noise: str | None = None) -> list[Image.Image]:
         """Generate pictures from noise, each with its own seed; see :func:`artgan.sampling.sampling.sample`.
 
         Args:
             count: the number of pictures.
-            seed: the seed of the first picture; it increases by one for each further one.
+            seed: the seed of the first picture, :attr:`seed` by default; it increases by one for each further one.
             noise: a distribution to use instead of the model's own, such as "uniform(-1,1)".
 
         Raises:

@@ -104,13 +104,13 @@ class TorchModel(nn.Module, Model):
         """The state without the runtimes, which cannot be copied; they are started again."""
         return {**self.__dict__, "_runtimes": {}}
 
-    def sample(self, count: int = 1, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
+    def sample(self, count: int = 1, *, seed: int | None = None, noise: str | None = None) -> list[Image.Image]:
         """See :meth:`Model.sample`."""
         if self.task != "noise-to-image":
             return super().sample(count)  # which says what the model does instead
         from artgan.sampling.sampling import sample
 
-        return sample(self.generator, count, seed=seed, noise=noise)
+        return sample(self.generator, count, seed=self.seed if seed is None else seed, noise=noise)
 
     def save_pretrained(self, path: str | Path, *, examples: bool = True) -> None:
         """See :meth:`Model.save_pretrained`."""

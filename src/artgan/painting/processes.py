@@ -85,7 +85,7 @@ def _workers(
         ours, theirs = context.Pipe(duplex=False)
         arguments = network, list(jobs[number::processes]), how, theirs
         worker = context.Process(target=_work, args=arguments, name=f"artgan-paint-{number}", daemon=True)
-        with _ignoring_interrupts():  # until the process has a handler of its own
+        with ignoring_interrupts():  # until the process has a handler of its own
             worker.start()
         theirs.close()
         workers.append(worker)
@@ -139,7 +139,7 @@ def _interrupts(*, twice: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
+def ignoring_interrupts() -> Iterator[None]:
     """Start a process in which Ctrl-C does nothing yet; only the main thread can arrange that."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from artgan.files import atomic_write
 from artgan.reports.page import data_uri, figure_svg
 from artgan.reports.record import RunRecord, read_run
-from artgan.reports.run import coloured, duration, overlaid, write
+from artgan.reports.run import ReportError, coloured, duration, overlaid, write
 
 SHEET = "study.jpg"
 """Pictures by a run's model, in the run's folder."""
@@ -50,6 +51,8 @@ def write_study(
 ) -> None:
     """Write a study's page: pictures and figures of all kinds side by side, then the training, and times last.
 
+    The chart of each figure is also written next to it, as ``FIGURE.svg``, for other documents.
+
     Args:
         out: the page.
         kinds: in the order in which they are shown.
@@ -59,8 +62,9 @@ def write_study(
         seeds: number of runs planned for each kind.
 
     Raises:
-        ReportError: the page cannot be written.
+        ReportError: the page or a chart cannot be written.
     """
+    charts = {name: _chart(kinds, name) for name in figures}
     first = {kind.name: read_run(kind.runs[0]) for kind in kinds if kind.runs}
     record = next(iter(first.values()), None)
     shown = [(label, _picture(sheet), "") for label, sheet in given.items()]
@@ -73,13 +77,20 @@ def write_study(
         seeds=seeds,
         facts=_facts(record) if record else "",
         sheets=[row for row in shown if row[1] or row[2]],
-        figures=[(name, about, _chart(kinds, name)) for name, about in figures.items()],
+        figures=[(name, about, charts[name]) for name, about in figures.items()],
         rows=[(kind.name, [_spread(kind, name) for name in figures]) for kind in kinds],
         failed=[(kind.name, seed, why) for kind in kinds for seed, why in kind.errors.items()],
         colours=coloured(first),
         losses=overlaid(first, "losses", smooth=True),
         times=[_times(kind, out.parent) for kind in kinds],
     )
+    for name, chart in charts.items():
+        path = out.with_name(f"{name}.svg")
+        try:
+            with atomic_write(path) as part:
+                part.write_text(chart, encoding="utf-8")
+        except OSError as error:
+            raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _facts(record: RunRecord) -> str:

@@ -1,12 +1,13 @@
-"""Generates pictures from noise: by seed, interpolated between two seeds, or shown with their nearest real pictures."""
+"""Generates pictures from noise: by seed, interpolated, as a film, or shown with their nearest real pictures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,15 +18,22 @@ from torch import Tensor
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.crops import centre_square
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
 from artgan.progress import progress
 from artgan.sampling.generator import NoiseGenerator
 from artgan.sampling.noise import Noise
 
-_BATCH = 32
+BATCH = 32
+"""Pictures that are generated at once."""
+
+_QUALITY = 95  # of films: the pictures are small
 _LOOK = 32  # side at which pictures are compared, in pixels
 _STRAIGHT = ("uniform", "gamma")  # interpolated linearly; normal noise is interpolated spherically
+
+
+Point: TypeAlias = "int | Tensor"
+"""What a picture is made from: a seed (0 to 2^63 - 1), or a noise vector (Z)."""
 
 
 def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None = None) -> list[Image.Image]:
@@ -43,17 +51,17 @@ def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None
     return list(draw(generator, range(seed, seed + count), noise=noise))
 
 
-def draw(generator: Generator, seeds: Sequence[int], *, noise: str | None = None) -> Iterator[Image.Image]:
-    """Like :func:`sample`, but one by one and for any seeds (0 to 2^63 - 1)."""
-    vector = _vectors(generator, noise)
-    for start in range(0, len(seeds), _BATCH):
-        yield from _pictures(generator, torch.stack([vector(seed) for seed in seeds[start : start + _BATCH]]))
+def draw(generator: Generator, points: Sequence[Point], *, noise: str | None = None) -> Iterator[Image.Image]:
+    """Like :func:`sample`, but one by one and for any points."""
+    vector = vectors(generator, noise)
+    for start in range(0, len(points), BATCH):
+        yield from _pictures(generator, torch.stack([vector(point) for point in points[start : start + BATCH]]))
 
 
 def interpolate(
-    generator: Generator, seed: int, other: int, count: int, *, noise: str | None = None
+    generator: Generator, start: Point, end: Point, count: int, *, noise: str | None = None
 ) -> list[Image.Image]:
-    """Generate ``count`` pictures (2 or more), interpolating from one seed to another.
+    """Generate ``count`` pictures (2 or more), interpolating from one point to another.
 
     Normal noise lies near a sphere around its mean and is interpolated along it (Shoemake, 1985; White, 2016,
     arXiv:1609.04468); other noise is interpolated linearly.
@@ -63,18 +71,39 @@ def interpolate(
     """
     if count < 2:
         raise ArtganError(f"a way between two seeds has at least 2 pictures, not {count}")
-    vector = _vectors(generator, noise)
-    distribution = _distribution(generator, noise)
-    start, end = vector(seed), vector(other)
-    shares = torch.linspace(0, 1, count, dtype=start.dtype)
+    vector = vectors(generator, noise)
+    way = _between(_distribution(generator, noise), vector(start), vector(end), torch.linspace(0, 1, count))
+    return list(_in_batches(generator, way))
+
+
+def loop(
+    generator: Generator, points: Sequence[Point], frames: int, *, noise: str | None = None
+) -> Iterator[Image.Image]:
+    """Generate the frames of a film through the pictures of several points and back to the first.
+
+    Args:
+        generator: a noise-to-image model.
+        points: 2 or more.
+        frames: from each picture to the next, which is not counted: frame n * ``frames`` is the picture of point n.
+        noise: as for :func:`sample`.
+
+    Raises:
+        ArtganError: as for :func:`sample`; or there are fewer than 2 points.
+    """
+    if len(points) < 2:
+        raise ArtganError(f"a film goes through at least 2 pictures, not {len(points)}")
+    vector, distribution = vectors(generator, noise), _distribution(generator, noise)
+    for point, following in zip(points, [*points[1:], points[0]], strict=True):
+        start, end = vector(point), vector(following)
+        yield from _in_batches(generator, _between(distribution, start, end, torch.arange(frames) / frames))
+
+
+def _between(distribution: Noise | None, start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
+    """From one vector (Z) to another at each of the fractions ``shares`` (N): N x Z; see :func:`interpolate`."""
     if distribution is not None and distribution.kind in _STRAIGHT:
-        way = torch.lerp(start, end, shares[:, None])
-    else:
-        mean = distribution.mean if distribution is not None else 0.0
-        way = spherical(start - mean, end - mean, shares) + mean
-    return [
-        picture for start in range(0, count, _BATCH) for picture in _pictures(generator, way[start : start + _BATCH])
-    ]
+        return torch.lerp(start, end, shares[:, None])
+    mean = distribution.mean if distribution is not None else 0.0
+    return spherical(start - mean, end - mean, shares) + mean
 
 
 def spherical(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
@@ -159,19 +188,31 @@ def _distribution(generator: Generator, noise: str | None) -> Noise | None:
         raise ArtganError(str(error)) from None
 
 
-def _vectors(generator: Generator, noise: str | None) -> Callable[[int], Tensor]:
-    """A function that draws the noise vector (Z) for a seed."""
+def vectors(generator: Generator, noise: str | None) -> Callable[[Point], Tensor]:
+    """A function that gives the noise vector (Z) of a point.
+
+    Raises:
+        ArtganError: as for :func:`sample`.
+    """
     if generator.task != "noise-to-image":
         raise ArtganError(f"this model makes no pictures from noise, its task is {generator.task}; use paint()")
     distribution = _distribution(generator, noise)
 
-    def vector(seed: int) -> Tensor:
-        state = torch.Generator().manual_seed(seed)
+    def vector(point: Point) -> Tensor:
+        if isinstance(point, Tensor):
+            return point
+        state = torch.Generator().manual_seed(point)
         if noise is not None and distribution is not None:
             return distribution.draw(1, generator.noise_size, generator=state)[0]
         return generator.noise(1, generator=state)[0]
 
     return vector
+
+
+def _in_batches(generator: Generator, noise: Tensor) -> Iterator[Image.Image]:
+    """The pictures of N x Z noise vectors, one by one."""
+    for part in torch.split(noise, BATCH):
+        yield from _pictures(generator, part)
 
 
 def _pictures(generator: Generator, noise: Tensor) -> list[Image.Image]:
@@ -181,7 +222,7 @@ def _pictures(generator: Generator, noise: Tensor) -> list[Image.Image]:
 
 
 def write_grid(
-    generator: Generator, seeds: Sequence[int], path: Path, *, noise: str | None = None, overwrite: bool = False
+    generator: Generator, points: Sequence[Point], path: Path, *, noise: str | None = None, overwrite: bool = False
 ) -> list[dict[str, Any]]:
     """Write pictures in a square grid, each row labeled with its first seed; returns a description as JSON types.
 
@@ -190,34 +231,35 @@ def write_grid(
         ArtganError: as for :func:`sample`.
     """
     images.check_writable(path, overwrite=overwrite)
-    pictures = _drawn(generator, seeds, noise)
+    pictures = _drawn(generator, points, noise)
     columns = math.ceil(math.sqrt(len(pictures)))
-    rows = {f"seed {seeds[i]}": pictures[i : i + columns] for i in range(0, len(pictures), columns)}
+    rows = {_label(points[i]): pictures[i : i + columns] for i in range(0, len(pictures), columns)}
     images.encode(sheets.sheet(rows, cell=pictures[0].width), path, overwrite=overwrite)
-    return [{"seed": seed, "output": str(path)} for seed in seeds]
+    return [{**_named(point), "output": str(path)} for point in points]
 
 
 def write_files(
-    generator: Generator, seeds: Sequence[int], folder: Path, *, noise: str | None = None, overwrite: bool = False
+    generator: Generator, points: Sequence[Point], folder: Path, *, noise: str | None = None, overwrite: bool = False
 ) -> list[dict[str, Any]]:
     """Write each picture as ``seed-000000.png`` to a folder; otherwise like :func:`write_grid`."""
-    paths = [folder / f"seed-{seed:06d}.png" for seed in seeds]
+    names = [f"seed-{point:06d}" if isinstance(point, int) else "vector" for point in points]
+    paths = [folder / f"{name}.png" for name in names]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArtganError(f"{folder}: cannot be made a folder ({error.strerror})") from None
     for path in paths:
         images.check_writable(path, overwrite=overwrite)
-    with progress("drawing", len(seeds)) as advance:
-        for picture, path in zip(draw(generator, seeds, noise=noise), paths, strict=True):
+    with progress("drawing", len(points)) as advance:
+        for picture, path in zip(draw(generator, points, noise=noise), paths, strict=True):
             images.encode(picture, path, overwrite=overwrite)
             advance()
-    return [{"seed": seed, "output": str(path)} for seed, path in zip(seeds, paths, strict=True)]
+    return [{**_named(point), "output": str(path)} for point, path in zip(points, paths, strict=True)]
 
 
 def write_way(
     generator: Generator,
-    seed: int,
+    start: Point,
     other: int,
     count: int,
     path: Path,
@@ -227,15 +269,63 @@ def write_way(
 ) -> list[dict[str, Any]]:
     """Write the pictures of :func:`interpolate` in one row; otherwise like :func:`write_grid`."""
     images.check_writable(path, overwrite=overwrite)
-    pictures = interpolate(generator, seed, other, count, noise=noise)
-    row = {f"seed {seed} to {other}": pictures}
+    pictures = interpolate(generator, start, other, count, noise=noise)
+    row = {f"{_label(start)} to {other}": pictures}
     images.encode(sheets.sheet(row, cell=pictures[0].width), path, overwrite=overwrite)
-    return [{"seed": seed, "to": other, "output": str(path)}]
+    return [{**_named(start), "to": other, "output": str(path)}]
+
+
+def _holds_loop(path: Path) -> bool:
+    """Whether a file of this name can hold a film, or an animation."""
+    return images.film_format(path) is not None or (images.holds_frames(path) and not images.holds_pages(path))
+
+
+def write_loop(
+    generator: Generator,
+    points: Sequence[Point],
+    path: Path,
+    *,
+    frames: int,
+    rate: int,
+    noise: str | None = None,
+    overwrite: bool = False,
+) -> list[dict[str, Any]]:
+    """Write the frames of :func:`loop` as a film, or as an animation that is repeated without end.
+
+    Args:
+        generator, points, frames, noise: as for :func:`loop`.
+        path: a name with the suffix of a film, or of a format of animations.
+        rate: frames a second.
+        overwrite: whether the file may exist.
+
+    Raises:
+        PictureError: the file exists, or cannot be written, or would be too large.
+        ConfigError: the name is none of a film, or films need a package that is not installed.
+        ArtganError: as for :func:`loop`.
+    """
+    if not _holds_loop(path):
+        raise ConfigError(f"{path}: cannot hold a film; write .gif, .webp, .avif, .png, .mp4 or another film")
+    count = len(points) * frames
+    with progress("drawing", count) as advance:
+
+        def drawn() -> Iterator[Image.Image]:
+            for picture in loop(generator, points, frames, noise=noise):
+                yield picture
+                advance()
+
+        if images.film_format(path) is not None:
+            from artgan.images.films import encode_film
+
+            encode_film(drawn(), path, rate=Fraction(rate), quality=_QUALITY, overwrite=overwrite)
+        else:
+            images.check_writable(path, overwrite=overwrite)
+            images.encode_frames(drawn(), count, path, duration=round(1000 / rate), overwrite=overwrite)
+    return [{**_named(point), "output": str(path)} for point in points]
 
 
 def write_neighbours(
     generator: Generator,
-    seeds: Sequence[int],
+    points: Sequence[Point],
     real: str,
     count: int,
     path: Path,
@@ -250,28 +340,36 @@ def write_neighbours(
     """
     images.check_writable(path, overwrite=overwrite)
     known = open_pictures(real)
-    pictures = _drawn(generator, seeds, noise)
+    pictures = _drawn(generator, points, noise)
     with progress("comparing", len(known)) as advance:
         found = nearest(pictures, known, count, advance=advance)
     rows = {
-        f"seed {seed}: {near[0].distance:.0f}": [picture, *(neighbour.picture for neighbour in near)]
-        for seed, picture, near in zip(seeds, pictures, found, strict=True)
+        f"{_label(point)}: {near[0].distance:.0f}": [picture, *(neighbour.picture for neighbour in near)]
+        for point, picture, near in zip(points, pictures, found, strict=True)
     }
     images.encode(sheets.sheet(rows, cell=pictures[0].width), path, overwrite=overwrite)
     return [
         {
-            "seed": seed,
+            **_named(point),
             "output": str(path),
             "nearest": [{"name": n.name, "distance": round(n.distance, 3)} for n in near],
         }
-        for seed, near in zip(seeds, found, strict=True)
+        for point, near in zip(points, found, strict=True)
     ]
 
 
-def _drawn(generator: Generator, seeds: Sequence[int], noise: str | None) -> list[Image.Image]:
-    with progress("drawing", len(seeds)) as advance:
+def _label(point: Point) -> str:
+    return f"seed {point}" if isinstance(point, int) else "vector"
+
+
+def _named(point: Point) -> dict[str, Any]:
+    return {"seed": point} if isinstance(point, int) else {}
+
+
+def _drawn(generator: Generator, points: Sequence[Point], noise: str | None) -> list[Image.Image]:
+    with progress("drawing", len(points)) as advance:
         pictures = []
-        for picture in draw(generator, seeds, noise=noise):
+        for picture in draw(generator, points, noise=noise):
             pictures.append(picture)
             advance()
     return pictures

@@ -27,7 +27,8 @@ class EMA:
     def update(self, generators: Mapping[str, Generator], step: int) -> None:
         """Update the average with the generators' current state; ``step`` updates (from 0) came before."""
         # All parameters at once: on a GPU, a kernel for each would take longer than the arithmetic.
-        average_with = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        decay = min(self.decay, (1 + step) / (10 + step))
+        average_with = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # of torch
         for name, generator in generators.items():
             average = self.generators[name]
             if parameters := list(generator.parameters()):

@@ -32,7 +32,14 @@ from artgan.training.held_out import split
 from artgan.training.left_out import LeftOut, read_left_out
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
-from artgan.training.run_folder import check_folder, description, read_run_config, session_line, write_folder
+from artgan.training.run_folder import (
+    check_folder,
+    description,
+    is_complete,
+    read_run_config,
+    session_line,
+    write_folder,
+)
 from artgan.training.schedule import Schedule
 from artgan.training.scores import Scores
 from artgan.training.session import Session
@@ -71,8 +78,9 @@ def train(
         options: the training options that all plugins share.
         folders: where the pictures of each of the plugin's domains are; see :func:`artgan.data.open_pictures`.
         out: the run's folder; must be new or empty unless ``resume``.
-        resume: resume from the newest checkpoint of ``out``, or start again if it has none yet. Only options that are
-            declared ``resumable`` may then differ; learning rates follow the schedule of the new length.
+        resume: resume from the newest checkpoint of ``out``, or start again if it has none yet; a complete run whose
+            checkpoints were removed stays as it is. Only options that are declared ``resumable`` may then differ;
+            learning rates follow the schedule of the new length.
         may_change: of the options declared ``resumable``, those that may differ when resuming; None: all.
         accept_changes: resume even if pictures were added, removed or changed since the run began.
 
@@ -116,11 +124,14 @@ def train(
     session.describe(wanted)
     classes = {"config": type(config), "training": type(options)}
     changed = check_folder(out, wanted, classes, resume=resume, accelerator=accelerator, may_change=may_change)
+    if resume and not checkpoint.checkpoints(out / "checkpoints") and is_complete(out, steps):
+        return out / "model"  # its checkpoints were removed to save space
     done = session.restore(out / "checkpoints", changed) if resume else 0
     if accelerator.is_main_process:
         write_folder(out, wanted, sets, held_out)
 
-    schedule = Schedule.of(options, steps, pictures=largest, processes=processes)
+    milestones = session.trainer.milestones
+    schedule = Schedule.of(options, steps, pictures=largest, processes=processes, milestones=milestones)
     fixed = {
         name: centre_crops(
             pictures,
@@ -143,7 +154,7 @@ def train(
         session.begin(done, line)
         left_out.begin(done, sets)
         outputs.begin(done, steps)
-        with _interrupts() as interrupted, progress("training", steps, done=done) as advance:
+        with interrupts() as interrupted, progress("training", steps, done=done) as advance:
             for step in range(done + 1, steps + 1):
                 session.step(step, batches)
                 advance()
@@ -301,7 +312,7 @@ def _explained(error: RuntimeError) -> str | None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM in a list, to be handled after the current step; a second one ends at once."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals

@@ -19,8 +19,9 @@ from accelerate import Accelerator
 from artgan import config as configs
 from artgan.data import PictureSet, absolute, exists
 from artgan.discovery import Plugin, find_plugins
-from artgan.errors import TrainingError
+from artgan.errors import TrainingError, WeightsError
 from artgan.files import atomic_write
+from artgan.models.folder import read_card
 from artgan.training.options import TrainingOptions
 from artgan.training.sets import RunSet, write_stored
 from artgan.training.underpaint import Underpainter
@@ -130,6 +131,14 @@ def _changed_options(
             )
         changed |= different
     return changed
+
+
+def is_complete(out: Path, steps: int) -> bool:
+    """Whether a run has made all its steps: its model is the last one."""
+    try:
+        return bool(read_card(out / "model").get("step") == steps)
+    except WeightsError:
+        return False
 
 
 def write_folder(

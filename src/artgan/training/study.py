@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from artgan.sheets import mosaic
 from artgan.training.journal import read_lines, write_lines
 from artgan.training.loop import train
 from artgan.training.options import TrainingOptions
+from artgan.training.processes import run_in_processes
 from artgan.training.settings import configure
 
 _PICTURES = 256  # of each kind, for the scores
@@ -85,15 +86,16 @@ def study(
     out: Path,
     *,
     seeds: int = 1,
+    jobs: int = 1,
     advance: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Train once for each value of an option and each seed, all else equal, and write ``OUT/report.html``.
 
     All values are trained with the first seed, then all with the next one; the page is written again after each run. A
-    run already begun by the same study is resumed. If a run fails, its error is recorded and the next one begins. Each
-    run's ``metrics.jsonl`` receives two scores of its last model, which need no network: ``style-filters``, the
-    distance to the real pictures in statistics of colors and edges (0 is best), and ``diversity``, the mean distance
-    between two pictures as a share of that between two real ones.
+    run already begun by the same study is resumed, and one that is complete is not trained again. If a run fails, its
+    error is recorded and the next one begins. Each run's ``metrics.jsonl`` receives two scores of its last model, which
+    need no network: ``style-filters``, the distance to the real pictures in statistics of colors and edges (0 is best),
+    and ``diversity``, the mean distance between two pictures as a share of that between two real ones.
 
     Args:
         plugin: the plugin to train.
@@ -102,7 +104,11 @@ def study(
         folders: where the pictures of each of the plugin's domains are.
         out: the study's folder, with a run's folder for each value and seed.
         seeds: number of runs for each value, with the seed of the settings and those that follow.
-        advance: called with each outcome.
+        jobs: number of runs at the same time, each in a process of its own if there are several.
+        advance: called with each outcome, in the order in which the runs complete.
+
+    Returns:
+        The outcomes in the order of the plan.
 
     Raises:
         ArtganError: there is no such option, or a value is invalid; raised before any training starts.
@@ -112,27 +118,49 @@ def study(
     missing = [domain for domain in plugin.domains if domain not in folders]
     if missing:
         raise ConfigError(f"give the {plugin.domains[missing[0]]}: --{missing[0]} DIR")
-    sets = {name: open_pictures(folders[name]) for name in plugin.domains}
-    outcomes: list[Outcome] = []
-    for planned in plans:
-        run = out / _folder_name(key, planned, first=plans[0].seed)
-        try:
-            resume, may_change = (run / "config.yaml").exists(), ("steps", "epochs")
-            model = train(plugin, planned.config, planned.options, folders, run, resume=resume, may_change=may_change)
-            if model is None:  # stopped, with a checkpoint; the next call resumes the study there
-                raise KeyboardInterrupt
-            figures = _figures(run, sets, plugin.target_domain, planned.options.size)
-            outcome = Outcome(planned.value, run, figures, seed=planned.seed)
-        except ArtganError as error:
-            outcome = Outcome(planned.value, run, {}, str(error), planned.seed)
-        outcomes.append(outcome)
-        advance(outcome)
-        if any(other.figures for other in outcomes):
+    for name in plugin.domains:
+        open_pictures(folders[name])  # which fails before any training starts
+    runs = [out / _folder_name(key, planned, first=plans[0].seed) for planned in plans]
+    calls = [(plugin, planned, folders, run) for planned, run in zip(plans, runs, strict=True)]
+    results: Iterable[tuple[int, Outcome | ArtganError]]
+    if jobs > 1:
+        results = run_in_processes(run_planned, calls, jobs)
+    else:
+        results = enumerate(run_planned(*call) for call in calls)
+    outcomes: dict[int, Outcome] = {}
+    for index, result in results:
+        planned = plans[index]
+        if isinstance(result, ArtganError):
+            result = Outcome(planned.value, runs[index], {}, str(result), planned.seed)
+        outcomes[index] = result
+        advance(result)
+        if any(outcome.figures for outcome in outcomes.values()):
             given = {label: out / name for label, name in _GIVEN.items() if (out / name).is_file()}
-            write_study(
-                out / "report.html", summarize(outcomes), option=key, figures=_FIGURES, given=given, seeds=seeds
-            )
-    return outcomes
+            kinds = summarize(_in_order(outcomes))
+            write_study(out / "report.html", kinds, option=key, figures=_FIGURES, given=given, seeds=seeds)
+    return _in_order(outcomes)
+
+
+def _in_order(outcomes: Mapping[int, Outcome]) -> list[Outcome]:
+    return [outcomes[index] for index in sorted(outcomes)]
+
+
+def run_planned(plugin: Plugin, planned: Planned, folders: Mapping[str, str | Path], run: Path) -> Outcome:
+    """Train a planned run in its folder, resume it or leave it as it is if it is complete, and compute its scores.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; a checkpoint is written first.
+    """
+    try:
+        resume, may_change = (run / "config.yaml").exists(), ("steps", "epochs")
+        model = train(plugin, planned.config, planned.options, folders, run, resume=resume, may_change=may_change)
+        if model is None:  # stopped, with a checkpoint; the next call resumes the study there
+            raise KeyboardInterrupt
+        sets = {name: open_pictures(folders[name]) for name in plugin.domains}
+        figures = _figures(run, sets, plugin.target_domain, planned.options.size)
+    except ArtganError as error:
+        return Outcome(planned.value, run, {}, str(error), planned.seed)
+    return Outcome(planned.value, run, figures, seed=planned.seed)
 
 
 def summarize(outcomes: Sequence[Outcome]) -> list[Kind]:

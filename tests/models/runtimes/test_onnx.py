@@ -14,6 +14,8 @@ import torch
 from artgan_cyclegan.networks import ResNetGenerator, SubpixelGenerator, UNetGenerator
 from artgan_dcgan import networks as dcgan
 from artgan_dcgan.config import DCGANConfig
+from artgan_fastgan.config import FastGANConfig
+from artgan_fastgan.generator import FastGANGenerator
 from artgan_sngan import networks as sngan
 from artgan_sngan.config import SNGANConfig
 from PIL import Image
@@ -72,6 +74,7 @@ NETWORKS = {
     "unet": lambda: UNetGenerator(2),
     "shuffled": Shuffled,
     "dcgan": lambda: dcgan.build_generator(DCGANConfig(width=8)),
+    "fastgan": lambda: FastGANGenerator(FastGANConfig(size=64, width=28)),
     "sngan": lambda: sngan.build_generator(SNGANConfig(architecture="resnet", width=16)),
 }
 

@@ -19,13 +19,13 @@ class AnyStyleConfig:
     beta1: float = option(0.9, "Adam's beta1", least=0, most=0.9999, resumable=True)
     beta2: float = option(0.99, "Adam's beta2", least=0, most=0.999999, resumable=True)
     lambda_content: float = option(
-        1.0, "weight of the content loss: how far normalized features of conv4_2 move", least=0, resumable=True
+        1.0, "weight of the content loss: how far normalized features of conv4_1 move", least=0, resumable=True
     )
     lambda_gram: float = option(
-        1.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True
+        8.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True
     )
     lambda_moments: float = option(
-        0.5,
+        0.0,
         "weight of the relative distance of means and deviations (Huang and Belongie, 2017)",
         least=0,
         resumable=True,
@@ -36,7 +36,9 @@ class AnyStyleConfig:
         least=0,
         resumable=True,
     )
-    scales: int = option(2, "sizes at which the styles are compared, each half the one before", least=1, most=3)
+    scales: int = option(
+        2, "sizes at which the styles are compared, each half the one before", least=1, most=3, resumable=True
+    )
     made_up: float = option(
         0.2, "share of the styles that are random textures instead of pictures", least=0, most=1, resumable=True
     )

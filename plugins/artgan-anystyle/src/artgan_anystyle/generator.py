@@ -136,8 +136,8 @@ class AnyStyleGenerator(Generator):
     def _encoded(self, style: Style, scale: float, color: int | None) -> Tensor:
         picture = style.read()
         longer = min(_SIDE * scale / min(picture.size) * max(picture.size), _LONGEST * max(1.0, scale))
-        size = (max(1, round(side * longer / max(picture.size))) for side in picture.size)
-        seen = to_tensor(picture.resize((*size,), Image.Resampling.LANCZOS))[None].to(self.style)
+        width, height = (max(1, round(side * longer / max(picture.size))) for side in picture.size)
+        seen = to_tensor(picture.resize((width, height), Image.Resampling.LANCZOS))[None].to(self.style)
         weights = None
         if color is not None:
             inside = torch.from_numpy(style.regions()[color])[None, None]
@@ -147,7 +147,7 @@ class AnyStyleGenerator(Generator):
 
     def _colors(self, style: Style) -> list[int]:
         """The colors of a style picture's mask."""
-        return self._remembered((style.name, style.mask), lambda: torch.tensor([*style.regions()])).tolist()  # type: ignore[no-any-return]  # untyped
+        return self._remembered((style.name, style.mask), lambda: torch.tensor([*style.regions()])).tolist()
 
     def _labels(self, mask: str, x: Tensor, places: Sequence[Place] | None) -> Tensor:
         """The colors of the photo's mask at each pixel of N x 3 x H x W photos or parts of them: N x 1 x H x W."""

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-CONTENT_LAYER = "conv4_2"
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+CONTENT_LAYER = "conv4_1"
 SLICED_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
 _DIRECTIONS = 64
 _PLACES = 4096  # of a layer that are compared; more are averaged
@@ -25,9 +25,12 @@ def content_distance(made: Tensor, photo: Tensor) -> Tensor:
 
 
 def gram(features: Tensor) -> Tensor:
-    """The Gram matrices of N x C x h x w features, N x C x C, divided by the number of positions."""
-    rows = features.float().flatten(2)
-    return rows @ rows.transpose(1, 2) / rows.shape[2]
+    """The Gram matrices of N x C x h x w features, N x C x C, divided by the number of positions.
+
+    In mixed precision the products are summed in the features' precision.
+    """
+    rows = features.movedim(1, -1).flatten(1, 2)  # without a copy, if they are in channels-last order
+    return (rows.transpose(1, 2) @ rows).float() / rows.shape[1]
 
 
 def gram_distance(made: Tensor, style: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """The networks: an encoder, style picture to code; and a painter, photo and code to painting.
 
-As in conditional instance norm (Dumoulin et al., 2017) and AdaIN (Huang and Belongie, 2017), the photo's features lose
-their own means and deviations and get the style's. This happens once, at the entrance; behind it, the style scales and
-shifts every convolution's output (FiLM: Perez et al., 2018). One norm makes exact tiles cheap. The picture is enlarged
-by resize-convolutions, so that no grid can repeat (Odena et al., 2016).
+As in AdaIN (Huang and Belongie, 2017), the photo loses its own means and deviations and gets the style's: those of its
+colors at the entrance, and in place of features' the style scales and shifts every convolution's output (FiLM: Perez et
+al., 2018). A single norm, of the photo's pixels, makes exact tiles cheap. The picture is enlarged by
+resize-convolutions, so that no grid can repeat (Odena et al., 2016).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ PERIOD = 256
 """The noise repeats after so many values at a quarter of the size, that is after 1,024 pixels."""
 
 _OF_COLORS = 9  # numbers of a code that describe the distribution of colors
+
+# Not a tensor: a plugin's modules may be imported where new tensors have no data.
+_OPPONENT = ((3**-0.5,) * 3, (2**-0.5, -(2**-0.5), 0.0), (6**-0.5, 6**-0.5, -2 * 6**-0.5))
 
 _LEAST = 32  # pixels that each side of a style picture has at least; smaller ones are enlarged
 
@@ -47,15 +50,14 @@ class StyleEncoder(nn.Module):
         widths = [width, 2 * width, 3 * width, 4 * width]
         pairs = zip([3, *widths], widths, strict=False)
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(before, after, 2 if index else 1), nn.ReLU(), conv(after, after), nn.ReLU())
-            for index, (before, after) in enumerate(pairs)
+            nn.Sequential(conv(before, after), nn.ReLU(), conv(after, after, 2), nn.ReLU()) for before, after in pairs
         )
         moments = 2 * sum(widths)
         mixing = (nn.Linear(moments, 2 * size), nn.ReLU(), nn.Linear(2 * size, size - _OF_COLORS))
         self.dense = nn.Sequential(nn.LayerNorm(moments), *mixing)
 
     def forward(self, pictures: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Codes of styles, N x D: means, deviations and covariances of red, green and blue, and what is learned.
+        """Codes of styles, N x D: means, deviations and covariances of opponent colors, and what is learned.
 
         What is learned has mean 0 and variance 1.
 
@@ -63,7 +65,8 @@ class StyleEncoder(nn.Module):
             pictures: N x 3 x H x W in [-1, 1], sides at least 32.
             weights: N x 1 x H x W, how much each pixel counts; all the same by default.
         """
-        of_colors = [*_moments(pictures, weights), _covariances(pictures, weights)]
+        colors = opponent(pictures)
+        of_colors = [*_moments(colors, weights), _covariances(colors, weights)]
         found: list[Tensor] = []
         x = pictures
         for stage in self.stages:
@@ -84,15 +87,30 @@ def large_enough(picture: Tensor) -> Tensor:
 def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
     """Means and deviations of N x C x H x W, N x C each."""
     x = x if x.dtype == torch.float64 else x.float()
+    if weights is None:
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+        return [mean, (variance + 1e-5).sqrt()]
     share = _share(x, weights)
     mean = (x * share).sum((2, 3))
     variance = ((x - mean[:, :, None, None]).square() * share).sum((2, 3))
     return [mean, (variance + 1e-5).sqrt()]
 
 
-def _covariances(pictures: Tensor, weights: Tensor | None) -> Tensor:
-    """The covariances of red and green, green and blue, blue and red, N x 3."""
-    x = pictures if pictures.dtype == torch.float64 else pictures.float()
+def opponent(pictures: Tensor) -> Tensor:
+    """N x 3 x H x W in red, green and blue to lightness, red against green, and yellow against blue.
+
+    These are less correlated than red, green and blue. The matrix is orthonormal.
+    """
+    return F.conv2d(pictures, pictures.new_tensor(_OPPONENT)[:, :, None, None])
+
+
+def _from_opponent(colors: Tensor) -> Tensor:
+    return F.conv2d(colors, colors.new_tensor(_OPPONENT).T[:, :, None, None])
+
+
+def _covariances(colors: Tensor, weights: Tensor | None) -> Tensor:
+    """The covariances of the first and second, second and third, third and first of three channels, N x 3."""
+    x = colors if colors.dtype == torch.float64 else colors.float()
     share = _share(x, weights)
     x = x - (x * share).sum((2, 3), keepdim=True)
     return (x * x.roll(-1, 1) * share).sum((2, 3))
@@ -154,8 +172,9 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
         """N x C x H x W to the same; ``styles`` as in :class:`Modulation`."""
-        inside = F.relu(self.styled_first(self.first(x), styles))
-        return x + self.styled_second(self.second(inside), styles)
+        inside = _active(self.styled_first(self.first(x), styles))
+        change: Tensor = self.styled_second(self.second(inside), styles)
+        return x + change
 
 
 class Grain(nn.Module):
@@ -185,6 +204,9 @@ class Grain(nn.Module):
 class Painter(nn.Module):
     """Photos and codes of styles to paintings.
 
+    The network adds a change to the photo in the style's colors. That photo is blurred a little, so that its finest
+    detail does not show beneath the painting.
+
     Args:
         width: channels at a quarter of the size; half as many at half of it, a quarter as many at full size.
         blocks: number of residual blocks.
@@ -195,9 +217,9 @@ class Painter(nn.Module):
         super().__init__()
         half, quarter = width // 2, width // 4
         self.reach = 8 * blocks + 24
+        self.norm = nn.InstanceNorm2d(3)
         self.input = conv(12, half)
         self.down = conv(half, width, stride=2)
-        self.norm = nn.InstanceNorm2d(width)
         self.styled = Modulation(code, width)
         self.styled_large = Modulation(code, half)
         self.grain = Grain(code, width)
@@ -210,7 +232,7 @@ class Painter(nn.Module):
         self.fine = conv(half, quarter)
         self.styled_fine = Modulation(code, quarter)
         self.output = conv(quarter, 3)
-        self.styled_output = Modulation(code, 3)
+        nn.init.normal_(self.output.weight, 0.0, 0.02)  # begins close to the photo in the style's colors
 
     def forward(
         self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]], noise: tuple[Tensor, Tensor]
@@ -222,17 +244,40 @@ class Painter(nn.Module):
             styles: as in :class:`Modulation`.
             noise: N x 1 x H/4 x W/4 and N x 1 x H/2 x W/2, of mean 0 and variance 1.
         """
-        large = F.relu(self.input(F.pixel_unshuffle(x, 2)))
-        small = self.styled(self.norm(self.down(large)), styles)
-        small = F.relu(self.grain(small, noise[0], styles))
+        plain = self.norm(opponent(x))
+        large = _active(self.input(F.pixel_unshuffle(plain, 2)))
+        small = self.styled(self.down(large), styles)
+        small = _active(self.grain(small, noise[0], styles))
         for block in self.blocks:
             small = block(small, styles)
         grown = self.styled_up(self.up(_doubled(small)), styles)
-        grown = F.relu(self.grain_up(grown, noise[1], styles))
-        seen = F.relu(self.styled_large(large, styles))
-        joined = F.relu(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
-        fine = F.relu(self.styled_fine(self.fine(_doubled(joined)), styles))
-        return self.styled_output(self.output(fine), styles).tanh()  # type: ignore[no-any-return]  # untyped call
+        grown = _active(self.grain_up(grown, noise[1], styles))
+        seen = _active(self.styled_large(large, styles))
+        joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
+        fine = _active(self.styled_fine(self.fine(_doubled(joined)), styles))
+        painted: Tensor = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
+        bounded = painted.clamp(-1, 1)
+        if not self.training:
+            return bounded
+        return painted + (bounded - painted).detach()  # the same, but with a gradient everywhere
+
+
+def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """N x 3 x H x W opponent colors of mean 0 and deviation 1 to pictures with the means and deviations of styles."""
+    total: Tensor | None = None
+    for code, where in styles:
+        part = code[:, : 2 * plain.shape[1], None, None].to(plain.dtype)
+        if where is not None:
+            part = part * where
+        total = part if total is None else total + part
+    assert total is not None
+    mean, deviation = total.chunk(2, dim=1)
+    return _from_opponent(torch.addcmul(mean, plain, deviation))
+
+
+def _active(x: Tensor) -> Tensor:
+    """A leaky ReLU: with ReLUs, the last layers tended to die in the first steps, and the photo stayed as it was."""
+    return F.leaky_relu(x, 0.2)
 
 
 def _doubled(x: Tensor) -> Tensor:

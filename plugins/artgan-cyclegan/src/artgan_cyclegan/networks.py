@@ -16,21 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from artgan.toolkit import VGG19, Discriminator, Generator, Networks, load_vgg19
+from artgan.toolkit import VGG19, Discriminator, Generator, Networks, ResizeConv2d, load_vgg19
 from artgan_cyclegan.config import CycleGANConfig
 from artgan_cyclegan.style import STYLE_LAYERS, moments
-
-
-class ResizeConv2d(nn.Conv2d):
-    """Upsampling by 2 ("nearest" or "bilinear"), then a 3x3 convolution: no checkerboard (Odena et al., 2016)."""
-
-    def __init__(self, in_channels: int, out_channels: int, mode: str = "nearest") -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
-        self.mode = mode
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to N x C' x 2H x 2W."""
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.mode))
 
 
 class BlurPool2d(nn.Module):

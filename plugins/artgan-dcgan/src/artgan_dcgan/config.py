@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.plugin import NoiseOptions, option
+from artgan.plugin import MultiscaleOptions, option
 
 
 @dataclass(frozen=True)
-class DCGANConfig(NoiseOptions):
+class DCGANConfig(MultiscaleOptions):
     """The options for building and training the networks of Radford et al., 2016 (arXiv:1511.06434)."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 64 or 128", least=32, most=128)
@@ -16,6 +16,13 @@ class DCGANConfig(NoiseOptions):
         64, "channels of the layer next to the picture, doubled with each halving (the paper: 128)", least=1, most=256
     )
     kernel: int = option(4, "side of the kernels: 4, or the paper's 5", least=4, most=5)
+
+    upsample: str = option(
+        "transposed",
+        "how the generator doubles: transposed convolutions (the paper's; they leave a checkerboard), or resize, then "
+        "convolve (bilinear: the same with bilinear interpolation)",
+        choices=("transposed", "resize", "bilinear"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

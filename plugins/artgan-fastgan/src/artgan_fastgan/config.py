@@ -16,15 +16,20 @@ class FastGANConfig(NoiseOptions):
     width: int = option(
         224, "channels of the generator's first feature map; the others are in proportion", least=8, most=2048
     )
+    upsample: str = option(
+        "nearest",
+        "how the generator doubles a map before it convolves it: nearest (the paper's) or bilinear (smoother; slower "
+        "to learn texture)",
+        choices=("nearest", "bilinear"),
+    )
     noise_size: int = option(256, "length of a picture's noise vector", least=1, most=4096)
     discriminator: str = option(
         "projected",
-        "projected (a head on each of four levels of frozen VGG-19 features: Sauer et al., 2021) or self-supervised (one "
-        "network that also learns to reconstruct real pictures: Liu et al., 2021)",
+        "projected (a head on each of four levels of frozen VGG-19 features: Sauer et al., 2021) or self-supervised "
+        "(one network that also learns to reconstruct real pictures: Liu et al., 2021)",
         choices=("projected", "self-supervised"),
     )
     discriminator_width: int = option(64, "channels of a discriminator's finest layer", least=4, most=512)
-    pixel_head: bool = option(True, "one more head of a projected discriminator, on the pixels themselves")
     vgg19: str | None = option(
         None,
         "file of VGG-19's weights, for projected discriminators [default: as the user's settings say, or downloaded]",

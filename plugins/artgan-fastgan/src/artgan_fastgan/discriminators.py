@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from artgan.toolkit import VGG19, Discriminator, Networks, load_vgg19
 from artgan_fastgan.config import FastGANConfig
-from artgan_fastgan.generator import build_generator, initialize, upsampled
+from artgan_fastgan.generator import FastGANGenerator, initialize, upsampled
 
 LAYERS = ("conv2_2", "conv3_4", "conv4_4", "conv5_1")
 """The levels of VGG-19 that are judged; each has half the side of the one before, the first half of the picture's."""
@@ -18,40 +19,32 @@ _LAST = 8  # side to which heads halve their maps
 _RECONSTRUCTED = 128  # pixels, the side of reconstructions
 
 
-def _halved(before: int, after: int, *, norm: bool = True) -> list[nn.Module]:
-    """Half the side: a strided 4x4 convolution, batch norm, leaky ReLU."""
-    norms = [nn.BatchNorm2d(after)] if norm else []
-    return [
-        nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not norm),
-        *norms,
-        nn.LeakyReLU(0.2, inplace=True),
-    ]
+def _layer(before: int, after: int, *, stride: int = 2, norm: bool = True) -> list[nn.Module]:
+    """A convolution that halves the side (4x4) or keeps it (3x3, with a stride of 1), batch norm, leaky ReLU."""
+    convolution = nn.Conv2d(before, after, 2 + stride, stride=stride, padding=1, bias=not norm)
+    return [convolution, *([nn.BatchNorm2d(after)] if norm else []), nn.LeakyReLU(0.2, inplace=True)]
 
 
 def _head(channels: int, side: int, most: int) -> nn.Sequential:
     """N x C x side x side features to N x 1 x h x w logits: layers that halve the map to 8 x 8, and a 4x4 convolution.
 
-    Args:
-        channels: C; each halving doubles them.
-        side: a map that is no larger than 8 x 8 has one layer that keeps its side, so that no head is linear.
-        most: the most channels of a layer.
+    Each halving doubles the channels, up to ``most``. A map that is small already has one layer that keeps its side, so
+    that no head is linear.
     """
-    layers: list[nn.Module] = []
-    if side <= _LAST:
-        layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
-        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    layers = _layer(channels, channels, stride=1) if side <= _LAST else []
     while side > _LAST:
-        layers += _halved(channels, min(2 * channels, most))
-        channels, side = min(2 * channels, most), side // 2
+        wider = min(2 * channels, most)
+        layers += _layer(channels, wider)
+        channels, side = wider, side // 2
     return nn.Sequential(*layers, nn.Conv2d(channels, 1, 4))
 
 
 class RandomProjection(nn.Module):
-    """Features of several levels mixed by random convolutions, which are never trained (Sauer et al., 2021, section 3.2).
+    """Features of several levels mixed by random convolutions, never trained (Sauer et al., 2021, section 3.2).
 
-    Cross-channel mixing is a 1x1 convolution of each level; cross-scale mixing adds to each level the next coarser one's
-    result after a 3x3 convolution, enlarged bilinearly. So a head cannot rely on a few features alone, and each sees
-    the coarser levels too. All results have about the variance of the features.
+    Cross-channel mixing is a 1x1 convolution of each level; cross-scale mixing adds to each level the next coarser
+    one's result after a 3x3 convolution, enlarged bilinearly. So a head cannot rely on a few features alone, and each
+    sees the coarser levels too. All results have about the variance of the features.
 
     Args:
         before: channels of the levels, fine to coarse.
@@ -63,7 +56,8 @@ class RandomProjection(nn.Module):
         for level, (inside, outside) in enumerate(zip(before, after, strict=True)):
             self.register_buffer(f"channels{level}", torch.randn(outside, inside, 1, 1) / inside**0.5)
             if level:
-                self.register_buffer(f"scales{level}", torch.randn(after[level - 1], outside, 3, 3) / (9 * outside) ** 0.5)
+                weights = torch.randn(after[level - 1], outside, 3, 3) / (9 * outside) ** 0.5
+                self.register_buffer(f"scales{level}", weights)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """N x C x h x w features, fine to coarse, each half the side of the one before, to N x C' x h x w each."""
@@ -78,47 +72,36 @@ class RandomProjection(nn.Module):
 
 
 class ProjectedDiscriminator(Discriminator):
-    """A head on each level of VGG-19's randomly mixed features, and one on the pixels.
+    """A head on each level of VGG-19's randomly mixed features, and one on the pixels, for grain and colors.
 
     Features of VGG-19 differ in size by factors of hundreds, so that each position's are normalized before the mixing.
 
     Args:
         features: VGG-19 up to its levels of :data:`LAYERS`.
         size: side of the pictures in pixels.
-        width: channels of the finest level's mixed features; each coarser level has twice as many, at most 8 times.
-        pixels: whether there is a head on the pixels; it sees grain and colors that the features miss.
+        width: channels of the finest level's mixed features; each coarser level has twice as many.
     """
 
-    def __init__(self, features: VGG19, size: int, width: int, *, pixels: bool = True) -> None:
+    def __init__(self, features: VGG19, size: int, width: int) -> None:
         super().__init__()
         self.minimum_size = size
         self.features = features
         channels = [width << level for level in range(len(LAYERS))]
         self.projection = RandomProjection(features.channels, channels)
-        self.heads = nn.ModuleList(
-            _head(own, size >> level, channels[-1]) for level, own in enumerate(channels, start=1)
-        )
-        self.pixels: nn.Module | None = None
-        if pixels:  # patches of 46 px
-            half = max(width // 2, 1)
-            layers = [*_halved(3, half, norm=False), *_halved(half, width), *_halved(width, 2 * width)]
-            self.pixels = nn.Sequential(*layers, nn.Conv2d(2 * width, 1, 4))
+        heads = [_head(own, size >> level, channels[-1]) for level, own in enumerate(channels, start=1)]
+        half = max(width // 2, 1)  # the paper has no head on the pixels; this one judges patches of 46 px
+        pixels = [*_layer(3, half, norm=False), *_layer(half, width), *_layer(width, 2 * width)]
+        self.heads = nn.ModuleList([*heads, nn.Sequential(*pixels, nn.Conv2d(2 * width, 1, 4))])
         self.heads.apply(initialize)
-        if self.pixels is not None:
-            self.pixels.apply(initialize)
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
-        """Pictures N x 3 x S x S to themselves and the mixed features of each level, N x C x h x w."""
+        """Pictures N x 3 x S x S to the mixed features of each level, N x C x h x w, and the pictures themselves."""
         normalized = [_layer_norm(features) for features in self.features(pictures)]
-        return (pictures, *self.projection(normalized))
+        return (*self.projection(normalized), pictures)
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
         """One N x 1 x h x w logit map for each level, and one for the pixels."""
-        pictures, *levels = observed
-        logits = [head(level) for head, level in zip(self.heads, levels, strict=True)]
-        if self.pixels is not None:
-            logits.append(self.pixels(pictures))
-        return logits
+        return [head(seen) for head, seen in zip(self.heads, observed, strict=True)]
 
 
 class SelfSupervisedDiscriminator(Discriminator):
@@ -136,25 +119,20 @@ class SelfSupervisedDiscriminator(Discriminator):
         super().__init__()
         self.minimum_size = size
         self.side = min(size, _RECONSTRUCTED)
-        halvings = (size // 16).bit_length() - 1
-        channels = [width << min(level, 3) for level in range(halvings + 1)]
-        layers = _halved(3, channels[0], norm=False)
-        for before, after in zip(channels[: halvings - 1], channels[1:], strict=False):
-            layers += _halved(before, after)
-        self.to16 = nn.Sequential(*layers)
-        self.to8 = nn.Sequential(*_halved(channels[halvings - 1], channels[halvings]))
-        self.logits16 = nn.Conv2d(channels[halvings - 1], 1, 4)
-        self.logits8 = nn.Conv2d(channels[halvings], 1, 4)
-        self.whole = self._decoder(channels[halvings], 8, width)
-        self.part = self._decoder(channels[halvings - 1], 8, width)
+        *fine, coarse = (width << min(level, 3) for level in range((size // 8).bit_length() - 1))
+        layers = [_layer(before, after) for before, after in itertools.pairwise(fine)]
+        self.to16 = nn.Sequential(*_layer(3, width, norm=False), *itertools.chain.from_iterable(layers))
+        self.to8 = nn.Sequential(*_layer(fine[-1], coarse))
+        self.logits16, self.logits8 = nn.Conv2d(fine[-1], 1, 4), nn.Conv2d(coarse, 1, 4)
+        self.whole, self.part = self._decoder(coarse, width), self._decoder(fine[-1], width)
         self.apply(initialize)
 
-    def _decoder(self, channels: int, side: int, width: int) -> nn.Sequential:
+    def _decoder(self, channels: int, width: int) -> nn.Sequential:
         layers: list[nn.Module] = []
-        while side < self.side:
+        for _ in range((self.side // 8).bit_length() - 1):
             after = max(channels // 2, width // 2)
             layers.append(upsampled(channels, after))
-            channels, side = after, 2 * side
+            channels = after
         return nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1), nn.Tanh())
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -175,8 +153,8 @@ class SelfSupervisedDiscriminator(Discriminator):
 
 
 def _quarter(x: Tensor, row: int, column: int) -> Tensor:
-    """The upper or lower, left or right quarter of N x C x H x W."""
-    return x.unflatten(2, (2, -1))[:, :, row].unflatten(3, (2, -1))[:, :, :, column]
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    return x[:, :, row * height : (row + 1) * height, column * width : (column + 1) * width]
 
 
 def _layer_norm(features: Tensor) -> Tensor:
@@ -193,9 +171,7 @@ def build(config: FastGANConfig) -> Networks:
     discriminator: Discriminator
     if config.discriminator == "projected":
         features = load_vgg19(LAYERS, config.vgg19)
-        discriminator = ProjectedDiscriminator(
-            features, config.size, config.discriminator_width, pixels=config.pixel_head
-        )
+        discriminator = ProjectedDiscriminator(features, config.size, config.discriminator_width)
     else:
         discriminator = SelfSupervisedDiscriminator(config.size, config.discriminator_width)
-    return Networks(generators={"pictures": build_generator(config)}, discriminators={"pictures": discriminator})
+    return Networks(generators={"pictures": FastGANGenerator(config)}, discriminators={"pictures": discriminator})

@@ -31,17 +31,11 @@ class GLU(nn.Module):
 
 
 class SkipLayerExcitation(nn.Module):
-    """Channel weights for a fine feature map, computed from a coarse one (Liu et al., 2021, section 3.1).
-
-    Args:
-        coarse: channels of the coarse map.
-        fine: channels of the fine map.
-    """
+    """Weights for the channels of a fine map, computed from a coarse map (Liu et al., 2021, section 3.1)."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
-        # The first convolution covers all of the 4 x 4 pooled map. The paper's has as many outputs as the fine map.
-        hidden = max(fine // 2, 1)
+        hidden = max(fine // 2, 1)  # the paper: as many as the fine map has
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(4), nn.Conv2d(coarse, hidden, 4), nn.SiLU(), nn.Conv2d(hidden, fine, 1), nn.Sigmoid()
         )
@@ -52,9 +46,9 @@ class SkipLayerExcitation(nn.Module):
         return excited
 
 
-def upsampled(before: int, after: int, convolutions: int = 1) -> nn.Sequential:
-    """Twice the side by nearest neighbor, then 3x3 convolutions, each with batch norm and a gated linear unit."""
-    layers: list[nn.Module] = [nn.Upsample(scale_factor=2.0, mode="nearest")]
+def upsampled(before: int, after: int, convolutions: int = 1, mode: str = "nearest") -> nn.Sequential:
+    """Twice the side, interpolated by ``mode``, then 3x3 convolutions, each with batch norm and gated linear units."""
+    layers: list[nn.Module] = [nn.Upsample(scale_factor=2.0, mode=mode)]
     for _ in range(convolutions):
         layers += [nn.Conv2d(before, 2 * after, 3, padding=1, bias=False), nn.BatchNorm2d(2 * after), GLU()]
         before = after
@@ -62,40 +56,28 @@ def upsampled(before: int, after: int, convolutions: int = 1) -> nn.Sequential:
 
 
 class FastGANGenerator(NoiseGenerator):
-    """Noise through a dense layer to a feature map of 4 x 4 pixels, doubled until it has the picture's side.
+    """Noise through a dense layer to a feature map of 4 x 4 pixels, doubled until it has the picture's side."""
 
-    Args:
-        noise: distribution of the noise.
-        noise_size: its length Z.
-        size: S, the pictures' side in pixels, 64, 128 or 256.
-        width: channels of the first feature map.
-    """
-
-    def __init__(self, noise: Noise, noise_size: int, size: int, width: int) -> None:
-        super().__init__(noise, noise_size)
-        channels = {side: max(2, most * width // _CHANNELS[_FIRST]) for side, most in _CHANNELS.items() if side <= size}
+    def __init__(self, config: FastGANConfig) -> None:
+        super().__init__(Noise.parse(config.noise), config.noise_size)
+        share = config.width / _CHANNELS[_FIRST]
+        channels = {side: max(2, int(share * most)) for side, most in _CHANNELS.items() if side <= config.size}
         first = channels[_FIRST]
         self.dense = nn.Sequential(
-            nn.Linear(noise_size, first * _FIRST**2, bias=False),
+            nn.Linear(config.noise_size, first * _FIRST**2, bias=False),
             nn.Unflatten(1, (first, _FIRST, _FIRST)),
             nn.BatchNorm2d(first),
             nn.LeakyReLU(0.2),
         )
         # As in the paper, every other map has a second convolution; here these are those with fewer parameters.
-        self.doublings = nn.ModuleDict(
-            {
-                str(side): upsampled(channels[side // 2], channels[side], 2 if side in (32, 128) else 1)
-                for side in itertools.islice(channels, 1, None)
-            }
-        )
-        self.excitations = nn.ModuleDict(
-            {
-                str(side): SkipLayerExcitation(channels[side // _EXCITED], channels[side])
-                for side in channels
-                if side // _EXCITED in channels
-            }
-        )
-        self.output = nn.Conv2d(channels[size], 3, 3, padding=1)
+        self.doublings = nn.ModuleDict()
+        self.excitations = nn.ModuleDict()
+        for side in itertools.islice(channels, 1, None):
+            convolutions = 2 if side in (32, 128) else 1
+            self.doublings[str(side)] = upsampled(channels[side // 2], channels[side], convolutions, config.upsample)
+            if coarse := channels.get(side // _EXCITED):
+                self.excitations[str(side)] = SkipLayerExcitation(coarse, channels[side])
+        self.output = nn.Conv2d(channels[config.size], 3, 3, padding=1)
         self.apply(initialize)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,8 +100,3 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def build_generator(config: FastGANConfig) -> FastGANGenerator:
-    """A generator, newly initialized."""
-    return FastGANGenerator(Noise.parse(config.noise), config.noise_size, config.size, config.width)

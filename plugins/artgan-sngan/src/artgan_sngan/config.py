@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.plugin import NoiseOptions, option
+from artgan.plugin import MultiscaleOptions, option
 
 SIZES = {
     "cnn": (32, 48, 64, 96, 128, 256),
@@ -15,7 +15,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class SNGANConfig(NoiseOptions):
+class SNGANConfig(MultiscaleOptions):
     """The options for the networks of Miyato et al., 2018 (arXiv:1802.05957), and those of the Bob Ross project."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 48, 64, 96, 128 or 256", least=32, most=256)
@@ -36,6 +36,19 @@ class SNGANConfig(NoiseOptions):
         least=4,
         most=512,
     )
+    upsample: str | None = option(
+        None,
+        "how a cnn or joy-of-painting generator doubles: transposed convolutions; resize, then convolve (bilinear: the "
+        "same with bilinear interpolation; nearest: with zeros at the edges) "
+        "[default: the architecture's: cnn transposed, joy-of-painting nearest]",
+        choices=("transposed", "resize", "bilinear", "nearest"),
+    )
+    dense: int = option(
+        1024,
+        "units of a joy-of-painting discriminator's dense layer before its logit; 0 for none",
+        least=0,
+        most=8192,
+    )
     noise_size: int = option(128, "length of a picture's noise vector", least=1, most=4096)
     loss: str = option(
         "hinge",
@@ -52,3 +65,5 @@ class SNGANConfig(NoiseOptions):
         if self.size not in SIZES[self.architecture]:
             sizes = ", ".join(map(str, SIZES[self.architecture]))
             raise ValueError(f"size must be one of {sizes} for {self.architecture}, not {self.size}")
+        if self.upsample is not None and self.architecture == "resnet":
+            raise ValueError("upsample: a resnet's blocks double by nearest neighbors; omit it")

@@ -6,7 +6,7 @@ rate stays what it is. Sound is copied, packet by packet, from file to file.
 
 from artgan.images.films.joining import join, kept_metadata
 from artgan.images.films.reading import Film, Frame, open_film
-from artgan.images.films.writing import CODECS, QUALITY, FilmWriter, codec_for, known_codec, padded
+from artgan.images.films.writing import CODECS, QUALITY, FilmWriter, codec_for, encode_film, known_codec, padded
 
 __all__ = [
     "CODECS",
@@ -15,6 +15,7 @@ __all__ = [
     "FilmWriter",
     "Frame",
     "codec_for",
+    "encode_film",
     "join",
     "kept_metadata",
     "known_codec",

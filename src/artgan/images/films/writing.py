@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from artgan.errors import ConfigError, PictureError, did_you_mean, one_line
+from artgan.files import atomic_write, check_writable
 from artgan.images.films.ffmpeg import BT709, FLAGS, FULL, LIMITED, pyav
 from artgan.images.formats import FILM_FORMATS, film_format
 
@@ -207,6 +208,44 @@ class FilmWriter:
                 self._container.mux(packet)
         except (self._av.error.FFmpegError, ValueError) as error:
             raise PictureError(f"{self._path}: cannot be encoded ({one_line(error)})") from None
+
+
+def encode_film(
+    frames: Iterable[Image.Image],
+    path: str | os.PathLike[str],
+    *,
+    rate: Fraction,
+    quality: int = QUALITY,
+    overwrite: bool = False,
+) -> None:
+    """Write frames as they are made, as a film without sound.
+
+    Args:
+        frames: at least one, mode RGB, of one size.
+        path: a name with the suffix of a format of films; written atomically.
+        rate: frames a second.
+        quality: 1 to 100.
+        overwrite: whether the file may exist.
+
+    Raises:
+        PictureError: the name is none of a film, or the file cannot be written.
+        ConfigError: PyAV is not installed.
+    """
+    path = Path(path)
+    check_writable(path, overwrite=overwrite, error=PictureError)
+    codec = codec_for(path, None)
+    try:
+        with atomic_write(path) as part, part.open("w+b") as file:
+            writer: FilmWriter | None = None
+            for number, frame in enumerate(frames):
+                if writer is None:
+                    how = {"time_base": 1 / rate, "rate": rate}
+                    writer = FilmWriter(file, path, size=frame.size, codec=codec, quality=quality, **how)
+                writer.write(frame, number, 1)
+            assert writer is not None
+            writer.close()
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def padded(size: tuple[int, int], codec: str) -> tuple[int, int]:

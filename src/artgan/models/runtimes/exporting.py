@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -414,11 +414,11 @@ def _remove_stack_traces(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the exporters' warnings, which only concern their internals."""
+    """Silence the exporters' warnings and prints, which only concern their internals."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
