@@ -26,9 +26,11 @@ class FastGANTrainer(NoiseTrainer):
             return super().step(batch, index)
         real = batch["pictures"]
         made = self.generator(self.generator.noise(len(real)).to(real))
-        with parametrize.cached():  # spectral norms are computed once a step, not for each of three passes
-            loss = self.adversary.generator_loss("pictures", made)
-            self.run.minimise(loss, self.optimizers["generator"])
+        loss = self.adversary.generator_loss("pictures", made)
+        self.run.minimise(loss, self.optimizers["generator"])
+        # Real and generated pictures are judged with the same spectral norms. The generator's step cannot share them:
+        # compiled networks keep no part of a graph for a second backward pass.
+        with parametrize.cached():
             figures = self.adversary.step(index, {"pictures": real}, {})
         return {**figures, "generator/pictures": loss.detach()}
 
