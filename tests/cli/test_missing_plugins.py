@@ -23,7 +23,7 @@ from artgan.cli import main
 main()
 """
 
-BARE = "cyclegan,dcgan,fastgan,gatys,sngan,torch"
+BARE = "anystyle,cyclegan,dcgan,fastgan,gatys,sngan,torch"
 """All plugins and PyTorch: an installation of artgan alone."""
 
 
@@ -56,7 +56,7 @@ def test_a_missing_plugin_says_how_to_install_it(plugin: str, words: str) -> Non
 
 @pytest.mark.parametrize("words", ["convert FILE --to OUT", "study noise -o OUT"])
 def test_without_any_plugin_all_are_named(words: str) -> None:
-    assert 'pip install "artgan[cyclegan,dcgan,fastgan,gatys,sngan]"' in refusal(BARE, *words.split())
+    assert 'pip install "artgan[anystyle,cyclegan,dcgan,fastgan,gatys,sngan]"' in refusal(BARE, *words.split())
 
 
 def test_a_folder_whose_plugin_is_missing_names_both(tmp_path: Path) -> None:
