@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,8 +26,6 @@ from artgan.toolkit import (
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs
-
-_Layers: TypeAlias = Callable[[int, int], list[nn.Module]]
 
 
 class SNGANGenerator(NoiseGenerator):
@@ -242,32 +240,50 @@ def _cnn_head(before: int, side: int) -> list[nn.Module]:
 _GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-painting": _joy_generator}
 _DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "joy-of-painting": _joy_discriminator}
 
-# For several resolutions, by architecture: the usual widths of generator and discriminator, and the layers of a
-# generator's block, a discriminator's block, and what comes after the last of these. Without batch norm.
-_BLOCKS: dict[str, tuple[int, int, _Layers, _Layers, _Layers]] = {
-    "cnn": (
-        512,
-        64,
-        lambda b, a: [nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), nn.ReLU()],
-        lambda b, a: [
+
+@dataclass(frozen=True)
+class _Blocks:
+    """An architecture at several resolutions, without batch norm.
+
+    Attributes:
+        width: the generator's usual one.
+        discriminator_width: likewise.
+        up: the layers of a generator's block, from the numbers of channels before and after.
+        down: those of a discriminator's block.
+        head: those after the last of these, from the number of channels and the side.
+    """
+
+    width: int
+    discriminator_width: int
+    up: Callable[[int, int], list[nn.Module]]
+    down: Callable[[int, int], list[nn.Module]]
+    head: Callable[[int, int], list[nn.Module]]
+
+
+_BLOCKS = {
+    "cnn": _Blocks(
+        width=512,
+        discriminator_width=64,
+        up=lambda b, a: [nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), nn.ReLU()],
+        down=lambda b, a: [
             *(nn.Conv2d(b, a, 3, padding=1), nn.LeakyReLU(_SLOPE)),
             *(nn.Conv2d(a, a, 4, stride=2, padding=1), nn.LeakyReLU(_SLOPE)),
         ],
-        _cnn_head,
+        head=_cnn_head,
     ),
-    "resnet": (
-        1024,
-        64,
-        lambda b, a: [ResidualBlock(b, a, "up")],
-        lambda b, a: [ResidualBlock(b, a, "down")],
-        lambda b, side: [ResidualBlock(b, b), SumPool(), nn.Linear(b, 1)],
+    "resnet": _Blocks(
+        width=1024,
+        discriminator_width=64,
+        up=lambda b, a: [ResidualBlock(b, a, "up")],
+        down=lambda b, a: [ResidualBlock(b, a, "down")],
+        head=lambda b, side: [ResidualBlock(b, b), SumPool(), nn.Linear(b, 1)],
     ),
-    "joy-of-painting": (
-        256,
-        16,
-        lambda b, a: [nn.Upsample(scale_factor=2.0), nn.Conv2d(b, a, 3, padding=1), nn.ReLU()],
-        lambda b, a: [nn.Conv2d(b, a, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)],
-        _joy_head,
+    "joy-of-painting": _Blocks(
+        width=256,
+        discriminator_width=16,
+        up=lambda b, a: [nn.Upsample(scale_factor=2.0), nn.Conv2d(b, a, 3, padding=1), nn.ReLU()],
+        down=lambda b, a: [nn.Conv2d(b, a, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)],
+        head=_joy_head,
     ),
 }
 
@@ -278,26 +294,28 @@ def _first_side(config: SNGANConfig) -> int:
 
 
 def _multiscale_generator(config: SNGANConfig) -> MultiscaleGenerator:
-    usual, _, up, _, _ = _BLOCKS[config.architecture]
-    side, width = _first_side(config), config.width or usual
+    """Each block doubles the side and halves the channels."""
+    blocks = _BLOCKS[config.architecture]
+    side, width = _first_side(config), config.width or blocks.width
     channels = [max(width >> i, 1) for i in range((config.size // side).bit_length())]
 
     def block(before: int, after: int) -> nn.Module:
-        return nn.Sequential(*up(before, after), PixelNorm())
+        return nn.Sequential(*blocks.up(before, after), PixelNorm())
 
     return MultiscaleGenerator(Noise.parse(config.noise), config.noise_size, channels, side, block)
 
 
 def _multiscale_discriminator(config: SNGANConfig) -> Discriminator:
-    _, usual, _, down, head = _BLOCKS[config.architecture]
-    side, width = _first_side(config), config.discriminator_width or usual
+    """Each block halves the side and doubles the channels, to at most eight times the first."""
+    blocks = _BLOCKS[config.architecture]
+    side, width = _first_side(config), config.discriminator_width or blocks.discriminator_width
     channels = [width * min(2**i, 8) for i in range((config.size // side).bit_length())][::-1]
     kind = ProgressiveDiscriminator if config.multiscale == "progressive" else MultiscaleGradientDiscriminator
     return kind(
         channels,
         side,
-        lambda before, after: nn.Sequential(*down(before, after)),
-        lambda before: nn.Sequential(*head(before, side)),
+        lambda before, after: nn.Sequential(*blocks.down(before, after)),
+        lambda before: nn.Sequential(*blocks.head(before, side)),
     )
 
 
