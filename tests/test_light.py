@@ -33,7 +33,7 @@ for name in {ABSENT!r}:
 def light(code: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", BLOCK + code, *map(str, arguments)],
-        env={**os.environ, "ARTGAN_DISABLE_PLUGINS": "cyclegan,dcgan,fastgan,gatys,sngan"},
+        env={**os.environ, "ARTGAN_DISABLE_PLUGINS": "anystyle,cyclegan,dcgan,fastgan,gatys,sngan"},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

@@ -439,6 +439,7 @@ def test_a_light_installation_with_a_token(photo: Path, tmp_path: Path) -> None:
         "artgan_cyclegan",
         "artgan_gatys",
         "artgan_dcgan",
+        "artgan_anystyle",
         "artgan_fastgan",
         "artgan_sngan",
         "sklearn",
@@ -447,7 +448,7 @@ def test_a_light_installation_with_a_token(photo: Path, tmp_path: Path) -> None:
     token = "a long and random text"
     folder = tmp_path / "served"
     folder.mkdir()
-    environment = {"ARTGAN_DISABLE_PLUGINS": "cyclegan,dcgan,fastgan,gatys,sngan", "ARTGAN_DEMO_TOKEN": token}
+    environment = {"ARTGAN_DISABLE_PLUGINS": "anystyle,cyclegan,dcgan,fastgan,gatys,sngan", "ARTGAN_DEMO_TOKEN": token}
     with served(folder, "--host", "0.0.0.0", start=("-c", code, "demo"), environment=environment) as page:
         url = page.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.post(f"{url}paint", content=photo.read_bytes(), timeout=60).status_code == 401

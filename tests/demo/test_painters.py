@@ -14,7 +14,7 @@ from artgan.models.registry import read_registry
 from artgan.models.styles import save_style
 from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
 
-PLUGINS = "cyclegan,dcgan,fastgan,gatys,sngan"
+PLUGINS = "anystyle,cyclegan,dcgan,fastgan,gatys,sngan"
 
 
 def test_all_is_offered_where_all_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

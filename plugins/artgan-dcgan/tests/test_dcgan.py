@@ -188,6 +188,18 @@ def test_resize_convolutions_leave_neither_grid_nor_frame(upsample: str, size: i
     assert steps_of(woven.model[1:](plain)) > 0.01
 
 
+@pytest.mark.parametrize("multiscale", ["progressive", "msg"])
+@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("kernel", [4, 5])
+def test_every_size_has_its_resolutions(size: int, kernel: int, multiscale: str) -> None:
+    networks = build(DCGANConfig(size=size, width=4, kernel=kernel, multiscale=multiscale))
+    generator, discriminator = networks.generators["pictures"], networks.discriminators["pictures"]
+    pictures = generator.pictures(generator.noise(2))
+    assert [picture.shape[-1] for picture in pictures] == [4 * 2**i for i in range(size.bit_length() - 2)]
+    assert pictures[-1].shape[-1] == size
+    assert discriminator.judge(discriminator.shown(pictures))[0].shape == (2, 1)
+
+
 @pytest.mark.parametrize(("size", "width", "kernel"), [(64, 64, 4), (64, 128, 5), (128, 16, 4)])
 def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, kernel: int) -> None:
     """Counted from the shapes: kernels, two numbers a channel for each batch norm, biases beside pictures and logit."""

@@ -40,6 +40,18 @@ class TestJoyOfPainting(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+@pytest.mark.parametrize("multiscale", ["progressive", "msg"])
+@pytest.mark.parametrize(("architecture", "size"), [(name, size) for name, sizes in SIZES.items() for size in sizes])
+def test_every_size_has_its_resolutions(architecture: str, size: int, multiscale: str) -> None:
+    networks = build(SNGANConfig(size=size, architecture=architecture, multiscale=multiscale, **SMALL))
+    generator, discriminator = networks.generators["pictures"], networks.discriminators["pictures"]
+    pictures = generator.pictures(generator.noise(2))
+    sides = [picture.shape[-1] for picture in pictures]
+    assert sides == [(6 if size % 3 == 0 else 4) * 2**i for i in range(len(sides))]
+    assert sides[-1] == size
+    assert discriminator.judge(discriminator.shown(pictures))[0].shape == (2, 1)
+
+
 @pytest.mark.exhaustive
 class TestProgressive(TestSNGAN):
     """Networks that grow while the kit trains them, spectrally normalized."""
