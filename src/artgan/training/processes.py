@@ -68,6 +68,7 @@ def run_in_processes(
                     result = worker.pipe.recv()
                 except (EOFError, OSError):
                     workers.remove(worker)
+                    worker.process.join()
                     if waiting and not interrupted:
                         workers.append(_start(function))
                     result = ArtganError("the process of this run ended (too little memory?)")
@@ -116,11 +117,15 @@ def _interrupt(workers: Sequence[_Worker[Any]]) -> None:
 
 def _work(function: Callable[..., Any], pipe: Connection) -> None:
     """What a process does until its pipe is closed."""
-    with suppress(EOFError, OSError), reporting_to(lambda what, done, total: None):
+    with reporting_to(lambda what, done, total: None):
         while True:
-            arguments = pipe.recv()
+            try:
+                arguments = pipe.recv()
+            except (EOFError, OSError):  # no more calls, or nobody who makes them
+                return
             try:
                 result: Any = function(*arguments)
             except KeyboardInterrupt as error:
                 result = error
-            pipe.send(result)
+            with suppress(OSError):
+                pipe.send(result)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -35,20 +36,16 @@ class DCGANGenerator(NoiseGenerator):
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(inplace=True),
         ]
-        if upsample != "transposed":
-            channels.append(max(1, width // 2))
-        for before, after in itertools.pairwise(channels):
-            if upsample == "transposed":
-                doubling: nn.Module = _doubling(before, after, kernel, bias=False)
-            else:
-                doubling = ResizeConv2d(before, after, "nearest" if upsample == "resize" else upsample, bias=False)
-            parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         if upsample == "transposed":
-            parts.append(_doubling(channels[-1], 3, kernel, bias=True))
+            doubling: Callable[[int, int], nn.Module] = partial(_doubling, kernel=kernel, bias=False)
+            last = _doubling(channels[-1], 3, kernel, bias=True)
         else:
-            parts.append(nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect"))
-        parts.append(nn.Tanh())
-        self.model = nn.Sequential(*parts)
+            doubling = partial(ResizeConv2d, mode="nearest" if upsample == "resize" else upsample, bias=False)
+            channels.append(max(1, width // 2))
+            last = nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect")
+        for before, after in itertools.pairwise(channels):
+            parts += [doubling(before, after), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.model = nn.Sequential(*parts, last, nn.Tanh())
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
