@@ -143,9 +143,9 @@ def split(names: str | None) -> list[str]:
 
 
 def bundled() -> list[str]:
-    """The models that turn a photo into a painting without network access."""
-    entries = read_registry().entries.values()
-    return [e.alias or e.name for e in entries if e.task == "image-to-image" and e.availability() == "bundled"]
+    """The models that turn a photo into a painting without network access, and without a style picture."""
+    entries = [entry for entry in read_registry().entries.values() if entry.task == "image-to-image"]
+    return [e.alias or e.name for e in entries if e.availability() == "bundled" and not e.saves_styles()]
 
 
 def load_steps(run: Path) -> dict[str, Model]:

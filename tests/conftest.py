@@ -27,6 +27,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in ("ARTGAN_DISABLE_PLUGINS", "ARTGAN_STRICT_PLUGINS", "ARTGAN_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "settings"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     read_registry.cache_clear()
     yield
     read_registry.cache_clear()

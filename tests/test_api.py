@@ -105,7 +105,7 @@ def test_every_field_of_the_manifest_is_documented() -> None:
 
 # The core names no plugin
 
-NAMES = ("cyclegan", "dcgan", "fastgan", "gatys", "sngan")
+NAMES = ("anystyle", "cyclegan", "dcgan", "fastgan", "gatys", "sngan")
 MAY_NAME = {
     "data/public.py": {"cyclegan", "monet", "vangogh", "cezanne"},  # data sets, their addresses and their authors
     "data/samples.py": {"monet"},  # a folder of such a set
@@ -149,7 +149,7 @@ def test_the_core_names_no_plugin_and_none_of_its_models_options_or_domains() ->
     aliases = {entry.alias for entry in read_file(ROOT / "registry.yaml").entries.values() if entry.alias}
     words = {*NAMES, *aliases}
     domains = {domain for plugin in plugins for domain in plugin.domains} - {"pictures"}  # the core's own word too
-    core = options(artgan.plugin.NoiseOptions, TrainingOptions, DistillationConfig)
+    core = options(artgan.plugin.MultiscaleOptions, TrainingOptions, DistillationConfig)
     modules = {path.relative_to(CORE).as_posix(): spoken(path) for path in sorted(CORE.rglob("*.py"))}
     core |= {name for where, (_, names) in modules.items() if where.startswith("cli/") for name in names}
     own = [resolve(plugin, part) for plugin in plugins for part in ("config", "options") if getattr(plugin, part)]

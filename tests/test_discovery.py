@@ -32,6 +32,21 @@ def test_names_are_listed_without_importing(install_plugin: InstallPlugin) -> No
     assert find_plugins()["dots"].package == "dots_plugin"
 
 
+def test_what_is_installed_and_removed_meanwhile_is_noticed(install_plugin: InstallPlugin, tmp_path: Path) -> None:
+    site = install_plugin("dots", good("dots")).parent
+    assert "lines" not in find_plugins()
+    made = tmp_path / "lines-1.0.dist-info"  # as pip does: complete, and then at its place
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: lines\nVersion: 1.0\n")
+    (made / "entry_points.txt").write_text("[artgan.plugins]\nlines = dots_plugin:plugin\n")
+    made.rename(site / made.name)
+    assert "lines" in find_plugins()
+    (site / made.name).rename(made)
+    assert "lines" not in find_plugins()
+    find_plugins().clear()
+    assert "dots" in find_plugins()
+
+
 def test_one_is_loaded_by_name_and_no_other(install_plugin: InstallPlugin) -> None:
     install_plugin("dots", good("dots"))
     install_plugin("lines", good("lines"))

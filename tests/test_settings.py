@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artgan.errors import ConfigError
-from artgan.settings import NETWORKS, network_file
+from artgan.settings import NETWORKS, data_folder, network_file
 
 
 @pytest.fixture
@@ -63,3 +63,23 @@ def test_a_variable_that_names_no_file_is_named(settings: Path, monkeypatch: pyt
     monkeypatch.setenv("ARTGAN_VGG19", "/no/such")
     with pytest.raises(ConfigError, match=r"ARTGAN_VGG19: there is no file .no.such; .* --vgg19 FILE"):
         network_file("vgg19")
+
+
+@pytest.mark.parametrize(
+    ("system", "variable", "value", "folder"),
+    [
+        ("linux", "XDG_DATA_HOME", "/data", "/data/artgan"),
+        ("linux", "XDG_DATA_HOME", "not/absolute", "/home/me/.local/share/artgan"),
+        ("linux", "LOCALAPPDATA", "/local", "/home/me/.local/share/artgan"),
+        ("darwin", "HOME", "/home/me", "/home/me/Library/Application Support/artgan"),
+        ("win32", "LOCALAPPDATA", "/local", "/local/artgan"),
+    ],
+)
+def test_the_users_data_is_where_the_system_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, system: str, variable: str, value: str, folder: str
+) -> None:
+    monkeypatch.setattr("artgan.settings.sys.platform", system)
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv(variable, value)
+    assert data_folder() == Path(folder)

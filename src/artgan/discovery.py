@@ -9,8 +9,10 @@ import importlib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from artgan.errors import PluginError, did_you_mean, one_line
 GROUP = "artgan.plugins"
 API = 1
 """The manifest version that this artgan reads."""
+
+PARTS = ("config", "networks", "generator", "trainer", "convert", "options", "encode_style")
+"""The fields of the manifest that are import strings."""
 
 _DISABLED = "disabled by ARTGAN_DISABLE_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -62,6 +67,9 @@ class Plugin:
         registry: "registry.yaml" if the plugin's top-level package contains a model registry. It is read without
             importing the plugin, so its name is fixed.
         api: the manifest version.
+        encode_style: (generator, and painting options as keywords) -> the entries of the generator's state dict that
+            make it paint in the style of the option ``style`` where none is given. With it, ``artgan style save`` works
+            for the plugin's models, and each needs a style unless it is a saved one.
 
     Raises:
         PluginError: a value is invalid.
@@ -87,6 +95,7 @@ class Plugin:
     student: str | None = None
     studies: Mapping[str, str] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
+    encode_style: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -105,9 +114,7 @@ class Plugin:
             if chosen is not None and chosen not in known:
                 names = ", ".join(map(str, known)) or "none"
                 raise PluginError(f"plugin {self.name}: {key} must be one of the {kind} ({names}), not {chosen!r}")
-        strings = {
-            key: getattr(self, key) for key in ("config", "networks", "generator", "trainer", "convert", "options")
-        }
+        strings = {key: getattr(self, key) for key in PARTS}
         strings |= {f"metrics[{key!r}]": value for key, value in self.metrics.items()}
         for key, value in strings.items():
             if value is None and key != "config":
@@ -189,6 +196,20 @@ def find_plugins() -> dict[str, FoundPlugin]:
     ``ARTGAN_DISABLE_PLUGINS`` (names separated by commas, or ``*``) disables plugins; two distributions that provide
     plugins of the same name disable each other. In both cases ``problem`` says so.
     """
+    return {**_find_plugins(tuple(map(_changed, sys.path)), os.environ.get("ARTGAN_DISABLE_PLUGINS", ""))}
+
+
+def _changed(folder: str) -> tuple[str, int]:
+    """A folder of packages, and when a distribution was last installed there or removed."""
+    try:
+        return folder, os.stat(folder or os.curdir).st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+@lru_cache(maxsize=1)
+def _find_plugins(places: tuple[tuple[str, int], ...], disabling: str) -> dict[str, FoundPlugin]:
+    """See :func:`find_plugins`, which is called for each model that is listed, and takes milliseconds."""
     by_name: dict[str, list[FoundPlugin]] = {}
     for entry_point in entry_points(group=GROUP):
         distribution = entry_point.dist
@@ -202,7 +223,7 @@ def find_plugins() -> dict[str, FoundPlugin]:
         # A distribution may be listed twice, say once as installed and once from its checkout.
         if not any((s.distribution, s.entry_point.value) == (found.distribution, entry_point.value) for s in same):
             same.append(found)
-    disabled = {name.strip() for name in os.environ.get("ARTGAN_DISABLE_PLUGINS", "").split(",")}
+    disabled = {name.strip() for name in disabling.split(",")}
     plugins = {}
     for name, same in sorted(by_name.items()):
         problem = None

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from artgan import hub
-from artgan.discovery import Plugin, PluginReport, inspect_plugins, load_plugin, resolve
+from artgan.discovery import PARTS, Plugin, PluginReport, inspect_plugins, load_plugin, resolve
 from artgan.errors import ArtganError, one_line
 from artgan.metrics.names import resolve_metric
 from artgan.models.entry import Entry, Registry
+from artgan.models.own import own_models
 from artgan.models.registry import read_registry, user_file
 from artgan.models.runtimes.opening import RUNTIMES
 from artgan.settings import NETWORKS, network_file
@@ -150,6 +151,11 @@ def _registry_files(registry: Registry) -> Iterator[Finding]:
         yield Finding("registry", True, f"{file}: {count} model{'' if count == 1 else 's'}")
     for problem in registry.problems:
         yield Finding("registry", False, problem)
+    own = sum(entry.folder is not None for entry in registry.entries.values())
+    if own:
+        yield Finding("your own models", True, f"{own_models()}: {own} model{'' if own == 1 else 's'}")
+    for problem in registry.broken.values():
+        yield Finding("your own models", False, problem)
     if not os.path.exists(user_file()):
         yield Finding("registry", True, f"{user_file()}: not there; a place for models of your own")
 
@@ -216,7 +222,7 @@ def _plugin(report: PluginReport, registry: Registry) -> Finding:
         return Finding(check, False, report.problem)
     plugin = load_plugin(report.name)
     try:
-        for part in ("config", "networks", "generator", "trainer", "convert", "options"):
+        for part in PARTS:
             if isinstance(getattr(plugin, part), str):
                 resolve(plugin, part)
         for metric in plugin.metrics:

@@ -7,7 +7,7 @@ tensor of shape N x 3 x H x W (RGB) with values in [-1, 1].
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -135,6 +135,15 @@ class Discriminator(nn.Module, ABC):
         """
         return None
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile :meth:`observe` and :meth:`judge`, which training calls, in place; arguments as of torch.compile.
+
+        Raises:
+            ConfigError: the network cannot be compiled.
+        """
+        for part in ("observe", "judge"):
+            setattr(self, part, torch.compile(getattr(self, part), *args, **kwargs))
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -209,6 +218,11 @@ class Trainer(ABC):
         self.config = config
         self.run = run
         self.optimizers = {}
+
+    @property
+    def milestones(self) -> Collection[int]:
+        """Numbers of steps after which a sample sheet is drawn in any case; by default none."""
+        return ()
 
     @abstractmethod
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:

@@ -5,7 +5,8 @@ two modules, and :mod:`artgan.testing` in its tests. Everything else in artgan i
 in any version.
 
 - The manifest: :class:`Plugin`.
-- Options of a config and of painting: :func:`option`, :class:`AdversarialOptions`, :class:`NoiseOptions`.
+- Options of a config and of painting: :func:`option`, :class:`AdversarialOptions`, :class:`NoiseOptions`,
+  :class:`MultiscaleOptions`.
 - Errors shown to the user as one line: :class:`ConfigError` for an unusable option, :class:`PictureError` for a
   picture, :class:`WeightsError` for a weights file.
 """
@@ -15,11 +16,12 @@ from __future__ import annotations
 from artgan.config import option
 from artgan.discovery import Plugin
 from artgan.errors import ConfigError, PictureError, WeightsError
-from artgan.training.options import AdversarialOptions, NoiseOptions
+from artgan.training.options import AdversarialOptions, MultiscaleOptions, NoiseOptions
 
 __all__ = [
     "AdversarialOptions",
     "ConfigError",
+    "MultiscaleOptions",
     "NoiseOptions",
     "PictureError",
     "Plugin",

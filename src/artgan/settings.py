@@ -26,6 +26,16 @@ def user_folder() -> Path:
     return Path(os.path.expanduser(folder), "artgan")
 
 
+def data_folder() -> Path:
+    """The folder of the user's data for artgan: ``~/.local/share/artgan``, or where the system keeps such folders."""
+    folder = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(folder):
+        folder = "~/Library/Application Support" if sys.platform == "darwin" else "~/.local/share"
+        if sys.platform == "win32":
+            folder = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    return Path(os.path.expanduser(folder), "artgan")
+
+
 def network_file(network: str, given: str | os.PathLike[str] | None = None) -> Path | None:
     """The file of a pretrained network's weights, in this order: as given, as the environment says, as the file says.
 

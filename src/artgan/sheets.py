@@ -56,6 +56,12 @@ def mosaic(pictures: Sequence[Image.Image], *, columns: int, cell: int) -> Image
     return page
 
 
+def shrunk(picture: Image.Image, size: int) -> Image.Image:
+    """A picture at the size that a sheet shows, in place: its longer side has at most ``size`` pixels."""
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)  # the filter sees every pixel
+    return picture
+
+
 def _fit(picture: Image.Image, cell: int) -> Image.Image:
     fitted = picture.convert("RGB") if "A" not in picture.getbands() else _flatten(picture)
     fitted.thumbnail((cell, cell), Image.Resampling.LANCZOS)

@@ -10,6 +10,9 @@ in any version.
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
 - Layers: :class:`ResizeConv2d`.
 - Pictures from noise: :class:`NoiseGenerator`, :class:`Noise`, :class:`NoiseTrainer`.
+- Several resolutions: :class:`MultiscaleGenerator`, :class:`ProgressiveDiscriminator`,
+  :class:`MultiscaleGradientDiscriminator`, :class:`MultiscaleTrainer`; the layers :class:`PixelNorm`,
+  :class:`MinibatchDeviation`, and :func:`equalize`.
 - Metrics: :class:`Metric`, :class:`Score`.
 - Pretrained features: :class:`VGG19`, :func:`load_vgg19`; :func:`weights_file`, of any of timm's networks.
 - Weights: :func:`save_model`; :class:`Converted`, what ``convert`` returns.
@@ -44,6 +47,13 @@ from artgan.sampling.noise import Noise
 from artgan.training.adversarial import Adversary, adam
 from artgan.training.from_noise import NoiseTrainer
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
+from artgan.training.multiscale.layers import MinibatchDeviation, PixelNorm, equalize
+from artgan.training.multiscale.networks import (
+    MultiscaleGenerator,
+    MultiscaleGradientDiscriminator,
+    ProgressiveDiscriminator,
+)
+from artgan.training.multiscale.trainer import MultiscaleTrainer
 
 __all__ = [
     "VGG19",
@@ -55,11 +65,17 @@ __all__ = [
     "Generator",
     "Interrupted",
     "Metric",
+    "MinibatchDeviation",
+    "MultiscaleGenerator",
+    "MultiscaleGradientDiscriminator",
+    "MultiscaleTrainer",
     "Networks",
     "Noise",
     "NoiseGenerator",
     "NoiseTrainer",
     "Palette",
+    "PixelNorm",
+    "ProgressiveDiscriminator",
     "ResizeConv2d",
     "Run",
     "Score",
@@ -73,6 +89,7 @@ __all__ = [
     "decode",
     "discriminator_loss",
     "encode",
+    "equalize",
     "find_styles",
     "free_memory",
     "generator_loss",

@@ -5,20 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.styles import install_base, style_picture
 
 from artgan.demo import painters
-from artgan.demo.painters import offer, takes_style, title_of
+from artgan.demo.painters import offer, title_of
 from artgan.errors import ArtganError
 from artgan.models.registry import read_registry
+from artgan.models.styles import save_style
 from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
 
 PLUGINS = "cyclegan,dcgan,fastgan,gatys,sngan"
 
 
-def test_all_is_offered_where_all_is_installed() -> None:
+def test_all_is_offered_where_all_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_base(tmp_path, monkeypatch)
     offered = offer()
     titles = [painter.title for painter in offered.painters.values() if painter.has_short_name]
-    assert titles == ["Claude Monet", "Paul Cezanne", "Vincent van Gogh", "Your own style picture"]
+    styles = ["Your own style picture", "Your style: slow, closest"]
+    assert titles == ["Claude Monet", "Paul Cezanne", "Vincent van Gogh", *styles]
     assert offered.painters["cyclegan.monet-fine"].title == "Monet fine"
     assert not offered.painters["cyclegan.monet-fine"].has_strokes
     assert offered.painters["monet"].palette == read_registry().entry("monet").brushwork["palette"]
@@ -37,7 +41,8 @@ def test_a_light_installation_has_three_painters_and_names_the_rest(monkeypatch:
     assert [*offered.painters] == ["monet", "cezanne", "vangogh"]
     assert all(painter.has_strokes and not painter.takes_style for painter in offered.painters.values())
     assert offered.noise == {}
-    assert offered.for_more_painters.startswith('More painters: pip install "artgan[cyclegan]"')
+    assert offered.for_more_painters.startswith("More painters: pip install ")
+    assert 'pip install "artgan[cyclegan]"' in offered.for_more_painters
     assert offered.for_styles.startswith('The style of any picture: pip install "artgan[gatys]"')
     assert 'pip install "artgan[dcgan]"' in offered.for_noise
     assert 'pip install "artgan[sngan]"' in offered.for_noise
@@ -64,9 +69,9 @@ plugin = Plugin(name="{name}", summary="", config="{name}_plugin:Options", optio
     plugin("collage", "parts")
     from dataclasses import replace
 
-    assert takes_style(replace(entry, plugin="pastiche"))
-    assert not takes_style(replace(entry, plugin="collage"))
-    assert not takes_style(replace(entry, plugin="missing"))
+    assert replace(entry, plugin="pastiche").takes_style()
+    assert not replace(entry, plugin="collage").takes_style()
+    assert not replace(entry, plugin="missing").takes_style()
 
 
 def test_titles_are_words() -> None:
@@ -75,3 +80,23 @@ def test_titles_are_words() -> None:
         "gatys.vgg16": "Vgg16",
         "gatys.vgg19": "Gatys",
     }
+
+
+def test_saved_styles_are_painters_and_the_quick_style_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_base(tmp_path, monkeypatch)
+    save_style("starry-night", [str(style_picture(tmp_path / "waves.jpg"))])
+    offered = offer()
+    shown = [painter for painter in offered.painters.values() if painter.has_short_name]
+    assert [painter.title for painter in shown] == [
+        *("Claude Monet", "Paul Cezanne", "Vincent van Gogh", "Starry night"),
+        *("Your own style picture", "Your style: slow, closest"),
+    ]
+    assert [painter.name for painter in shown if painter.takes_style] == ["anystyle", "gatys"]
+    saved = offered.painters["starry-night"]
+    assert saved.thumbnail == tmp_path / "data/artgan/models/starry-night/style.jpg"
+    assert not saved.takes_style
+    monkeypatch.delenv("ARTGAN_REGISTRY")  # and with it the base
+    read_registry.cache_clear()
+    assert "starry-night" not in offer().painters

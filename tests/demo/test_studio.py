@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.styles import install_base, style_picture
 
 import artgan
 from artgan import images
@@ -19,6 +20,7 @@ from artgan.demo.painters import Painter, offer
 from artgan.demo.studio import Order, Studio, bundle, check_bounds, preview, safe_name
 from artgan.errors import ArtganError, PictureError
 from artgan.files import refused_by_windows
+from artgan.models.styles import save_style
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def test_the_call_itself_may_be_wrong(studio: Studio, photo: Path, painter: Pain
 
 
 def test_a_style_is_asked_for_and_bounded(photo: Path, tmp_path: Path) -> None:
-    [painter] = [each for each in offer().painters.values() if each.takes_style and each.has_short_name]
+    painter = offer().painters["gatys"]
     with pytest.raises(ArtganError, match="choose a style picture first"):
         Order(painter).options()
     (tmp_path / "style.jpg").write_text("no picture")
@@ -112,6 +114,29 @@ def test_a_style_is_asked_for_and_bounded(photo: Path, tmp_path: Path) -> None:
         "keep_colors": False,
         "style": (str(photo),),
     }
+
+
+def test_a_saved_style_paints_and_is_shown_by_its_pictures(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_base(tmp_path, monkeypatch)
+    style = style_picture(tmp_path / "waves.jpg")
+    save_style("mine", [str(style)])
+    offered, studio = offer(), Studio()
+    painter = offered.painters["mine"]
+    [painted] = studio.paint([photo], Order(painter, stroke_size=2.0), tmp_path / "results")
+    [quick] = studio.paint([photo], Order(offered.painters["anystyle"], style=style), tmp_path / "quick")
+    assert painted.painting is not None
+    assert quick.painting is not None
+    assert painted.painting.name == "My holiday-mine.png"
+    assert painted.painting.read_bytes() == quick.painting.read_bytes()
+    shown = images.decode_bytes(studio.example(painter), "example").rgb
+    difference = np.asarray(shown, int) - np.asarray(images.decode(style).rgb, int)
+    assert np.abs(difference).mean() < 8  # compressed three times
+    assert studio.known_example("mine") == studio.example(painter)
+    painter.thumbnail.unlink()  # type: ignore[union-attr]  # it has one
+    again = Studio()
+    assert images.decode_bytes(again.example(painter), "example").rgb.size == (384, 384)  # the example, painted
 
 
 @pytest.mark.parametrize("kind", ["several", "variations", "way"])

@@ -13,7 +13,7 @@ from artgan.config import parse
 from artgan.errors import ConfigError
 from artgan.interfaces import Discriminator, Run, minimise
 from artgan.training.adversarial import Adversary, adam, normalise_spectrally
-from artgan.training.augment import augment
+from artgan.training.augment import augment, augment_together
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
 from artgan.training.options import AdversarialOptions
 
@@ -289,6 +289,33 @@ def test_cutout_cuts_half_of_each_side() -> None:
     assert int(heights.max()) == int(widths.max()) == 8
     assert int(heights.min()) >= 4  # half of it may lie outside
     assert cut.any(0).all()
+
+
+def places(side: int, count: int = 200) -> Tensor:
+    """Pictures that hold the number of each row and of each column, from 1."""
+    numbers = torch.arange(1.0, side + 1)
+    rows, columns = torch.meshgrid(numbers, numbers, indexing="ij")
+    return torch.stack([rows, columns, torch.ones_like(rows)]).expand(count, 3, side, side)
+
+
+def test_several_resolutions_are_shifted_by_the_same_way_rounded_to_their_pixels() -> None:
+    torch.manual_seed(0)
+    small, large = augment_together([places(8), places(32)], ("translation",))
+    for channel in (0, 1):
+        shifts = (large[:, channel, 16, 16] - 17).tolist()
+        assert {*shifts} == set(range(-4, 5))
+        assert (small[:, channel, 4, 4] - 5).tolist() == [round(shift / 4) for shift in shifts]
+
+
+def test_several_resolutions_are_cut_at_the_same_place() -> None:
+    torch.manual_seed(0)
+    small, large = augment_together([places(8), places(32)], ("cutout",))
+    cut = large[:, 2] == 0
+    assert torch.equal(small[:, 2] == 0, cut[:, ::4, ::4])
+    assert torch.equal(cut.flatten(1).any(1), torch.ones(200, dtype=torch.bool))
+    # The largest resolution is changed as it is alone.
+    torch.manual_seed(0)
+    assert torch.equal(augment(places(32), ("cutout",)), large)
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,44 @@ def _train_until_the_last_checkpoint(*arguments: Any) -> None:
     _train(*arguments)
 
 
+def _train_until_a_step(last: int, *arguments: Any) -> None:
+    """Killed in the middle of a step, when the networks have grown and the discriminator has learned."""
+    from artgan.training.adversarial import Adversary
+
+    update = Adversary.step
+
+    def update_and_die(self: Any, index: int, *given: Any) -> Any:
+        figures = update(self, index, *given)
+        if index == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return figures
+
+    Adversary.step = update_and_die
+    _train(*arguments)
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_a_resolution_fades_in_is_the_one_never_stopped(
+    pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    """Checkpoints after steps 3 to 15; resolutions appear with steps 5, 9 and 13 (from 1), and fade in over three."""
+    growing = {"size": 32, "width": 4, "multiscale": "progressive", "phase_steps": 4, "fade_in": 0.75, "r1": 1.0}
+    config = {**growing, "r1_every": 2, "diffaugment": "color,translation"}
+    training = {**TRAINING, "steps": 16, "log_every": 1, "batch": 4, "accumulate": 1}
+    arguments = ("dcgan", config, training, {"pictures": pictures["pictures"]})
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    _finish(_start(1, *arguments, whole))
+    for index in (6, 13):  # resumed from checkpoints in the fade-ins of two resolutions, after steps 6 and 12
+        killed = FORKED.Process(target=_train_until_a_step, args=(index, *arguments, parts))
+        killed.start()
+        killed.join(240)
+        assert killed.exitcode == -signal.SIGKILL
+    _finish(_start(1, *arguments, parts))
+    _same(whole, parts)
+    starts = [json.loads(line)["step"] for line in (parts / "sessions.jsonl").read_text().splitlines()]
+    assert starts == [0, 6, 12]
+
+
 @pytest.mark.exhaustive
 def test_a_run_killed_before_its_last_model_is_written_writes_it_when_resumed(
     pictures: dict[str, Path], tmp_path: Path

@@ -27,6 +27,12 @@ def test_each_thing_is_due_at_its_multiples_and_all_but_copies_of_models_at_the_
     assert due == sorted({*multiples, *(() if what == "models" else (16,))})
 
 
+def test_milestones_have_a_sheet_and_nothing_else() -> None:
+    due = Schedule(100, *EVERY.values(), milestones={1, 4}).after(1)
+    assert due.samples
+    assert [due.log, due.models, due.scores, due.checkpoint] == [False] * 4
+
+
 def test_an_interrupted_run_writes_a_checkpoint_and_nothing_else() -> None:
     due = schedule(100).after(1, interrupted=True)
     assert due.checkpoint

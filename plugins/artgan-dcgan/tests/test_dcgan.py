@@ -22,6 +22,8 @@ from artgan.errors import ConfigError, WeightsError
 from artgan.models.converting import convert
 from artgan.sampling.noise import Noise
 from artgan.testing import PluginTests
+from artgan.testing.networks import DiscriminatorTests, GeneratorTests
+from artgan.testing.training import TrainerTests
 
 
 class TestDCGAN(PluginTests):
@@ -30,6 +32,25 @@ class TestDCGAN(PluginTests):
     plugin = "dcgan"
     config: Mapping[str, Any] = {"size": 32, "width": 4, "noise_size": 8}
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
+
+
+class NetworkTests(TrainerTests, DiscriminatorTests, GeneratorTests):
+    """The kit's checks of networks and training: what else there is does not depend on the resolutions."""
+
+    plugin = "dcgan"
+    training = TestDCGAN.training
+
+
+class TestProgressive(NetworkTests):
+    """Networks that grow while the kit trains them."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "progressive"}
+
+
+class TestMultiscaleGradients(NetworkTests):
+    """All resolutions at once."""
+
+    config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "msg"}
 
 
 def tutorial(layers: int, noise: int, width: int, channels: int, bias: bool = False) -> nn.Sequential:

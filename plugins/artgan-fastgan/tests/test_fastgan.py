@@ -12,8 +12,9 @@ import torch
 from artgan_fastgan.config import FastGANConfig
 from artgan_fastgan.discriminators import build
 from artgan_fastgan.trainer import FastGANTrainer
+from PIL import Image
 from safetensors.torch import load_file
-from support import plain_vgg
+from support import plain_vgg, processes
 from support.bare_loops import step_of_a_run
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
@@ -159,3 +160,22 @@ def test_statistics_of_a_saved_average_are_those_of_its_own_pictures(tmp_path: P
 def test_what_it_cannot_be_is_an_error(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(FastGANConfig, values, where="fastgan")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--size", "96"], "artgan: fastgan: size must be 64, 128 or 256, not 96"),
+        (["--vgg19", "absent.safetensors"], "absent.safetensors"),
+        (["--vgg19", "0.png"], "0.png: cannot read VGG-19's weights as safetensors"),
+    ],
+)
+def test_a_call_that_is_wrong_is_told_in_a_line_and_writes_nothing(words: list[str], said: str, tmp_path: Path) -> None:
+    for number in range(2):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    command = ["train", "fastgan", "--pictures", ".", "-o", "run", "--batch", "2", "--steps", "1", "--device", "cpu"]
+    done = processes.artgan(*command, *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "run" / "model").exists()

@@ -560,7 +560,7 @@ def test_a_style_that_is_not_there_is_told(paint: Paint, tmp_path: Path) -> None
         assert told == f"style '{missing}': no such file or folder"
     (tmp_path / "empty").mkdir()
     empty = str(tmp_path / "empty")
-    assert refusal(PictureError, paint, picture(24, 24), style=(empty,)) == f"{empty}: no pictures in it"
+    assert refusal(ConfigError, paint, picture(24, 24), style=(empty,)) == f"style {empty}: no pictures in it"
     assert "give a style" in refusal(ConfigError, paint, picture(24, 24), style=())
 
 

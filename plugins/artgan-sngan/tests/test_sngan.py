@@ -40,6 +40,20 @@ class TestJoyOfPainting(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+@pytest.mark.exhaustive
+class TestProgressive(TestSNGAN):
+    """Networks that grow while the kit trains them, spectrally normalized."""
+
+    config: Mapping[str, Any] = {**TestSNGAN.config, "multiscale": "progressive"}
+
+
+@pytest.mark.exhaustive
+class TestMultiscaleGradients(TestSNGAN):
+    """All resolutions at once, in residual blocks."""
+
+    config: Mapping[str, Any] = {**TestSNGAN.config, "architecture": "resnet", "multiscale": "msg"}
+
+
 def blocks(network: nn.Module, x: torch.Tensor) -> list[tuple[int, ...]]:
     """The shapes of what each residual block, or each (transposed) convolution outside of one, gives."""
     shapes: list[tuple[int, ...]] = []

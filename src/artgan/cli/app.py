@@ -20,6 +20,7 @@ from artgan.cli import (
     report,
     sample,
     study,
+    style,
     train,
     zoo,
 )
@@ -65,6 +66,8 @@ def _options(
 
 app.command("paint", cls=paint.PaintCommand)(paint.paint)
 app.command()(paint.compare)
+app.add_typer(style.app, name="style")
+app.command()(style.styles)
 app.command()(sample.sample)
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)

@@ -35,6 +35,16 @@ def several_painters(incomplete: str) -> list[str]:
     return _after_commas(incomplete, painters(""))
 
 
+def style_models(incomplete: str) -> list[str]:
+    """Models of which styles can be saved."""
+    return _models(lambda entry: entry.saves_styles())
+
+
+def saved_styles(incomplete: str) -> list[str]:
+    """The user's saved styles."""
+    return _models(lambda entry: entry.folder is not None and bool(entry.style))
+
+
 def samplers(incomplete: str) -> list[str]:
     """Models that make pictures from noise."""
     return _models(lambda entry: entry.task == "noise-to-image")

@@ -25,6 +25,9 @@ class Format(str, Enum):
     json = "json"
 
 
+Output = Annotated[Format, typer.Option("--format", help="How results are printed.")]
+
+
 class EngineName(str, Enum):
     """What the work is spread over: this machine, or a Ray cluster."""
 

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -398,9 +398,16 @@ def compare(
     models: Annotated[
         str | None,
         typer.Option(
-            help="Names of models, separated by commas.",
+            help="Names of models and of saved styles, and style pictures (van-gogh.jpg), separated by commas.",
             show_default="the registry's default",
             autocompletion=completing.several_painters,
+        ),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A style picture, or a folder of one artist's pictures: one row each, after the models.",
+            show_default=False,
         ),
     ] = None,
     device: Device = None,
@@ -419,14 +426,36 @@ def compare(
         write_comparison(inputs, out, overwrite=overwrite)
         print(out)
     else:
-        names = models or default_model()
-        _compare_styles(inputs, out, names, device, size, overwrite, runtime, verbose, _given(options))
+        names = [name.strip() for name in (models or "").split(",") if name.strip()]
+        if not names and not style:
+            names = [default_model()]
+        rows = [*map(_row, names), *map(_style_row, style or ())]
+        _compare_styles(inputs, out, rows, device, size, overwrite, runtime, verbose, _given(options))
+
+
+Row: TypeAlias = "tuple[str, str, dict[str, Any]]"
+"""Of a comparison: its label, the model's name, and options of the model's own."""
+
+
+def _row(name: str) -> Row:
+    """The row of a model's name, or of a style picture, which its suffix tells."""
+    from artgan.images import READABLE
+
+    return _style_row(name) if Path(name).suffix.lower() in READABLE else (name, name, {})
+
+
+def _style_row(path: str) -> Row:
+    from artgan.models.entry import STYLE
+    from artgan.models.registry import read_registry
+    from artgan.models.styles import style_model
+
+    return path, style_model(read_registry()), {STYLE: (path,)}
 
 
 def _compare_styles(
     photos: list[Path],
     out: Path,
-    models: str,
+    drawn: list[Row],
     device: str | None,
     size: int,
     overwrite: bool,
@@ -441,27 +470,26 @@ def _compare_styles(
     from artgan.progress import progress
 
     images.check_writable(out, overwrite=overwrite)
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    loaded = {name: load(name, device=device, runtime=runtime) for name in names}
-    chosen = {name: model.painting(options) for name, model in loaded.items()}
+    loaded = {name: load(name, device=device, runtime=runtime) for _, name, _ in drawn}
+    chosen = {label: (name, *loaded[name].painting({**options, **own})) for label, name, own in drawn}
     networks = {name: model.running_on() for name, model in loaded.items()}
     if verbose:
         for name, network in networks.items():
             _tell(loaded[name].name, network)
-    rows: dict[str, list[Image]] = {"photo": [], **{name: [] for name in names}}
+    rows: dict[str, list[Image]] = {"photo": [], **{label: [] for label in chosen}}
     failures = []
     with progress("painting", len(photos)) as advance:
         for photo in photos:
             try:
-                picture = images.decode(_shrunk(images.decode(photo).rgb, size))
+                picture = images.decode(sheets.shrunk(images.decode(photo).rgb, size))
                 column = {"photo": picture.rgb}
-                for name, (manner, own) in chosen.items():
-                    [column[name]] = paint_batch(networks[name], [picture], manner=manner, **own)
+                for label, (name, manner, own) in chosen.items():
+                    [column[label]] = paint_batch(networks[name], [picture], manner=manner, **own)
             except PictureError as error:
                 failures.append(str(error))
             else:
-                for name, image in column.items():
-                    rows[name].append(image)
+                for label, image in column.items():
+                    rows[label].append(image)
             advance()
     if rows["photo"]:
         images.encode(sheets.sheet(rows, cell=size), out, overwrite=overwrite)
@@ -469,14 +497,6 @@ def _compare_styles(
     _name_failures(failures, len(photos))
     if failures:
         raise typer.Exit(1)
-
-
-def _shrunk(photo: Image, size: int) -> Image:
-    """A photo at the size that a sheet shows: its longer side has at most ``size`` pixels."""
-    from PIL.Image import Resampling
-
-    photo.thumbnail((size, size), Resampling.LANCZOS, reducing_gap=None)  # the filter sees every pixel
-    return photo
 
 
 def _tell(name: str, network: Network) -> None:

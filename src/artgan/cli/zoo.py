@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artgan.cli import completing
-from artgan.cli.options import Format
+from artgan.cli.options import Format, Output
 from artgan.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from artgan.models.entry import Entry, Weights
-
-Output = Annotated[Format, typer.Option("--format", help="How results are printed.")]
+    from artgan.models.entry import Entry
 
 
 class Task(str, Enum):
@@ -36,10 +34,12 @@ def models(
         typer.Option(help="Only models of this plugin.", show_default=False, autocompletion=completing.plugins),
     ] = None,
     task: Annotated[Task | None, typer.Option(help="Only models for this task.", show_default=False)] = None,
-    cached: Annotated[bool, typer.Option("--cached", help="Only models that work offline: bundled or cached.")] = False,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Only models that work offline: bundled, cached, or your own.")
+    ] = False,
     format: Output = Format.text,
 ) -> None:
-    """List the available models."""
+    """List the available models; those of your own, which `artgan style save` makes, are marked as such."""
     from artgan.models.registry import read_registry
 
     registry = read_registry()
@@ -47,16 +47,18 @@ def models(
     entries = [e for e in entries if plugin in (None, e.plugin) and task in (None, e.task)]
     listed = [(entry, entry.availability()) for entry in entries]
     if cached:
-        listed = [(entry, availability) for entry, availability in listed if availability in ("bundled", "cached")]
+        listed = [
+            (entry, availability) for entry, availability in listed if availability in ("bundled", "cached", "own")
+        ]
     if format is Format.json:
         print(json.dumps([{**_card(entry), "availability": availability} for entry, availability in listed], indent=2))
     else:
         rows = [
-            (e.name, e.alias or "", e.plugin, e.task, _size(e.weights), e.license.get("weights", ""), availability)
+            (e.name, e.alias or "", e.plugin, e.task, _size(e), _text(e.license.get("weights", "")), availability)
             for e, availability in listed
         ]
         print_table(("MODEL", "ALIAS", "PLUGIN", "TASK", "SIZE", "LICENSE", "WEIGHTS"), rows)
-    for problem in registry.problems:
+    for problem in (*registry.problems, *registry.broken.values()):
         print(f"artgan: {problem}", file=sys.stderr)
 
 
@@ -80,9 +82,12 @@ def show(
     facts["weights"] = _places(entry)
     if entry.weights:
         facts["sha256"] = entry.weights.sha256
-    facts["registry"] = entry.source
+    if entry.folder is None:
+        facts["registry"] = entry.source
     _section("", facts)
     _section("license", entry.license)
+    _section("style", entry.style)
+    _section("base", entry.base)
     _section("config", entry.config)
     _section("brushwork", entry.brushwork)
     _section("training", entry.training)
@@ -144,13 +149,23 @@ def _card(entry: Entry) -> dict[str, Any]:
     return {**entry.to_dict(), "source": entry.source}
 
 
-def _size(weights: Weights | None) -> str:
-    return f"{weights.size / 1e6:.1f} MB" if weights else ""
+def _size(entry: Entry) -> str:
+    """Of the file that holds the model, or what differs from its base."""
+    from artgan.models.folder import EXPORTED, WEIGHTS
+
+    if entry.folder is not None:
+        files = [entry.folder / name for name in (WEIGHTS, EXPORTED)]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+    else:
+        size = entry.weights.size if entry.weights else 0
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB" if size else ""
 
 
 def _places(entry: Entry) -> str:
     """Where the weights come from, in order of preference."""
     weights, places = entry.weights, []
+    if entry.folder is not None:
+        return f"your own, {entry.folder}; {_size(entry)}"
     if weights is None:
         return "none of its own"
     if weights.bundled:
@@ -158,7 +173,7 @@ def _places(entry: Entry) -> str:
     if weights.hub:
         state = "" if weights.bundled else f" ({entry.availability()})"
         places.append(f"hf-hub:{weights.hub.repo_id}@{weights.hub.revision}, {weights.hub.file}{state}")
-    return f"{'; or '.join(places)}; {_size(weights)}"
+    return f"{'; or '.join(places)}; {_size(entry)}"
 
 
 def _section(title: str, facts: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ def _add_routes(app: FastAPI, offered: Offer, store: Store, studio: Studio, work
         made = studio.known_example(name)
         if made is None:
             try:
-                with worker.start(lambda task: studio.example(name)) as task:
+                with worker.start(lambda task: studio.example(painter)) as task:
                     await _until_done(task, request)
                     made = task.result()
             except Exception as error:  # a plugin may raise anything

@@ -35,6 +35,11 @@ _LIMITS = {field.name: field.metadata for field in fields(PaintOptions)}
 _QUIET: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How the page's own small events are answered: at once, unseen, and not part of the API."""
 
+_KEEPING = (
+    "<p>To have a style among the painters from now on, save it on the computer that this page runs on: "
+    "<code>artgan style save PICTURE --as NAME</code>.</p>"
+)
+
 _KINDS = [("Several pictures", "several"), ("Variations of one", "variations"), ("The way between two", "way")]
 
 
@@ -96,6 +101,8 @@ class Page:
                     style = _uploads(
                         "A picture to paint in the style of", self._store.folder, several=False, height=140
                     )
+                    if any(entry.saves_styles() for entry in self._offered.usable.values()):
+                        gr.HTML(_KEEPING, elem_classes="install")
                 with gr.Row():
                     start = gr.Button("Paint", variant="primary", elem_id="start")
                     stop = gr.Button("Stop", visible=False, elem_id="stop")
@@ -226,7 +233,7 @@ class Page:
         )
 
     def _sheet(self) -> str:
-        """The example as the painters with short names paint it."""
+        """The example as the painters with short names paint it, and the pictures of saved styles."""
         shown = [each for each in self._offered.painters.values() if each.has_short_name and not each.takes_style]
         return "".join(
             f'<figure><img loading="lazy" width="220" height="220" src="/painter/{each.name}.jpg" alt="">'
@@ -257,7 +264,7 @@ class Page:
         for painter in plain:
             if painter.has_short_name:
                 task.check()
-                self._studio.example(painter.name)
+                self._studio.example(painter)
         return (str(painted.before), str(painted.after)) if painted.after else None
 
     async def _show_example(self) -> Any:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
-from artgan import config
-from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError
 from artgan.models.entry import Entry
+from artgan.models.folder import THUMBNAIL
 from artgan.models.registry import read_registry
-
-STYLE = "style"
-"""The painting option of a model that paints in the style of any picture."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,9 @@ class Painter:
         summary: what it does, in a sentence.
         palette: how far it moves colors to the artist's unless told otherwise, 0 to 1; None if it has no palette.
         has_strokes: whether it lays brush strokes, whose size can be chosen.
-        takes_style: whether it paints in the style of a picture that it is given.
-        has_short_name: whether the registry names it by an alias: these are shown first.
+        takes_style: whether it paints in the style of a picture that it is given; no saved style does.
+        has_short_name: whether the registry names it by an alias, or it is the user's own: these are shown first.
+        thumbnail: the pictures of a saved style, which show what it is; None for others.
     """
 
     name: str
@@ -37,6 +35,7 @@ class Painter:
     has_strokes: bool
     takes_style: bool
     has_short_name: bool
+    thumbnail: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ class Offer:
     """What works here, and what to say about the rest.
 
     Attributes:
-        painters: by name: the registry's default, then those with short names; those that need a style picture last.
+        painters: by name: the registry's default, then those with short names, the user's own after the registry's;
+            those that need a style picture last, and of them those first that paint in one pass.
         noise: the models that make pictures from noise: name to title.
         usable: the models that can be loaded here, by full name: the registry's default first, then by title.
         missing: the others, likewise.
@@ -84,8 +84,10 @@ def offer() -> Offer:
     there = {entry.name: works(entry) for entry in entries}
     usable = [entry for entry in entries if there[entry.name]]
     missing = [entry for entry in entries if not there[entry.name]]
-    painters = [_painter(entry) for entry in usable if entry.task == "image-to-image"]
-    painters.sort(key=lambda painter: (painter.takes_style, not painter.has_short_name))
+    paint = [entry for entry in usable if entry.task == "image-to-image"]
+    paint.sort(key=lambda e: (_styled(e), not e.saves_styles(), not _is_short(e), e.folder is not None))
+    quick = any(entry.saves_styles() for entry in paint)
+    painters = [_painter(entry, quick=quick) for entry in paint]
     noise = {
         name_of(entry): f"{title_of(entry)}, by {entry.plugin}" for entry in usable if entry.task == "noise-to-image"
     }
@@ -103,8 +105,14 @@ def offer() -> Offer:
 
 def works(entry: Entry) -> bool:
     """Whether a model can be loaded here, without the network."""
-    if entry.availability() not in ("bundled", "cached", "no weights"):
+    if entry.availability() not in ("bundled", "cached", "no weights", "own"):
         return False
+    if entry.base:
+        base = read_registry().entries.get(str(entry.base.get("model")))
+        if base is None or base.base or not works(base):
+            return False
+        if base.weights is None or base.weights.sha256 != entry.base.get("sha256"):
+            return False
     return entry.exported is not None or find_spec("torch") is not None
 
 
@@ -122,20 +130,27 @@ def title_of(entry: Entry) -> str:
     return words[:1].upper() + words[1:]
 
 
-def takes_style(entry: Entry) -> bool:
-    """Whether the options of a model's plugin have a style; a plugin that is missing or broken has none."""
-    try:
-        plugin = load_plugin(entry.plugin)
-        return plugin.options is not None and STYLE in config.field_types(resolve(plugin, "options"))
-    except ArtganError:
-        return False
+def _styled(entry: Entry) -> bool:
+    """Whether a style picture has to be given."""
+    return not entry.style and entry.takes_style()
 
 
-def _painter(entry: Entry) -> Painter:
-    styled = takes_style(entry)
+def _is_short(entry: Entry) -> bool:
+    return entry.alias is not None or entry.folder is not None
+
+
+def _painter(entry: Entry, *, quick: bool) -> Painter:
+    """How the page shows a model.
+
+    Args:
+        entry: the model.
+        quick: whether some model paints in any style in one pass; others that take a style are said to be slow then.
+    """
+    styled = _styled(entry)
     title = title_of(entry)
     if styled:
-        title = "Your own style picture" if entry.alias else f"Your own style picture, {title}"
+        own = "Your own style picture" if entry.saves_styles() or not quick else "Your style: slow, closest"
+        title = own if entry.alias else f"{own}, {title}"
     palette = entry.brushwork.get("palette")
     return Painter(
         name_of(entry),
@@ -144,7 +159,8 @@ def _painter(entry: Entry) -> Painter:
         float(palette) if palette is not None else None,
         bool(entry.brushwork),
         styled,
-        entry.alias is not None,
+        _is_short(entry),
+        entry.folder / THUMBNAIL if entry.folder is not None and entry.style else None,
     )
 
 

@@ -14,11 +14,12 @@ from typing import Any
 from PIL import Image
 
 from artgan import images
-from artgan.demo.painters import STYLE, Painter
+from artgan.demo.painters import Painter
 from artgan.demo.work import Task
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line, printable
 from artgan.files import atomic_write, refused_by_windows
 from artgan.models.cards import example_picture
+from artgan.models.entry import STYLE
 from artgan.models.loading import load, load_torch_model
 from artgan.models.model import Model
 from artgan.painting import paint_files, plan
@@ -153,14 +154,23 @@ class Studio:
         note = result.note and _about(result.output, _about(photo, result.note))
         return Painted(photo.name, result.output, before, after, note=note)
 
-    def example(self, name: str) -> bytes:
-        """A JPEG file of the example picture, painted by a model that needs no style; made once.
+    def example(self, painter: Painter) -> bytes:
+        """A JPEG file that shows how a painter paints that needs no style; made once.
+
+        It is the example picture, painted; of a saved style, the pictures that it is of.
 
         Raises:
-            ArtganError: the model cannot be used.
+            ArtganError: the model cannot be used, or the pictures not be read.
         """
+        name = painter.name
         if name not in self._examples:
-            self._examples[name] = jpeg(self._model(name).paint(example_picture(_EXAMPLE)))
+            if painter.thumbnail is not None and painter.thumbnail.is_file():
+                check_bounds(painter.thumbnail)
+                picture = images.decode(painter.thumbnail).rgb
+                picture.thumbnail((_EXAMPLE, _EXAMPLE))
+            else:
+                picture = self._model(name).paint(example_picture(_EXAMPLE))
+            self._examples[name] = jpeg(picture)
         return self._examples[name]
 
     def known_example(self, name: str) -> bytes | None:

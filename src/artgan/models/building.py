@@ -17,7 +17,15 @@ from artgan.errors import PluginError, WeightsError
 from artgan.interfaces import Generator
 
 
-def build(plugin: Plugin, config: Mapping[str, Any], weights: bytes | None, *, where: str, file: str) -> Generator:
+def build(
+    plugin: Plugin,
+    config: Mapping[str, Any],
+    weights: bytes | None,
+    *,
+    where: str,
+    file: str,
+    base: Mapping[str, Tensor] | None = None,
+) -> Generator:
     """Build a generator of the plugin.
 
     Args:
@@ -26,6 +34,7 @@ def build(plugin: Plugin, config: Mapping[str, Any], weights: bytes | None, *, w
         weights: the content of its file, verified; None for a model without learned weights.
         where: the origin of the config, with which errors begin.
         file: the origin of the weights.
+        base: the weights that are not in the file.
 
     Raises:
         ConfigError: an unknown option or an invalid value.
@@ -35,12 +44,20 @@ def build(plugin: Plugin, config: Mapping[str, Any], weights: bytes | None, *, w
     parsed = configs.parse(resolve(plugin, "config"), config, where=where)
     if weights is None:
         return new_generator(plugin, parsed).requires_grad_(False)
+    return assemble(plugin, parsed, {**(base or {}), **read_weights(weights, file)}, file)
+
+
+def read_weights(weights: bytes, file: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file's content, those of floating point in float32.
+
+    Raises:
+        WeightsError: ``file``, where they are from, is damaged.
+    """
     try:
         state = load_safetensors(weights)
     except SafetensorError as error:
         raise WeightsError(f"{file}: not a safetensors file, or damaged ({error})") from None
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    return assemble(plugin, parsed, state, file)
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
 def assemble(plugin: Plugin, parsed: Any, state: Mapping[str, Tensor], file: str) -> Generator:

@@ -94,9 +94,11 @@ def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
 
 
 def facts(card: Mapping[str, Any]) -> str:
-    """What a card says of license, configuration, training and measured figures, and what it does not, in Markdown."""
+    """What a card says of license, style, configuration, training and figures, and what it does not, in Markdown."""
     parts = [
         _section("License", card.get("license")),
+        _section("Style", card.get("style")),
+        _section("Base", card.get("base")),
         _section("Configuration", card.get("config")),
         _section("Brushwork", card.get("brushwork")),
         _section("Training", card.get("training")),
@@ -151,6 +153,8 @@ def _plain(value: Any) -> str:
     """A value on one line, escaped for use in a table cell."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(_plain, value))
     elif isinstance(value, float):
         value = f"{value:.6g}"
     return " ".join(str(value).split()).replace("|", "\\|")

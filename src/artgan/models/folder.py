@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WEIGHTS, EXPORTED, CONFIG = "model.safetensors", "model.onnx", "config.json"
 """The files in a model's folder and in its repository on the Hub: one of the first two, and the third."""
+
+THUMBNAIL = "style.jpg"
+"""In a saved style's folder: the pictures that it is of."""
 
 _ABOUT = ("plugin", "config", "artgan_version", "license")  # what the header of the weights repeats
 
@@ -101,6 +104,7 @@ def save_model(
     extra: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
     brushwork: Brushwork | None = None,
+    only: Collection[str] | None = None,
 ) -> None:
     """Write a generator as ``model.safetensors`` and ``config.json``; each file is written atomically.
 
@@ -113,6 +117,8 @@ def save_model(
         dtype: dtype of the floating-point tensors in the file; None keeps theirs.
         brushwork: what the network paints over: its brush goes to ``config.json``, its palette into the header of the
             weights. None: the network paints photos as they are.
+        only: the names of the entries of the state that are written, where ``extra`` names a base that has the others;
+            None writes all.
 
     Raises:
         WeightsError: the folder cannot be written.
@@ -123,6 +129,7 @@ def save_model(
     state = {
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in generator.state_dict().items()
+        if only is None or key in only
     }
     # A single key: safetensors writes several in an order that varies between files, and so would their hashes.
     metadata = {"artgan": json.dumps(about)}

@@ -13,12 +13,13 @@ from typing import Any, Literal, TypeAlias
 
 from artgan import hub
 from artgan.discovery import Plugin, find_plugins, load_plugin, plugin_works
-from artgan.errors import ArtganError, ModelNotFoundError, PluginError, WeightsError, one_line
+from artgan.errors import ArtganError, ModelNotFoundError, PluginError, WeightsError, did_you_mean, one_line
 from artgan.files import sha256
 from artgan.models.entry import Entry, HubFile, Weights
 from artgan.models.folder import CONFIG, EXPORTED, HUB_MODEL, LIMITS, WEIGHTS, model_file, read_card
 from artgan.models.formats import convert_first, looks_like_weights
 from artgan.models.registry import read_registry
+from artgan.models.registry_file import shown
 from artgan.models.runtimes.onnx_file import OnnxFile, check_onnx
 
 Form: TypeAlias = Literal["weights", "exported"]
@@ -76,6 +77,7 @@ class Located:
         source: where the card was read from, with which errors begin.
         form: what ``file`` is.
         file: None for a model without learned weights.
+        base: the model whose weights are this one's too, except those in ``file``; None if the file holds all.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Located:
     source: str
     form: Form
     file: ModelFile | None
+    base: Located | None = None
 
     @cached_property
     def plugin(self) -> Plugin:
@@ -168,20 +171,28 @@ def locate(
         _refuse_file(name, Path(rest))
         if revision is not None:
             raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
-        return _in_folder(name, Path(rest))
+        return _in_folder(name, Path(rest), cache_dir, local_files_only)
     if scheme == "hf-hub":
         repository, named = _repository(name)
         if revision is not None and named not in (None, revision):
             raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
 
-        def fetch(commit: str | None, *files: str) -> Path:
-            wanted = [hub.RemoteFile(file, LIMITS[file]) for file in files]
-            return hub.fetch(repository, commit, wanted, cache_dir=cache_dir, local_files_only=local_files_only)
+        def fetch(commit: str | None, *files: hub.RemoteFile) -> Path:
+            return hub.fetch(repository, commit, files, cache_dir=cache_dir, local_files_only=local_files_only)
 
-        folder = fetch(revision or named, CONFIG)
-        folder = fetch(folder.name, CONFIG, _FILES[_form(read_card(folder))])  # of the commit that the card is of
-        return _in_folder(f"hf-hub:{repository}@{folder.name}", folder)
+        config = hub.RemoteFile(CONFIG, LIMITS[CONFIG])
+        folder = fetch(revision or named, config)
+        card = read_card(folder)
+        base = _base_of(card, name, folder, cache_dir, local_files_only)
+        held = _FILES[_form(card)]
+        weights = hub.RemoteFile(held, _most(held, base))
+        folder = fetch(folder.name, config, weights)  # of the commit that the card is of
+        return _in_folder(f"hf-hub:{repository}@{folder.name}", folder, cache_dir, local_files_only)
     entry = _entry(name)
+    if entry.folder is not None:
+        if revision is not None:
+            raise ArtganError(f"{name}: a folder has no revisions; leave revision out")
+        return _in_folder(entry.name, entry.folder, cache_dir, local_files_only)
     form = _chosen(entry, prefer) if revision is None else "weights"
     file = entry.exported if form == "exported" else entry.weights
     if form == "weights":
@@ -194,7 +205,10 @@ def locate(
         found = _bundled(entry, file, file.bundled)
     else:
         entry, found = _fetched(entry, form, file, revision, cache_dir, local_files_only)
-    return Located(entry.name, entry.to_dict(), entry.name, form, found)
+    base = None
+    if form == "weights" and entry.base:
+        base = find_base(entry.base, entry.plugin, entry.name, cache_dir=cache_dir, local_files_only=local_files_only)
+    return Located(entry.name, entry.to_dict(), entry.name, form, found, base)
 
 
 def plugin_of(name: str) -> Plugin | None:
@@ -217,7 +231,7 @@ def plugin_of(name: str) -> Plugin | None:
         form = _form(card)
         return None if form == "exported" else Located(name, card, str(folder), form, None).plugin
     entry = _entry(name)
-    if entry.exported is not None and not plugin_works(entry.plugin):
+    if entry.exported is not None and (entry.folder is not None or not plugin_works(entry.plugin)):
         return None
     return _plugin_of_entry(entry)
 
@@ -244,7 +258,8 @@ def _entry(name: str) -> Entry:
         return read_registry().entry(name)
     except ModelNotFoundError:
         _refuse_file(name, Path(name))
-        raise
+    read_registry.cache_clear()  # another process may have saved a model of the user's own meanwhile
+    return read_registry().entry(name)
 
 
 def _refuse_file(name: str, path: Path) -> None:
@@ -260,19 +275,79 @@ def _repository(name: str) -> tuple[str, str | None]:
     return match["repo"], match["revision"]
 
 
-def _in_folder(name: str, folder: Path) -> Located:
+def _in_folder(name: str, folder: Path, cache_dir: str | Path | None, local_files_only: bool) -> Located:
     card = read_card(folder)
     source = str(model_file(folder, CONFIG))
     form = _form(card)
     path = model_file(folder, _FILES[form])
     if form == "weights":
-        return Located(name, card, source, form, ModelFile(path))
+        base = _base_of(card, name, folder, cache_dir, local_files_only)
+        most = _most(WEIGHTS, base)
+        if path.stat().st_size > most:
+            raise WeightsError(f"{path}: larger than {most} bytes, which is more than can differ from its base")
+        return Located(name, card, source, form, ModelFile(path), base)
     said = card["exported"]
     try:
         promised = Weights(str(said["sha256"]), int(said["size"]))
     except (TypeError, KeyError, ValueError):
         raise WeightsError(f"{source}: exported: must hold the size and the sha256 of {EXPORTED}") from None
     return Located(name, card, source, form, ModelFile(path, promised, name, "export or fetch it again"))
+
+
+def _base_of(
+    card: Mapping[str, Any], name: str, folder: Path, cache_dir: str | Path | None, local_files_only: bool
+) -> Located | None:
+    """The base of a folder's model, if its card names one."""
+    if "base" not in card:
+        return None
+    base, where = card["base"], f"{name}: {folder / CONFIG}"
+    return find_base(base, card["plugin"], where, cache_dir=cache_dir, local_files_only=local_files_only)
+
+
+def find_base(
+    base: Any, plugin: str, where: str, *, cache_dir: str | Path | None = None, local_files_only: bool = False
+) -> Located:
+    """The model that another one is based on.
+
+    Args:
+        base: what the other's card says, which is not trusted: "model", a full name of the registry, and "sha256", the
+            hash of its file of weights.
+        plugin: the other's.
+        where: the other's name, with which errors begin.
+        cache_dir, local_files_only: as for :func:`artgan.load`.
+
+    Raises:
+        WeightsError: there is no such model, it is another plugin's or based on a model itself, or its weights are
+            others than those that the card names.
+    """
+    if not (isinstance(base, Mapping) and isinstance(base.get("model"), str) and isinstance(base.get("sha256"), str)):
+        raise WeightsError(f"{where}: base: must hold model, a name of the registry, and the sha256 of its weights")
+    name, known = base["model"], read_registry().entries
+    if name not in known or known[name].folder is not None:
+        hint = did_you_mean(name, (entry.name for entry in known.values() if entry.folder is None))
+        raise WeightsError(
+            f"{where}: base: no registry has a model {shown(name, quoted=True)}, of which this one is a part; "
+            + (hint or "upgrade artgan")
+        )
+    entry = known[name]
+    if entry.base:
+        raise WeightsError(f"{where}: base: {name} is based on another model itself")
+    if entry.plugin != plugin or entry.weights is None:
+        has = "has no weights" if entry.weights is None else f"is a model of the plugin {entry.plugin}"
+        raise WeightsError(f"{where}: base: {name} {has}, so this model cannot be a part of it")
+    if entry.weights.sha256 != base["sha256"]:
+        raise WeightsError(
+            f"{where}: was made with other weights of {name} than those of this version; save it again, a style by: "
+            "artgan style save PICTURE --as NAME --overwrite"
+        )
+    return locate(name, cache_dir=cache_dir, local_files_only=local_files_only, prefer="weights")
+
+
+def _most(file: str, base: Located | None) -> int:
+    """The maximum size of a file of a model, in bytes: of one with a base, that of the base in float32."""
+    if base is None:
+        return LIMITS[file]
+    return min(LIMITS[file], 2 * int(base.card["weights"]["size"]) + _MOST_HEADER)
 
 
 def _plugin_of_entry(entry: Entry) -> Plugin:

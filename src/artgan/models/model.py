@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from artgan import config as configs
 from artgan.discovery import load_plugin, resolve
 from artgan.errors import ArtganError, ConfigError
+from artgan.models.entry import STYLE
 from artgan.models.folder import HUB_MODEL, document, names_a_folder
 from artgan.models.hands import manner_of
 from artgan.painting.brushwork import Brush
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from artgan.images import Source
 
 
-_KEPT = ("name", "summary", "license", "training", "metrics", "check")
+_KEPT = ("name", "summary", "license", "style", "training", "metrics", "check")
 """The keys of the card that a saved model keeps, apart from plugin and config."""
 
 
@@ -57,6 +58,14 @@ class Model(ABC):
     @abstractmethod
     def task(self) -> Literal["image-to-image", "noise-to-image"]:
         """What it makes pictures from."""
+
+    @property
+    def needs_style(self) -> bool:
+        """Whether it paints only in a style that it is given.
+
+        So do models whose plugin's ``encode_style`` finds the numbers of any style, unless they are saved styles.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -198,6 +207,11 @@ class Model(ABC):
         Raises:
             ConfigError: an unknown option or an invalid value.
         """
+        if self.needs_style and not given.get(STYLE):
+            raise ConfigError(
+                f"{self.name}: give a style: a picture, or a folder of one artist's pictures (--{STYLE} PATH); "
+                "or paint with a saved one: artgan styles lists them"
+            )
         if self._options is not None:
             return asdict(configs.parse(self._options, given, where=self.name))
         if given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from artgan import hub
 from artgan.errors import ArtganError
 from artgan.images import decode
 from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, checked_license, weights_licence
-from artgan.models.folder import CONFIG, EXPORTED, WEIGHTS, read_card
+from artgan.models.folder import CONFIG, EXPORTED, THUMBNAIL, WEIGHTS, read_card
 from artgan.models.loading import load
 from artgan.models.model import Model
 from artgan.models.torch_model import TorchModel
@@ -33,11 +33,11 @@ _TOLERANCE = 2.0  # mean difference, of 255: rounding differs between machines
 
 @dataclass(frozen=True)
 class Publication:
-    """Validated files, and the repository to publish them in; the model's brushwork, as its card names it."""
+    """Validated files, and the repository to publish them in; what else a registry has to say of the model."""
 
     repo_id: str
     operations: Sequence[CommitOperationAdd]
-    brushwork: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The files, one per line: SHA-256, size, name."""
@@ -65,8 +65,8 @@ class Publication:
             f"  sha256: {weights.sha256.hex()}\n"
             f"  size: {weights.size}"
         )
-        if self.brushwork:
-            lines += "\n" + yaml.safe_dump({"brushwork": self.brushwork}, sort_keys=False).rstrip()
+        if self.more:
+            lines += "\n" + yaml.safe_dump(dict(self.more), sort_keys=False).rstrip()
         return lines
 
 
@@ -98,12 +98,13 @@ def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Public
     _check_license(folder, model, license)
     _check_output(folder, model)
     if not {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names:
-        files = {**card_files(model.card, model.task, paint=model.paint), **files}
+        paint = None if model.needs_style else model.paint
+        files = {**card_files(model.card, model.task, paint=paint), **files}
     files = {**files, **{name: folder / name for name in names if license is None or name != CONFIG}}
     return Publication(
         repo_id,
         [CommitOperationAdd(name, files[name]) for name in _PUBLISHED if name in files],
-        model.card.get("brushwork"),
+        {key: model.card[key] for key in ("brushwork", "base", "style") if model.card.get(key)},
     )
 
 
@@ -120,8 +121,9 @@ def _with_license(folder: Path, model: Model, license: str) -> bytes:
 
 
 def _check_files(folder: Path) -> set[str]:
-    """The names of the files to publish; hidden files are ignored, all others are rejected."""
+    """The names of the files to publish; hidden files and thumbnails are ignored, all others are rejected."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    names.discard(THUMBNAIL)  # a picture of someone else's, perhaps
     foreign = sorted(names - set(_PUBLISHED))
     if foreign:
         raise ArtganError(

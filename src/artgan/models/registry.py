@@ -15,16 +15,18 @@ from pathlib import Path
 from artgan.discovery import find_plugins, strict
 from artgan.errors import RegistryError
 from artgan.models.entry import Registry
+from artgan.models.own import with_own_models
 from artgan.models.registry_file import read_file, read_own_file, shown
 from artgan.settings import user_folder
 
 
 @cache
 def read_registry() -> Registry:
-    """The models of all registry files, read once per process.
+    """The models of all registry files, and the user's own, read once per process.
 
     The files are artgan's own and those of the installed plugins; then the user's file, then the files named in
-    ``ARTGAN_REGISTRY``. Each of the latter two levels may override models and aliases of the levels before.
+    ``ARTGAN_REGISTRY``. Each of the latter two levels may override models and aliases of the levels before. The user's
+    own models (:mod:`artgan.models.own`) come last and override nothing.
 
     Raises:
         RegistryError: artgan's own file or one in ``ARTGAN_REGISTRY`` is invalid; or any other file is, and
@@ -35,9 +37,10 @@ def read_registry() -> Registry:
     registry = _merge(registry, _plugin_files(), peers=registry.files, forgiving=True)
     registry = _merge(registry, filter(os.path.exists, [user_file()]), forgiving=True)
     try:
-        return _merge(registry, _asked_for())
+        registry = _merge(registry, _asked_for())
     except RegistryError as error:
         raise RegistryError(f"ARTGAN_REGISTRY: {error}") from None
+    return with_own_models(registry)
 
 
 _PACKAGE = Path(__file__).parents[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from artgan import config as configs
 from artgan.devices import usable_device
-from artgan.discovery import find_plugins
+from artgan.discovery import find_plugins, load_plugin, resolve
 from artgan.errors import ArtganError, WeightsError
 from artgan.interfaces import Generator, Task
-from artgan.models.building import build
+from artgan.models.building import build, read_weights
 from artgan.models.folder import save_model, write_files
 from artgan.models.hands import read_brushwork
-from artgan.models.locating import Located
+from artgan.models.locating import Located, find_base
 from artgan.models.model import Model
 from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.painting.manner import Brushwork
@@ -58,6 +60,11 @@ class TorchModel(nn.Module, Model):
     def task(self) -> Task:
         """See :attr:`Model.task`."""
         return self.generator.task
+
+    @cached_property
+    def needs_style(self) -> bool:
+        """See :attr:`Model.needs_style`."""
+        return load_plugin(self.card["plugin"]).encode_style is not None and not self.card.get("style")
 
     @property
     def digest(self) -> str:
@@ -113,16 +120,37 @@ class TorchModel(nn.Module, Model):
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
         card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
-        files = card_files(card, self.task, paint=self.paint if examples else None)
+        files = card_files(card, self.task, paint=self.paint if examples and not self.needs_style else None)
+        self.save(folder)
+        write_files(folder, files)
+
+    def save(self, folder: Path) -> None:
+        """Write weights and ``config.json`` alone; of a model with a base, only the weights that differ from it.
+
+        Raises:
+            WeightsError: the folder cannot be written, or the base is no longer the same.
+        """
+        extra, only = self.kept, None
+        if base := self.card.get("base"):
+            extra, only = {**extra, "base": base}, self._unlike(find_base(base, self.card["plugin"], self.name))
         save_model(
             folder,
             self.generator,
             plugin=self.card["plugin"],
             config=self.card["config"],
-            extra=self.kept,
+            extra=extra,
             brushwork=self.brushwork,
+            only=only,
         )
-        write_files(folder, files)
+
+    def _unlike(self, base: Located) -> set[str]:
+        """The names of the weights that differ from those of another model of the same network."""
+        theirs = weights_of(base)
+        return {
+            name
+            for name, ours in self.generator.state_dict().items()
+            if name not in theirs or not torch.equal(ours.cpu(), theirs[name].to(ours.dtype))
+        }
 
 
 def load_torch(
@@ -131,9 +159,28 @@ def load_torch(
     """Build a model that has been located; see :func:`artgan.load`."""
     place, precision = usable_device(device), _dtype(dtype)
     file = "" if found.file is None else str(found.file.path)
-    generator = build(found.plugin, found.card["config"], found.data, where=f"{found.source}: config", file=file)
+    where = f"{found.source}: config"
+    base = None
+    if found.base is not None:
+        base = weights_of(found.base)
+        cls = resolve(found.plugin, "config")
+        ours, theirs = (configs.parse(cls, each.card["config"], where=where) for each in (found, found.base))
+        if ours != theirs:
+            raise WeightsError(f"{where}: is not that of {found.base.name}, of whose weights this model is a part")
+    generator = build(found.plugin, found.card["config"], found.data, where=where, file=file, base=base)
     brushwork = read_brushwork(found.card, found.about, where=found.source)
     return TorchModel(found.name, generator, found.card, brushwork, runtime or "torch").to(place, precision).eval()
+
+
+def weights_of(found: Located) -> dict[str, Tensor]:
+    """The verified weights of a model that has a file of them.
+
+    Raises:
+        WeightsError: the file cannot be read, or is damaged.
+    """
+    assert found.file is not None
+    assert found.data is not None
+    return read_weights(found.data, str(found.file.path))
 
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

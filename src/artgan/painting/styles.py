@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ class Style:
     Attributes:
         name: for messages.
         weight: its share of the blend.
-        read: reads the picture, mode RGB; raises a PictureError if it cannot be read.
+        read: reads the picture, mode RGB; raises a ConfigError if it cannot be read.
         mask: the path of its mask, or None.
     """
 
@@ -47,8 +48,8 @@ def find_styles(paths: Sequence[str], masks: Sequence[str] = ()) -> list[Style]:
         masks: the path of a mask for each style picture, or none at all.
 
     Raises:
-        ConfigError: no style is given, a weight is not positive, or the number of masks differs from that of pictures.
-        PictureError: a folder holds no pictures.
+        ConfigError: no style is given, a folder holds no pictures, a weight is not positive, or there are not as many
+            masks as pictures.
     """
     if not paths:
         raise ConfigError("give a style: a picture, or a folder of one artist's pictures (--style PATH)")
@@ -110,10 +111,21 @@ def _readers(path: str) -> dict[str, Callable[[], Image.Image]]:
     if not path or not Path(path).exists():
         raise ConfigError(f"style {path!r}: no such file or folder")
     if not Path(path).is_dir():
-        return {path: lambda: decode(path).rgb}
-    pictures = open_pictures(path)
+        return {path: _reader(lambda: decode(path).rgb)}
+    try:
+        pictures = open_pictures(path)
+    except PictureError as error:
+        raise ConfigError(f"style {error}") from None
+    return {f"{path}/{name}": _reader(partial(pictures.__getitem__, i)) for i, name in enumerate(pictures.names)}
 
-    def reader(index: int) -> Callable[[], Image.Image]:
-        return lambda: pictures[index]
 
-    return {f"{path}/{name}": reader(index) for index, name in enumerate(pictures.names)}
+def _reader(read: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+    """Reads a style picture: one that cannot be read fails the call, and not the photo that is painted."""
+
+    def reader() -> Image.Image:
+        try:
+            return read()
+        except PictureError as error:
+            raise ConfigError(f"style {error}") from None
+
+    return reader

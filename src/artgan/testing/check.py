@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from PIL import Image
 from torch.nn import functional
 
 from artgan import images
+from artgan.models.entry import STYLE
 from artgan.models.model import Model
 from artgan.models.torch_model import TorchModel
 
@@ -17,7 +20,8 @@ def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
     """The output in a registry entry's ``check``: a picture by a model, small enough to write down.
 
     A painting model gets a synthetic picture: 8 x 8 uniform random colors, drawn with ``seed`` and smoothly enlarged to
-    64 x 64. A model that takes noise gets one noise vector drawn with ``seed``. The result is averaged to 4 x 4.
+    64 x 64; and, if it needs a style and ``options`` give none, another such picture as its style. A model that takes
+    noise gets one noise vector drawn with ``seed``. The result is averaged to 4 x 4.
 
     Args:
         model: any model.
@@ -31,8 +35,18 @@ def check_output(model: Model, seed: int, **options: Any) -> list[list[int]]:
     if isinstance(model, TorchModel) and model.task == "noise-to-image":
         made = images.to_rgb(model.generator.generate(model.generator.noise(1, generator=source))[0])
     else:
-        colours = torch.rand(1, 3, 8, 8, generator=source)
-        picture = functional.interpolate(colours, size=(64, 64), mode="bilinear")[0] * 2 - 1
-        made = model.paint(picture, **options)
+        picture = _colors(source)
+        with TemporaryDirectory(prefix="artgan-") as folder:
+            if model.needs_style and STYLE not in options:
+                style = Path(folder, "style.png")
+                images.encode(images.to_rgb(_colors(source)), style)
+                options[STYLE] = (str(style),)
+            made = model.paint(picture, **options)
     small = made.resize((4, 4), Image.Resampling.BOX)
     return [list(pixel) for pixel in zip(*(small.getchannel(band).tobytes() for band in "RGB"), strict=True)]
+
+
+def _colors(source: torch.Generator) -> torch.Tensor:
+    """Random colors that change smoothly, 3 x 64 x 64 in [-1, 1]."""
+    colors = torch.rand(1, 3, 8, 8, generator=source)
+    return functional.interpolate(colors, size=(64, 64), mode="bilinear")[0] * 2 - 1

@@ -142,6 +142,7 @@ class ManifestTests(Subject):
             "trainer": (lambda part: _is_subclass(part, Trainer), "a subclass of artgan.toolkit.Trainer"),
             "convert": (callable, "a function from a foreign state dict to the plugin's own"),
             "options": (inspect.isclass, "a dataclass"),
+            "encode_style": (callable, "a function from a generator and painting options to a part of its state dict"),
         }
         strings = {part: (getattr(manifest, part), *kind) for part, kind in kinds.items()}
         for name, string in manifest.metrics.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from artgan import images
 from artgan.config import to_dict
 from artgan.interfaces import Discriminator, Generator, Networks
+from artgan.models.entry import STYLE
 from artgan.models.folder import save_model
 from artgan.models.loading import load_torch_model
 from artgan.models.runtimes.pytorch import TorchNetwork
@@ -50,9 +51,11 @@ _ENLARGED = 10.0
 class GeneratorTests(Subject):
     """Every generator of the networks, and that of a loaded model."""
 
-    def _generate(self, label: str, generator: Generator, x: Tensor) -> Tensor:
+    def _generate(
+        self, label: str, generator: Generator, x: Tensor, options: Mapping[str, Any] | None = None
+    ) -> Tensor:
         with explained(f"The {label} fails on {_shape(x)}", "It must accept the inputs that its attributes declare."):
-            return generator.generate(x, **self._options)
+            return generator.generate(x, **(self._options if options is None else options))
 
     def _rows(self, label: str, generator: Generator, x: Tensor) -> Sequence[Tensor]:
         return (self._generate(label, generator, x),)
@@ -278,12 +281,42 @@ class GeneratorTests(Subject):
         if not seen:
             pytest.skip("pictures are made from noise, which has no height or width")
 
+    def _model(self, generator: Generator) -> TorchModel:
+        """A model that paints as it is: in a style of its own, if its plugin paints in any."""
+        return TorchModel(self.plugin, generator, {"plugin": self.plugin, "style": {"pictures": ["its own"]}})
+
+    def test_a_saved_style_paints_as_its_picture_does(self, tmp_path: Path) -> None:
+        """What ``encode_style`` finds of a style picture is a part of the state, and paints as the picture does."""
+        encode = self._part("encode_style")
+        generator = self._generator()
+        path = tmp_path / "style.png"
+        images.encode(images.to_rgb(some_pictures(1, 64, 48)[0]), path)
+        options = {**self._options, STYLE: (str(path),)}
+        with explained("encode_style fails on a picture", "It gets the generator, and options as generate does."):
+            changed = encode(generator, **options)
+        state = generator.state_dict()
+        wrong = [key for key, value in changed.items() if key not in state or value.shape != state[key].shape]
+        demand(
+            changed and not wrong,
+            f"encode_style returns {listed(sorted(changed))}, which must be names and shapes of the state dict: they "
+            "take the place of what is there.",
+        )
+        x = some_input(generator, 1)
+        expected = self._generate("generator", generator, x, options)
+        generator.load_state_dict({**state, **changed})
+        found = self._generate("generator", generator, x, {**options, STYLE: ()})
+        demand(
+            difference(expected, found) <= _CLOSE,
+            f"With what encode_style finds of a picture, the generator paints otherwise than with the option {STYLE} "
+            f"(they differ by {difference(expected, found):.2g}). Paint in that state where no style is given.",
+        )
+
     def test_photos_of_any_size_are_painted(self) -> None:
         """``model.paint()`` on odd, tiny and oblong photos gives paintings of exactly their size."""
         generator = self._generator()
         if generator.task == "noise-to-image":
             pytest.skip("pictures are made from noise")
-        model = TorchModel(self.plugin, generator, {"plugin": self.plugin})
+        model = self._model(generator)
         for size in ((37, 53), (64, 20), (1, 1)):
             photo = Image.effect_noise(size, 64).convert("RGB")
             with explained(
@@ -301,7 +334,7 @@ class GeneratorTests(Subject):
         generator = self._generator()
         if generator.task == "noise-to-image":
             pytest.skip("pictures are made from noise")
-        model = TorchModel(self.plugin, generator, {"plugin": self.plugin})
+        model = self._model(generator)
         see_through = Image.effect_noise((90, 60), 64).convert("RGB")
         see_through.putalpha(Image.linear_gradient("L").resize((90, 60)))
         with pytest.MonkeyPatch.context() as patch:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 from artgan.interfaces import Discriminator, Run
-from artgan.training.augment import augment
+from artgan.training.augment import augment, augment_together
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
 from artgan.training.options import AdversarialOptions
+
+Pictures: TypeAlias = "Tensor | Sequence[Tensor]"
+"""N x 3 x H x W pictures, or the same ones at several resolutions as a discriminator judges them, the largest last."""
 
 
 class Adversary:
@@ -44,26 +47,27 @@ class Adversary:
         """Whether the generators are updated in the round ``index``: only in the last round of each step."""
         return (index + 1) % self.rounds == 0
 
-    def generator_loss(self, name: str, made: Tensor) -> Tensor:
+    def generator_loss(self, name: str, made: Pictures) -> Tensor:
         """The adversarial loss of N x 3 x H x W generated pictures against the discriminator ``name``, a scalar."""
         discriminator = self.discriminators[name]
-        observed = self.observed_made[name] = discriminator.observe(self._augment(made))
+        observed = self.observed_made[name] = _observed(discriminator, self._augment(made))
         return generator_loss(self.options.loss, discriminator.judge(observed))
 
     def step(
         self,
         index: int,
-        real: Mapping[str, Tensor],
-        made: Mapping[str, Tensor],
+        real: Mapping[str, Pictures],
+        made: Mapping[str, Pictures],
         more: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """One update of all discriminators; see :meth:`artgan.interfaces.Trainer.step` for what it returns.
 
         Args:
             index: of the round.
-            real: by discriminator, N x 3 x H x W real pictures.
-            made: by discriminator, N x 3 x H x W generated pictures. If a discriminator is missing here, the features
-                of its last :meth:`generator_loss` call are used again.
+            real: by discriminator, N x 3 x H x W real pictures, or these at several resolutions, the largest last,
+                as the discriminator judges them (its ``observe`` is not called then).
+            made: by discriminator, generated pictures in the same form; no gradient flows to them. If a discriminator
+                is missing here, the features of its last :meth:`generator_loss` call are used again.
             more: by discriminator, N x 3 x H x W further pictures that are not real, such as the generators' inputs;
                 they count half, the generated ones the other half.
         """
@@ -73,13 +77,15 @@ class Adversary:
             discriminator = self.discriminators[name]
             with torch.no_grad():  # observe() has no trainable parameters
                 pictures = self._augment(pictures)
-                observed = self.observed_real[name] = discriminator.observe(pictures)
-                if name in made:
-                    seen: Sequence[Tensor] = discriminator.observe(self._augment(made[name]))
-                else:
-                    seen = [features.detach() for features in self.observed_made[name]]
+                observed = self.observed_real[name] = _observed(discriminator, pictures)
+                seen = (
+                    self.observed_made[name]
+                    if name not in made
+                    else _observed(discriminator, self._augment(made[name]))
+                )
+                seen = [features.detach() for features in seen]
                 if more:
-                    others = discriminator.observe(self._augment(more[name]))
+                    others = _observed(discriminator, self._augment(more[name]))
                     seen = [torch.cat(pair) for pair in zip(seen, others, strict=True)]
             says_real, says_fake = discriminator.judge(observed), discriminator.judge(seen)
             losses[f"discriminator/{name}"] = discriminator_loss(
@@ -90,8 +96,8 @@ class Adversary:
                 auxiliary_losses[f"auxiliary/{name}"] = auxiliary
             figures[f"accuracy/{name}"] = accuracy(options.loss, says_real, says_fake)
             if options.r1 and index % options.r1_every == 0:
-                with torch.autocast(pictures.device.type, enabled=False):  # squared gradients need float32's range
-                    penalties[f"r1/{name}"] = options.r1 / 2 * r1_penalty(discriminator, pictures.float())
+                with torch.autocast(says_real[0].device.type, enabled=False):  # squared gradients: float32's range
+                    penalties[f"r1/{name}"] = options.r1 / 2 * _r1(discriminator, pictures)
         self.observed_made.clear()
         adversarial = torch.stack(list(losses.values()))
         total = adversarial.sum()
@@ -103,8 +109,21 @@ class Adversary:
         self.run.minimise(total, self.optimizer, gate=gate)
         return {name: figure.detach() for name, figure in (losses | figures | auxiliary_losses | penalties).items()}
 
-    def _augment(self, pictures: Tensor) -> Tensor:
-        return augment(pictures, self.options.augmentations)
+    def _augment(self, pictures: Pictures) -> Pictures:
+        if isinstance(pictures, Tensor):
+            return augment(pictures, self.options.augmentations)
+        return augment_together(pictures, self.options.augmentations)
+
+
+def _observed(discriminator: Discriminator, pictures: Pictures) -> Sequence[Tensor]:
+    """What the discriminator observes of pictures; those at several resolutions are what it judges."""
+    return discriminator.observe(pictures) if isinstance(pictures, Tensor) else pictures
+
+
+def _r1(discriminator: Discriminator, real: Pictures) -> Tensor:
+    if isinstance(real, Tensor):
+        return r1_penalty(discriminator, real.float())
+    return r1_penalty(discriminator.judge, [scale.float() for scale in real])
 
 
 def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | None = None) -> torch.optim.Adam:
@@ -121,5 +140,5 @@ def normalise_spectrally(module: nn.Module) -> None:
     """
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
     for part in list(module.modules()):
-        if isinstance(part, kinds) and not is_parametrized(part, "weight"):
+        if isinstance(part, kinds) and not any(isinstance(inner, _SpectralNorm) for inner in part.modules()):
             spectral_norm(part)

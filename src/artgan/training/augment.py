@@ -18,43 +18,66 @@ def augment(pictures: Tensor, names: Sequence[str]) -> Tensor:
         pictures: from the data or from a generator.
         names: some of ``color``, ``translation`` and ``cutout``.
     """
+    [changed] = augment_together([pictures], names)
+    return changed
+
+
+def augment_together(scales: Sequence[Tensor], names: Sequence[str]) -> Sequence[Tensor]:
+    """Like :func:`augment`, of the same pictures at several resolutions, the largest last: all change alike.
+
+    Shifts and edges are drawn in pixels of the largest ones, and rounded to pixels of the others.
+    """
     for name, change in _CHANGES.items():
         if name in names:
-            pictures = change(pictures)
-    return pictures
+            scales = change(scales)
+    return scales
 
 
-def _color(x: Tensor) -> Tensor:
+def _color(scales: Sequence[Tensor]) -> Sequence[Tensor]:
     """Brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
-    x = x + _random(x) - 0.5
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * (2 * _random(x))
-    mean = x.mean((1, 2, 3), keepdim=True)
-    return mean + (x - mean) * (0.5 + _random(x))
+    brightness, saturation, contrast = (_random(scales[-1]) for _ in range(3))
+    changed = []
+    for x in scales:
+        x = x + brightness - 0.5
+        grey = x.mean(1, keepdim=True)
+        x = grey + (x - grey) * (2 * saturation)
+        mean = x.mean((1, 2, 3), keepdim=True)
+        changed.append(mean + (x - mean) * (0.5 + contrast))
+    return changed
 
 
-def _translation(x: Tensor) -> Tensor:
+def _translation(scales: Sequence[Tensor]) -> Sequence[Tensor]:
     """Shifts by up to an eighth of each side."""
-    height, width = x.shape[2:]
+    height, width = scales[-1].shape[2:]
     far_y, far_x = int(height / 8 + 0.5), int(width / 8 + 0.5)
-    rows = _below(x, 2 * far_y + 1) + torch.arange(height, device=x.device)
-    columns = _below(x, 2 * far_x + 1) + torch.arange(width, device=x.device)
-    padded = F.pad(x, (far_x, far_x, far_y, far_y)).permute(0, 2, 3, 1)
-    which = torch.arange(len(x), device=x.device)[:, None, None]
-    return padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    down, right = (_below(scales[-1], 2 * far + 1) - far for far in (far_y, far_x))
+    which = torch.arange(len(down), device=down.device)[:, None, None]
+    changed = []
+    for x in scales:
+        factor = height // x.shape[2]
+        pad_y, pad_x = -(-far_y // factor), -(-far_x // factor)
+        rows = (down / factor).round().long() + pad_y + torch.arange(x.shape[2], device=x.device)
+        columns = (right / factor).round().long() + pad_x + torch.arange(x.shape[3], device=x.device)
+        padded = F.pad(x, (pad_x, pad_x, pad_y, pad_y)).permute(0, 2, 3, 1)
+        changed.append(padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2))
+    return changed
 
 
-def _cutout(x: Tensor) -> Tensor:
+def _cutout(scales: Sequence[Tensor]) -> Sequence[Tensor]:
     """A rectangle of half the height and width at a random place, possibly partly outside."""
-    height, width = x.shape[2:]
+    height, width = scales[-1].shape[2:]
     side_y, side_x = int(height / 2 + 0.5), int(width / 2 + 0.5)
     # The center lies anywhere in the picture.
-    top = _below(x, height + 1 - side_y % 2) - side_y // 2
-    left = _below(x, width + 1 - side_x % 2) - side_x // 2
-    rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-    in_rows = (rows >= top) & (rows < top + side_y)
-    in_columns = (columns >= left) & (columns < left + side_x)
-    return x * ~(in_rows[:, None, :, None] & in_columns[:, None, None, :])
+    top = _below(scales[-1], height + 1 - side_y % 2) - side_y // 2
+    left = _below(scales[-1], width + 1 - side_x % 2) - side_x // 2
+    changed = []
+    for x in scales:
+        factor = height // x.shape[2]
+        rows, columns = (factor * torch.arange(size, device=x.device) for size in x.shape[2:])
+        in_rows = (rows >= top) & (rows < top + side_y)
+        in_columns = (columns >= left) & (columns < left + side_x)
+        changed.append(x * ~(in_rows[:, None, :, None] & in_columns[:, None, None, :]))
+    return changed
 
 
 def _random(x: Tensor) -> Tensor:
@@ -67,7 +90,7 @@ def _below(x: Tensor, bound: int) -> Tensor:
     return torch.randint(bound, (len(x), 1), device=x.device)
 
 
-_CHANGES: Mapping[str, Callable[[Tensor], Tensor]] = {
+_CHANGES: Mapping[str, Callable[[Sequence[Tensor]], Sequence[Tensor]]] = {
     "color": _color,
     "translation": _translation,
     "cutout": _cutout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ class NoiseTrainer(Trainer):
     def __init__(self, networks: Networks, config: Any, run: Run) -> None:
         super().__init__(networks, config, run)
         self.generator = networks.generators[PICTURES]
+        self.discriminator = networks.discriminators[PICTURES]
         self.adversary = Adversary(networks.discriminators, config, run)
         self.rounds = self.adversary.rounds
         self.optimizers = {"generator": adam([self.generator], config), "discriminator": self.adversary.optimizer}
@@ -37,13 +38,22 @@ class NoiseTrainer(Trainer):
         noise = self.generator.noise(len(real)).to(real)
         turn = self.adversary.generators_turn(index)
         with torch.set_grad_enabled(turn):
-            made = self.generator(noise)
-        figures = self.adversary.step(index, {PICTURES: real}, {PICTURES: made.detach()})
+            made = self.made(noise)
+        figures = self.adversary.step(index, {PICTURES: self.seen(real)}, {PICTURES: made})
         if turn:
             loss = self.adversary.generator_loss(PICTURES, made)
             self.run.minimise(loss, self.optimizers["generator"])
             figures[f"generator/{PICTURES}"] = loss.detach()
         return figures
+
+    def made(self, noise: Tensor) -> Tensor | Sequence[Tensor]:
+        """What the discriminator is shown of N x Z noise: N x 3 x S x S pictures."""
+        made: Tensor = self.generator(noise)
+        return made
+
+    def seen(self, real: Tensor) -> Tensor | Sequence[Tensor]:
+        """What the discriminator is shown of N x 3 x S x S real pictures."""
+        return real
 
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
         """Rows of pictures from the same noise each time, and a row of real pictures."""

@@ -130,7 +130,8 @@ def train(
     if accelerator.is_main_process:
         write_folder(out, wanted, sets, held_out)
 
-    schedule = Schedule.of(options, steps, pictures=largest, processes=processes)
+    milestones = session.trainer.milestones
+    schedule = Schedule.of(options, steps, pictures=largest, processes=processes, milestones=milestones)
     fixed = {
         name: centre_crops(
             pictures,

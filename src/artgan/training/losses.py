@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,19 +63,21 @@ def accuracy(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tenso
     return torch.stack(right).mean()
 
 
-def r1_penalty(discriminator: Callable[[Tensor], Sequence[Tensor]], real: Tensor) -> Tensor:
+def r1_penalty(discriminator: Callable[[Any], Sequence[Tensor]], real: Tensor | Sequence[Tensor]) -> Tensor:
     """|gradient of D at the real pictures|^2, averaged over the pictures (Mescheder et al., 2018, without gamma / 2).
 
-    D of a picture is the mean over each head's entries, summed over the heads.
+    D of a picture is the mean over each head's entries, summed over the heads. If D takes several inputs, the penalty
+    is averaged over them (Karnewar and Wang, 2020).
 
     Args:
-        discriminator: maps N x 3 x H x W pictures to logits, one N x ... tensor per head.
-        real: N x 3 x H x W pictures; no gradient flows beyond them.
+        discriminator: maps N x 3 x H x W pictures, or several such tensors, to logits, one N x ... tensor per head.
+        real: N x 3 x H x W pictures, or several such tensors; no gradient flows beyond them.
     """
-    real = real.detach().requires_grad_()
-    total = torch.stack([logits.flatten(1).mean(1).sum() for logits in discriminator(real)]).sum()
-    (gradient,) = torch.autograd.grad(total, real, create_graph=True)
-    return gradient.square().flatten(1).sum(1).mean()
+    inputs = [one.detach().requires_grad_() for one in ([real] if isinstance(real, Tensor) else real)]
+    logits = discriminator(inputs[0] if isinstance(real, Tensor) else inputs)
+    total = torch.stack([head.flatten(1).mean(1).sum() for head in logits]).sum()
+    gradients = torch.autograd.grad(total, inputs, create_graph=True)
+    return torch.stack([gradient.square().flatten(1).sum(1).mean() for gradient in gradients]).mean()
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:

@@ -204,5 +204,31 @@ class NoiseOptions(AdversarialOptions):
         Noise.parse(self.noise)
 
 
+@dataclass(frozen=True)
+class MultiscaleOptions(NoiseOptions):
+    """The options of a plugin from noise that can train at several resolutions; its config inherits from this.
+
+    :class:`artgan.training.multiscale.trainer.MultiscaleTrainer` implements them.
+    """
+
+    multiscale: str = option(
+        "none",
+        "progressive: grow the networks from small pictures to large ones (Karras et al., 2018); "
+        "msg: the discriminator sees all resolutions at once (Karnewar and Wang, 2020)",
+        choices=("none", "progressive", "msg"),
+    )
+    phase_steps: int | None = option(
+        None, "progressive: steps at each resolution [default: an equal share of the run's steps]", least=1
+    )
+    fade_in: float = option(
+        0.5, "progressive: share of a resolution's steps in which it is faded in (the paper: 0.5)", least=0, most=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phase_steps is not None and self.multiscale != "progressive":
+            raise ValueError("phase_steps goes with multiscale progressive")
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from artgan.training.options import INTERVALS, TrainingOptions
@@ -40,7 +41,10 @@ class Due:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The interval of each task in steps, 0 for never. All except copies of models are also due at the last step."""
+    """The interval of each task in steps, 0 for never. All except copies of models are also due at the last step.
+
+    Sample sheets are due after the steps of ``milestones``, too.
+    """
 
     steps: int
     log_every: int
@@ -48,9 +52,18 @@ class Schedule:
     models_every: int
     scores_every: int
     checkpoint_every: int
+    milestones: Collection[int] = ()
 
     @classmethod
-    def of(cls, options: TrainingOptions, steps: int, *, pictures: int, processes: int = 1) -> Schedule:
+    def of(
+        cls,
+        options: TrainingOptions,
+        steps: int,
+        *,
+        pictures: int,
+        processes: int = 1,
+        milestones: Collection[int] = (),
+    ) -> Schedule:
         """The schedule of the options for a run of ``steps`` steps, where an epoch is a pass over ``pictures``."""
         every = {what: options.interval(what, pictures, processes) for what in INTERVALS}
         scored = bool(options.metric_names) or options.keep_best is not None
@@ -61,6 +74,7 @@ class Schedule:
             models_every=every["models"],
             scores_every=every["metrics"] if scored else 0,
             checkpoint_every=every["checkpoint"],
+            milestones=milestones,
         )
 
     def after(self, step: int, *, interrupted: bool = False) -> Due:
@@ -76,7 +90,7 @@ class Schedule:
             log=log,
             check=log or scores or checkpoint,
             inspect=step % INSPECT_EVERY == 0,
-            samples=due(self.samples_every),
+            samples=due(self.samples_every) or step in self.milestones,
             models=self.models_every > 0 and step % self.models_every == 0,
             scores=scores,
             checkpoint=checkpoint,

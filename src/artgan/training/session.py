@@ -406,11 +406,8 @@ def _arrange_as_parameters(optimizer: torch.optim.Optimizer) -> None:
 
 def _compile(networks: Networks) -> None:
     """Compile in place, after the averages were copied."""
-    for generator in networks.generators.values():
-        generator.compile()
-    for discriminator in networks.discriminators.values():
-        for part in ("observe", "judge"):
-            setattr(discriminator, part, torch.compile(getattr(discriminator, part)))
+    for network in (*networks.generators.values(), *networks.discriminators.values()):
+        network.compile()
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -10,8 +10,9 @@ plugin = Plugin(
     networks="artgan_anystyle.generator:build",
     trainer="artgan_anystyle.trainer:AnyStyleTrainer",
     options="artgan_anystyle.config:AnyStyleOptions",
+    encode_style="artgan_anystyle.generator:encode_style",
     domains={"photos": "folder of photos", "styles": "folder of style pictures"},
     training={"batch": 8, "zoom": 1.5},
     # For a CPU: many styles a minute, from small crops at the pictures' own scale.
-    presets={"small-crops": {"size": 64, "batch": 16, "zoom": None, "scales": 1}},
+    presets={"small-crops": {"size": 96, "batch": 8, "zoom": None, "scales": 1}},
 )

@@ -15,11 +15,11 @@ class AnyStyleConfig:
     blocks: int = option(6, "residual blocks at a quarter of the size", least=1, most=32)
     encoder_width: int = option(32, "channels of the style encoder's first layer", least=4, most=256)
     code: int = option(128, "numbers that describe a style", least=16, most=1024)
-    lr: float = option(7e-4, "Adam's learning rate", above=0, resumable=True)
+    lr: float = option(5e-4, "Adam's learning rate", above=0, resumable=True)
     beta1: float = option(0.9, "Adam's beta1", least=0, most=0.9999, resumable=True)
     beta2: float = option(0.99, "Adam's beta2", least=0, most=0.999999, resumable=True)
     lambda_content: float = option(
-        1.0, "weight of the content loss: how far normalized features of conv4_2 move", least=0, resumable=True
+        1.0, "weight of the content loss: how far normalized features of conv4_1 move", least=0, resumable=True
     )
     lambda_gram: float = option(
         8.0, "weight of the relative distance of Gram matrices (Gatys et al., 2016)", least=0, resumable=True

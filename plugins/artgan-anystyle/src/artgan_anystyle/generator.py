@@ -85,8 +85,8 @@ class AnyStyleGenerator(Generator):
             options: fields of :class:`artgan_anystyle.config.AnyStyleOptions`.
 
         Raises:
-            ConfigError: the options are inconsistent.
-            PictureError: a style or a mask cannot be read, or a mask has another size than its picture.
+            ConfigError: the options are inconsistent, or a style cannot be read.
+            PictureError: a mask cannot be read, or has another size than its picture.
             TypeError: an option that there is not.
         """
         given = AnyStyleOptions(**options)
@@ -102,7 +102,7 @@ class AnyStyleGenerator(Generator):
             color: of the region, in the styles' masks, that is looked at.
 
         Raises:
-            PictureError: a picture cannot be read.
+            ConfigError: a picture cannot be read.
         """
         codes = torch.cat([style.weight * self._code(style, scale, color) for style in styles])
         return codes.sum(0, keepdim=True) / sum(style.weight for style in styles)
@@ -136,8 +136,8 @@ class AnyStyleGenerator(Generator):
     def _encoded(self, style: Style, scale: float, color: int | None) -> Tensor:
         picture = style.read()
         longer = min(_SIDE * scale / min(picture.size) * max(picture.size), _LONGEST * max(1.0, scale))
-        size = (max(1, round(side * longer / max(picture.size))) for side in picture.size)
-        seen = to_tensor(picture.resize((*size,), Image.Resampling.LANCZOS))[None].to(self.style)
+        width, height = (max(1, round(side * longer / max(picture.size))) for side in picture.size)
+        seen = to_tensor(picture.resize((width, height), Image.Resampling.LANCZOS))[None].to(self.style)
         weights = None
         if color is not None:
             inside = torch.from_numpy(style.regions()[color])[None, None]
@@ -147,7 +147,7 @@ class AnyStyleGenerator(Generator):
 
     def _colors(self, style: Style) -> list[int]:
         """The colors of a style picture's mask."""
-        return self._remembered((style.name, style.mask), lambda: torch.tensor([*style.regions()])).tolist()  # type: ignore[no-any-return]  # untyped
+        return self._remembered((style.name, style.mask), lambda: torch.tensor([*style.regions()])).tolist()
 
     def _labels(self, mask: str, x: Tensor, places: Sequence[Place] | None) -> Tensor:
         """The colors of the photo's mask at each pixel of N x 3 x H x W photos or parts of them: N x 1 x H x W."""
@@ -231,6 +231,12 @@ def _read_labels(path: str, size: tuple[int, int]) -> Tensor:
         labels[0, 0, torch.from_numpy(inside)] = color
     # float64 holds 24 bits of a color exactly.
     return F.interpolate(labels.double(), (size[1], size[0]), mode="nearest-exact")[0, 0].to(torch.int32)
+
+
+def encode_style(generator: AnyStyleGenerator, **options: Any) -> dict[str, Tensor]:
+    """The state of a generator that paints in the style of ``options``, which are those of painting, by default."""
+    given = AnyStyleOptions(**options)
+    return {"style": generator.encode(find_styles(given.style), given.style_scale)[0]}
 
 
 def build_generator(config: AnyStyleConfig) -> AnyStyleGenerator:

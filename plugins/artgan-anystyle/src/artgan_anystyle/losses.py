@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-CONTENT_LAYER = "conv4_2"
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+CONTENT_LAYER = "conv4_1"
 SLICED_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
 _DIRECTIONS = 64
 _PLACES = 4096  # of a layer that are compared; more are averaged

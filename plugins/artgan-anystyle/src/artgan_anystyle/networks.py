@@ -19,6 +19,9 @@ PERIOD = 256
 
 _OF_COLORS = 9  # numbers of a code that describe the distribution of colors
 
+# Not a tensor: a plugin's modules may be imported where new tensors have no data.
+_OPPONENT = ((3**-0.5,) * 3, (2**-0.5, -(2**-0.5), 0.0), (6**-0.5, 6**-0.5, -2 * 6**-0.5))
+
 _LEAST = 32  # pixels that each side of a style picture has at least; smaller ones are enlarged
 
 
@@ -54,7 +57,7 @@ class StyleEncoder(nn.Module):
         self.dense = nn.Sequential(nn.LayerNorm(moments), *mixing)
 
     def forward(self, pictures: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Codes of styles, N x D: means, deviations and covariances of red, green and blue, and what is learned.
+        """Codes of styles, N x D: means, deviations and covariances of opponent colors, and what is learned.
 
         What is learned has mean 0 and variance 1.
 
@@ -62,7 +65,8 @@ class StyleEncoder(nn.Module):
             pictures: N x 3 x H x W in [-1, 1], sides at least 32.
             weights: N x 1 x H x W, how much each pixel counts; all the same by default.
         """
-        of_colors = [*_moments(pictures, weights), _covariances(pictures, weights)]
+        colors = opponent(pictures)
+        of_colors = [*_moments(colors, weights), _covariances(colors, weights)]
         found: list[Tensor] = []
         x = pictures
         for stage in self.stages:
@@ -92,9 +96,21 @@ def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
     return [mean, (variance + 1e-5).sqrt()]
 
 
-def _covariances(pictures: Tensor, weights: Tensor | None) -> Tensor:
-    """The covariances of red and green, green and blue, blue and red, N x 3."""
-    x = pictures if pictures.dtype == torch.float64 else pictures.float()
+def opponent(pictures: Tensor) -> Tensor:
+    """N x 3 x H x W in red, green and blue to lightness, red against green, and yellow against blue.
+
+    These are less correlated than red, green and blue. The matrix is orthonormal.
+    """
+    return F.conv2d(pictures, pictures.new_tensor(_OPPONENT)[:, :, None, None])
+
+
+def _from_opponent(colors: Tensor) -> Tensor:
+    return F.conv2d(colors, colors.new_tensor(_OPPONENT).T[:, :, None, None])
+
+
+def _covariances(colors: Tensor, weights: Tensor | None) -> Tensor:
+    """The covariances of the first and second, second and third, third and first of three channels, N x 3."""
+    x = colors if colors.dtype == torch.float64 else colors.float()
     share = _share(x, weights)
     x = x - (x * share).sum((2, 3), keepdim=True)
     return (x * x.roll(-1, 1) * share).sum((2, 3))
@@ -157,7 +173,8 @@ class StyledBlock(nn.Module):
     def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
         """N x C x H x W to the same; ``styles`` as in :class:`Modulation`."""
         inside = _active(self.styled_first(self.first(x), styles))
-        return x + self.styled_second(self.second(inside), styles)
+        change: Tensor = self.styled_second(self.second(inside), styles)
+        return x + change
 
 
 class Grain(nn.Module):
@@ -227,7 +244,7 @@ class Painter(nn.Module):
             styles: as in :class:`Modulation`.
             noise: N x 1 x H/4 x W/4 and N x 1 x H/2 x W/2, of mean 0 and variance 1.
         """
-        plain = self.norm(x)
+        plain = self.norm(opponent(x))
         large = _active(self.input(F.pixel_unshuffle(plain, 2)))
         small = self.styled(self.down(large), styles)
         small = _active(self.grain(small, noise[0], styles))
@@ -238,7 +255,7 @@ class Painter(nn.Module):
         seen = _active(self.styled_large(large, styles))
         joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
         fine = _active(self.styled_fine(self.fine(_doubled(joined)), styles))
-        painted = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
+        painted: Tensor = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
         bounded = painted.clamp(-1, 1)
         if not self.training:
             return bounded
@@ -246,7 +263,7 @@ class Painter(nn.Module):
 
 
 def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
-    """N x 3 x H x W pictures of mean 0 and deviation 1 with the means and deviations of styles' colors."""
+    """N x 3 x H x W opponent colors of mean 0 and deviation 1 to pictures with the means and deviations of styles."""
     total: Tensor | None = None
     for code, where in styles:
         part = code[:, : 2 * plain.shape[1], None, None].to(plain.dtype)
@@ -255,7 +272,7 @@ def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) 
         total = part if total is None else total + part
     assert total is not None
     mean, deviation = total.chunk(2, dim=1)
-    return torch.addcmul(mean, plain, deviation)
+    return _from_opponent(torch.addcmul(mean, plain, deviation))
 
 
 def _active(x: Tensor) -> Tensor:

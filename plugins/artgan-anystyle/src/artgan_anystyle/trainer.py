@@ -27,7 +27,7 @@ class AnyStyleTrainer(Trainer):
         [generator] = networks.generators.values()
         assert isinstance(generator, AnyStyleGenerator)
         self.generator = generator
-        self.vgg19 = load_vgg19([*STYLE_LAYERS, CONTENT_LAYER], config.vgg19)
+        self.vgg19 = load_vgg19([*STYLE_LAYERS], config.vgg19)
         parameters = list(generator.parameters())
         fused = all(parameter.is_cuda for parameter in parameters) or None
         betas = (config.beta1, config.beta2)

@@ -2,13 +2,16 @@
 
 from artgan.plugin import Plugin
 
+# For several resolutions, as their papers do, with R1 in place of WGAN-GP.
+_EQUALIZED = {"batch": 16, "beta1": 0.0, "beta2": 0.99, "r1": 0.1}
+
 plugin = Plugin(
     name="dcgan",
     summary="Pictures from noise by convolutions (Radford et al., 2016)",
     config="artgan_dcgan.config:DCGANConfig",
     generator="artgan_dcgan.networks:build_generator",
     networks="artgan_dcgan.networks:build",
-    trainer="artgan.toolkit:NoiseTrainer",
+    trainer="artgan.toolkit:MultiscaleTrainer",
     convert="artgan_dcgan.convert:convert",
     layouts={"dcgan": "PyTorch's DCGAN tutorial and example, their generator"},
     domains={"pictures": "folder of pictures"},
@@ -27,6 +30,8 @@ plugin = Plugin(
             "diffaugment": "color,translation",
             "decay_from": 0.6,
         },
+        "progressive": {"multiscale": "progressive", "lr": 1e-3, **_EQUALIZED},
+        "msg": {"multiscale": "msg", "lr": 3e-3, **_EQUALIZED},
     },
     # The study that the Monet project did by hand.
     studies={

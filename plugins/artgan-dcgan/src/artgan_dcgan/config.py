@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.plugin import NoiseOptions, option
+from artgan.plugin import MultiscaleOptions, option
 
 
 @dataclass(frozen=True)
-class DCGANConfig(NoiseOptions):
+class DCGANConfig(MultiscaleOptions):
     """The options for building and training the networks of Radford et al., 2016 (arXiv:1511.06434)."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 64 or 128", least=32, most=128)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator, ResizeConv2d
+from artgan.toolkit import (
+    Discriminator,
+    MultiscaleGenerator,
+    MultiscaleGradientDiscriminator,
+    Networks,
+    Noise,
+    NoiseGenerator,
+    PixelNorm,
+    ProgressiveDiscriminator,
+    ResizeConv2d,
+)
 from artgan_dcgan.config import DCGANConfig
 
 
@@ -37,14 +46,13 @@ class DCGANGenerator(NoiseGenerator):
             nn.ReLU(inplace=True),
         ]
         if upsample == "transposed":
-            doubling: Callable[[int, int], nn.Module] = partial(_doubling, kernel=kernel, bias=False)
-            last = _doubling(channels[-1], 3, kernel, bias=True)
+            last = _doubling(channels[-1], 3, kernel, upsample, bias=True)
         else:
-            doubling = partial(ResizeConv2d, mode="nearest" if upsample == "resize" else upsample, bias=False)
             channels.append(max(1, width // 2))
             last = nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect")
         for before, after in itertools.pairwise(channels):
-            parts += [doubling(before, after), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            doubling = _doubling(before, after, kernel, upsample, bias=False)
+            parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         self.model = nn.Sequential(*parts, last, nn.Tanh())
         self.apply(_initialise)
 
@@ -83,7 +91,9 @@ def _channels(size: int, width: int) -> list[int]:
     return [width * 2**i for i in range(halvings)]
 
 
-def _doubling(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
+def _doubling(before: int, after: int, kernel: int, upsample: str, *, bias: bool) -> nn.Module:
+    if upsample != "transposed":
+        return ResizeConv2d(before, after, "nearest" if upsample == "resize" else upsample, bias=bias)
     odd = kernel % 2
     return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=1 + odd, output_padding=odd, bias=bias)
 
@@ -102,15 +112,52 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def build_generator(config: DCGANConfig) -> DCGANGenerator:
+def _multiscale_channels(config: DCGANConfig) -> list[int]:
+    """The channels at each resolution from 4x4 up: those of the layers above, and half as many at the full size."""
+    return [*_channels(config.size, config.width)[::-1], max(config.width // 2, 1)]
+
+
+def _multiscale_generator(config: DCGANConfig) -> MultiscaleGenerator:
+    """The same doublings, with pixel norm instead of batch norm."""
+
+    def block(before: int, after: int) -> nn.Module:
+        doubling = _doubling(before, after, config.kernel, config.upsample, bias=True)
+        return nn.Sequential(doubling, nn.LeakyReLU(0.2), PixelNorm())
+
+    noise = Noise.parse(config.noise)
+    return MultiscaleGenerator(noise, config.noise_size, _multiscale_channels(config), 4, block)
+
+
+def _multiscale_discriminator(config: DCGANConfig) -> Discriminator:
+    """The same strided convolutions without batch norm; at 4x4, one 3x3 convolution more."""
+
+    def block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(_halving(before, after, config.kernel, bias=True), nn.LeakyReLU(0.2))
+
+    channels = _multiscale_channels(config)
+
+    def head(before: int) -> nn.Module:
+        layers = nn.Conv2d(before, channels[0], 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels[0], 1, 4)
+        return nn.Sequential(*layers, nn.Flatten())
+
+    kind = ProgressiveDiscriminator if config.multiscale == "progressive" else MultiscaleGradientDiscriminator
+    return kind(channels, 4, block, head)
+
+
+def build_generator(config: DCGANConfig) -> NoiseGenerator:
     """A generator, newly initialized."""
+    if config.multiscale != "none":
+        return _multiscale_generator(config)
     noise = Noise.parse(config.noise)
     return DCGANGenerator(config.size, config.width, config.kernel, noise, config.noise_size, config.upsample)
 
 
 def build(config: DCGANConfig) -> Networks:
     """Generator and discriminator, newly initialized."""
-    return Networks(
-        generators={"pictures": build_generator(config)},
-        discriminators={"pictures": DCGANDiscriminator(config.size, config.width, config.kernel)},
+    generator = build_generator(config)
+    discriminator = (
+        DCGANDiscriminator(config.size, config.width, config.kernel)
+        if config.multiscale == "none"
+        else _multiscale_discriminator(config)
     )
+    return Networks(generators={"pictures": generator}, discriminators={"pictures": discriminator})

@@ -14,7 +14,7 @@ plugin = Plugin(
     presets={
         "128": {},
         "256": {"size": 256, "batch": 32},
-        # A rehearsal on a CPU: a step takes a hundredth of the default's time.
+        # A rehearsal on a CPU.
         "small": {"size": 64, "width": 84, "discriminator_width": 16, "batch": 16},
         # FastGAN's own discriminator and batch, without pretrained features.
         "self-supervised": {"discriminator": "self-supervised", "batch": 16},

@@ -5,13 +5,24 @@ from artgan.plugin import Plugin
 # For sets of a few hundred pictures: the discriminator sees them shifted, recolored and partly covered.
 _FEW = {"diffaugment": "color,translation,cutout", "ema": 0.999}
 
+# For several resolutions, as their papers do: a gradient penalty in place of spectral normalization, though R1 in place
+# of WGAN-GP, and one discriminator step; Adam's beta2 for equalized layers.
+_EQUALIZED = {
+    "batch": 16,
+    "loss": "nonsaturating",
+    "beta2": 0.99,
+    "discriminator_steps": 1,
+    "spectral_norm": False,
+    "r1": 0.1,
+}
+
 plugin = Plugin(
     name="sngan",
     summary="Pictures from noise with a spectrally normalized discriminator (Miyato et al., 2018)",
     config="artgan_sngan.config:SNGANConfig",
     generator="artgan_sngan.networks:build_generator",
     networks="artgan_sngan.networks:build",
-    trainer="artgan.toolkit:NoiseTrainer",
+    trainer="artgan.toolkit:MultiscaleTrainer",
     domains={"pictures": "folder of pictures"},
     training={"batch": 64, "zoom": 1.0},
     presets={
@@ -54,6 +65,8 @@ plugin = Plugin(
             "diffaugment": "color,translation",
             "decay_from": 0.6,
         },
+        "progressive": {"multiscale": "progressive", "lr": 1e-3, **_EQUALIZED},
+        "msg": {"multiscale": "msg", "lr": 3e-3, **_EQUALIZED},
     },
     # What the Bob Ross project tried; both vary its own networks (--preset joy-of-painting).
     studies={"dense": "dense=1024,0", "upsample": "upsample=nearest,transposed,bilinear"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artgan.plugin import NoiseOptions, option
+from artgan.plugin import MultiscaleOptions, option
 
 SIZES = {
     "cnn": (32, 48, 64, 96, 128, 256),
@@ -15,7 +15,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class SNGANConfig(NoiseOptions):
+class SNGANConfig(MultiscaleOptions):
     """The options for the networks of Miyato et al., 2018 (arXiv:1802.05957), and those of the Bob Ross project."""
 
     size: int = option(64, "side of the pictures, in pixels: 32, 48, 64, 96, 128 or 256", least=32, most=256)

@@ -12,7 +12,17 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from artgan.toolkit import Discriminator, Networks, Noise, NoiseGenerator, ResizeConv2d
+from artgan.toolkit import (
+    Discriminator,
+    MultiscaleGenerator,
+    MultiscaleGradientDiscriminator,
+    Networks,
+    Noise,
+    NoiseGenerator,
+    PixelNorm,
+    ProgressiveDiscriminator,
+    ResizeConv2d,
+)
 from artgan_sngan.config import SNGANConfig
 
 _SLOPE = 0.1  # of the paper's leaky ReLUs
@@ -150,7 +160,7 @@ def _last(channels: int, upsample: str) -> list[nn.Module]:
 
 def _cnn_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
     """Table 3: upsampling by three transposed convolutions."""
-    upsample = config.upsample or "transposed"
+    upsample = config.upsample or _UPSAMPLE["cnn"]
     width = config.width or 512
     layers = _norm(width)
     for index in range(3):
@@ -206,7 +216,7 @@ def _resnet_discriminator(config: SNGANConfig) -> list[nn.Module]:
 
 def _joy_generator(config: SNGANConfig) -> tuple[int, int, list[nn.Module]]:
     """Nearest-neighbor upsampling, then a convolution; four times, from 4x4, for 64 px."""
-    upsample = config.upsample or "nearest"
+    upsample = config.upsample or _UPSAMPLE["joy-of-painting"]
     width = config.width or 256
     layers: list[nn.Module] = _norm(width)
     before = width
@@ -229,23 +239,92 @@ def _joy_discriminator(config: SNGANConfig) -> list[nn.Module]:
         if index:
             layers.append(nn.BatchNorm2d(after))
         before = after
-    layers.append(nn.Flatten())
-    if config.dense:
-        layers += [nn.Linear(before * 4**2, config.dense), nn.LeakyReLU(0.2, inplace=True)]
-    return [*layers, nn.Linear(config.dense or before * 4**2, 1)]
+    return [*layers, *_joy_head(config, before * 4**2)]
+
+
+def _joy_head(config: SNGANConfig, values: int) -> list[nn.Module]:
+    """Dense layers, the first of which may be left out."""
+    dense = [nn.Linear(values, config.dense), nn.LeakyReLU(0.2, inplace=True)] if config.dense else []
+    return [nn.Flatten(), *dense, nn.Linear(config.dense or values, 1)]
 
 
 _GENERATORS = {"cnn": _cnn_generator, "resnet": _resnet_generator, "joy-of-painting": _joy_generator}
 _DISCRIMINATORS = {"cnn": _cnn_discriminator, "resnet": _resnet_discriminator, "joy-of-painting": _joy_discriminator}
 
+_UPSAMPLE = {"cnn": "transposed", "joy-of-painting": "nearest"}
+"""How an architecture's generator doubles unless ``upsample`` says so."""
 
-def build_generator(config: SNGANConfig) -> SNGANGenerator:
+_WIDTHS = {"cnn": (512, 64), "resnet": (1024, 64), "joy-of-painting": (256, 16)}
+"""The usual widths of generator and discriminator for several resolutions."""
+
+
+def _up(config: SNGANConfig, before: int, after: int) -> list[nn.Module]:
+    """The layers of a generator's block for several resolutions, without batch norm."""
+    if config.architecture == "resnet":
+        return [ResidualBlock(before, after, "up")]
+    return [*_doubling(before, after, config.upsample or _UPSAMPLE[config.architecture]), nn.ReLU()]
+
+
+def _down(config: SNGANConfig, before: int, after: int) -> list[nn.Module]:
+    """The same of a discriminator's."""
+    if config.architecture == "resnet":
+        return [ResidualBlock(before, after, "down")]
+    if config.architecture == "joy-of-painting":
+        return [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)]
+    first = nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(_SLOPE)
+    return [*first, nn.Conv2d(after, after, 4, stride=2, padding=1), nn.LeakyReLU(_SLOPE)]
+
+
+def _head(config: SNGANConfig, before: int, side: int) -> list[nn.Module]:
+    """What comes after a discriminator's last block."""
+    if config.architecture == "resnet":
+        return [ResidualBlock(before, before), SumPool(), nn.Linear(before, 1)]
+    if config.architecture == "joy-of-painting":
+        return _joy_head(config, before * side**2)
+    convolution = nn.Conv2d(before, before, 3, padding=1)
+    return [convolution, nn.LeakyReLU(_SLOPE), nn.Flatten(), nn.Linear(before * side**2, 1)]
+
+
+def _first_side(config: SNGANConfig) -> int:
+    """The side of the smallest pictures."""
+    return 6 if config.size in (48, 96) else 4
+
+
+def _multiscale_generator(config: SNGANConfig) -> MultiscaleGenerator:
+    side, width = _first_side(config), config.width or _WIDTHS[config.architecture][0]
+    channels = [max(width >> i, 1) for i in range((config.size // side).bit_length())]
+
+    def block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(*_up(config, before, after), PixelNorm())
+
+    return MultiscaleGenerator(Noise.parse(config.noise), config.noise_size, channels, side, block)
+
+
+def _multiscale_discriminator(config: SNGANConfig) -> Discriminator:
+    side, width = _first_side(config), config.discriminator_width or _WIDTHS[config.architecture][1]
+    channels = [width * min(2**i, 8) for i in range((config.size // side).bit_length())][::-1]
+    kind = ProgressiveDiscriminator if config.multiscale == "progressive" else MultiscaleGradientDiscriminator
+    return kind(
+        channels,
+        side,
+        lambda before, after: nn.Sequential(*_down(config, before, after)),
+        lambda before: nn.Sequential(*_head(config, before, side)),
+    )
+
+
+def build_generator(config: SNGANConfig) -> NoiseGenerator:
     """A generator, newly initialized."""
+    if config.multiscale != "none":
+        return _multiscale_generator(config)
     channels, side, layers = _GENERATORS[config.architecture](config)
     return SNGANGenerator(Noise.parse(config.noise), config.noise_size, channels, side, layers)
 
 
 def build(config: SNGANConfig) -> Networks:
     """Generator and discriminator, newly initialized."""
-    discriminator = LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
+    discriminator = (
+        LayeredDiscriminator(config.size, _DISCRIMINATORS[config.architecture](config))
+        if config.multiscale == "none"
+        else _multiscale_discriminator(config)
+    )
     return Networks(generators={"pictures": build_generator(config)}, discriminators={"pictures": discriminator})

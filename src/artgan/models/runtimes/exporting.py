@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -106,6 +106,11 @@ def require_exporter() -> None:
 
 def refuse_what_is_no_network(generator: Generator) -> None:
     """Raise ExportError if the generator's output is more than a single forward pass of its network."""
+    if generator.placed:
+        raise ExportError(
+            "what this model paints depends on the place in the picture, which exported networks are not told: "
+            "it cannot be exported, and runs in PyTorch alone"
+        )
     if type(generator).generate is not Generator.generate:
         raise ExportError(
             "this model makes a picture step by step, with options of its own, and not by one run of a network: "
@@ -409,11 +414,11 @@ def _remove_stack_traces(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the exporters' warnings, which only concern their internals."""
+    """Silence the exporters' warnings and prints, which only concern their internals."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,0 +1,1 @@
+"""GANs from noise trained at several resolutions: one after the other, or all at once; what plugins share of it."""
