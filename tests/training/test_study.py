@@ -94,11 +94,15 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
     assert "diversity" in page
     assert page.count('alt="real"') == 1
     assert [page.count(f'alt="{name}"') for name in ("normal(0,1)", "uniform(-1,1)")] == [1, 1]
-    # Done already: nothing is trained again, and the figures are there once.
+    # Done already: nothing is trained again, even where checkpoints were removed, and the figures are there once.
+    shutil.rmtree(runs[0] / "checkpoints")
     logs = [(run / "timing.jsonl").read_bytes() for run in runs]
+    models = [(run / "model" / "model.safetensors").read_bytes() for run in runs]
     again = processes.artgan(*words, "--format", "json")
     assert again.returncode == 0, again.stderr
     assert [(run / "timing.jsonl").read_bytes() for run in runs] == logs
+    assert [(run / "model" / "model.safetensors").read_bytes() for run in runs] == models
+    assert not (runs[0] / "checkpoints").exists()
     for outcome, run in zip(json.loads(again.stdout), runs, strict=True):
         [line] = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
         assert line == {"step": 2, "metrics": outcome["figures"]}
@@ -124,26 +128,16 @@ def test_a_study_goes_on_and_ends_in_a_page(pictures: Path, tmp_path: Path) -> N
     assert "cannot resume with another config" in other.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_runs_side_by_side_are_those_one_after_the_other(pictures: Path, tmp_path: Path) -> None:
-    """And when they are complete they are not trained again, also without their checkpoints."""
-    words = ["study", *DCGAN, "--vary", "noise=normal(0,1),gamma(2,1)", "--pictures", pictures, *SMALL]
+    words = ["study", *DCGAN, "--vary", "noise=normal(0,1),uniform(-1,1),gamma(2,1)", "--pictures", pictures, *SMALL]
     alone = processes.artgan(*words, "-o", tmp_path / "alone", "--format", "json")
     several = [sys.executable, "-m", "artgan", *words, "--jobs", "2", "-o", tmp_path / "several", "--format", "json"]
     outcomes = json.loads(run(several))
     assert [(one["value"], one["figures"]) for one in outcomes] == [
         (one["value"], pytest.approx(one["figures"], rel=1e-3)) for one in json.loads(alone.stdout)
     ]
-    folders = [Path(one["run"]) for one in outcomes]
     assert (tmp_path / "several" / "report.html").is_file()
-    before = [(folder / "model" / "model.safetensors").read_bytes() for folder in folders]
-    for folder in folders:
-        shutil.rmtree(folder / "checkpoints")
-    again = processes.artgan(*words, "-o", tmp_path / "several", "--format", "json")
-    assert json.loads(again.stdout) == outcomes
-    assert [(folder / "model" / "model.safetensors").read_bytes() for folder in folders] == before
-    assert not any((folder / "checkpoints").exists() for folder in folders)
-    assert [len((folder / "sessions.jsonl").read_text().splitlines()) for folder in folders] == [1, 1]
 
 
 @pytest.mark.exhaustive
@@ -158,7 +152,7 @@ def test_ctrl_c_ends_all_runs_with_checkpoints_and_they_continue(pictures: Path,
         assert time.monotonic() < until
         time.sleep(0.1)
     study.send_signal(signal.SIGINT)
-    assert study.wait(60) == 130
+    assert study.wait(120) == 130
     assert all([*(log.parent / "checkpoints").glob("step-*")] for log in logs)
     assert not (out / "lr=3e-4").exists()
 

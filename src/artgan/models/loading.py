@@ -107,8 +107,8 @@ def split_seed(name: str) -> tuple[str, int | None]:
     Raises:
         ConfigError: what follows is no whole number of 0 to 2^62.
     """
-    plain, hash, text = name.rpartition("#")
-    if not hash:
+    plain, mark, text = name.rpartition("#")
+    if not mark:
         return name, None
     if re.fullmatch("[0-9]{1,19}", text) and int(text) <= MOST_SEED:
         if not (plain.startswith("local-dir:") and Path(name.removeprefix("local-dir:")).is_dir()):

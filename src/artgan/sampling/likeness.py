@@ -64,7 +64,7 @@ class Likeness:
     def __init__(self, vgg: VGG19, photo: Tensor) -> None:
         self._vgg = vgg
         self._colors, self._features = self._look(photo)
-        self._scales = [feature.square().mean() for feature in self._features]
+        self._scales = [feature.square().mean().clamp_min(1e-12) for feature in self._features]
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """N x 3 x S x S pictures in [-1, 1] to N distances: means over the layers of relative squared differences."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
@@ -29,6 +28,7 @@ from artgan.training import checkpoint
 from artgan.training.best import find_target
 from artgan.training.devices import accelerator_for
 from artgan.training.held_out import split
+from artgan.training.interrupts import interrupts
 from artgan.training.left_out import LeftOut, read_left_out
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
@@ -309,26 +309,3 @@ def _explained(error: RuntimeError) -> str | None:
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
     return None
-
-
-@contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list, to be handled after the current step; a second one ends at once."""
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
-        yield noted
-        return
-
-    def note(number: int, frame: Any) -> None:
-        noted.append(number)
-        for kind, handler in previous.items():
-            signal.signal(kind, handler)
-
-    previous: dict[signal.Signals, Any] = {}
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        previous[kind] = signal.signal(kind, note)
-    try:
-        yield noted
-    finally:
-        for kind, handler in previous.items():
-            signal.signal(kind, handler)

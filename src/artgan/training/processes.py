@@ -1,4 +1,4 @@
-"""Several trainings at once, each in a process of its own: small networks leave a GPU, or most cores, idle."""
+"""Several calls at once, each in a process of its own: trainings of small networks leave a GPU idle. Free of torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from artgan.errors import ArtganError
 from artgan.painting.processes import ignoring_interrupts
 from artgan.progress import reporting_to
-from artgan.training.loop import interrupts
+from artgan.training.interrupts import interrupts
 
 Result = TypeVar("Result")
 
@@ -70,6 +68,7 @@ def run_in_processes(
                     result = worker.pipe.recv()
                 except (EOFError, OSError):
                     workers.remove(worker)
+                    worker.process.join()
                     if waiting and not interrupted:
                         workers.append(_start(function))
                     result = ArtganError("the process of this run ended (too little memory?)")
@@ -87,7 +86,7 @@ def _workers(function: Callable[..., Any], count: int) -> Iterator[list[_Worker[
     workers: list[_Worker[Any]] = []
     try:
         for _ in range(count):
-            workers.append(_start(function, threads=max(1, torch.get_num_threads() // count)))
+            workers.append(_start(function))
         yield workers
     finally:
         if any(worker.call is not None for worker in workers):  # left early
@@ -98,10 +97,10 @@ def _workers(function: Callable[..., Any], count: int) -> Iterator[list[_Worker[
             worker.process.join()
 
 
-def _start(function: Callable[..., Any], threads: int = 1) -> _Worker[Any]:
+def _start(function: Callable[..., Any]) -> _Worker[Any]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(function, theirs, threads), name="artgan-train")
+    process = context.Process(target=_work, args=(function, theirs), name="artgan-train")
     with ignoring_interrupts():  # until the process has a handler of its own
         process.start()
     theirs.close()
@@ -116,14 +115,17 @@ def _interrupt(workers: Sequence[_Worker[Any]]) -> None:
                 os.kill(worker.process.pid, signal.SIGINT)
 
 
-def _work(function: Callable[..., Any], pipe: Connection, threads: int) -> None:
+def _work(function: Callable[..., Any], pipe: Connection) -> None:
     """What a process does until its pipe is closed."""
-    torch.set_num_threads(threads)
-    with suppress(EOFError, OSError), reporting_to(lambda what, done, total: None):
+    with reporting_to(lambda what, done, total: None):
         while True:
-            arguments = pipe.recv()
+            try:
+                arguments = pipe.recv()
+            except (EOFError, OSError):  # no more calls, or nobody who makes them
+                return
             try:
                 result: Any = function(*arguments)
             except KeyboardInterrupt as error:
                 result = error
-            pipe.send(result)
+            with suppress(OSError):
+                pipe.send(result)

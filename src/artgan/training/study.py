@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def study(
     calls = [(plugin, planned, folders, run) for planned, run in zip(plans, runs, strict=True)]
     results: Iterable[tuple[int, Outcome | ArtganError]]
     if jobs > 1:
-        results = run_in_processes(run_planned, calls, jobs)
+        threads = max(1, torch.get_num_threads() // jobs)
+        results = run_in_processes(partial(_run_beside_others, threads), calls, jobs)
     else:
         results = enumerate(run_planned(*call) for call in calls)
     outcomes: dict[int, Outcome] = {}
@@ -143,6 +145,11 @@ def study(
 
 def _in_order(outcomes: Mapping[int, Outcome]) -> list[Outcome]:
     return [outcomes[index] for index in sorted(outcomes)]
+
+
+def _run_beside_others(threads: int, *call: Any) -> Outcome:
+    torch.set_num_threads(threads)
+    return run_planned(*call)
 
 
 def run_planned(plugin: Plugin, planned: Planned, folders: Mapping[str, str | Path], run: Path) -> Outcome:

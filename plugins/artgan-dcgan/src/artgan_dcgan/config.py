@@ -16,11 +16,10 @@ class DCGANConfig(MultiscaleOptions):
         64, "channels of the layer next to the picture, doubled with each halving (the paper: 128)", least=1, most=256
     )
     kernel: int = option(4, "side of the kernels: 4, or the paper's 5", least=4, most=5)
-
     upsample: str = option(
         "transposed",
-        "how the generator doubles: transposed convolutions (the paper's; they leave a checkerboard), or resize, then "
-        "convolve (bilinear: the same with bilinear interpolation)",
+        "how the generator doubles: transposed convolutions (the paper's; they leave a checkerboard); resize, then "
+        "convolve, 3x3 (bilinear: the same with bilinear interpolation)",
         choices=("transposed", "resize", "bilinear"),
     )
 

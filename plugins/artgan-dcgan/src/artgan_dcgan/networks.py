@@ -45,17 +45,15 @@ class DCGANGenerator(NoiseGenerator):
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(inplace=True),
         ]
-        if upsample != "transposed":
+        if upsample == "transposed":
+            last = _doubling(channels[-1], 3, kernel, upsample, bias=True)
+        else:
             channels.append(max(1, width // 2))
+            last = nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect")
         for before, after in itertools.pairwise(channels):
             doubling = _doubling(before, after, kernel, upsample, bias=False)
             parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        if upsample == "transposed":
-            parts.append(_doubling(channels[-1], 3, kernel, upsample, bias=True))
-        else:
-            parts.append(nn.Conv2d(channels[-1], 3, 3, padding=1, padding_mode="reflect"))
-        parts.append(nn.Tanh())
-        self.model = nn.Sequential(*parts)
+        self.model = nn.Sequential(*parts, last, nn.Tanh())
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
