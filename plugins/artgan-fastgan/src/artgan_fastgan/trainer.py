@@ -15,10 +15,7 @@ _BATCHES, _PICTURES = 16, 32  # of noise, for batch statistics
 
 
 class FastGANTrainer(NoiseTrainer):
-    """The generator's update comes first, so that the discriminator's reuses what was observed of its pictures.
-
-    That is one pass of VGG-19 of three, and one augmentation.
-    """
+    """The generator's update comes first, so that the discriminator's reuses what VGG-19 observed of its pictures."""
 
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
         """The generator step, then the discriminator step on the same pictures; see :meth:`Trainer.step`."""
