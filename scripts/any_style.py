@@ -167,7 +167,7 @@ def grams(network: Features, x: Tensor, layers: Sequence[str] | None = None) -> 
 
 
 def open_second(path: Path, nodes: Sequence[str]) -> Features:
-    """An ONNX file's intermediate values as a function of a picture in [-1, 1], 1 x 3 x 256 x 256 or so."""
+    """An ONNX file's intermediate values as a function of a picture in [-1, 1], which is resized to a square."""
     import onnx
     import onnxruntime
 
@@ -175,11 +175,10 @@ def open_second(path: Path, nodes: Sequence[str]) -> Features:
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(node) for node in nodes)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
-    sides = [side if isinstance(side, int) else None for side in given.shape[2:]]
+    sides = [side if isinstance(side, int) and side > 0 else SIDE for side in given.shape[2:]]
 
     def features(x: Tensor) -> Mapping[str, Tensor]:
-        if all(sides):
-            x = torch.nn.functional.interpolate(x, sides, mode="bicubic", antialias=True)
+        x = torch.nn.functional.interpolate(x, sides, mode="bicubic", antialias=True)
         values = session.run(list(nodes), {given.name: ((x + 1) / 2).clamp(0, 1).numpy()})
         return dict(zip(nodes, map(torch.from_numpy, values), strict=True))
 
