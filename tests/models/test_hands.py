@@ -114,7 +114,7 @@ def test_training_may_save_a_brush_alone(tmp_path: Path) -> None:
 
 
 def test_a_published_model_says_what_to_register(folder: Path) -> None:
-    found = publishing.prepare(folder, "someone/hand").brushwork
+    found = publishing.prepare(folder, "someone/hand").more["brushwork"]
     assert found == {"brush": BRUSH.to_dict(), "palette": 0.7}
 
 

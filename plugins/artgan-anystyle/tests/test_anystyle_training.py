@@ -116,4 +116,4 @@ def test_training_begins_with_the_photo_in_the_styles_colors() -> None:
     assert torch.allclose(made.mean((2, 3)), styles.mean((2, 3)), atol=2e-2)
     assert torch.allclose(made.std((2, 3)), styles.std((2, 3)), rtol=0.1)
     correlation = torch.corrcoef(torch.stack([made[0, 0].flatten(), photos[0, 0].flatten()]))[0, 1]
-    assert correlation > 0.98
+    assert correlation > 0.95
