@@ -15,10 +15,7 @@ from torch import Tensor
 from artgan.plugin import ConfigError, PictureError
 from artgan.toolkit import Generator, Networks, Style, decode, find_styles, read_mask, to_tensor
 from artgan_anystyle.config import AnyStyleConfig, AnyStyleOptions
-from artgan_anystyle.networks import PERIOD, Painter, StyleEncoder, large_enough
-
-Styles: TypeAlias = "Sequence[tuple[Tensor, Tensor | None]]"
-"""Codes, and where each applies; see :class:`artgan_anystyle.networks.Modulation`."""
+from artgan_anystyle.networks import PERIOD, Painter, StyleEncoder, Styles, large_enough
 
 Place: TypeAlias = "tuple[int, int, int, int]"
 """Left and top of a part of a picture, and width and height of the picture."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 CONTENT_LAYER = "conv4_1"
 SLICED_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
 _DIRECTIONS = 64
-_PLACES = 4096  # of a layer that are compared; more are averaged
+_PLACES = 4096  # of a layer that are compared; of more, those on a coarser grid
 
 
 def content_distance(made: Tensor, photo: Tensor) -> Tensor:
@@ -57,18 +57,25 @@ def sliced_distance(made: Tensor, style: Tensor) -> Tensor:
     return ((ours - wanted).abs().mean((1, 2)) / (wanted.abs().mean((1, 2)) + 1e-3)).mean()
 
 
-def style_losses(
-    made: Mapping[str, Tensor], style: Mapping[str, Tensor], *, with_gram: bool, with_moments: bool, with_sliced: bool
-) -> dict[str, Tensor]:
-    """The distances of features by layer, averaged over the layers, by name."""
-    losses: dict[str, Tensor] = {}
-    for name, wanted, layers, distance in (
-        ("gram", with_gram, STYLE_LAYERS, gram_distance),
-        ("moments", with_moments, STYLE_LAYERS, moments_distance),
-        ("sliced", with_sliced, SLICED_LAYERS, sliced_distance),
-    ):
-        if wanted:
-            losses[name] = torch.stack([distance(made[layer], style[layer]) for layer in layers]).mean()
+_DISTANCES = {
+    "gram": (STYLE_LAYERS, gram_distance),
+    "moments": (STYLE_LAYERS, moments_distance),
+    "sliced": (SLICED_LAYERS, sliced_distance),
+}
+
+
+def style_losses(made: Mapping[str, Tensor], style: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The distances of features by layer, averaged over the layers.
+
+    Args:
+        made: the painting's.
+        style: the style's.
+        names: some of ``gram``, ``moments`` and ``sliced``.
+    """
+    losses = {}
+    for name in names:
+        layers, distance = _DISTANCES[name]
+        losses[name] = torch.stack([distance(made[layer], style[layer]) for layer in layers]).mean()
     return losses
 
 

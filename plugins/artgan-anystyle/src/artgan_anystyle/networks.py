@@ -8,7 +8,8 @@ resize-convolutions, so that no grid can repeat (Odena et al., 2016).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 PERIOD = 256
 """The noise repeats after so many values at a quarter of the size, that is after 1,024 pixels."""
+
+Styles: TypeAlias = "Sequence[tuple[Tensor, Tensor | None]]"
+"""Codes of styles, N x D or 1 x D each, and where each applies: N x 1 x H x W shares that sum to 1; None: all over."""
 
 _OF_COLORS = 9  # numbers of a code that describe the distribution of colors
 
@@ -137,23 +141,19 @@ class Modulation(nn.Module):
         nn.init.normal_(self.dense.weight, 0.0, 0.5 / code**0.5)
         nn.init.zeros_(self.dense.bias)
 
-    def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
-        """N x C x H x W to the same.
-
-        Args:
-            x: features.
-            styles: codes, N x D or 1 x D each, and where each applies: N x 1 x H' x W' shares that sum to 1, or None
-                for everywhere.
-        """
-        total: Tensor | None = None
-        for code, where in styles:
-            part = self.dense(code)[:, :, None, None]
-            if where is not None:
-                part = part * F.interpolate(where, x.shape[2:], mode="area")
-            total = part if total is None else total + part
-        assert total is not None
-        scale, shift = total.chunk(2, dim=1)
+    def forward(self, x: Tensor, styles: Styles) -> Tensor:
+        """N x C x H x W to the same."""
+        scale, shift = _blended(self.dense, x, styles).chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
+
+
+def _blended(of_code: Callable[[Tensor], Tensor], x: Tensor, styles: Styles) -> Tensor:
+    """What a function of codes, N x D to N x C, gives for styles, each where it applies to N x C' x H x W features."""
+    parts = []
+    for code, where in styles:
+        part = of_code(code)[:, :, None, None]
+        parts.append(part if where is None else part * F.interpolate(where, x.shape[2:], mode="area"))
+    return sum(parts[1:], start=parts[0])
 
 
 class StyledBlock(nn.Module):
@@ -170,8 +170,8 @@ class StyledBlock(nn.Module):
         self.styled_first, self.styled_second = Modulation(code, width), Modulation(code, width)
         nn.init.zeros_(self.second.weight)  # the block begins as the identity
 
-    def forward(self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
-        """N x C x H x W to the same; ``styles`` as in :class:`Modulation`."""
+    def forward(self, x: Tensor, styles: Styles) -> Tensor:
+        """N x C x H x W to the same."""
         inside = _active(self.styled_first(self.first(x), styles))
         change: Tensor = self.styled_second(self.second(inside), styles)
         return x + change
@@ -191,14 +191,9 @@ class Grain(nn.Module):
         nn.init.normal_(self.dense.weight, 0.0, 0.1 / code**0.5)
         nn.init.constant_(self.dense.bias, 0.1)
 
-    def forward(self, x: Tensor, noise: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
-        """N x C x H x W with N x 1 x H x W noise to the same; ``styles`` as in :class:`Modulation`."""
-        for code, where in styles:
-            strength = self.dense(code)[:, :, None, None]
-            if where is not None:
-                strength = strength * F.interpolate(where, x.shape[2:], mode="area")
-            x = torch.addcmul(x, strength, noise)
-        return x
+    def forward(self, x: Tensor, noise: Tensor, styles: Styles) -> Tensor:
+        """N x C x H x W with N x 1 x H x W noise to the same."""
+        return torch.addcmul(x, _blended(self.dense, x, styles), noise)
 
 
 class Painter(nn.Module):
@@ -234,14 +229,12 @@ class Painter(nn.Module):
         self.output = conv(quarter, 3)
         nn.init.normal_(self.output.weight, 0.0, 0.02)  # begins close to the photo in the style's colors
 
-    def forward(
-        self, x: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]], noise: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def forward(self, x: Tensor, styles: Styles, noise: tuple[Tensor, Tensor]) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4.
 
         Args:
             x: photos.
-            styles: as in :class:`Modulation`.
+            styles: codes, and where each applies.
             noise: N x 1 x H/4 x W/4 and N x 1 x H/2 x W/2, of mean 0 and variance 1.
         """
         plain = self.norm(opponent(x))
@@ -262,16 +255,10 @@ class Painter(nn.Module):
         return painted + (bounded - painted).detach()  # the same, but with a gradient everywhere
 
 
-def in_colors_of(plain: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+def in_colors_of(plain: Tensor, styles: Styles) -> Tensor:
     """N x 3 x H x W opponent colors of mean 0 and deviation 1 to pictures with the means and deviations of styles."""
-    total: Tensor | None = None
-    for code, where in styles:
-        part = code[:, : 2 * plain.shape[1], None, None].to(plain.dtype)
-        if where is not None:
-            part = part * where
-        total = part if total is None else total + part
-    assert total is not None
-    mean, deviation = total.chunk(2, dim=1)
+    distributions = _blended(lambda code: code[:, : 2 * plain.shape[1]].to(plain.dtype), plain, styles)
+    mean, deviation = distributions.chunk(2, dim=1)
     return _from_opponent(torch.addcmul(mean, plain, deviation))
 
 

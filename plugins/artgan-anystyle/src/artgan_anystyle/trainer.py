@@ -39,7 +39,7 @@ class AnyStyleTrainer(Trainer):
         self.vgg19.to(photos.device)
         styles = self._styles(batch["styles"])
         with torch.no_grad():
-            of_photos = self.vgg19(photos)[self.vgg19.layers.index(CONTENT_LAYER)]
+            of_photos = self._features(photos)[CONTENT_LAYER]
         codes = self.generator.encoder(styles)
         with torch.no_grad():
             self.generator.style.lerp_(codes.detach().float().mean(0), 1 - _MEAN)
@@ -53,14 +53,7 @@ class AnyStyleTrainer(Trainer):
                 of_styles = self._features(wanted)
             if not scale:
                 losses["content"] = content_distance(features[CONTENT_LAYER], of_photos)
-            found = style_losses(
-                features,
-                of_styles,
-                with_gram=config.lambda_gram > 0,
-                with_moments=config.lambda_moments > 0,
-                with_sliced=config.lambda_sliced > 0,
-            )
-            for name, loss in found.items():
+            for name, loss in style_losses(features, of_styles, [n for n, weight in weights.items() if weight]).items():
                 losses[name] = losses.get(name, loss.new_zeros(())) + loss / config.scales
         weighted = [loss * weights.get(name, config.lambda_content) for name, loss in losses.items()]
         self.run.minimise(torch.stack(weighted).sum(), self.optimizers["generator"])
