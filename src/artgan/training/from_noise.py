@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from artgan.interfaces import Generator, Networks, Run, Trainer
 from artgan.training.adversarial import Adversary, adam
 
 PICTURES = "pictures"
 """The name of such a GAN's domain, generator and discriminator."""
+
+_BATCHES, _PICTURES = 16, 32  # of noise, for batch statistics
 
 
 class NoiseTrainer(Trainer):
@@ -71,3 +74,11 @@ class NoiseTrainer(Trainer):
         """As many generated pictures as the batch has."""
         real = batch[PICTURES]
         return {PICTURES: (None, generators[PICTURES](self.generator.noise(len(real)).to(real)))}
+
+    def refresh(self, generators: Mapping[str, Generator]) -> None:
+        """Compute the batch norms' statistics of the averaged generator: those of training are of other weights."""
+        draws = torch.Generator().manual_seed(0)
+        generator = generators[PICTURES]
+        device = next(generator.parameters()).device
+        noise = [generator.noise(_PICTURES, generator=draws).to(device) for _ in range(_BATCHES)]
+        update_bn(noise, generator)

@@ -1,17 +1,13 @@
-"""FastGAN's training step, and the batch statistics of its averaged generator."""
+"""FastGAN's training step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
-from torch.optim.swa_utils import update_bn
 
-from artgan.toolkit import Generator, NoiseTrainer
-
-_BATCHES, _PICTURES = 16, 32  # of noise, for batch statistics
+from artgan.toolkit import NoiseTrainer
 
 
 class FastGANTrainer(NoiseTrainer):
@@ -30,11 +26,3 @@ class FastGANTrainer(NoiseTrainer):
         with parametrize.cached():
             figures = self.adversary.step(index, {"pictures": real}, {})
         return {**figures, "generator/pictures": loss.detach()}
-
-    def refresh(self, generators: Mapping[str, Generator]) -> None:
-        """Compute the batch statistics of the averaged generator: those of training are of other weights."""
-        draws = torch.Generator().manual_seed(0)
-        generator = generators["pictures"]
-        device = next(generator.parameters()).device
-        noise = [generator.noise(_PICTURES, generator=draws).to(device) for _ in range(_BATCHES)]
-        update_bn(noise, generator)
