@@ -96,6 +96,19 @@ class Generator(nn.Module, ABC):
         with torch.inference_mode():
             return self(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
+    def start_from(self, other: Generator) -> None:
+        """Take over the weights of a trained generator, with which training then begins (``--start-from``).
+
+        The default asks for the same network. A plugin may take those of a network that is part of this one.
+
+        Raises:
+            ValueError: it is another network.
+        """
+        try:
+            self.load_state_dict(other.state_dict())
+        except RuntimeError:
+            raise ValueError("it is another network") from None
+
 
 class Discriminator(nn.Module, ABC):
     """A network that distinguishes real pictures from generated ones.

@@ -72,6 +72,22 @@ def test_the_default_weights_take_at_most_8_mb_in_half_precision(size: int) -> N
     assert 7e6 < 2 * sum(value.numel() for value in state.values()) < 8e6
 
 
+def test_a_generator_starts_from_one_of_smaller_pictures() -> None:
+    """All maps up to the smaller one's side are the same then; any other network is refused."""
+    small, large = (FastGANGenerator(FastGANConfig(size=size, width=28)).eval() for size in (64, 128))
+    large.start_from(small)
+    maps: list[torch.Tensor] = []
+    for generator in (small, large):
+        generator.doublings["64"].register_forward_hook(lambda _, __, out: maps.append(out))
+        generator(torch.ones(1, 256))
+    torch.testing.assert_close(*maps, rtol=0, atol=0)
+    for other in (FastGANGenerator(FastGANConfig(size=64, width=56)), FastGANGenerator(FastGANConfig(width=56))):
+        with pytest.raises(ValueError, match="another network"):
+            large.start_from(other)
+    with pytest.raises(ValueError, match="another network"):
+        small.start_from(large)
+
+
 def on_plain_ground(generator: FastGANGenerator) -> torch.Tensor:
     """The middle of a picture whose first map is the same everywhere, beyond the reach of its edges: 3 x 24 x 24."""
     update_bn([generator.noise(4)], generator)

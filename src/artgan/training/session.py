@@ -120,18 +120,18 @@ class Session:
         self.journal.seconds.append(time.perf_counter() - began)
 
     def start_from(self, name: str) -> None:
-        """Load a model's weights into the first generator and its average.
+        """Begin with a model's weights in the first generator and its average.
 
         Raises:
             ArtganError: there is no such model, or its network is a different one.
         """
-        state = load_torch_model(name).generator.state_dict()
+        trained = load_torch_model(name).generator
         first = next(iter(self.generators))
         try:
-            for generators in (self.generators, self.ema.generators):
-                generators[first].load_state_dict(state)
-        except RuntimeError:
+            self.generators[first].start_from(trained)
+        except ValueError:
             raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
+        self.ema.generators[first].load_state_dict(self.generators[first].state_dict())
 
     def begin(self, done: int, line: Mapping[str, Any]) -> None:
         """Open the log after ``done`` steps, with a line about this session."""

@@ -12,7 +12,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from artgan.toolkit import Noise, NoiseGenerator
+from artgan.toolkit import Generator, Noise, NoiseGenerator
 from artgan_fastgan.config import FastGANConfig
 
 _FIRST = 4  # side of the first feature map
@@ -78,7 +78,22 @@ class FastGANGenerator(NoiseGenerator):
             if coarse := channels.get(side // _EXCITED):
                 self.excitations[str(side)] = SkipLayerExcitation(coarse, channels[side])
         self.output = nn.Conv2d(channels[config.size], 3, 3, padding=1)
+        self.size = config.size
         self.apply(initialize)
+
+    def start_from(self, other: Generator) -> None:
+        """See :meth:`Generator.start_from`; a generator of smaller pictures is the first part of this one.
+
+        So the layout is learned where a step is cheap (after Karras et al., 2018, without their fading in).
+        """
+        if not isinstance(other, FastGANGenerator) or other.size >= self.size:
+            super().start_from(other)
+            return
+        shared = {name: value for name, value in other.state_dict().items() if not name.startswith("output.")}
+        try:
+            self.load_state_dict(shared, strict=False)
+        except RuntimeError:
+            raise ValueError("it is another network") from None
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
