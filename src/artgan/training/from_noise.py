@@ -15,7 +15,7 @@ from artgan.training.adversarial import Adversary, adam
 PICTURES = "pictures"
 """The name of such a GAN's domain, generator and discriminator."""
 
-_BATCHES, _PICTURES = 16, 32  # of noise, for batch statistics
+_BATCHES, _PICTURES = 8, 32  # of noise, for batch statistics
 
 
 class NoiseTrainer(Trainer):

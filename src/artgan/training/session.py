@@ -57,6 +57,7 @@ class Session:
         self.options = options
         self.steps = steps
         self.done = 0
+        self._refreshed = False
         self.accelerator = accelerator
         self.is_main = accelerator.is_main_process
         torch.manual_seed(options.seed)
@@ -102,7 +103,7 @@ class Session:
 
     def step(self, step: int, batches: Iterator[Mapping[str, Tensor]]) -> None:
         """Do one step, counted from 1, on the pictures of the next batches (uint8, from :class:`Draws`)."""
-        began, self.done = time.perf_counter(), step
+        began, self.done, self._refreshed = time.perf_counter(), step, False
         factor = self.options.learning_rate_factor(step - 1, self.steps)
         for name, optimizer in self.trainer.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
@@ -139,6 +140,13 @@ class Session:
         self.journal.begin(done)
         self.journal.append("sessions", line)
 
+    def _averaged(self) -> Mapping[str, Generator]:
+        """The averaged generators, as they are saved, scored and drawn from."""
+        if not self._refreshed:
+            self.trainer.refresh(self.ema.generators)
+            self._refreshed = True
+        return self.ema.generators
+
     def close(self) -> None:
         """Close the log."""
         self.journal.close()
@@ -152,9 +160,8 @@ class Session:
 
         Their cards say what they were trained on, and hold the run's last scores.
         """
-        self.trainer.refresh(self.ema.generators)
         facts = {"step": step, "training": {"steps": step, **self._training}, "metrics": self.journal.last_scores()}
-        self._save(self._folders(out, name), self.ema.generators, {key: value for key, value in facts.items() if value})
+        self._save(self._folders(out, name), self._averaged(), {key: value for key, value in facts.items() if value})
 
     def save_best(self, out: Path) -> None:
         """Make ``out / "best"`` (and the folders next to it) what :attr:`best` holds: its models, or nothing.
@@ -335,8 +342,7 @@ class Session:
     def draw_samples(self, fixed: Mapping[str, Tensor], path: Path) -> None:
         """Write a sample sheet of the averaged generators."""
         with own_random_state(), torch.no_grad():
-            self.trainer.refresh(self.ema.generators)
-            rows = self.trainer.sample(fixed, self.ema.generators)
+            rows = self.trainer.sample(fixed, self._averaged())
         sheets.write_rows(rows, path)
 
     def take_scores(self, step: int, scores: Scores, out: Path, *, stop: bool = False) -> None:
@@ -346,8 +352,7 @@ class Session:
         are shown, and decide nothing: the run, once resumed, is as if it had not been stopped.
         """
         with own_random_state():
-            self.trainer.refresh(self.ema.generators)
-            taken = scores.take(self.trainer, self.ema.generators)
+            taken = scores.take(self.trainer, self._averaged())
         for name, why in taken.failed.items():
             _log.warning("artgan: step %d: no score %s (%s)", step, name, why)
         if found := taken.scores:
