@@ -28,7 +28,15 @@ from artgan.interfaces import Score
 from artgan.metrics import batching
 from artgan.metrics.extractors import Extractor, load_extractor
 from artgan.metrics.frechet import FID
-from artgan.metrics.neighbours import PRDC, Memorization, MiFID, held_out_gap, memorization_distance, nearest_neighbors
+from artgan.metrics.neighbours import (
+    PRDC,
+    PRDCVGG19,
+    Memorization,
+    MiFID,
+    held_out_gap,
+    memorization_distance,
+    nearest_neighbors,
+)
 
 pytestmark = pytest.mark.numerical
 
@@ -205,6 +213,14 @@ def test_intervals_of_prdc_are_wilson_for_shares_and_normal_for_density() -> Non
     balls = (torch.cdist(real, fake).numpy() < reach[:, None]).sum(0) / 5
     half = 1.959964 * balls.std(ddof=1) / np.sqrt(45)
     assert scores["density"].interval == pytest.approx((balls.mean() - half, balls.mean() + half), abs=1e-6)
+
+
+def test_by_another_network_the_scores_have_its_name() -> None:
+    real, fake = normal(30, 6, 0), normal(25, 6, 1)
+    found = PRDCVGG19().evaluate(real, fake)
+    assert [score.name for score in found] == [f"{name}-vgg19" for name in PRDC.better]
+    assert [score.value for score in found] == [score.value for score in PRDC().evaluate(real, fake)]
+    assert set(PRDCVGG19.better) == {score.name for score in found}
 
 
 def test_prdc_says_what_it_was_computed_with_and_that_pictures_are_few() -> None:

@@ -15,6 +15,7 @@ METRICS = {
     "kid": "artgan.metrics.kernel:KID",
     "is": "artgan.metrics.inception_score:InceptionScore",
     "prdc": "artgan.metrics.neighbours:PRDC",
+    "prdc-vgg19": "artgan.metrics.neighbours:PRDCVGG19",
     "mifid": "artgan.metrics.neighbours:MiFID",
     "memorization": "artgan.metrics.neighbours:Memorization",
     "style": "artgan.metrics.style_distance:Style",

@@ -114,7 +114,10 @@ class PRDC(FeatureMetric):
         self.k = k
 
     def evaluate(self, real: Tensor, fake: Tensor, inputs: Tensor | None = None) -> Sequence[Score]:
-        """Scores ``precision``, ``recall``, ``density`` and ``coverage``; see :meth:`FeatureMetric.evaluate`."""
+        """Scores ``precision``, ``recall``, ``density`` and ``coverage``; see :meth:`FeatureMetric.evaluate`.
+
+        Those by another network than Inception have its name too: ``precision-vgg19``.
+        """
         require_pictures(real, fake, least=self.k + 1)
         reach_real, reach_fake = (
             nearest_neighbors(rows, rows, count=self.k, itself=True)[0][:, -1] for rows in (real, fake)
@@ -130,6 +133,7 @@ class PRDC(FeatureMetric):
                 recalled[here] |= (between < reach_fake[there]).any(1)
 
         n = (len(real), len(fake))
+        network = self.name.removeprefix("prdc")
         notes = []
         if min(n) < self._FEW:
             notes.append(
@@ -146,7 +150,7 @@ class PRDC(FeatureMetric):
         }
         scores = {
             name: self.score(
-                name,
+                name + network,
                 float(held.double().mean()),
                 n,
                 interval=wilson(int(held.sum()), len(held)),
@@ -157,7 +161,7 @@ class PRDC(FeatureMetric):
             for name, (held, of, given) in shares.items()
         }
         scores["density"] = self.score(
-            "density",
+            "density" + network,
             mean,
             n,
             interval=(max(mean - spread, 0.0), mean + spread),
@@ -166,6 +170,15 @@ class PRDC(FeatureMetric):
             interval_of="the mean over generated pictures (normal), for these real ones",
         )
         return [scores[name] for name in ("precision", "recall", "density", "coverage")]
+
+
+class PRDCVGG19(PRDC):
+    """The same by 512 features of VGG-19 (the means of conv5_1), as ``precision-vgg19`` and so on."""
+
+    name = "prdc-vgg19"
+    better: ClassVar[Mapping[str, Better]] = {f"{name}-vgg19": value for name, value in PRDC.better.items()}
+    extractor_name = "vgg19"
+    part = "means"
 
 
 class MiFID(FeatureMetric):
