@@ -173,7 +173,7 @@ class PRDC(FeatureMetric):
 
 
 class PRDCVGG19(PRDC):
-    """The same by 512 features of VGG-19 (the means of conv5_1), as ``precision-vgg19`` and so on."""
+    """Precision, density, recall and coverage by 512 features of VGG-19 (the means of conv5_1), not Inception's."""
 
     name = "prdc-vgg19"
     better: ClassVar[Mapping[str, Better]] = {f"{name}-vgg19": value for name, value in PRDC.better.items()}
