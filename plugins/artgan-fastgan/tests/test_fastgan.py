@@ -142,7 +142,7 @@ def test_statistics_of_a_saved_average_are_those_of_its_own_pictures(tmp_path: P
     hook = norm.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for _ in range(16):
+        for _ in range(8):
             averaged(averaged.noise(32, generator=draws))
     hook.remove()
     expected = torch.cat(entered).mean((0, 2, 3))
