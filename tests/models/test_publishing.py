@@ -153,6 +153,14 @@ def test_the_card_of_a_model_that_takes_noise_has_no_photo() -> None:
     assert "example-" not in text
 
 
+def test_the_card_of_a_model_that_needs_a_style_gives_it_one() -> None:
+    """Without it, the call that the card shows would fail, and an example cannot be painted."""
+    card = {"plugin": "grey", "config": {}, "license": "mit"}
+    files = card_files(card, "image-to-image", paint=lambda picture: picture, needs_style=True)
+    assert list(files) == ["README.md"]
+    assert 'model.paint("photo.jpg", style="style.jpg").save' in files["README.md"].decode()
+
+
 # What is checked
 
 

@@ -98,8 +98,8 @@ def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Public
     _check_license(folder, model, license)
     _check_output(folder, model)
     if not {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names:
-        paint = None if model.needs_style else model.paint
-        files = {**card_files(model.card, model.task, paint=paint), **files}
+        made = card_files(model.card, model.task, paint=model.paint, needs_style=model.needs_style)
+        files = {**made, **files}
     files = {**files, **{name: folder / name for name in names if license is None or name != CONFIG}}
     return Publication(
         repo_id,
