@@ -413,6 +413,7 @@ def test_ema_is_the_weighted_mean_and_copies_buffers() -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
             self.register_buffer("count", torch.zeros(1))
+            self.register_buffer("steps", torch.tensor(0))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * self.weight
@@ -424,11 +425,13 @@ def test_ema_is_the_weighted_mean_and_copies_buffers() -> None:
         with torch.no_grad():
             network.weight.fill_(float(step))
             network.count.fill_(float(step))
+            network.steps.fill_(step)
         ema.update({"g": network}, step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
     assert float(ema.generators["g"].weight) == pytest.approx(expected, rel=1e-6)
     assert float(ema.generators["g"].count) == 19
+    assert ema.generators["g"].get_buffer("steps").item() == 19  # an integer, as batch norm counts
 
 
 def test_a_checkpoint_returns_what_it_took(tmp_path: Path) -> None:
