@@ -145,7 +145,7 @@ class DaubTrainer(Trainer):
         loss = self.adversary.generator_loss("paintings", made)
         self.mean = 0.9 * self.mean + 0.1 * float(loss.detach())
         total = loss * (1 + self.mean + 0.1 * random.random())
-        self.run.minimise(total, self.optimizers["generator"])
+        self.run.minimize(total, self.optimizers["generator"])
         figures = {"generator/paintings": loss.detach()}
         return figures | self.adversary.step(index, {"paintings": batch["paintings"]}, {})
 
@@ -271,7 +271,7 @@ class DripTrainer(Trainer):
         figures, to_judge = {}, {"pictures": made.detach()}
         if self.adversary.generators_turn(index):
             loss = self.adversary.generator_loss("pictures", made)
-            self.run.minimise(loss, self.optimizers["generator"])
+            self.run.minimize(loss, self.optimizers["generator"])
             figures["generator/pictures"] = loss.detach()
         return figures | self.adversary.step(index, batch, to_judge)
 
@@ -707,7 +707,7 @@ def pickled() -> bytes:
 
 TINT = 'self.register_buffer("tint", torch.rand(1, 3, 1, 1))'
 OUT = "return torch.tanh(self.up(inside) + self.tint)"
-UPDATE = 'self.run.minimise(total, self.optimizers["generator"])'
+UPDATE = 'self.run.minimize(total, self.optimizers["generator"])'
 OPTIMIZERS = 'self.optimizers = {"generator": adam([self.generator], config), "critic": self.adversary.optimizer}'
 STATE = """
     def state_dict(self):
@@ -1084,7 +1084,7 @@ FAULTS: dict[str, Fault] = {
         UPDATE,
         f"{UPDATE}\n        self.adversary.generator_loss('paintings', self.generator(batch['photos'])).backward()\n"
         '        self.optimizers["critic"].step()',
-        {"test_each_update_changes_its_own_networks_alone": "change outside of run.minimise() (discriminator"},
+        {"test_each_update_changes_its_own_networks_alone": "change outside of run.minimize() (discriminator"},
     ),
     "gradients left over": Fault(
         "trainer.py",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from artgan.config import parse
 from artgan.errors import ConfigError
-from artgan.interfaces import Discriminator, Run, minimise
+from artgan.interfaces import Discriminator, Run, minimize
 from artgan.training.adversarial import Adversary, adam, normalise_spectrally
 from artgan.training.augment import augment, augment_together
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
@@ -199,10 +199,10 @@ def test_a_discriminator_is_skipped_while_its_loss_is_under_the_bound() -> None:
     assert 0 < skipped < 100
 
 
-def test_minimise_gives_gradients_to_its_own_parameters_alone() -> None:
+def test_minimize_gives_gradients_to_its_own_parameters_alone() -> None:
     ours, theirs = nn.Linear(2, 1), nn.Linear(1, 1)
     optimizer = torch.optim.SGD(ours.parameters(), lr=0.1)
-    minimise(theirs(ours(torch.ones(1, 2))).sum(), optimizer)
+    minimize(theirs(ours(torch.ones(1, 2))).sum(), optimizer)
     assert theirs.weight.grad is None
     assert ours.weight.grad is not None
 

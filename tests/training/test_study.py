@@ -235,7 +235,7 @@ class Sketcher(Trainer):
         self.optimizers = {"pen": adam([self.pen], config)}
     def step(self, batch, index):
         loss = (self.pen(batch["views"]).mean() - batch["sketches"].mean()).square()
-        self.run.minimise(loss, self.optimizers["pen"])
+        self.run.minimize(loss, self.optimizers["pen"])
         return {"distance/sketches": loss.detach()}
     def sample(self, batch, generators):
         return {"view": batch["views"], "sketch": generators["sketches"](batch["views"])}

@@ -360,7 +360,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, monkeypatch: p
             sgd[kind] = torch.optim.SGD([p for network in of_kind for p in network.parameters()], 1.0)
         session.trainer.adversary.optimizer = sgd["discriminators"]
         session.trainer.optimizers = sgd
-        session.trainer.run.minimise.take(sgd)
+        session.trainer.run.minimize.take(sgd)
         session.base_rates = {name: [1.0] for name in sgd}
         parts = torch.arange(2).chunk(options.accumulate)
         batches = ({name: p[part] for name, p in pictures.items()} for part in parts)

@@ -61,7 +61,7 @@ def save(path: Path, pixels: Tensor) -> str:
 def objective(
     weights: Path, photo: Tensor, styles: Sequence[str], regions: dict[int, Tensor] | None = None, **options: object
 ) -> Objective:
-    """What painting minimises at the photo's own size, in the photo's precision.
+    """What painting minimizes at the photo's own size, in the photo's precision.
 
     Beside photos as small as here, styles whose shorter side has 64 pixels, the least that there is, are not resized.
     """

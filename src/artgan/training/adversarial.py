@@ -106,7 +106,7 @@ class Adversary:
         if penalties:  # lazy regularization (Karras et al., 2020): less often, but with the same mean weight
             total = total + options.r1_every * torch.stack(list(penalties.values())).sum()
         gate = (adversarial.detach().mean(), options.skip_below) if options.skip_below else None
-        self.run.minimise(total, self.optimizer, gate=gate)
+        self.run.minimize(total, self.optimizer, gate=gate)
         return {name: figure.detach() for name, figure in (losses | figures | auxiliary_losses | penalties).items()}
 
     def _augment(self, pictures: Pictures) -> Pictures:
