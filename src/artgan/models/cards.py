@@ -46,7 +46,7 @@ def checked_license(text: str) -> str:
         ) from None
 
 
-def weights_licence(card: Mapping[str, Any]) -> str | None:
+def weights_license(card: Mapping[str, Any]) -> str | None:
     """The license of a model's weights according to its card (``license: {weights: ...}`` or a string), or None."""
     license_ = card.get("license")
     if isinstance(license_, Mapping):
@@ -116,7 +116,7 @@ def facts(card: Mapping[str, Any]) -> str:
 
 
 def _front_matter(card: Mapping[str, Any], task: str) -> dict[str, Any]:
-    license_ = weights_licence(card)
+    license_ = weights_license(card)
     named: dict[str, Any] = {}
     if license_ is not None and license_.lower() in _LICENSES:
         named = {"license": license_.lower()}
@@ -147,7 +147,7 @@ def _unknown(card: Mapping[str, Any]) -> str:
     license_ = card.get("license")
     data = license_.get("data") if isinstance(license_, Mapping) else None
     known = {
-        "the license of the weights": weights_licence(card),
+        "the license of the weights": weights_license(card),
         "what it was trained on, and how long": card.get("training"),
         "the license of the pictures that it was trained on": data,
         "measured figures, such as `artgan evaluate` gives": card.get("metrics"),
