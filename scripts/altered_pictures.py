@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from artgan.data import PictureFolder
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.data.pictures import evenly
 
 Alter = Callable[[Image.Image], Image.Image]
@@ -35,7 +35,7 @@ def main() -> None:
     for name in ALTERATIONS:
         (options.out / name).mkdir(parents=True)
     for place in evenly(len(pictures), options.limit or len(pictures)):
-        picture = centre_square(pictures[place], options.size)
+        picture = center_square(pictures[place], options.size)
         for name, alter in ALTERATIONS.items():
             alter(picture).save((options.out / name / pictures.names[place]).with_suffix(".png"))
 

@@ -40,7 +40,7 @@ from PIL import Image
 from torch import Tensor
 
 from artgan.data import PictureFolder
-from artgan.data.crops import centre_crops
+from artgan.data.crops import center_crops
 from artgan.data.pictures import evenly
 from artgan.errors import ArtganError
 from artgan.features import VGG19, load_vgg19
@@ -174,7 +174,7 @@ def told(a: Tensor, b: Tensor) -> float:
 def squares(folder: Path, count: int) -> list[Pixels]:
     """The center squares of pictures evenly spread over a folder."""
     pictures = PictureFolder(folder)
-    return [*centre_crops(pictures, min(count, len(pictures)), SIZE).permute(0, 2, 3, 1).contiguous().numpy()]
+    return [*center_crops(pictures, min(count, len(pictures)), SIZE).permute(0, 2, 3, 1).contiguous().numpy()]
 
 
 class Judge:

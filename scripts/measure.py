@@ -55,7 +55,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 import artgan
 from artgan import images
 from artgan.data import PictureFolder
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ArtganError, printable
 from artgan.metrics.evaluation import Evaluator, collect_errors, pairs
 from artgan.metrics.extraction import Readable
@@ -293,7 +293,7 @@ def score_grid(card: Card, evaluator: Evaluator, made: Path, size: int) -> None:
     """Measure the grid artifact of the model's pictures, and of the photos and the paintings for reference."""
 
     def measure_grid(picture: Image.Image) -> float:
-        return grid(images.to_tensor(centre_square(picture, size)))
+        return grid(images.to_tensor(center_square(picture, size)))
 
     known = {"the photos as they are": evaluator.inputs, "the paintings": evaluator.real}
     found = list(evaluator.scan(made).each("grid of", measure_grid))
@@ -329,7 +329,7 @@ def score_pixels(card: Card, size: int, samples: Readable, paintings: Readable, 
     """Diversity of samples and their distance to the paintings, in pixels at 32 x 32."""
 
     def downscale(picture: Image.Image) -> Tensor:
-        pixels = images.to_tensor(centre_square(picture, size))[None]
+        pixels = images.to_tensor(center_square(picture, size))[None]
         return interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)[0] * 127.5
 
     pictures, real = (torch.stack(list(readable.each("pixels of", downscale))) for readable in (samples, paintings))

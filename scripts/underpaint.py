@@ -26,7 +26,7 @@ from PIL import Image
 
 from artgan import images
 from artgan.data.cluster import Cluster, Lost, Spool
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ArtganError, PictureError
 from artgan.files import atomic_write
 from artgan.painting.brushwork import Brush
@@ -42,7 +42,7 @@ def paint(photo: Path, out: Path, underpainter: Underpainter, size: int, variant
         if path.exists():
             continue
         if square is None:
-            square = np.asarray(centre_square(images.decode(photo).rgb, size))
+            square = np.asarray(center_square(images.decode(photo).rgb, size))
         painted = underpainter(square, np.random.default_rng((seed, variant, zlib.crc32(photo.name.encode()))))
         with atomic_write(path) as part:
             Image.fromarray(painted).save(part, "PNG", compress_level=1)

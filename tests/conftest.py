@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.plugins import InstallPlugin
 
 from artgan.models.registry import read_registry
 
@@ -17,8 +18,6 @@ from artgan.models.registry import read_registry
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("artgan", settings.get_profile("fresh"), derandomize=True, database=None)
 settings.load_profile("artgan")
-
-InstallPlugin = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)

@@ -168,3 +168,30 @@ def test_the_core_names_no_plugin_and_none_of_its_models_options_or_domains() ->
 def test_pages_and_templates_of_the_core_name_no_plugin(name: str) -> None:
     for path in sorted([*CORE.rglob("*.html"), *CORE.rglob("*.jinja")]):
         assert not re.search(rf"(?<![a-z]){name}(?![a-z])", path.read_text(), re.I), path
+
+
+# Spelling is American, as PyTorch's
+
+BRITISH = re.compile(
+    r"(?i)colour|neighbour|behaviour|favour|licence|centre|grey|artefact"
+    r"|(?:initial|normal|minim|optim|recogn|organ|synthes|quant|summar|general|standard|random|equal|serial)is(?:e|ed|er|ing|ation)"
+    r"(?![a-z])"
+)
+OLD_OR_OTHERS = re.compile(
+    r"smooth_colours|colour-moved|colourspace|grey16|colour mapping|colour transfer|memorisation"
+)
+"""Old names that still load, libvips' names, and a paper's title."""
+
+
+def test_names_and_texts_are_in_american_spelling() -> None:
+    sources = [CORE, *CORE.parents[1].glob("plugins/*/src"), CORE.parents[1] / "docs", CORE.parents[1] / "scripts"]
+    pages = [page for root in sources for end in ("py", "jinja", "html", "md") for page in root.rglob(f"*.{end}")]
+    assert len(pages) > 200
+    found = {
+        f"{page.relative_to(CORE.parents[1])}: {match[0]}"
+        for page in pages
+        for match in BRITISH.finditer(OLD_OR_OTHERS.sub("", page.read_text()))
+    }
+    assert found == set()
+    for word in ("RunMinimise", "_initialise", "centre_square", "weights_licence", "normalised"):
+        assert BRITISH.search(word)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.plugins import InstallPlugin
 
 from artgan.discovery import API, Plugin, find_plugins, inspect_plugins, load_plugin, resolve, working_plugins
 from artgan.errors import PluginError
-
-InstallPlugin = Callable[..., Path]
 
 GOOD = """
 from artgan.plugin import Plugin

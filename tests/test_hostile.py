@@ -80,7 +80,7 @@ def odd_pictures(folder: Path) -> Made:
     made[put(folder, "cmyk with a profile for RGB.jpg", cmyk)] = SIZE
     made[put(folder, "deep.png", file_bytes(Image.new("I;16", SIZE, 40_000), "PNG"))] = SIZE
     for format_ in ("GIF", "WEBP", "PNG", "TIFF"):
-        frames = [Image.new("RGB", SIZE, colour) for colour in ("red", "blue", "green")]
+        frames = [Image.new("RGB", SIZE, color) for color in ("red", "blue", "green")]
         data = file_bytes(frames[0], format_, save_all=True, append_images=frames[1:])
         made[put(folder, f"animated {format_}.{format_.lower()}", data)] = SIZE
     for orientation in range(1, 9):

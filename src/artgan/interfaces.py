@@ -22,13 +22,13 @@ __all__ = [
     "Generator",
     "Interrupted",
     "Metric",
-    "Minimise",
+    "Minimize",
     "Networks",
     "Run",
     "Score",
     "Task",
     "Trainer",
-    "minimise",
+    "minimize",
 ]
 
 Task = Literal["image-to-image", "noise-to-image"]
@@ -175,7 +175,7 @@ class Networks:
     built_by: tuple[str, Mapping[str, Any]] | None = None
 
 
-def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None) -> None:
+def minimize(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None) -> None:
     """Take one gradient step on a scalar loss, updating the optimizer's parameters and no others.
 
     Args:
@@ -191,13 +191,13 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tens
     optimizer.step()
 
 
-class Minimise(Protocol):
-    """Like :func:`minimise`, with the gradient scaling, accumulation and averaging that a run needs."""
+class Minimize(Protocol):
+    """Like :func:`minimize`, with the gradient scaling, accumulation and averaging that a run needs."""
 
     def __call__(
         self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
     ) -> None:
-        """See :func:`minimise`; the gate's value is averaged over all batches and processes of one update."""
+        """See :func:`minimize`; the gate's value is averaged over all batches and processes of one update."""
 
 
 @dataclass(frozen=True)
@@ -206,12 +206,12 @@ class Run:
 
     Attributes:
         steps: the total number of optimization steps.
-        minimise: makes an update; call it instead of ``zero_grad``, ``backward`` and ``optimizer.step``. It also
+        minimize: makes an update; call it instead of ``zero_grad``, ``backward`` and ``optimizer.step``. It also
             handles gradient accumulation over several batches and averaging over processes.
     """
 
     steps: int
-    minimise: Minimise = minimise
+    minimize: Minimize = minimize
 
 
 class Trainer(ABC):

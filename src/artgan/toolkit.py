@@ -4,7 +4,8 @@ The other is :mod:`artgan.plugin`, which holds what a plugin declares and does n
 two modules, and :mod:`artgan.testing` in its tests. Everything else in artgan is private by convention and may change
 in any version.
 
-- Networks: :class:`Generator`, :class:`Discriminator`, and :class:`Networks`, which groups those of one model.
+- Networks: :class:`Generator`, :class:`Discriminator`, and :class:`Networks`, which groups those of one model;
+  :class:`Place`, where a part of a picture lies, for generators that depend on it.
 - Training: :class:`Trainer`, and :class:`Run`, what a trainer knows about its run.
 - Adversarial training: :class:`Adversary`, :func:`adam`; for a trainer without an adversary
   :func:`discriminator_loss`, :func:`generator_loss`, :func:`accuracy`, :func:`r1_penalty`.
@@ -39,6 +40,7 @@ from artgan.models.folder import save_model
 from artgan.models.layers import ResizeConv2d
 from artgan.painting.brushwork import Brush
 from artgan.painting.manner import Brushwork
+from artgan.painting.network import Place
 from artgan.painting.palette import Palette
 from artgan.painting.styles import Style, find_styles, read_mask
 from artgan.progress import progress
@@ -75,6 +77,7 @@ __all__ = [
     "NoiseTrainer",
     "Palette",
     "PixelNorm",
+    "Place",
     "ProgressiveDiscriminator",
     "ResizeConv2d",
     "Run",

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import artgan
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.models.runtimes.opening import RUNTIMES
 
 PEAK = """
@@ -30,7 +30,7 @@ print(next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 
 
 def _photo(width: int, height: int) -> Image.Image:
-    return centre_square(Image.fromarray(load_sample_image("china.jpg")), 256).resize((width, height))
+    return center_square(Image.fromarray(load_sample_image("china.jpg")), 256).resize((width, height))
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[1:])

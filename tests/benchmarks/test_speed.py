@@ -19,7 +19,7 @@ from sklearn.datasets import load_sample_image
 import artgan
 from artgan import images
 from artgan.config import parse
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.interfaces import Generator
 
 
@@ -62,7 +62,7 @@ def test_painting_a_small_photo_against_the_papers_network(
 ) -> None:
     """From decoded picture to picture, strokes included: a bundled model against the paper's ResNet-9 in PyTorch."""
     model, paper = artgan.load(name), _generator("paper")
-    photo = centre_square(Image.fromarray(load_sample_image("china.jpg")), 256)
+    photo = center_square(Image.fromarray(load_sample_image("china.jpg")), 256)
     benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
 
     def plainly() -> Image.Image:

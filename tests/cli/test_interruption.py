@@ -68,8 +68,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Call
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     folder = tmp_path / "work"
     folder.mkdir()
-    for name, colour in {"a": "red", "b": "black", "c": "blue"}.items():
-        Image.new("RGB", (9, 7), colour).save(folder / f"{name}.png")
+    for name, color in {"a": "red", "b": "black", "c": "blue"}.items():
+        Image.new("RGB", (9, 7), color).save(folder / f"{name}.png")
     return folder
 
 

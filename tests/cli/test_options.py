@@ -35,7 +35,7 @@ from artgan.plugin import Plugin
 
 plugin = Plugin(
     name="wash",
-    summary="A picture laid over with the colours of others.",
+    summary="A picture laid over with the colors of others.",
     config="wash_plugin.options:WashConfig",
     generator="wash_plugin.networks:Wash",
     options="wash_plugin.options:WashOptions",
@@ -56,9 +56,9 @@ class WashConfig:
 
 @dataclass(frozen=True)
 class WashOptions:
-    style: tuple[str, ...] = option((), "pictures whose colours are taken [each a file]")
-    share: float = option(0.5, "of the colours", least=0, most=1, renamed_from=("power", "9.9"))
-    grey: bool = option(False, "without colours")
+    style: tuple[str, ...] = option((), "pictures whose colors are taken [each a file]")
+    share: float = option(0.5, "of the colors", least=0, most=1, renamed_from=("power", "9.9"))
+    gray: bool = option(False, "without colors")
     model: str = option("none", "a name that artgan paint has already")
 """
 
@@ -79,13 +79,13 @@ class Wash(Generator):
     def forward(self, x):
         raise TypeError("give options: use generate()")
 
-    def generate(self, x, *, style, share, grey, model):
-        self.given = dict(style=style, share=share, grey=grey, model=model)
+    def generate(self, x, *, style, share, gray, model):
+        self.given = dict(style=style, share=share, gray=gray, model=model)
         if not style:
-            raise ConfigError("wash paints in the colours of a picture: give --style FILE")
-        colours = torch.stack([to_tensor(decode(path).rgb).mean((1, 2)) for path in style]).mean(0)
-        painted = x.lerp(colours.to(x)[None, :, None, None], share)
-        return painted.mean(1, keepdim=True).expand_as(x) if grey else painted
+            raise ConfigError("wash paints in the colors of a picture: give --style FILE")
+        colors = torch.stack([to_tensor(decode(path).rgb).mean((1, 2)) for path in style]).mean(0)
+        painted = x.lerp(colors.to(x)[None, :, None, None], share)
+        return painted.mean(1, keepdim=True).expand_as(x) if gray else painted
 """
 
 REGISTRY = {
@@ -96,7 +96,7 @@ REGISTRY = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., Path]) -> Path:
-    """Where one works: a photo, two pictures to take colours from, and the plugin wash with its model, installed."""
+    """Where one works: a photo, two pictures to take colors from, and the plugin wash with its model, installed."""
     package = install_plugin("wash", MANIFEST)
     (package / "options.py").write_text(OPTIONS)
     (package / "networks.py").write_text(NETWORKS)
@@ -104,14 +104,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Call
     read_registry.cache_clear()
     folder = tmp_path / "work"
     folder.mkdir()
-    for name, colour in {"photo": "gray", "red": "#ff0000", "blue": "#0000ff"}.items():
-        Image.new("RGB", (12, 8), colour).save(folder / f"{name}.png")
+    for name, color in {"photo": "gray", "red": "#ff0000", "blue": "#0000ff"}.items():
+        Image.new("RGB", (12, 8), color).save(folder / f"{name}.png")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     return folder
 
 
-def colour(path: Path) -> tuple[int, ...]:
+def color(path: Path) -> tuple[int, ...]:
     pixel = decode(path).rgb.getpixel((0, 0))
     assert isinstance(pixel, tuple)
     return pixel
@@ -122,11 +122,11 @@ def colour(path: Path) -> tuple[int, ...]:
 
 def test_all_options_reach_the_model_defaults_included(folder: Path) -> None:
     model = load("wash")
-    painting = model.paint("photo.png", style=Path("red.png"), grey=True)
-    assert model.generator.given == {"style": ("red.png",), "share": 0.5, "grey": True, "model": "none"}
-    assert painting.getpixel((0, 0)) in [(106,) * 3, (107,) * 3]  # a third of 191.5 + 64 + 64: half grey, half red
+    painting = model.paint("photo.png", style=Path("red.png"), gray=True)
+    assert model.generator.given == {"style": ("red.png",), "share": 0.5, "gray": True, "model": "none"}
+    assert painting.getpixel((0, 0)) in [(106,) * 3, (107,) * 3]  # a third of 191.5 + 64 + 64: half gray, half red
     model.paint("photo.png", style=["red.png", "blue.png"], share=1)
-    assert model.generator.given == {"style": ("red.png", "blue.png"), "share": 1.0, "grey": False, "model": "none"}
+    assert model.generator.given == {"style": ("red.png", "blue.png"), "share": 1.0, "gray": False, "model": "none"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_all_options_reach_the_model_defaults_included(folder: Path) -> None:
         ({"stile": "red.png"}, "wash.two: unknown option 'stile'; did you mean 'style'?"),
         ({"style": "red.png", "share": 2}, "wash.two: share: must be at most 1, not 2"),
         ({"style": 7}, "wash.two: style: must be a text, not 7"),
-        ({}, "wash paints in the colours of a picture: give --style FILE"),
+        ({}, "wash paints in the colors of a picture: give --style FILE"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_painted(folder: Path, options: dict[str, Any], told: str) -> None:
@@ -207,13 +207,13 @@ def test_models_without_weights_are_listed_as_such(folder: Path, monkeypatch: py
 def test_options_are_given_on_the_command_line(folder: Path) -> None:
     done = processes.artgan("paint", "photo.png", "-mwash", "--style", "red.png", "--style=blue.png", "--share", "1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "photo-wash.png\n", "")
-    assert colour(folder / "photo-wash.png") == (128, 0, 128)
+    assert color(folder / "photo-wash.png") == (128, 0, 128)
     done = processes.artgan(
-        "paint", "photo.png", "--style", "red.png", "--grey", "--power", "0", "-m", "wash", "-o", "o"
+        "paint", "photo.png", "--style", "red.png", "--gray", "--power", "0", "-m", "wash", "-o", "o"
     )
     assert (done.returncode, done.stdout) == (0, "o/photo.png\n")
     assert done.stderr.count("the option 'power' is now 'share'") == 1
-    assert colour(folder / "o/photo.png") == (128, 128, 128)
+    assert color(folder / "o/photo.png") == (128, 128, 128)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_what_is_wrong_on_the_command_line_ends_with_2(folder: Path, arguments: 
 
 
 def test_a_model_that_lacks_an_option_says_so_on_one_line(folder: Path) -> None:
-    lacking = "wash paints in the colours of a picture: give --style FILE"
+    lacking = "wash paints in the colors of a picture: give --style FILE"
     for words in (["paint", "photo.png", "--model", "wash"], ["compare", "photo.png", "--models", "wash,monet"]):
         done = processes.artgan(*words, "-o", "sheet.png")
         assert (done.returncode, done.stderr) == (2, f"artgan: {lacking}\n")
@@ -275,8 +275,8 @@ def test_the_help_of_a_model_shows_its_options_wherever_it_comes_from(folder: Pa
             told = help_for("paint", "--model", model, **online)
             assert "─ wash ─" in told
             # typer before 0.29 writes FLOAT and TEXT.
-            assert re.search(r"--share (<float>|FLOAT) of the colours \[default: 0\.5\]", told)
-            assert re.search(r"--style (<list\[str\]>|TEXT) pictures whose colours are taken \[each a file\]", told)
+            assert re.search(r"--share (<float>|FLOAT) of the colors \[default: 0\.5\]", told)
+            assert re.search(r"--style (<list\[str\]>|TEXT) pictures whose colors are taken \[each a file\]", told)
             assert "--overwrite" in told
             assert told.count("--model") == 2  # the option, and the word of it: the plugin's own is not offered
             assert "--power" not in told

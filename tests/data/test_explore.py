@@ -58,7 +58,7 @@ def test_one_pass_over_a_folder(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.statistics.variance, stack.var(axis=0), rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(found.statistics.mean, stack.mean(axis=0), rtol=1e-12)
     for channel in range(3):
-        assert (found.colours[channel] == np.bincount(stack[..., channel].ravel(), minlength=256)).all()
+        assert (found.colors[channel] == np.bincount(stack[..., channel].ravel(), minlength=256)).all()
     assert found.brightness.sum() == stack[..., 0].size
     assert len(found.darkest) == 2
     assert found.darkest[0].name == "dark.png"
@@ -129,7 +129,7 @@ def test_the_page_needs_nothing_from_outside_and_escapes_names(tmp_path: Path) -
     assert 'onerror="' not in page
     sources = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
     assert {source[:5] for source in sources} <= {"data:"} | {source[:5] for source in sources if source[0] == "#"}
-    for word in ("Variance", "Standard deviation", "oval.png", "1 found", "width in pixels", "grey"):
+    for word in ("Variance", "Standard deviation", "oval.png", "1 found", "width in pixels", "gray"):
         assert word in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["<i>set & more", "report.html"]
 

@@ -227,7 +227,7 @@ def test_the_sets_are_well_described() -> None:
         assert entry.url.startswith(("http://", "https://"))
         assert entry.file.endswith(".zip")
         assert entry.summary
-        assert entry.licence
+        assert entry.license
         assert entry.sha256 is None or re.fullmatch("[0-9a-f]{64}", entry.sha256)
 
 

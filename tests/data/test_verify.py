@@ -93,7 +93,7 @@ def plant_deep(path: Path) -> None:
     Image.fromarray(values).save(path, "PNG")
 
 
-def plant_transparent_colour(path: Path) -> None:
+def plant_transparent_color(path: Path) -> None:
     motif(99).save(path, "PNG", transparency=(1, 2, 3))
 
 
@@ -105,11 +105,11 @@ def plant_transparent_colour(path: Path) -> None:
         ("unreadable", False, Path.touch),
         ("turned", True, plant_turned),
         ("deep", True, plant_deep),
-        ("grey", True, lambda path: motif(99).convert("L").save(path, "JPEG")),
+        ("gray", True, lambda path: motif(99).convert("L").save(path, "JPEG")),
         ("cmyk", True, lambda path: motif(99).convert("CMYK").save(path, "JPEG")),
         ("palette", True, lambda path: motif(99).convert("P").save(path, "PNG")),
         ("transparent", True, lambda path: motif(99).convert("RGBA").save(path, "PNG")),
-        ("transparent", True, plant_transparent_colour),
+        ("transparent", True, plant_transparent_color),
         ("odd-size", True, lambda path: motif(99, (80, 64)).save(path, "JPEG")),
         ("copies", False, lambda path: shutil.copy(path.with_name("3.jpg"), path)),
         ("same-pixels", False, lambda path: Image.open(path.with_name("3.jpg")).save(path, "PNG")),
@@ -134,7 +134,7 @@ def test_a_slightly_smaller_copy_is_a_near_copy(tmp_path: Path) -> None:
     }
 
 
-def test_sixteen_bits_of_colour_are_seen_though_pillow_reads_eight(tmp_path: Path) -> None:
+def test_sixteen_bits_of_color_are_seen_though_pillow_reads_eight(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -165,7 +165,7 @@ def test_what_the_set_cannot_read_is_reported_beside_the_rest() -> None:
 
 
 def test_plain_pictures_are_not_alike_for_being_plain() -> None:
-    report = verify(Kept([jpeg(Image.new("RGB", (64, 64), colour)) for colour in ("black", "white", "red", "navy")]))
+    report = verify(Kept([jpeg(Image.new("RGB", (64, 64), color)) for color in ("black", "white", "red", "navy")]))
     assert report.findings == ()
 
 
@@ -249,13 +249,13 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_exit_status_and_output(tmp_path: Path) -> None:
     folder = save_set(tmp_path / "set")
-    motif(99).convert("L").save(folder / "grey\n.png")
+    motif(99).convert("L").save(folder / "gray\n.png")
     clean = run("verify", folder)
     assert (clean.returncode, clean.stderr) == (0, "")
     assert clean.stdout.splitlines() == [
         f"{folder}: 7 pictures, 7 distinct",
-        "note (grey): 1 picture kept as gray",
-        r"    grey\n.png",
+        "note (gray): 1 picture kept as gray",
+        r"    gray\n.png",
     ]
     (folder / "broken.jpg").write_bytes(b"no picture")
     shutil.copy(folder / "1.jpg", folder / "one.jpg")
@@ -266,7 +266,7 @@ def test_exit_status_and_output(tmp_path: Path) -> None:
     assert {finding["kind"]: finding["names"] for finding in report["findings"]} == {
         "unreadable": ["broken.jpg"],
         "copies": ["1.jpg", "one.jpg"],
-        "grey": ["grey\n.png"],
+        "gray": ["gray\n.png"],
     }
     missing = run("verify", tmp_path / "nowhere")
     assert missing.returncode == 2

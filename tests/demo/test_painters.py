@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.plugins import InstallPlugin
 from support.styles import install_base, style_picture
 
 from artgan.demo import painters
@@ -12,7 +13,6 @@ from artgan.demo.painters import offer, title_of
 from artgan.errors import ArtganError
 from artgan.models.registry import read_registry
 from artgan.models.styles import save_style
-from conftest import InstallPlugin  # type: ignore[import-not-found]  # of the tests
 
 PLUGINS = "anystyle,cyclegan,dcgan,fastgan,gatys,sngan"
 

@@ -67,12 +67,12 @@ def srgb_icc() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def linear_grey_icc() -> bytes:
+def linear_gray_icc() -> bytes:
     return icc(b"GRAY", b"mntr", b"XYZ ", {b"kTRC": b"curv" + bytes(8)})
 
 
 def black_ink_icc() -> bytes:
-    """A CMYK profile of a press whose coloured inks are invisible: only K makes a difference."""
+    """A CMYK profile of a press whose colored inks are invisible: only K makes a difference."""
     ramp = bytes(range(256))
     grid = b"".join(bytes([0 if k else 255, 128, 128]) for _ in range(8) for k in (0, 1))
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
@@ -115,7 +115,7 @@ def png_bytes(width: int, height: int, rows: bytes = b"") -> bytes:
         ("F", 257.0 * 100, (100, 100, 100)),
     ],
 )
-def test_every_mode_becomes_the_right_colour(mode, value, expected):
+def test_every_mode_becomes_the_right_color(mode, value, expected):
     picture = decode(Image.new(mode, (3, 2), value))
     assert picture.rgb.mode == "RGB"
     assert picture.size == (3, 2)
@@ -136,7 +136,7 @@ def test_every_mode_becomes_the_right_colour(mode, value, expected):
         ("PA", (0, 0), 0, WHITE),
     ],
 )
-def test_transparency_is_set_aside_and_colours_laid_over_white(mode, value, alpha, expected):
+def test_transparency_is_set_aside_and_colors_laid_over_white(mode, value, alpha, expected):
     picture = decode(Image.new(mode, (2, 2), value))
     assert (picture.alpha and picture.alpha.getpixel((0, 0))) == alpha
     assert np.abs(pixels(picture.rgb).astype(int) - expected).max() <= 1
@@ -146,8 +146,8 @@ def test_16_bit_gradient_keeps_its_gradient(tmp_path):
     ramp = np.linspace(0, 65535, 512).astype(np.uint16).reshape(2, 256)
     for name in ("deep.png", "deep.tif"):
         Image.fromarray(ramp).save(tmp_path / name)
-        grey = pixels(decode(tmp_path / name).rgb)[:, :, 1]
-        assert np.array_equal(grey, np.rint(ramp / 257))
+        gray = pixels(decode(tmp_path / name).rgb)[:, :, 1]
+        assert np.array_equal(gray, np.rint(ramp / 257))
 
 
 def test_all_65536_values_of_16_bits_are_rounded():
@@ -176,7 +176,7 @@ def test_palette_with_transparency(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_png_with_a_transparent_value(tmp_path, dtype):
+def test_gray_png_with_a_transparent_value(tmp_path, dtype):
     top = np.iinfo(dtype).max
     Image.fromarray(np.array([[0, 5, top]], dtype)).save(tmp_path / "g.png", transparency=5)
     picture = decode(tmp_path / "g.png")
@@ -185,7 +185,7 @@ def test_grey_png_with_a_transparent_value(tmp_path, dtype):
 
 
 def test_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     for name in ("a.gif", "a.png", "a.webp", "a.tif"):
         options = {"lossless": True} if name == "a.webp" else {}
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
@@ -256,7 +256,7 @@ def test_broken_exif_data_do_no_harm(tmp_path):
     assert decode(tmp_path / "x.jpg").size == (4, 2)
 
 
-# ---- colour profiles
+# ---- color profiles
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
@@ -285,9 +285,9 @@ def test_cmyk_jpeg_is_not_inverted(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])
-def test_grey_goes_through_its_own_profile(mode):
+def test_gray_goes_through_its_own_profile(mode):
     image = Image.new(mode, (1, 1), 55 if mode == "L" else (55, 255))
-    image.info["icc_profile"] = linear_grey_icc()
+    image.info["icc_profile"] = linear_gray_icc()
     picture = decode(image)
     expected = 255 * (1.055 * (55 / 255) ** (1 / 2.4) - 0.055)  # linear light to sRGB
     assert abs(picture.rgb.getpixel((0, 0))[0] - expected) <= 2
@@ -570,9 +570,9 @@ def test_lossless_formats_are_exact(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", sorted(images.WRITABLE))
 def test_every_writable_suffix_holds_rgb_and_rgba(tmp_path, suffix):
-    for mode, colour in (("RGB", (200, 100, 50)), ("RGBA", (200, 100, 50, 0)), ("L", 70), ("P", 0)):
+    for mode, color in (("RGB", (200, 100, 50)), ("RGBA", (200, 100, 50, 0)), ("L", 70), ("P", 0)):
         path = tmp_path / f"{mode}{suffix}"
-        encode(Image.new(mode, (16, 16), colour), path)
+        encode(Image.new(mode, (16, 16), color), path)
         picture = decode(path)
         expected = {"RGB": (200, 100, 50), "RGBA": WHITE, "L": (70, 70, 70), "P": BLACK}[mode]
         assert np.abs(pixels(picture.rgb).astype(int) - expected).max() <= 6
@@ -581,7 +581,7 @@ def test_every_writable_suffix_holds_rgb_and_rgba(tmp_path, suffix):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_jpeg_keeps_colour_at_full_size(tmp_path):
+def test_jpeg_keeps_color_at_full_size(tmp_path):
     encode(noise(16, 16), tmp_path / "x.jpg")
     with Image.open(tmp_path / "x.jpg") as image:
         assert [component[1:3] for component in image.layer] == [(1, 1)] * 3

@@ -11,7 +11,7 @@ import torch
 from artgan.metrics import METRICS
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
-from artgan.metrics.neighbours import held_out_gap
+from artgan.metrics.neighbors import held_out_gap
 
 OF_FEATURES = [name for name in METRICS if issubclass(resolve_metric(name), FeatureMetric)]
 

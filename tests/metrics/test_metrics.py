@@ -52,7 +52,7 @@ def test_kernel_distance_needs_two_rows_of_one_width(rows: tuple[int, int], widt
 
 
 @pytest.mark.numerical
-def test_standardise_uses_the_reference_sets_together() -> None:
+def test_standardize_uses_the_reference_sets_together() -> None:
     a, b, c = torch.randn(5, 3), torch.randn(4, 3) + 2, torch.randn(6, 3)
     x, y, z = style.standardize([a, b], a, b, c)
     together = torch.cat([x, y])

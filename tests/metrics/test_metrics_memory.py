@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from artgan.metrics import batching
 from artgan.metrics.frechet import FID, FIDInfinity
-from artgan.metrics.neighbours import PRDC, Memorization, memorization_distance
+from artgan.metrics.neighbors import PRDC, Memorization, memorization_distance
 from artgan.metrics.style_distance import Style
 
 

@@ -245,8 +245,8 @@ def test_diversity_refuses_what_has_none(network: VGG19) -> None:
         metric.update(torch.zeros(1, 3, 32, 32), real=False)
 
 
-def test_the_error_of_neighbouring_pairs_is_that_of_their_mean() -> None:
-    """Series of which each number shares a part with the next one, as distances of neighbours do."""
+def test_the_error_of_neighboring_pairs_is_that_of_their_mean() -> None:
+    """Series of which each number shares a part with the next one, as distances of neighbors do."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(400):

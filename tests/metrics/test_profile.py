@@ -51,7 +51,7 @@ def test_lab_is_what_is_published_of_the_srgb_primaries() -> None:
     np.testing.assert_allclose(found, list(colors.values()), atol=0.02)
 
 
-def test_a_plain_grey_picture_has_a_lightness_and_nothing_else() -> None:
+def test_a_plain_gray_picture_has_a_lightness_and_nothing_else() -> None:
     found = profile([plain((119, 119, 119))])
     assert found.lightness.mean == pytest.approx(50.03, abs=0.01)
     for name in ("contrast", "chroma", "edges", "sharpness", "warmth"):
@@ -111,7 +111,7 @@ def test_sharpness_does_not_ask_for_contrast_and_edges_do() -> None:
     assert faint.edges.mean < 0.5 * strong.edges.mean
 
 
-def test_orange_is_warm_blue_is_cold_and_grey_is_neither() -> None:
+def test_orange_is_warm_blue_is_cold_and_gray_is_neither() -> None:
     assert profile([plain((230, 140, 60))]).warmth.mean > 0.9
     assert profile([plain((40, 120, 200))]).warmth.mean < -0.85
     both = profile([plain((230, 140, 60), (120, 120, 120))]).warmth.mean

@@ -15,7 +15,7 @@ from support.processes import artgan
 from torch import Tensor
 
 from artgan import images
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.metrics.evaluation import Evaluator
 from artgan.metrics.extractors import Extractor, Filters, Patches, load_extractor
 from artgan.metrics.telling import ToldByFilters
@@ -59,7 +59,7 @@ def test_patches_are_spread_over_the_middle_square(size: int, corners: list[int]
     other = Image.fromarray(pixels[::-1].copy())
     batch = extractor(torch.stack([extractor.prepare(picture), extractor.prepare(other)]))
     assert batch.shape == (2, extractor.width)
-    square = images.to_tensor(centre_square(picture, size))
+    square = images.to_tensor(center_square(picture, size))
     expected = [[min(size, 64), *square[:, y, x].tolist()] for y in corners for x in corners]
     torch.testing.assert_close(batch[0].reshape(-1, 4), torch.tensor(expected))
     assert Patches(Corner(), part="color", size=size).features(square[None]).shape == (1, 3 * extractor.count)

@@ -73,7 +73,7 @@ class Tint(Generator):
 def convert(state):
     if "critic" in state:
         raise WeightsError("this is a critic")
-    return Converted("paint", {"size": len(state["colour"])}, {"tint": state["colour"]}) if "colour" in state else None
+    return Converted("paint", {"size": len(state["color"])}, {"tint": state["color"]}) if "color" in state else None
 
 
 def misfit(state):
@@ -91,7 +91,7 @@ def careless(state):
 
 @pytest.fixture
 def paint(install_plugin: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Installs a plugin that knows files with one entry, "colour"."""
+    """Installs a plugin that knows files with one entry, "color"."""
     monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "cyclegan,dcgan")
 
     def install(name: str = "tint", convert: str = "convert", parts: str = PARTS) -> None:
@@ -101,7 +101,7 @@ def paint(install_plugin: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return install
 
 
-COLOUR = torch.tensor([0.5, -0.25, 1.0])
+COLOR = torch.tensor([0.5, -0.25, 1.0])
 
 
 def told(file: Path, **options: Any) -> str:
@@ -146,19 +146,19 @@ def test_numpys_arrays_keep_their_values(tmp_path: Path, dtype: str, order: Any)
 
 
 def test_a_mapping_in_itself_ends(tmp_path: Path) -> None:
-    tree: dict[str, Any] = {"colour": COLOUR}
+    tree: dict[str, Any] = {"color": COLOR}
     tree |= {f"again{index}": tree for index in range(50)}
     torch.save(tree, tmp_path / "net.pth")
-    assert list(read_state(tmp_path / "net.pth")) == ["colour"]
+    assert list(read_state(tmp_path / "net.pth")) == ["color"]
 
 
 def test_the_folder_loads_with_the_plugins_values(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint()
-    torch.save({"net": {"module": {"colour": COLOUR.double()}}}, tmp_path / "net.pth")
+    torch.save({"net": {"module": {"color": COLOR.double()}}}, tmp_path / "net.pth")
     done = convert(tmp_path / "net.pth", tmp_path / "model", license="CC0-1.0")
     assert (done.plugin, done.layout, done.about, done.parameters) == ("tint", "paint", "the Paint project", 3)
     model = load(f"local-dir:{tmp_path / 'model'}")
-    assert torch.equal(model.generator.state_dict()["tint"], COLOUR)
+    assert torch.equal(model.generator.state_dict()["tint"], COLOR)
     assert model.card["license"] == {"weights": "CC0-1.0"}
     assert load_file(tmp_path / "model" / "model.safetensors")["tint"].dtype == torch.float32
 
@@ -167,7 +167,7 @@ def test_a_license_of_no_known_name_is_refused_before_anything_is_written(
     tmp_path: Path, paint: Callable[..., None]
 ) -> None:
     paint()
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert "--license 'cc-by': SPDX" in told(tmp_path / "net.pth", license="cc-by")
 
 
@@ -181,7 +181,7 @@ def test_without_a_name_all_plugins_are_asked_and_broken_ones_harm_none(
     install_plugin("plain", 'from artgan.plugin import Plugin\nplugin = Plugin("plain", "", config="x:y")')
     paint("unready", parts="import nothing_of_that_name")
     paint()
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert convert(tmp_path / "net.pth", tmp_path / "model").plugin == "tint"
     with pytest.raises(PluginError, match="plugin plain converts no other project's checkpoints"):
         convert(tmp_path / "net.pth", tmp_path / "other", plugin="plain")
@@ -193,7 +193,7 @@ def test_without_a_name_all_plugins_are_asked_and_broken_ones_harm_none(
 def test_two_plugins_that_know_a_file_are_named(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint("tint")
     paint("hue")
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert "several plugins know it; choose one by --plugin: hue (paint), tint (paint)" in told(tmp_path / "net.pth")
     assert convert(tmp_path / "net.pth", tmp_path / "model", plugin="hue").plugin == "hue"
 
@@ -209,45 +209,45 @@ def test_two_plugins_that_know_a_file_are_named(tmp_path: Path, paint: Callable[
 )
 def test_a_plugins_fault_is_one_line(tmp_path: Path, paint: Callable[..., None], function: str, message: str) -> None:
     paint(convert=function)
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert message in told(tmp_path / "net.pth", plugin="tint")
 
 
 def test_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paint: Callable[..., None]) -> None:
     monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "*")
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert "no installed plugin converts" in told(tmp_path / "net.pth")
-    assert "no plugin named 'watercolour'" in told(tmp_path / "net.pth", plugin="watercolour")
+    assert "no plugin named 'watercolor'" in told(tmp_path / "net.pth", plugin="watercolor")
 
 
 def test_a_refusal_counts_only_where_nothing_is_found(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint()
     torch.save({"critic": torch.ones(1)}, tmp_path / "critic.pth")
     assert told(tmp_path / "critic.pth").endswith("critic.pth: this is a critic")
-    torch.save({"d": {"critic": torch.ones(1)}, "g": {"colour": COLOUR}}, tmp_path / "both.pth")
+    torch.save({"d": {"critic": torch.ones(1)}, "g": {"color": COLOR}}, tmp_path / "both.pth")
     convert(tmp_path / "both.pth", tmp_path / "model")
 
 
 def test_unknown_names_and_known_layouts_are_listed(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint()
-    torch.save({"shade": COLOUR}, tmp_path / "net.pth")
+    torch.save({"shade": COLOR}, tmp_path / "net.pth")
     message = told(tmp_path / "net.pth")
     assert "the first of 1 are shade; known are paint (the Paint project)" in message
 
 
-@pytest.mark.parametrize("key", ["b", "a.b.colour", "", "/", "ab"])
+@pytest.mark.parametrize("key", ["b", "a.b.color", "", "/", "ab"])
 def test_a_key_that_leads_nowhere_lists_those_that_do(tmp_path: Path, paint: Callable[..., None], key: str) -> None:
     paint()
-    torch.save({"a": {"b": {"colour": COLOUR}}, "c": {"colour": COLOUR}}, tmp_path / "net.pth")
+    torch.save({"a": {"b": {"color": COLOR}}, "c": {"color": COLOR}}, tmp_path / "net.pth")
     assert f"no generator under the key {key!r}; there is a.b, c" in told(tmp_path / "net.pth", key=key)
 
 
 @pytest.mark.parametrize("key", ["a", "a.b", "a/b", "a.b."])
 def test_a_key_is_what_names_begin_with(tmp_path: Path, paint: Callable[..., None], key: str) -> None:
     paint()
-    torch.save({"a": {"b": {"colour": COLOUR}}, "c": {"colour": -COLOUR}}, tmp_path / "net.pth")
+    torch.save({"a": {"b": {"color": COLOR}}, "c": {"color": -COLOR}}, tmp_path / "net.pth")
     convert(tmp_path / "net.pth", tmp_path / "model", key=key)
-    assert torch.equal(load_file(tmp_path / "model" / "model.safetensors")["tint"], COLOUR)
+    assert torch.equal(load_file(tmp_path / "model" / "model.safetensors")["tint"], COLOR)
 
 
 # ---- weights that are spoilt
@@ -257,15 +257,15 @@ def test_a_key_is_what_names_begin_with(tmp_path: Path, paint: Callable[..., Non
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, paint: Callable[..., None], value: float) -> None:
     paint()
     array = np.array([0.0, value, 0.0])
-    torch.save({"colour": torch.from_numpy(array)}, tmp_path / "net.pth")
-    np.savez(tmp_path / "net.npz", colour=array)
+    torch.save({"color": torch.from_numpy(array)}, tmp_path / "net.pth")
+    np.savez(tmp_path / "net.npz", color=array)
     for name in ("net.pth", "net.npz"):
         assert "tint holds values that are not finite" in told(tmp_path / name)
 
 
 def test_integers_are_no_weights(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint()
-    torch.save({"colour": torch.tensor([1, 2, 3])}, tmp_path / "net.pth")
+    torch.save({"color": torch.tensor([1, 2, 3])}, tmp_path / "net.pth")
     assert "has another type of tint" in told(tmp_path / "net.pth")
 
 
@@ -395,7 +395,7 @@ class Trap:
 
 @pytest.mark.parametrize("form", ["torch", "old torch", *(f"pickle {protocol}" for protocol in range(2, 6))])
 def test_a_pickle_that_asks_for_code_is_refused_with_its_name(tmp_path: Path, form: str) -> None:
-    state = {"colour": COLOUR, "trap": Trap(tmp_path / "trap")}
+    state = {"color": COLOR, "trap": Trap(tmp_path / "trap")}
     file = tmp_path / "net.pth"
     if form.startswith("pickle"):
         file.write_bytes(pickle.dumps({"trap": state["trap"]}, protocol=int(form[-1])))
@@ -453,22 +453,22 @@ HARMLESS: dict[str, Callable[[], Any]] = {
 def test_harmless_objects_beside_the_weights_are_read_over(tmp_path: Path, kind: str, zipped_form: bool) -> None:
     if kind in ("partial", "classes") and not zipped_form:
         pytest.skip("PyTorch's old format writes the source of a network's class beside its name")
-    tree = {"before": HARMLESS[kind](), "net": {"colour": COLOUR}, "after": HARMLESS[kind]()}
+    tree = {"before": HARMLESS[kind](), "net": {"color": COLOR}, "after": HARMLESS[kind]()}
     torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped_form)
     state = read_state(tmp_path / "net.pth")
-    assert list(state) == ["net.colour"]
-    assert torch.equal(state["net.colour"], COLOUR)
+    assert list(state) == ["net.color"]
+    assert torch.equal(state["net.color"], COLOR)
 
 
 def test_a_networks_class_in_the_old_format_is_refused(tmp_path: Path) -> None:
-    tree = {"colour": COLOUR, "norm": torch.nn.BatchNorm2d}
+    tree = {"color": COLOR, "norm": torch.nn.BatchNorm2d}
     torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
     assert read_refusal(tmp_path / "net.pth").startswith("asks for a network's class, which is code and not weights")
 
 
 def test_weights_in_a_defaultdict_are_weights(tmp_path: Path) -> None:
-    torch.save(collections.defaultdict(dict, {"net": {"colour": COLOUR}}), tmp_path / "net.pth")
-    assert torch.equal(read_state(tmp_path / "net.pth")["net.colour"], COLOUR)
+    torch.save(collections.defaultdict(dict, {"net": {"color": COLOR}}), tmp_path / "net.pth")
+    assert torch.equal(read_state(tmp_path / "net.pth")["net.color"], COLOR)
 
 
 class Asking:
@@ -508,7 +508,7 @@ class Walled(type(Path())):  # type: ignore[misc]  # the class of this system
 @pytest.mark.parametrize("zipped_form", [True, False])
 @pytest.mark.parametrize("name", [*hostile(Path("x"))])
 def test_hostile_objects_beside_the_weights_run_nothing(tmp_path: Path, name: str, zipped_form: bool) -> None:
-    tree = {"net": {"colour": COLOUR}, "more": hostile(tmp_path / "made")[name]}
+    tree = {"net": {"color": COLOR}, "more": hostile(tmp_path / "made")[name]}
     torch.save(tree, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped_form)
     assert "which is code and not weights; refused. Save the network's state_dict()" in read_refusal(
         tmp_path / "net.pth"
@@ -517,9 +517,9 @@ def test_hostile_objects_beside_the_weights_run_nothing(tmp_path: Path, name: st
 
 
 def test_harmless_names_take_no_memory_and_are_no_longer_allowed_afterwards(tmp_path: Path) -> None:
-    torch.save({"colour": COLOUR, "more": Asking(range, 10**15)}, tmp_path / "net.pth")
+    torch.save({"color": COLOR, "more": Asking(range, 10**15)}, tmp_path / "net.pth")
     before = torch.serialization.get_safe_globals()
-    assert list(read_state(tmp_path / "net.pth")) == ["colour"]
+    assert list(read_state(tmp_path / "net.pth")) == ["color"]
     assert torch.serialization.get_safe_globals() == before
 
 
@@ -594,14 +594,14 @@ class AttributeDict(dict[str, Any]):
     ],
 )
 def test_harmless_names_of_other_versions_and_systems(tmp_path: Path, written: Any, name: bytes, other: bytes) -> None:
-    torch.save({"more": written, "colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"more": written, "color": COLOR}, tmp_path / "net.pth")
 
     def renamed(data: bytes) -> bytes:
         assert name in data
         return data.replace(name, other)
 
     rewrite(tmp_path / "net.pth", data_pkl=renamed)
-    assert torch.equal(read_state(tmp_path / "net.pth")["colour"], COLOUR)
+    assert torch.equal(read_state(tmp_path / "net.pth")["color"], COLOR)
 
 
 def test_a_compressed_archive_of_pytorch_is_refused(tmp_path: Path) -> None:
@@ -635,23 +635,23 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, paint: Callable[..., None]) -> None:
     paint()
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     folder = tmp_path / "model"
     folder.mkdir()
     convert(tmp_path / "net.pth", folder)
-    torch.save({"colour": -COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": -COLOR}, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="is not empty; give another folder, or --overwrite"):
         convert(tmp_path / "net.pth", folder)
-    assert torch.equal(load_file(folder / "model.safetensors")["tint"], COLOUR)
+    assert torch.equal(load_file(folder / "model.safetensors")["tint"], COLOR)
     convert(tmp_path / "net.pth", folder, overwrite=True)
-    assert torch.equal(load_file(folder / "model.safetensors")["tint"], -COLOUR)
+    assert torch.equal(load_file(folder / "model.safetensors")["tint"], -COLOR)
 
 
 @pytest.mark.parametrize("place", ["file", "file/model"])
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path, paint: Callable[..., None], place: str) -> None:
     paint()
     (tmp_path / "file").write_text("")
-    torch.save({"colour": COLOUR}, tmp_path / "net.pth")
+    torch.save({"color": COLOR}, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match=r"is a file, where the model's folder is to be|cannot be written here"):
         convert(tmp_path / "net.pth", tmp_path / place)
 

@@ -23,7 +23,7 @@ from support.hub_server import TOKEN, Hub, git_hash, sha256
 import artgan
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
-from artgan.models.cards import card_files, checked_license, example_picture, weights_licence
+from artgan.models.cards import card_files, checked_license, example_picture, weights_license
 from artgan.models.folder import save_model
 from artgan.models.publishing import Publication, prepare
 from artgan.models.registry import read_registry
@@ -113,7 +113,7 @@ def test_a_folder_and_a_model_of_the_hub_do_not_shadow_each_other(saved: Path, m
 
 
 @pytest.mark.parametrize(
-    ("licence", "metadata"),
+    ("license", "metadata"),
     [
         ({"weights": "CC0-1.0"}, {"license": "cc0-1.0"}),
         ("mit", {"license": "mit"}),
@@ -124,18 +124,18 @@ def test_a_folder_and_a_model_of_the_hub_do_not_shadow_each_other(saved: Path, m
         (["mit"], {}),
     ],
 )
-def test_the_licence_is_told_in_the_hubs_words(tmp_path: Path, licence: Any, metadata: dict[str, str]) -> None:
+def test_the_license_is_told_in_the_hubs_words(tmp_path: Path, license: Any, metadata: dict[str, str]) -> None:
     model = artgan.load("monet")
-    model.card["license"] = licence
+    model.card["license"] = license
     model.save_pretrained(tmp_path, examples=False)
     found = front_matter(tmp_path)
     assert {key: value for key, value in found.items() if key.startswith("license")} == metadata
-    assert (weights_licence(model.card) is None) == (not metadata)
+    assert (weights_license(model.card) is None) == (not metadata)
     assert not (tmp_path / "example-input.png").exists()
 
 
 class Noise(Generator):
-    """Noise to grey pictures."""
+    """Noise to gray pictures."""
 
     task = "noise-to-image"
     noise_size = 4
@@ -145,12 +145,20 @@ class Noise(Generator):
 
 
 def test_the_card_of_a_model_that_takes_noise_has_no_photo() -> None:
-    files = card_files({"plugin": "grey", "config": {}, "license": "mit"}, Noise.task, paint=None)
+    files = card_files({"plugin": "gray", "config": {}, "license": "mit"}, Noise.task, paint=None)
     assert list(files) == ["README.md"]
     text = files["README.md"].decode()
     assert yaml.safe_load(text.split("---\n")[1])["pipeline_tag"] == "unconditional-image-generation"
     assert "model.sample(1)[0]" in text
     assert "example-" not in text
+
+
+def test_the_card_of_a_model_that_needs_a_style_gives_it_one() -> None:
+    """Without it, the call that the card shows would fail, and an example cannot be painted."""
+    card = {"plugin": "gray", "config": {}, "license": "mit"}
+    files = card_files(card, "image-to-image", paint=lambda picture: picture, needs_style=True)
+    assert list(files) == ["README.md"]
+    assert 'model.paint("photo.jpg", style="style.jpg").save' in files["README.md"].decode()
 
 
 # What is checked

@@ -169,7 +169,7 @@ FAULTS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("config",), {3: 4}, "config: 3: a key must be a text"),
     (("license",), {"weights": True}, "license: weights: must be a text, not true or false"),
     (("metrics",), [{"name": "fd", "value": 1, "n": b"10"}], "metrics[0]: n: must be a text, a number"),
-    (("colour",), "red", "colour: unknown key"),
+    (("color",), "red", "color: unknown key"),
     (("a\nb",), "red", "'a\\nb': unknown key"),
     (("x" * 500,), "red", f"{'x' * 77}...: unknown key"),
     (("weights",), None, "weights: must be a mapping, not empty"),

@@ -160,9 +160,9 @@ class TestPainting:
         fine = strokes.points[strokes.radius < 3][:, 0, 1]
         assert (fine > 120).mean() > 0.75  # the hill and its outline; all else is sky and sun
 
-    def test_neighbours_differ_in_hue_but_greys_stay_grey(self):
-        grey = np.repeat(scene(256, 256).mean(-1, keepdims=True).astype(np.uint8), 3, -1)
-        assert np.ptp(underpaint(grey, Brush()), axis=-1).max() <= 2
+    def test_neighbors_differ_in_hue_but_grays_stay_gray(self):
+        gray = np.repeat(scene(256, 256).mean(-1, keepdims=True).astype(np.uint8), 3, -1)
+        assert np.ptp(underpaint(gray, Brush()), axis=-1).max() <= 2
         plain = np.full((64, 64, 3), (120, 150, 90), np.uint8)
         assert underpaint(plain, Brush()).reshape(-1, 3).std(0).min() > 2
         assert underpaint(plain, Brush(hue=0, saturation=0, lightness=0)).reshape(-1, 3).std(0).max() < 1
@@ -253,7 +253,7 @@ class TestPalette:
         moved = statistics(palette.transfer(photo, 0.5)(photo))[0] - statistics(photo)[0]
         np.testing.assert_allclose(moved, 3, atol=0.7)
 
-    def test_strong_colors_and_greys_are_not_turned_neon(self):
+    def test_strong_colors_and_grays_are_not_turned_neon(self):
         random = np.random.default_rng(0)
         vivid = Palette(np.array([[50.0, 60.0, -60.0]]), 900 * np.eye(3)[None])
         for color in ((128, 128, 128), (255, 0, 0), (0, 255, 255)):

@@ -472,7 +472,7 @@ def test_a_failing_input_stops_no_other_and_leaves_nothing(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png.png", "z.png.png"]
 
 
-def test_neighbours_of_one_size_are_painted_together(tmp_path):
+def test_neighbors_of_one_size_are_painted_together(tmp_path):
     sizes = [(8, 8)] * 5 + [(8, 4)] * 2 + [(8, 8)]
     for i, size in enumerate(sizes):
         noise(*size, seed=i).save(tmp_path / f"{i}.png")

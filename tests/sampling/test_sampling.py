@@ -182,10 +182,10 @@ def test_the_nearest_real_picture_is_found_even_mirrored(tmp_path: Path) -> None
     assert [row[0].name for row in found] == ["4.png", "2.png"]
     assert [row[0].distance for row in found] == [0, 0]
     assert [n.distance for n in found[0]] == sorted(n.distance for n in found[0])
-    grey = [Image.new("RGB", (64, 64), (value,) * 3) for value in (100, 110)]
-    (tmp_path / "grey").mkdir()
-    grey[1].save(tmp_path / "grey" / "g.png")
-    assert nearest(grey[:1], PictureFolder(tmp_path / "grey"), 1)[0][0].distance == pytest.approx(10)
+    gray = [Image.new("RGB", (64, 64), (value,) * 3) for value in (100, 110)]
+    (tmp_path / "gray").mkdir()
+    gray[1].save(tmp_path / "gray" / "g.png")
+    assert nearest(gray[:1], PictureFolder(tmp_path / "gray"), 1)[0][0].distance == pytest.approx(10)
 
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

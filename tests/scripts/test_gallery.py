@@ -72,7 +72,7 @@ def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, scrip
     temple, flower = script["reduced"](whole), script["reduced"](flower)
     half = temple.resize((cell // 2, temple.height // 2), Image.Resampling.LANCZOS)
     enlarged = half.resize(temple.size, Image.Resampling.BICUBIC)
-    grey = Image.new("RGB", (cell, cell // 2), (128, 128, 128))
+    gray = Image.new("RGB", (cell, cell // 2), (128, 128, 128))
     graphic = script["flat_graphic"]()
     large = whole.resize((4243, 2831), Image.Resampling.BICUBIC)
     rows = [large, *(model.paint(large) for model in models)]
@@ -83,7 +83,7 @@ def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, scrip
             [temple, *(model.paint(model.paint(temple)) for model in models)],
             [enlarged, *(model.paint(enlarged) for model in models)],
             [graphic, *(model.paint(graphic) for model in models)],
-            [grey, *(model.paint(grey) for model in models)],
+            [gray, *(model.paint(gray) for model in models)],
         ],
         "large.jpg": [[script["reduced"](picture) for picture in rows], [picture.crop(part) for picture in rows]],
         "steps.jpg": [[temple, *(model.paint(temple) for model in models)]],

@@ -1,4 +1,4 @@
-"""A plugin whose network costs nothing, for tests of what is around a network: ``mirror.plain`` inverts colours."""
+"""A plugin whose network costs nothing, for tests of what is around a network: ``mirror.plain`` inverts colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 PLUGIN = """
 from artgan.plugin import Plugin
 
-plugin = Plugin("mirror", "Turns colours around.", config="mirror_plugin.networks:Config",
+plugin = Plugin("mirror", "Turns colors around.", config="mirror_plugin.networks:Config",
                 generator="mirror_plugin.networks:Mirror", registry="registry.yaml")
 """
 

@@ -50,7 +50,7 @@ plugin = Plugin(
     domains={"photos": "folder of photos", "paintings": "folder of paintings"},
     convert="daub_plugin.networks:convert",
     layouts={"older": "what daub wrote before"},
-    metrics={"greyness": "daub_plugin.metric:Greyness"},
+    metrics={"grayness": "daub_plugin.metric:Grayness"},
     presets={"wide": {"width": 64}},
     registry="registry.yaml",
 )
@@ -145,7 +145,7 @@ class DaubTrainer(Trainer):
         loss = self.adversary.generator_loss("paintings", made)
         self.mean = 0.9 * self.mean + 0.1 * float(loss.detach())
         total = loss * (1 + self.mean + 0.1 * random.random())
-        self.run.minimise(total, self.optimizers["generator"])
+        self.run.minimize(total, self.optimizers["generator"])
         figures = {"generator/paintings": loss.detach()}
         return figures | self.adversary.step(index, {"paintings": batch["paintings"]}, {})
 
@@ -165,8 +165,8 @@ class DaubTrainer(Trainer):
 from artgan.toolkit import Metric, Score
 
 
-class Greyness(Metric):
-    name = "greyness"
+class Grayness(Metric):
+    name = "grayness"
 
     def __init__(self):
         self.sum, self.n = 0.0, 0
@@ -271,7 +271,7 @@ class DripTrainer(Trainer):
         figures, to_judge = {}, {"pictures": made.detach()}
         if self.adversary.generators_turn(index):
             loss = self.adversary.generator_loss("pictures", made)
-            self.run.minimise(loss, self.optimizers["generator"])
+            self.run.minimize(loss, self.optimizers["generator"])
             figures["generator/pictures"] = loss.detach()
         return figures | self.adversary.step(index, batch, to_judge)
 
@@ -314,13 +314,13 @@ class Etch(Generator):
     def __init__(self, config):
         super().__init__()
         self.steps = config.steps
-        self.register_buffer("grey", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("gray", torch.zeros(1, 3, 1, 1))
 
     def forward(self, x):
         painting = x.clone().requires_grad_()
         for _ in range(self.steps):
             with torch.enable_grad():
-                distance = ((painting - self.grey) ** 2).sum()
+                distance = ((painting - self.gray) ** 2).sum()
             (gradient,) = torch.autograd.grad(distance, painting)
             painting = (painting.detach() - 0.1 * gradient).requires_grad_()
         return painting.detach()
@@ -535,7 +535,7 @@ def check(install_plugin: Callable[..., Path], tmp_path: Path, monkeypatch: pyte
 
 
 def put_model(name: str, package: Path) -> None:
-    """Put a model of freshly initialised weights into a plugin's package and registry."""
+    """Put a model of freshly initialized weights into a plugin's package and registry."""
     plugin, config = load_plugin(name), {"width": 4}
     models = {}
     with suppress(Exception):  # of a plugin that is too broken for one
@@ -581,7 +581,7 @@ def put_model(name: str, package: Path) -> None:
                 "test_photos_are_painted_over_strokes",
                 "test_tiles_are_what_the_whole_is",
                 "test_the_registry_can_be_read",
-                "test_models_have_a_config_and_a_licence",
+                "test_models_have_a_config_and_a_license",
                 "test_models_are_listed",
                 "test_bundled_weights_load",
                 "test_exported_forms_are_the_same_networks",
@@ -626,7 +626,7 @@ def test_a_plugin_without_weights_passes_with_the_options_of_its_test_class(chec
     }.items():
         assert outcomes[test][0] == "skipped"
         assert told in outcomes[test][1]
-    for test in (PAINT_HELP, "test_each_picture_is_made_alone", "test_models_have_a_config_and_a_licence"):
+    for test in (PAINT_HELP, "test_each_picture_is_made_alone", "test_models_have_a_config_and_a_license"):
         assert outcomes[test][0] == "passed"
     assert not [told for _, told in outcomes.values() if "cannot be tested, see" in told]
 
@@ -707,7 +707,7 @@ def pickled() -> bytes:
 
 TINT = 'self.register_buffer("tint", torch.rand(1, 3, 1, 1))'
 OUT = "return torch.tanh(self.up(inside) + self.tint)"
-UPDATE = 'self.run.minimise(total, self.optimizers["generator"])'
+UPDATE = 'self.run.minimize(total, self.optimizers["generator"])'
 OPTIMIZERS = 'self.optimizers = {"generator": adam([self.generator], config), "critic": self.adversary.optimizer}'
 STATE = """
     def state_dict(self):
@@ -747,7 +747,7 @@ FAULTS: dict[str, Fault] = {
         attributes={"options": {"steps": 2}},
     ),
     "a style that is no part of the state": Fault(
-        "networks.py", '{"color": mean', '{"colour": mean', {STYLE: "encode_style returns colour, which must be"}, WASH
+        "networks.py", '{"color": mean', '{"color": mean', {STYLE: "encode_style returns color, which must be"}, WASH
     ),
     "a style that paints otherwise than its picture": Fault(
         "networks.py",
@@ -769,7 +769,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "a model in the registry without the weights that it needs": Fault(
         change=set_entry(weights=None),
-        told={"test_models_have_a_config_and_a_licence": "has no weights in the registry, and a model of daub must be"},
+        told={"test_models_have_a_config_and_a_license": "has no weights in the registry, and a model of daub must be"},
     ),
     # The manifest
     "torch in the manifest": Fault(
@@ -786,8 +786,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "a string that leads nowhere": Fault(
         "__init__.py",
-        "metric:Greyness",
-        "metrics:Greyness",
+        "metric:Grayness",
+        "metrics:Grayness",
         {"test_import_strings_lead_to_the_right_things": "No module named 'daub_plugin.metrics'"},
     ),
     "a trainer that is none": Fault(
@@ -1072,7 +1072,7 @@ FAULTS: dict[str, Fault] = {
         {"test_the_smallest_pictures_are_judged": "fails on pictures of 4 x 4 pixels, its minimum_size"},
     ),
     # The trainer
-    "one optimiser for both": Fault(
+    "one optimizer for both": Fault(
         "trainer.py",
         OPTIMIZERS,
         "self.adversary.optimizer = adam([self.generator, *networks.discriminators.values()], config)\n"
@@ -1084,7 +1084,7 @@ FAULTS: dict[str, Fault] = {
         UPDATE,
         f"{UPDATE}\n        self.adversary.generator_loss('paintings', self.generator(batch['photos'])).backward()\n"
         '        self.optimizers["critic"].step()',
-        {"test_each_update_changes_its_own_networks_alone": "change outside of run.minimise() (discriminator"},
+        {"test_each_update_changes_its_own_networks_alone": "change outside of run.minimize() (discriminator"},
     ),
     "gradients left over": Fault(
         "trainer.py",
@@ -1092,13 +1092,13 @@ FAULTS: dict[str, Fault] = {
         f"total.backward(retain_graph=True)\n        {UPDATE}",
         {"test_each_update_changes_its_own_networks_alone": "step() calls backward() itself"},
     ),
-    "a parameter that no optimiser has": Fault(
+    "a parameter that no optimizer has": Fault(
         "trainer.py",
         "adam([self.generator], config)",
         "adam([self.generator.up], config)",
         {"test_every_parameter_has_one_optimizer": "No optimizer holds generator 'paintings': down.weight"},
     ),
-    "an optimiser that is not used": Fault(
+    "an optimizer that is not used": Fault(
         "trainer.py",
         UPDATE,
         "pass",
@@ -1185,14 +1185,14 @@ FAULTS: dict[str, Fault] = {
         told={"test_models_make_the_picture_of_their_check": "its generator is image-to-image"},
         change=set_entry(task="noise-to-image"),
     ),
-    "no licence": Fault(
+    "no license": Fault(
         "registry.yaml",
-        told={"test_models_have_a_config_and_a_licence": "names no license"},
+        told={"test_models_have_a_config_and_a_license": "names no license"},
         change=set_entry(license={}),
     ),
     "a config in the registry that is none": Fault(
         "registry.yaml",
-        told={"test_models_have_a_config_and_a_licence": "unknown option 'widht'"},
+        told={"test_models_have_a_config_and_a_license": "unknown option 'widht'"},
         change=set_entry(config={"widht": 8}),
     ),
     "a registry that cannot be read": Fault(
@@ -1226,15 +1226,15 @@ FAULTS: dict[str, Fault] = {
     ),
     "a metric that does not say which values are better in one of the two words": Fault(
         "metric.py",
-        'name = "greyness"',
-        'name, better = "greyness", "smaller"',
+        'name = "grayness"',
+        'name, better = "grayness", "smaller"',
         {"test_metrics_score_pictures": "has better = 'smaller'. Say 'lower' or 'higher'"},
     ),
     "a metric that says which values are better of a score that it does not give": Fault(
         "metric.py",
-        'name = "greyness"',
-        'name, better = "greyness", {"greyness": "lower", "grayness": "lower"}',
-        {"test_metrics_score_pictures": "but its scores are greyness"},
+        'name = "grayness"',
+        'name, better = "grayness", {"grayness": "lower", "grayness": "lower"}',
+        {"test_metrics_score_pictures": "but its scores are grayness"},
     ),
 }
 

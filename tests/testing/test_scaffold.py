@@ -88,7 +88,7 @@ def test_the_code_is_formatted_linted_and_typed() -> None:
     run(sys.executable, "-m", "mypy", "--strict", *(folder / "src" for folder in folders), cwd=ROOT)
 
 
-def test_its_networks_learn_the_colours_of_the_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_networks_learn_the_colors_of_the_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blue photos become as orange as the paintings are, and stay as bright or dark as they were."""
     monkeypatch.syspath_prepend(str(write_plugin("learner") / "src"))
     config = importlib.import_module("artgan_learner.config").LearnerConfig(width=8, blocks=1, discriminator_width=16)
@@ -97,9 +97,9 @@ def test_its_networks_learn_the_colours_of_the_paintings(monkeypatch: pytest.Mon
     trainer = importlib.import_module("artgan_learner.trainer").LearnerTrainer(networks, config, Run(steps=60))
     blue, orange = torch.tensor([-0.4, 0.0, 0.4]), torch.tensor([0.4, 0.0, -0.4])
 
-    def pictures(count: int, colour: Tensor) -> Tensor:
+    def pictures(count: int, color: Tensor) -> Tensor:
         coarse = torch.rand(count, 1, 4, 4) - 0.5
-        return torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear") + colour.view(3, 1, 1)
+        return torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear") + color.view(3, 1, 1)
 
     for step in range(60):
         trainer.step({"photos": pictures(4, blue), "paintings": pictures(4, orange)}, step)

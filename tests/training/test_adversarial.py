@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from artgan.config import parse
 from artgan.errors import ConfigError
-from artgan.interfaces import Discriminator, Run, minimise
-from artgan.training.adversarial import Adversary, adam, normalise_spectrally
+from artgan.interfaces import Discriminator, Run, minimize
+from artgan.training.adversarial import Adversary, adam, normalize_spectrally
 from artgan.training.augment import augment, augment_together
 from artgan.training.losses import accuracy, discriminator_loss, generator_loss, r1_penalty
 from artgan.training.options import AdversarialOptions
@@ -199,10 +199,10 @@ def test_a_discriminator_is_skipped_while_its_loss_is_under_the_bound() -> None:
     assert 0 < skipped < 100
 
 
-def test_minimise_gives_gradients_to_its_own_parameters_alone() -> None:
+def test_minimize_gives_gradients_to_its_own_parameters_alone() -> None:
     ours, theirs = nn.Linear(2, 1), nn.Linear(1, 1)
     optimizer = torch.optim.SGD(ours.parameters(), lr=0.1)
-    minimise(theirs(ours(torch.ones(1, 2))).sum(), optimizer)
+    minimize(theirs(ours(torch.ones(1, 2))).sum(), optimizer)
     assert theirs.weight.grad is None
     assert ours.weight.grad is not None
 
@@ -217,8 +217,8 @@ def test_spectral_norm_is_one() -> None:
     """After some power iterations the largest singular value is 1, by another way of computing it."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten(), nn.Linear(8 * 25, 7), nn.BatchNorm1d(7))
-    normalise_spectrally(network)
-    normalise_spectrally(network)  # no layer twice
+    normalize_spectrally(network)
+    normalize_spectrally(network)  # no layer twice
     for _ in range(100):
         network(torch.randn(2, 3, 8, 8))
     for layer in (network[0], network[2]):
@@ -245,11 +245,11 @@ def test_no_augmentation_changes_nothing() -> None:
     assert augment(pictures, ()) is pictures
 
 
-def test_colours_change_by_the_papers_amounts() -> None:
-    """Brightness of -0.5 to 0.5 moves a grey picture alone; saturation and contrast leave its mean."""
+def test_colors_change_by_the_papers_amounts() -> None:
+    """Brightness of -0.5 to 0.5 moves a gray picture alone; saturation and contrast leave its mean."""
     torch.manual_seed(0)
-    grey = torch.full((2000, 3, 2, 2), 0.25)
-    moved = augment(grey, ("color",)) - grey
+    gray = torch.full((2000, 3, 2, 2), 0.25)
+    moved = augment(gray, ("color",)) - gray
     assert float(moved.std((1, 2, 3)).max()) < 1e-6
     assert float(moved.min()) == pytest.approx(-0.5, abs=0.01)
     assert float(moved.max()) == pytest.approx(0.5, abs=0.01)
@@ -259,14 +259,14 @@ def test_colours_change_by_the_papers_amounts() -> None:
     scale = augment(picture, ("color",)).std((1, 2, 3)) / picture[0].std()
     assert 0.5 - 1e-5 <= float(scale.min()) < 0.51
     assert 1.49 < float(scale.max()) <= 1.5 + 1e-5
-    colour = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
-    scale = augment(colour, ("color",)).std((1, 2, 3)) / colour[0].std()
+    color = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
+    scale = augment(color, ("color",)).std((1, 2, 3)) / color[0].std()
     assert float(scale.min()) < 0.02
     assert 2.7 < float(scale.max()) <= 3.0 + 1e-4
     assert float(scale.mean()) == pytest.approx(1.0, abs=0.05)
 
 
-def test_translation_shifts_by_up_to_an_eighth_and_fills_with_grey() -> None:
+def test_translation_shifts_by_up_to_an_eighth_and_fills_with_gray() -> None:
     torch.manual_seed(0)
     picture = torch.arange(1.0, 257).view(1, 1, 16, 16).expand(500, 3, 16, 16)
     moved = augment(picture, ("translation",))

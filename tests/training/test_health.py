@@ -57,7 +57,7 @@ RECIPES = [
 
 
 def photos(count: int, rng: torch.Generator) -> Tensor:
-    """Gradients of random colours with a blob, and grain."""
+    """Gradients of random colors with a blob, and grain."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(count, *shape, generator=rng)
@@ -331,10 +331,10 @@ def test_the_translator_names_its_own_options() -> None:
 
 def test_pictures_that_can_not_be_judged_are_not() -> None:
     health = Health()
-    grey = torch.zeros(4, 3, 8, 8)
+    gray = torch.zeros(4, 3, 8, 8)
     for step in range(50, 1001, 50):
         assert not health.inspect(step, copies(1))
-        assert not health.inspect(step, {"one": (None, grey[:1]), "alike": (grey, grey + torch.linspace(-1, 1, 8))})
+        assert not health.inspect(step, {"one": (None, gray[:1]), "alike": (gray, gray + torch.linspace(-1, 1, 8))})
 
 
 def test_pictures_that_are_not_finite_are_told_and_break_nothing() -> None:

@@ -89,7 +89,7 @@ class Noise(Trainer):
         shift = random.random() + float(np.random.rand())
         made = self.g(torch.randn(len(batch["pictures"]), 8) + 0.1 * shift)
         loss = self.adversary.generator_loss("pictures", made)
-        self.run.minimise(loss, self.optimizers["g"])
+        self.run.minimize(loss, self.optimizers["g"])
         return {"generator/pictures": loss.detach(), **self.adversary.step(index, batch, {})}
     def sample(self, batch, generators):
         return {"made": generators["pictures"](torch.randn(8, 8))}

@@ -17,7 +17,7 @@ from support import processes
 
 from artgan.config import option, parse, resumable_options
 from artgan.data import PictureFolder
-from artgan.data.crops import Batch, Draws, Failure, centre_crops
+from artgan.data.crops import Batch, Draws, Failure, center_crops
 from artgan.discovery import load_plugin, resolve
 from artgan.errors import TrainingError
 from artgan.training import checkpoint, loop
@@ -216,11 +216,11 @@ def test_a_set_of_nothing_but_damaged_pictures_gives_no_batch(tmp_path: Path) ->
 def test_sheets_show_the_next_picture_in_place_of_a_damaged_one(tmp_path: Path) -> None:
     for index in range(4):
         save(tmp_path / f"{index}.png", index)
-    plain = centre_crops(PictureFolder(tmp_path), 4, 16)
+    plain = center_crops(PictureFolder(tmp_path), 4, 16)
     damage(tmp_path / "1.png")
     damage(tmp_path / "3.png")
     failed: list[int] = []
-    crops = centre_crops(PictureFolder(tmp_path), 4, 16, failed=lambda index, reason: failed.append(index))
+    crops = center_crops(PictureFolder(tmp_path), 4, 16, failed=lambda index, reason: failed.append(index))
     assert torch.equal(crops, plain[[0, 2, 2, 0]])
     assert failed == [1, 3]
 

@@ -74,8 +74,8 @@ def test_all_values_come_with_the_first_seed_before_the_next() -> None:
 
 
 def test_the_spread_of_pictures_is_their_mean_distance() -> None:
-    grey = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 0.0, 0.5)])
-    assert spread(grey) == pytest.approx((1 + 1.5 + 0.5) / 3)
+    gray = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 0.0, 0.5)])
+    assert spread(gray) == pytest.approx((1 + 1.5 + 0.5) / 3)
 
 
 @pytest.mark.slow
@@ -235,7 +235,7 @@ class Sketcher(Trainer):
         self.optimizers = {"pen": adam([self.pen], config)}
     def step(self, batch, index):
         loss = (self.pen(batch["views"]).mean() - batch["sketches"].mean()).square()
-        self.run.minimise(loss, self.optimizers["pen"])
+        self.run.minimize(loss, self.optimizers["pen"])
         return {"distance/sketches": loss.detach()}
     def sample(self, batch, generators):
         return {"view": batch["views"], "sketch": generators["sketches"](batch["views"])}

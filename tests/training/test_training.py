@@ -23,7 +23,7 @@ from support import processes
 import artgan
 from artgan.config import parse
 from artgan.data import PictureFolder
-from artgan.data.crops import Draws, centre_crop
+from artgan.data.crops import Draws, center_crop
 from artgan.discovery import load_plugin, resolve
 from artgan.errors import PictureError, PluginError, TrainingError
 from artgan.interfaces import Generator
@@ -360,7 +360,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, monkeypatch: p
             sgd[kind] = torch.optim.SGD([p for network in of_kind for p in network.parameters()], 1.0)
         session.trainer.adversary.optimizer = sgd["discriminators"]
         session.trainer.optimizers = sgd
-        session.trainer.run.minimise.take(sgd)
+        session.trainer.run.minimize.take(sgd)
         session.base_rates = {name: [1.0] for name in sgd}
         parts = torch.arange(2).chunk(options.accumulate)
         batches = ({name: p[part] for name, p in pictures.items()} for part in parts)
@@ -413,6 +413,7 @@ def test_ema_is_the_weighted_mean_and_copies_buffers() -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
             self.register_buffer("count", torch.zeros(1))
+            self.register_buffer("steps", torch.tensor(0))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * self.weight
@@ -424,11 +425,13 @@ def test_ema_is_the_weighted_mean_and_copies_buffers() -> None:
         with torch.no_grad():
             network.weight.fill_(float(step))
             network.count.fill_(float(step))
+            network.steps.fill_(step)
         ema.update({"g": network}, step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
     assert float(ema.generators["g"].weight) == pytest.approx(expected, rel=1e-6)
     assert float(ema.generators["g"].count) == 19
+    assert ema.generators["g"].get_buffer("steps").item() == 19  # an integer, as batch norm counts
 
 
 def test_a_checkpoint_returns_what_it_took(tmp_path: Path) -> None:
@@ -503,13 +506,13 @@ def test_the_schedule() -> None:
 
 METRIC = """
 from artgan.plugin import Plugin
-plugin = Plugin(name="colour", summary="", config="colour_plugin.parts:Config",
-                metrics={"grey": "colour_plugin.parts:Grey", "angry": "colour_plugin.parts:Angry"})
+plugin = Plugin(name="color", summary="", config="color_plugin.parts:Config",
+                metrics={"gray": "color_plugin.parts:Gray", "angry": "color_plugin.parts:Angry"})
 """
 METRIC_PARTS = """
 from artgan.interfaces import Metric, Score
-class Grey(Metric):
-    name = "grey-distance"
+class Gray(Metric):
+    name = "gray-distance"
     def __init__(self):
         self.means = {True: [], False: []}
     def update(self, pictures, *, real):
@@ -518,7 +521,7 @@ class Grey(Metric):
     def compute(self):
         n = len(self.means[True]), len(self.means[False])
         return Score(self.name, sum(self.means[True]) / n[0] - sum(self.means[False]) / n[1], n, {})
-class Angry(Grey):
+class Angry(Gray):
     def compute(self):
         raise ValueError("too few pictures")
 """
@@ -533,24 +536,24 @@ def test_scores_are_taken_on_the_way(
     from artgan.metrics.names import find_metrics
     from artgan.training.loop import train as run
 
-    (install_plugin("colour", METRIC) / "parts.py").write_text(METRIC_PARTS)
-    assert {name: brings.name for name, brings in find_metrics().items()} == {"grey": "colour", "angry": "colour"}
+    (install_plugin("color", METRIC) / "parts.py").write_text(METRIC_PARTS)
+    assert {name: brings.name for name, brings in find_metrics().items()} == {"gray": "color", "angry": "color"}
     config = parse(resolve(plugin, "config"), {"width": 4, "blocks": 1, "discriminator_width": 4}, where="test")
     shared = {"steps": 4, "size": 32, "device": "cpu", "metrics_every": 2, "metrics_on": 3}
     where = dict(zip(("photos", "paintings"), folders[1::2], strict=True))
 
     out = tmp_path / "run"
-    run(plugin, config, TrainingOptions(**shared, metrics="grey"), where, out)
+    run(plugin, config, TrainingOptions(**shared, metrics="gray"), where, out)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
     # At the end the score is that of the model which the run leaves.
     sets = {name: PictureFolder(Path(folder)) for name, folder in where.items()}
-    real = torch.stack([centre_crop(sets["paintings"][i], 32) for i in range(3)]).float().mean() / 127.5 - 1
-    photos = torch.stack([centre_crop(sets["photos"][i * 5 // 3], 32) for i in range(3)]) / 127.5 - 1
+    real = torch.stack([center_crop(sets["paintings"][i], 32) for i in range(3)]).float().mean() / 127.5 - 1
+    photos = torch.stack([center_crop(sets["photos"][i * 5 // 3], 32) for i in range(3)]) / 127.5 - 1
     with torch.no_grad():
         painted = artgan.load(f"local-dir:{out / 'model'}")(photos).mean()
-    assert lines[-1]["metrics"]["grey-distance"] == pytest.approx(float(real - painted), abs=1e-5)
-    assert "grey-distance" in (out / "report.html").read_text()
+    assert lines[-1]["metrics"]["gray-distance"] == pytest.approx(float(real - painted), abs=1e-5)
+    assert "gray-distance" in (out / "report.html").read_text()
 
     # A score that cannot be taken is told, and does not end the run; one that does not exist ends it at once.
     out = tmp_path / "angry"
@@ -566,14 +569,14 @@ def test_scores_are_taken_on_the_way(
     run(plugin, config, options, where, out)
     assert "step 4: no score angry (too few pictures)" in caplog.text
     *_, last = (json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
-    photos, real = (torch.stack([centre_crop(sets[k][i * len(sets[k]) // 5], 32) for i in range(5)]) / 127.5 - 1
+    photos, real = (torch.stack([center_crop(sets[k][i * len(sets[k]) // 5], 32) for i in range(5)]) / 127.5 - 1
                     for k in ("photos", "paintings"))  # fmt: skip
     with torch.no_grad():
         painted = artgan.load(f"local-dir:{out / 'model'}")(photos)
     metric = FilterStyle(Filters(size=32))
     features = [metric.extractor.features(pictures) for pictures in (real, painted, photos)]
     assert last["metrics"] == {"style-filters": pytest.approx(metric.evaluate(*features)[0].value, rel=1e-4)}
-    with pytest.raises(PluginError, match=r"no metric named 'beauty'; there are fid, .*, angry, grey"):
+    with pytest.raises(PluginError, match=r"no metric named 'beauty'; there are fid, .*, angry, gray"):
         run(plugin, config, TrainingOptions(**shared, metrics="beauty"), where, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from support import processes
 
 import artgan
-from artgan.data.crops import Draws, centre_crops
+from artgan.data.crops import Draws, center_crops
 from artgan.discovery import load_plugin
 from artgan.errors import ConfigError
 from artgan.painting.brushwork import Brush, underpaint
@@ -85,9 +85,9 @@ def test_only_the_prepared_domain_changes_and_a_batch_depends_on_its_number_alon
 
 def test_squares_for_scores_are_prepared_the_same_way_every_time() -> None:
     pictures, painter = [scene(n) for n in range(4)], Underpainter(Brushwork(Brush()))
-    whole = centre_crops(pictures, 3, 32, preparation=painter)
-    assert torch.equal(whole[1:], centre_crops(pictures, 3, 32, numbers=[1, 2], preparation=painter))
-    assert not torch.equal(whole, centre_crops(pictures, 3, 32))
+    whole = center_crops(pictures, 3, 32, preparation=painter)
+    assert torch.equal(whole[1:], center_crops(pictures, 3, 32, numbers=[1, 2], preparation=painter))
+    assert not torch.equal(whole, center_crops(pictures, 3, 32))
 
 
 @pytest.mark.exhaustive

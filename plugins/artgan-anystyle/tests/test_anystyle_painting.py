@@ -15,7 +15,6 @@ from PIL import Image
 from support.spots import some_pictures
 
 from artgan.models.torch_model import TorchModel
-from artgan.painting.tiles import Tiling
 from artgan.plugin import ConfigError, PictureError
 from artgan.toolkit import find_styles, to_rgb
 
@@ -182,4 +181,3 @@ def test_estimated_statistics_know_where_their_windows_lie(generator: AnyStyleGe
         for statistics in ("exact", "estimated")
     ]
     assert np.abs(made[0] - made[1]).mean() < 8
-    assert Tiling(64).statistics == "exact"

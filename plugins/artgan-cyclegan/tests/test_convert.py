@@ -264,8 +264,8 @@ class Keras:
 
     def norm(self, x: np.ndarray[Any, Any], layer: str) -> np.ndarray[Any, Any]:
         scale, offset = (value for name, value in self.weights.items() if name.startswith(f"{layer}/norm"))
-        centred = x - x.mean((1, 2), keepdims=True)
-        return scale * centred / np.sqrt((centred**2).mean((1, 2), keepdims=True) + self.epsilon) + offset
+        centered = x - x.mean((1, 2), keepdims=True)
+        return scale * centered / np.sqrt((centered**2).mean((1, 2), keepdims=True) + self.epsilon) + offset
 
     def __call__(self, pictures: Tensor) -> Tensor:
         x = pictures.permute(0, 2, 3, 1).double().numpy()

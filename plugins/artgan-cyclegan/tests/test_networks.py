@@ -185,7 +185,7 @@ def test_resize_convolution_has_no_checkerboard() -> None:
 
 @pytest.mark.numerical
 def test_antialiased_doubling_is_bilinear() -> None:
-    """The blur (1 3 3 1) weights a pixel and its neighbour 3 to 1, which is what bilinear doubling does."""
+    """The blur (1 3 3 1) weights a pixel and its neighbor 3 to 1, which is what bilinear doubling does."""
     x = torch.randn(2, 3, 5, 8)
     wanted = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(BlurUpsample2d()(x), wanted, atol=1e-6, rtol=0)
@@ -282,17 +282,17 @@ def test_a_half_generator_begins_as_the_picture_sees_as_far_as_it_says_and_makes
 
 
 @pytest.mark.numerical
-def test_smooth_colors_repeat_nothing_from_block_to_block_and_leave_greys_alone() -> None:
-    """Of a picture of one colour every block of 4 x 4 is painted alike, apart from the edges of the picture."""
+def test_smooth_colors_repeat_nothing_from_block_to_block_and_leave_grays_alone() -> None:
+    """Of a picture of one color every block of 4 x 4 is painted alike, apart from the edges of the picture."""
     torch.manual_seed(0)
     plain, smooth = (SubpixelGenerator(8, 1, smooth_colors=on) for on in (False, True))
     smooth.load_state_dict(plain.state_dict())
     pictures = torch.full((1, 3, 64, 64), 0.1)
     with torch.no_grad():
         changes = [(generator(pictures) - pictures)[:, :, 16:-16, 16:-16] for generator in (plain, smooth)]
-    greys = [change.mean(1, keepdim=True) for change in changes]
-    torch.testing.assert_close(greys[1], greys[0])
-    spread = [float((change - grey).std((2, 3)).max()) for change, grey in zip(changes, greys, strict=True)]
+    grays = [change.mean(1, keepdim=True) for change in changes]
+    torch.testing.assert_close(grays[1], grays[0])
+    spread = [float((change - gray).std((2, 3)).max()) for change, gray in zip(changes, grays, strict=True)]
     assert spread[0] > 1e-3
     assert spread[1] < 1e-6
     with pytest.raises(ConfigError, match="is for the subpixel generator"):
@@ -324,7 +324,7 @@ def test_a_comb_takes_out_what_repeats_from_block_to_block_and_that_alone() -> N
 
 
 @pytest.mark.numerical
-def test_of_one_colour_a_comb_makes_one_colour() -> None:
+def test_of_one_color_a_comb_makes_one_color() -> None:
     torch.manual_seed(0)
     plain, without_grid = (SubpixelGenerator(8, 1, remove_grid=on) for on in (False, True))
     without_grid.load_state_dict(plain.state_dict())
@@ -363,7 +363,7 @@ def test_the_projected_discriminator_trains_its_heads_alone() -> None:
 
 
 @pytest.mark.numerical
-def test_observed_features_are_normalised_over_channels() -> None:
+def test_observed_features_are_normalized_over_channels() -> None:
     discriminator = ProjectedDiscriminator(random_vgg(), width=8)
     _, *features = discriminator.observe(torch.rand(1, 3, 32, 32))
     for layer in features:

@@ -135,10 +135,10 @@ def test_content_and_style_are_their_formulas(vgg19: Path) -> None:
         features = dict(zip(discriminator.features.layers, discriminator.features(made), strict=True))
         there = discriminator.features(batch(1)["photos"])[-1]
 
-    def normalised(x: torch.Tensor) -> torch.Tensor:
+    def normalized(x: torch.Tensor) -> torch.Tensor:
         return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True, correction=0)
 
-    cosine = F.cosine_similarity(normalised(features["conv4_1"]), normalised(there), dim=1)
+    cosine = F.cosine_similarity(normalized(features["conv4_1"]), normalized(there), dim=1)
     assert float(figures["content/paintings"]) == pytest.approx(1 - float(cosine.mean()), abs=1e-4)
     sets = [part for layer in STYLE_LAYERS for part in moments(features[layer])]
     assert float(figures["style/paintings"]) == pytest.approx(float(memory.loss(sets)), rel=1e-3)

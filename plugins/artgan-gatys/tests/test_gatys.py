@@ -119,7 +119,7 @@ def test_options_change_a_recipe() -> None:
         ({"style_weight": float("nan")}, "style_weight: must be finite"),
         ({"lr": 0}, "lr: must be greater than 0"),
         ({"style_scale": 5}, "style_scale: must be at most 4"),
-        ({"color": "grey"}, "color: must be one of style, photo, match"),
+        ({"color": "gray"}, "color: must be one of style, photo, match"),
         ({"optimizer": "sgd"}, "optimizer: must be one of lbfgs, adam"),
         ({"style_mask": "m.png"}, "mask and style_mask go together"),
         ({"styel": "s.png"}, "unknown option 'styel'; did you mean 'style'?"),

@@ -61,7 +61,7 @@ def save(path: Path, pixels: Tensor) -> str:
 def objective(
     weights: Path, photo: Tensor, styles: Sequence[str], regions: dict[int, Tensor] | None = None, **options: object
 ) -> Objective:
-    """What painting minimises at the photo's own size, in the photo's precision.
+    """What painting minimizes at the photo's own size, in the photo's precision.
 
     Beside photos as small as here, styles whose shorter side has 64 pixels, the least that there is, are not resized.
     """
@@ -80,7 +80,7 @@ def square(x: Tensor) -> Tensor:
     return (x * x).sum()
 
 
-def unnormalised_gram(f: Tensor) -> Tensor:
+def unnormalized_gram(f: Tensor) -> Tensor:
     """G_ij = sum over k of F_ik F_jk."""
     return torch.einsum("ihw,jhw->ij", f[0], f[0])
 
@@ -98,8 +98,8 @@ def gatys2016_style(f: Tensor, s: Tensor) -> Tensor:
     """Equation 4, where the style has positions of its own."""
     (n, m), (_, m_style) = channels_and_positions(f), channels_and_positions(s)
     if m == m_style:
-        return square(unnormalised_gram(f) - unnormalised_gram(s)) / (4 * n**2 * m**2)
-    return square(unnormalised_gram(f) / m - unnormalised_gram(s) / m_style) / (4 * n**2)
+        return square(unnormalized_gram(f) - unnormalized_gram(s)) / (4 * n**2 * m**2)
+    return square(unnormalized_gram(f) / m - unnormalized_gram(s) / m_style) / (4 * n**2)
 
 
 def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
@@ -108,12 +108,12 @@ def mean_squared_error(a: Tensor, b: Tensor) -> Tensor:
 
 def code_style(f: Tensor, s: Tensor) -> Tensor:
     """GramMSELoss: each Gram matrix divided by h * w, then the mean of the squares."""
-    return mean_squared_error(*(unnormalised_gram(x) / channels_and_positions(x)[1] for x in (f, s)))
+    return mean_squared_error(*(unnormalized_gram(x) / channels_and_positions(x)[1] for x in (f, s)))
 
 
 def johnson_style(f: Tensor, s: Tensor) -> Tensor:
     """neural_style.lua: each Gram matrix divided by nElement, then MSECriterion."""
-    return mean_squared_error(*(unnormalised_gram(x) / x.numel() for x in (f, s)))
+    return mean_squared_error(*(unnormalized_gram(x) / x.numel() for x in (f, s)))
 
 
 def johnson_tv(painting: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def relative_content(f: Tensor, p: Tensor) -> Tensor:
 
 
 def relative_style(f: Tensor, s: Tensor) -> Tensor:
-    a, b = (unnormalised_gram(x) / channels_and_positions(x)[1] for x in (f, s))
+    a, b = (unnormalized_gram(x) / channels_and_positions(x)[1] for x in (f, s))
     return square(a - b) / square(b)
 
 
@@ -266,8 +266,8 @@ def test_total_variation_is_johnsons_and_the_sum_of_absolute_differences() -> No
     squared, absolute = total_variation(painting)
     assert difference(squared, johnson_tv(painting)) <= 1e-12
     x = (painting[0] + 1) * 127.5
-    neighbours = [(i, j, k, m) for i in range(7) for j in range(11) for k, m in ((i, j + 1), (i + 1, j))]
-    assert difference(absolute, sum((x[:, i, j] - x[:, k, m]).abs().sum() for i, j, k, m in neighbours)) <= 1e-12
+    neighbors = [(i, j, k, m) for i in range(7) for j in range(11) for k, m in ((i, j + 1), (i + 1, j))]
+    assert difference(absolute, sum((x[:, i, j] - x[:, k, m]).abs().sum() for i, j, k, m in neighbors)) <= 1e-12
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -283,7 +283,7 @@ def test_what_is_equal_has_no_distance_and_black_no_infinite_one(formula: str) -
 
 def grams(state: dict[str, Tensor], pixels: Tensor) -> dict[str, Tensor]:
     found = plain_vgg.features(state, "vgg19", pixels, SMALL)
-    return {layer: unnormalised_gram(f) / channels_and_positions(f)[1] for layer, f in found.items()}
+    return {layer: unnormalized_gram(f) / channels_and_positions(f)[1] for layer, f in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def check_resized(
         assert difference(targets[layer][0].gram, wanted[layer]) <= 1e-12
 
 
-def test_to_keep_the_photos_colours_luminances_are_compared(
+def test_to_keep_the_photos_colors_luminances_are_compared(
     tmp_path: Path, weights: Path, state: dict[str, Tensor]
 ) -> None:
     """The photo's, and the style's moved to its mean and deviation (equation 10 of "Preserving color")."""
@@ -391,7 +391,7 @@ def test_a_guide_of_ones_changes_nothing() -> None:
     assert difference(gram(features, torch.ones(1, 1, 5, 6, dtype=torch.float64)), gram(features)) <= 1e-14
 
 
-def test_a_mask_of_one_colour_changes_nothing(tmp_path: Path, weights: Path) -> None:
+def test_a_mask_of_one_color_changes_nothing(tmp_path: Path, weights: Path) -> None:
     photo, painting = (picture(*SIZE, seed=seed).double() for seed in (1, 3))
     style = save(tmp_path / "style.png", picture(40, 48, seed=2))
     mask, style_mask = (save(tmp_path / f"{h}.png", -torch.ones(1, 3, h, 48)) for h in (32, 40))
@@ -402,7 +402,7 @@ def test_a_mask_of_one_colour_changes_nothing(tmp_path: Path, weights: Path) -> 
     assert difference(masked.style, plain.style) <= 1e-12
 
 
-def test_regions_are_each_painted_in_the_style_of_their_colour(
+def test_regions_are_each_painted_in_the_style_of_their_color(
     tmp_path: Path, weights: Path, state: dict[str, Tensor]
 ) -> None:
     """Against a plain loop: guides by means of blocks, Grams of the guided features, weighted by area."""
@@ -421,12 +421,12 @@ def test_regions_are_each_painted_in_the_style_of_their_colour(
         by = region.shape[0] // features.shape[2]
         rows, columns = region.shape[0] // by, region.shape[1] // by
         guide = region.reshape(rows, by, columns, by).mean((1, 3))
-        return unnormalised_gram(features * guide) / (guide**2).sum()
+        return unnormalized_gram(features * guide) / (guide**2).sum()
 
     f, s = (plain_vgg.features(state, "vgg19", x, SMALL, pooling="avg") for x in (painting, style))
     wanted = torch.zeros((), dtype=torch.float64)
-    for colour in (-1, 1):
-        here, there = ((x[0, 0] == colour).double() for x in (mask, style_mask))
+    for color in (-1, 1):
+        here, there = ((x[0, 0] == color).double() for x in (mask, style_mask))
         for layer in SMALL:
             n = f[layer].shape[1]
             distance = square(guided_gram(f[layer], here) - guided_gram(s[layer], there)) / (4 * n**2)

@@ -1,4 +1,4 @@
-"""The optimisers against PyTorch's where no step is refused, and what they promise where one is."""
+"""The optimizers against PyTorch's where no step is refused, and what they promise where one is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from artgan_gatys.losses import Objective, StyleTarget, gram
 from artgan_gatys.networks import FeatureNetwork
-from artgan_gatys.optimizers import LBFGS, Adam, Evaluate, Optimizer, favour_low_frequencies
+from artgan_gatys.optimizers import LBFGS, Adam, Evaluate, Optimizer, favor_low_frequencies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -136,25 +136,25 @@ def test_preconditioned_lbfgs_is_torchs_in_other_variables() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (9, 7)])
-def test_low_frequencies_are_favoured(height: int, width: int) -> None:
+def test_low_frequencies_are_favored(height: int, width: int) -> None:
     """Waves are multiplied, each by its own factor: 1 for no wave at all, and about 1 / f for short ones."""
     rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (height, width)), indexing="ij")
     for across, down in ((0, 0), (1, 0), (0, 2), (3, 2), (-2, 1)):
         wave = torch.cos(2 * math.pi * (across * columns / width + down * rows / height) + 0.3).expand(1, 3, -1, -1)
         frequency = math.hypot(across / width, down / height)
         expected = wave * (1 / 32) / (frequency + 1 / 32)
-        assert torch.allclose(favour_low_frequencies(wave), expected, atol=1e-12)
+        assert torch.allclose(favor_low_frequencies(wave), expected, atol=1e-12)
 
 
-def test_low_frequencies_are_favoured_by_a_symmetric_positive_definite_map() -> None:
+def test_low_frequencies_are_favored_by_a_symmetric_positive_definite_map() -> None:
     units = torch.eye(30, dtype=torch.float64).view(30, 1, 5, 6)
-    matrix = favour_low_frequencies(units).flatten(1)
+    matrix = favor_low_frequencies(units).flatten(1)
     assert torch.allclose(matrix, matrix.T, atol=1e-14)
     assert torch.linalg.eigvalsh(matrix).min() > 0
 
 
-def test_large_areas_take_fewer_iterations_where_low_frequencies_are_favoured() -> None:
-    """Of a loss of differences between neighbours, whose curvature grows with the square of the frequency."""
+def test_large_areas_take_fewer_iterations_where_low_frequencies_are_favored() -> None:
+    """Of a loss of differences between neighbors, whose curvature grows with the square of the frequency."""
     target = random(1, 1, 24, 24, seed=0).cumsum(2).cumsum(3)
 
     def function(x: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def test_large_areas_take_fewer_iterations_where_low_frequencies_are_favoured() 
         return sum((error - error.roll(1, side)).square().sum() for side in (2, 3)) + 1e-3 * error.square().sum()
 
     losses = []
-    for options in ({}, {"precondition": favour_low_frequencies}):
+    for options in ({}, {"precondition": favor_low_frequencies}):
         optimizer = LBFGS(evaluated(function), torch.zeros_like(target), history=10, **options)
         path(optimizer, 30)
         losses.append(optimizer.loss)

@@ -84,7 +84,7 @@ def picture(height: int, width: int, *, seed: int = 0, count: int = 1) -> Tensor
 
 
 def plain(height: int, width: int, *rgb: int) -> Tensor:
-    """Of one colour."""
+    """Of one color."""
     return (torch.tensor(rgb) / 127.5 - 1).view(1, 3, 1, 1).expand(1, 3, height, width).contiguous()
 
 
@@ -314,7 +314,7 @@ def test_without_content_noise_becomes_a_texture_of_the_style(paint: Paint, weig
 
 @pytest.mark.parametrize(("recipe", "deviation"), [("gatys2016", 0.3), ("neural-style", 0.001 / 127.5)])
 @pytest.mark.numerical
-def test_noise_has_the_recipes_deviation_about_the_networks_mean_colour(
+def test_noise_has_the_recipes_deviation_about_the_networks_mean_color(
     paint: Paint, stop: Stop, recipe: str, deviation: float
 ) -> None:
     stop.after(1)  # at the very first step
@@ -362,7 +362,7 @@ def test_total_variation_makes_it_smooth(paint: Paint) -> None:
     assert roughness(paint(photo, tv1_weight=1e-2)) < 0.7 * rough
 
 
-# ---- colours
+# ---- colors
 
 TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
@@ -372,7 +372,7 @@ def yiq(pixels: Tensor) -> Tensor:
 
 
 @pytest.mark.numerical
-def test_the_photos_colours_are_put_back(paint: Paint) -> None:
+def test_the_photos_colors_are_put_back(paint: Paint) -> None:
     """Exactly so where nothing had to be clamped."""
     photo = 0.4 * picture(32, 32)
     options = {"iterations": 15}
@@ -386,21 +386,21 @@ def test_the_photos_colours_are_put_back(paint: Paint) -> None:
 
 
 @pytest.mark.numerical
-def test_where_the_photos_colours_are_kept_those_of_photo_and_style_do_not_matter(
+def test_where_the_photos_colors_are_kept_those_of_photo_and_style_do_not_matter(
     paint: Paint, style: str, tmp_path: Path
 ) -> None:
-    """Only luminances are compared: the luminance of the painting is the same where both are grey."""
+    """Only luminances are compared: the luminance of the painting is the same where both are gray."""
     photo = 0.4 * picture(32, 32)
-    grey = yiq(photo)[:, :1].expand(-1, 3, -1, -1)
-    grey_style = save(tmp_path / "grey.png", yiq(images.to_tensor(images.decode(style).rgb)[None])[:, :1].expand(
+    gray = yiq(photo)[:, :1].expand(-1, 3, -1, -1)
+    gray_style = save(tmp_path / "gray.png", yiq(images.to_tensor(images.decode(style).rgb)[None])[:, :1].expand(
         -1, 3, -1, -1))  # fmt: skip
     options: dict[str, Any] = {"color": "photo", "iterations": 4, "style_weight": 1.0}
-    one, other = yiq(paint(photo, **options))[:, 0], yiq(paint(grey, style=(grey_style,), **options))[:, 0]
+    one, other = yiq(paint(photo, **options))[:, 0], yiq(paint(gray, style=(gray_style,), **options))[:, 0]
     assert (one - other).abs().mean() < 0.1 * (one - yiq(photo)[:, 0]).abs().mean()
 
 
 @pytest.mark.numerical
-def test_the_style_is_given_the_photos_colours(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_style_is_given_the_photos_colors(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean and covariance, as the style goes through the network."""
     moved: list[Tensor] = []
     original = synthesis.match_colors
@@ -420,10 +420,10 @@ def test_the_style_is_given_the_photos_colours(paint: Paint, tmp_path: Path, mon
     assert torch.allclose(torch.cov(ours), torch.cov(theirs), atol=1e-5)
 
 
-def test_a_style_of_one_colour_can_be_matched(paint: Paint, tmp_path: Path) -> None:
+def test_a_style_of_one_color_can_be_matched(paint: Paint, tmp_path: Path) -> None:
     """Its covariance has no inverse."""
-    grey = save(tmp_path / "grey.png", plain(32, 32, 128, 128, 128))
-    assert paint(picture(24, 24), style=(grey,), color="match").isfinite().all()
+    gray = save(tmp_path / "gray.png", plain(32, 32, 128, 128, 128))
+    assert paint(picture(24, 24), style=(gray,), color="match").isfinite().all()
 
 
 # ---- masks
@@ -498,7 +498,7 @@ def test_a_mask_of_another_size_is_told(paint: Paint, tmp_path: Path, style: str
     assert told == f"{mask}: a mask must have the size of {style}, 48 x 40 pixels, not 32 x 32"
 
 
-def test_a_colour_that_no_style_has_is_told(paint: Paint, tmp_path: Path, mask: str) -> None:
+def test_a_color_that_no_style_has_is_told(paint: Paint, tmp_path: Path, mask: str) -> None:
     red = save(tmp_path / "red.png", plain(40, 48, *RED))
     told = refusal(ConfigError, paint, picture(32, 32), mask=mask, style_mask=(red,))
     assert told == f"{mask}: no style mask has its color #0000ff"
@@ -654,10 +654,10 @@ def test_a_loss_that_is_infinite_far_away_does_no_harm(
     state = {key: value * 1e9 for key, value in load_file(weights).items()}
     save_file(state, tmp_path / "large.safetensors")
     options: dict[str, Any] = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",), "recipe": "gatys-code"}
-    grey = plain(32, 32, 124, 116, 104) + 0.05 * picture(32, 32)  # near ImageNet's mean, which counts as 0
+    gray = plain(32, 32, 124, 116, 104) + 0.05 * picture(32, 32)  # near ImageNet's mean, which counts as 0
     dim = save(tmp_path / "dim.png", plain(32, 32, 124, 116, 104) + 0.05 * picture(32, 32, seed=1))
     weights = tmp_path / "large.safetensors"
-    painting = paint(grey, style=(dim,), vgg19=str(weights), optimizer="adam", lr=50.0, iterations=20, **options)
+    painting = paint(gray, style=(dim,), vgg19=str(weights), optimizer="adam", lr=50.0, iterations=20, **options)
     assert painting.isfinite().all()
     told = warnings(caplog)
     assert told.count("the loss was not finite; back to the best picture so far, with a smaller step") == len(told) > 0
@@ -693,9 +693,9 @@ def test_weights_that_are_not_finite_are_told(paint: Paint, tmp_path: Path, weig
 def test_where_no_step_leads_further_it_is_told_once_for_each_scale(
     paint: Paint, caplog: pytest.LogCaptureFixture, worked: list[tuple[int, int]]
 ) -> None:
-    """A photo of one colour is its own painting at every size where only the content counts."""
-    grey = plain(32, 32, 124, 124, 124)
-    paint(grey, style=(), style_weight=0.0, scales=2, iterations=5)
+    """A photo of one color is its own painting at every size where only the content counts."""
+    gray = plain(32, 32, 124, 124, 124)
+    paint(gray, style=(), style_weight=0.0, scales=2, iterations=5)
     assert worked == [(16, 16), (32, 32)]
     assert warnings(caplog) == [
         f"no step lowers the loss further at {size} after 1 iterations" for size in ("16 x 16", "32 x 32")

@@ -30,13 +30,13 @@ def fetch(
 
     if list_:
         for entry in public.PUBLIC.values():
-            print(f"{entry.name}: {entry.summary}\n    license: {entry.licence}\n    {entry.url}")
+            print(f"{entry.name}: {entry.summary}\n    license: {entry.license}\n    {entry.url}")
         return
     if name is None:
         raise ConfigError(f"name a set to fetch: {', '.join(public.PUBLIC)}")
     path = public.fetch(name, out)
     print(path)
-    print(f"artgan: SHA-256 {sha256(path)}; license: {public.PUBLIC[name].licence}", file=sys.stderr)
+    print(f"artgan: SHA-256 {sha256(path)}; license: {public.PUBLIC[name].license}", file=sys.stderr)
 
 
 @app.command()

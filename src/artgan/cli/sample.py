@@ -81,7 +81,7 @@ def sample(
         str | None,
         typer.Option(metavar="PICTURES", help="Show the most similar real pictures next to each.", show_default=False),
     ] = None,
-    neighbours: Annotated[int, typer.Option(min=1, max=20, help="With --nearest, how many to show.")] = 4,
+    neighbors: Annotated[int, typer.Option(min=1, max=20, help="With --nearest, how many to show.")] = 4,
     like: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +122,7 @@ def sample(
     if film and to is not None and number is not None:
         raise ConfigError("-n: a film from one picture to another has --frames instead")
     loaded = load_torch_model(plain, device=device)  # first, as it says which plugin to install
-    from artgan.sampling.sampling import Point, write_files, write_grid, write_loop, write_neighbours, write_way
+    from artgan.sampling.sampling import Point, write_files, write_grid, write_loop, write_neighbors, write_way
 
     if loaded.task != "noise-to-image":
         loaded.sample()  # raises an error that says what the model does instead
@@ -155,7 +155,7 @@ def sample(
             )
         ]
     elif nearest is not None:
-        results = write_neighbours(generator, points, nearest, neighbours, out, noise=noise, overwrite=overwrite)
+        results = write_neighbors(generator, points, nearest, neighbors, out, noise=noise, overwrite=overwrite)
     elif film:
         way = points if to is None else [points[0], to]
         results = write_loop(generator, way, out, frames=frames or 25, rate=fps or 25, noise=noise, overwrite=overwrite)

@@ -146,19 +146,19 @@ def resize_short_side(picture: Image.Image, pixels: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-def centre_square(picture: Image.Image, size: int) -> Image.Image:
+def center_square(picture: Image.Image, size: int) -> Image.Image:
     """The center square of ``picture``, resized to ``size``."""
     picture = resize_short_side(picture, size)
     left, top = (picture.width - size) // 2, (picture.height - size) // 2
     return picture.crop((left, top, left + size, top + size))
 
 
-def centre_crop(picture: Image.Image, size: int) -> Tensor:
+def center_crop(picture: Image.Image, size: int) -> Tensor:
     """The center square of ``picture`` as a 3 x S x S uint8 tensor."""
-    return to_tensor(np.array(centre_square(picture, size)))
+    return to_tensor(np.array(center_square(picture, size)))
 
 
-def centre_crops(
+def center_crops(
     pictures: Sequence[Image.Image],
     count: int,
     size: int,
@@ -188,7 +188,7 @@ def centre_crops(
         reason = ""
         for index in (*range(place, len(pictures)), *range(place)):
             try:
-                return centre_square(pictures[index], size)
+                return center_square(pictures[index], size)
             except PictureError as error:
                 reason = str(error)
                 failed(index, reason)

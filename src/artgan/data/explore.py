@@ -86,7 +86,7 @@ class Exploration:
         looks: the properties of every picture, in order.
         statistics: of the square pictures.
         brightness: 256 counts: histogram of the squares' luma.
-        colours: 3 x 256 counts: histograms of the squares' red, green and blue.
+        colors: 3 x 256 counts: histograms of the squares' red, green and blue.
         near: the first two pictures of some groups of near copies.
         sheet: pictures evenly spread over the set.
         darkest, brightest, unlike: the extreme pictures by mean luma and by distance from the mean picture, the most
@@ -99,7 +99,7 @@ class Exploration:
     looks: Sequence[Look]
     statistics: Statistics
     brightness: NDArray[np.int64]
-    colours: NDArray[np.int64]
+    colors: NDArray[np.int64]
     near: Sequence[Sequence[Thumbnail]]
     sheet: Sequence[Thumbnail]
     darkest: Sequence[Thumbnail]
@@ -157,7 +157,7 @@ def explore(
         return _View(look, np.asarray(square), luma, np.asarray(small), canvas(rgb))
 
     sums = Sums(size)
-    brightness, colours = np.zeros(256, np.int64), np.zeros((3, 256), np.int64)
+    brightness, colors = np.zeros(256, np.int64), np.zeros((3, 256), np.int64)
     looks: list[Look] = []
     good: list[int] = []
     smalls: list[NDArray[np.uint8]] = []
@@ -170,7 +170,7 @@ def explore(
                 sums.add(found.square)
                 brightness += found.luma
                 for channel in range(3):
-                    colours[channel] += np.bincount(found.square[:, :, channel].ravel(), minlength=256)
+                    colors[channel] += np.bincount(found.square[:, :, channel].ravel(), minlength=256)
                 good.append(index)
                 smalls.append(found.small)
                 lumas.append(float(found.luma @ np.arange(256)) / size**2)
@@ -198,7 +198,7 @@ def explore(
         looks,
         sums.statistics(),
         brightness,
-        colours,
+        colors,
         near=[thumbnails([position[name] for name in group[:2]]) for group in groups[:odd]],
         sheet=thumbnails([good[k] for k in spread]),
         darkest=extreme(lumas, 1),

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding/), read without trust."""
+"""The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding/), read as untrusted input."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class PublicSet:
         name: its name in artgan.
         url: its address.
         summary: a one-line description.
-        licence: what is known about its license.
+        license: what is known about its license.
         sha256: of the file, in hexadecimal; None if its authors publish none.
         max_bytes: a larger file is rejected.
     """
@@ -39,7 +39,7 @@ class PublicSet:
     name: str
     url: str
     summary: str
-    licence: str
+    license: str
     sha256: str | None = None
     max_bytes: int = 1 << 30
 

@@ -63,7 +63,7 @@ class Finding:
     """A problem, or something worth noting.
 
     Attributes:
-        kind: "unreadable", "repeated", "copies", "same-pixels" and "near-copies" are problems; "grey", "cmyk",
+        kind: "unreadable", "repeated", "copies", "same-pixels" and "near-copies" are problems; "gray", "cmyk",
             "palette", "transparent", "deep", "other-mode", "turned", "odd-size", "odd-aspect" and "passed-over" (with
             the first few names only) are notes.
         level: whether it makes the set questionable or is only informative.
@@ -376,9 +376,9 @@ def _modes(looks: Sequence[Look]) -> list[Finding]:
     return [_note(kind, f"{_count(found)} {_MODES[kind]}", found) for kind, found in by_kind.items() if found]
 
 
-_KIND_OF_MODE = {"1": "grey", "L": "grey", "CMYK": "cmyk", "P": "palette"}
+_KIND_OF_MODE = {"1": "gray", "L": "gray", "CMYK": "cmyk", "P": "palette"}
 _MODES = {
-    "grey": "kept as gray",
+    "gray": "kept as gray",
     "cmyk": "kept as CMYK",
     "palette": "kept with a palette",
     "transparent": "with an alpha channel or a transparent color",

@@ -20,7 +20,7 @@ from torch import Tensor
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
 from artgan.data.cluster import Cluster
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.devices import usable_device
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError
 from artgan.interfaces import Metric, Score
@@ -32,7 +32,7 @@ from artgan.metrics.scoring import MetricNetworks, given_files, reason, validate
 
 if TYPE_CHECKING:
     from artgan.metrics.artists import ArtistReport
-    from artgan.metrics.neighbours import Gap
+    from artgan.metrics.neighbors import Gap
     from artgan.metrics.profile import Profile
 
 _BATCH, _BATCH_PIXELS = 8, 8 * 256**2  # pictures of 1,024 px come one by one: features take gigabytes
@@ -350,7 +350,7 @@ class Evaluator:
             PictureError: there is no such set, or none of its pictures can be read.
             WeightsError: the extractor's weights cannot be downloaded or read.
         """
-        from artgan.metrics.neighbours import Memorization, held_out_gap
+        from artgan.metrics.neighbors import Memorization, held_out_gap
 
         real, other = self._real("the gap to held-out pictures"), self.scan(held_out)
         if both := _shared(other, real):
@@ -371,7 +371,7 @@ class Evaluator:
             PictureError: the sheet cannot be written or already exists; a set cannot be read.
             WeightsError: the extractor's weights cannot be downloaded or read.
         """
-        from artgan.metrics.neighbours import Memorization, nearest_neighbors
+        from artgan.metrics.neighbors import Memorization, nearest_neighbors
 
         images.check_writable(path, overwrite=overwrite)
         made, real = self.scan(fake), self._real("a sheet of the nearest real pictures")
@@ -441,7 +441,7 @@ class Evaluator:
         return self.scan(self.real)
 
     def _square(self, picture: Image.Image) -> Image.Image:
-        return centre_square(picture, self.size)
+        return center_square(picture, self.size)
 
     def _extracted(self, readable: Readable, extractor: str, part: str) -> Tensor:
         key = (readable.pictures.location, extractor)

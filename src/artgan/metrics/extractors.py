@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from artgan import images
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ConfigError, WeightsError
 from artgan.features import DINOV2_NAME, IMAGENET_MEAN, IMAGENET_STD, VGG19, VGG19_NAME, load_vgg19, weights_file
 from artgan.files import cache_folder, sha256
@@ -187,7 +187,7 @@ class VGG19Statistics(Extractor):
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """3 x S x S in [-1, 1]."""
-        return images.to_tensor(centre_square(picture, self.size))
+        return images.to_tensor(center_square(picture, self.size))
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Means and deviations of the channels of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1, after their ReLUs."""
@@ -212,7 +212,7 @@ class Filters(Extractor):
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """3 x S x S in [-1, 1]."""
-        return images.to_tensor(centre_square(picture, self.size))
+        return images.to_tensor(center_square(picture, self.size))
 
     def forward(self, prepared: Tensor) -> Tensor:
         """B x 78."""
@@ -289,7 +289,7 @@ class Patches(Extractor):
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """The patches, prepared by the other extractor, below each other."""
-        square = centre_square(picture, self._size)
+        square = center_square(picture, self._size)
         boxes = [(x, y, x + self._side, y + self._side) for y in self._places for x in self._places]
         return torch.cat([self.extractor.prepare(square.crop(box)) for box in boxes], dim=1)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artgan import images
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ConfigError
 
 OCTAVES = ("2 to 4", "4 to 8", "8 to 16", "16 to 32", "32 to 64")
@@ -116,7 +116,7 @@ def profile(pictures: Iterable[Image.Image], *, size: int = 256) -> Profile:
     colors = _ColorHistogram()
     n, total, squares = 0, np.zeros(1), np.zeros(1)
     for picture in pictures:
-        pixels = np.asarray(centre_square(images.decode(picture).rgb, size))
+        pixels = np.asarray(center_square(images.decode(picture).rgb, size))
         lab = to_lab(pixels)
         colors.add(pixels, lab)
         row = _measure(lab)

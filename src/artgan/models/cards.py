@@ -46,7 +46,7 @@ def checked_license(text: str) -> str:
         ) from None
 
 
-def weights_licence(card: Mapping[str, Any]) -> str | None:
+def weights_license(card: Mapping[str, Any]) -> str | None:
     """The license of a model's weights according to its card (``license: {weights: ...}`` or a string), or None."""
     license_ = card.get("license")
     if isinstance(license_, Mapping):
@@ -55,7 +55,11 @@ def weights_licence(card: Mapping[str, Any]) -> str | None:
 
 
 def card_files(
-    card: Mapping[str, Any], task: str, *, paint: Callable[[Image.Image], Image.Image] | None
+    card: Mapping[str, Any],
+    task: str,
+    *,
+    paint: Callable[[Image.Image], Image.Image] | None,
+    needs_style: bool = False,
 ) -> dict[str, bytes]:
     """Make a model's README.md and, if the model paints, a synthetic example picture and its painting, by file name.
 
@@ -63,21 +67,24 @@ def card_files(
         card: the model's card.
         task: the generator's task.
         paint: paints the example; None omits the two pictures.
+        needs_style: whether the model paints only in a style that it is given; there is then no example to paint.
 
     Raises:
         PictureError: the example cannot be painted.
     """
     pictures = {}
-    if paint is not None and task == "image-to-image":
+    if paint is not None and task == "image-to-image" and not needs_style:
         picture = example_picture()
         pictures = {EXAMPLE_INPUT: _png(picture), EXAMPLE_OUTPUT: _png(paint(picture))}
-    return {README: readme(card, task, with_examples=bool(pictures)).encode(), **pictures}
+    return {README: readme(card, task, needs_style, with_examples=bool(pictures)).encode(), **pictures}
 
 
-def readme(card: Mapping[str, Any], task: str, *, with_examples: bool) -> str:
+def readme(card: Mapping[str, Any], task: str, needs_style: bool, *, with_examples: bool) -> str:
     """The text of a model's README.md: front matter for the Hub's search, then the information for readers."""
     name = str(card.get("name", f"A {card['plugin']} model"))
-    call = "sample(1)[0]" if task == "noise-to-image" else 'paint("photo.jpg")'
+    call = 'paint("photo.jpg", style="style.jpg")' if needs_style else 'paint("photo.jpg")'
+    if task == "noise-to-image":
+        call = "sample(1)[0]"
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(card, task), sort_keys=False, allow_unicode=True)}---",
         f"# {name}",
@@ -109,7 +116,7 @@ def facts(card: Mapping[str, Any]) -> str:
 
 
 def _front_matter(card: Mapping[str, Any], task: str) -> dict[str, Any]:
-    license_ = weights_licence(card)
+    license_ = weights_license(card)
     named: dict[str, Any] = {}
     if license_ is not None and license_.lower() in _LICENSES:
         named = {"license": license_.lower()}
@@ -140,7 +147,7 @@ def _unknown(card: Mapping[str, Any]) -> str:
     license_ = card.get("license")
     data = license_.get("data") if isinstance(license_, Mapping) else None
     known = {
-        "the license of the weights": weights_licence(card),
+        "the license of the weights": weights_license(card),
         "what it was trained on, and how long": card.get("training"),
         "the license of the pictures that it was trained on": data,
         "measured figures, such as `artgan evaluate` gives": card.get("metrics"),

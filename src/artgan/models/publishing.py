@@ -16,7 +16,7 @@ import yaml
 from artgan import hub
 from artgan.errors import ArtganError
 from artgan.images import decode
-from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, checked_license, weights_licence
+from artgan.models.cards import EXAMPLE_INPUT, EXAMPLE_OUTPUT, README, card_files, checked_license, weights_license
 from artgan.models.folder import CONFIG, EXPORTED, THUMBNAIL, WEIGHTS, read_card
 from artgan.models.loading import load
 from artgan.models.model import Model
@@ -98,8 +98,8 @@ def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Public
     _check_license(folder, model, license)
     _check_output(folder, model)
     if not {README, EXAMPLE_INPUT, EXAMPLE_OUTPUT} <= names:
-        paint = None if model.needs_style else model.paint
-        files = {**card_files(model.card, model.task, paint=paint), **files}
+        made = card_files(model.card, model.task, paint=model.paint, needs_style=model.needs_style)
+        files = {**made, **files}
     files = {**files, **{name: folder / name for name in names if license is None or name != CONFIG}}
     return Publication(
         repo_id,
@@ -110,7 +110,7 @@ def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Public
 
 def _with_license(folder: Path, model: Model, license: str) -> bytes:
     """The folder's ``config.json`` with a license of the weights, which the model's card gets too."""
-    named = weights_licence(model.card)
+    named = weights_license(model.card)
     if named is not None and named.lower() != license.lower():
         raise ArtganError(f"{folder / CONFIG}: names the license {named}; omit --license, or change it there")
     card = read_card(folder)
@@ -140,7 +140,7 @@ def _check_files(folder: Path) -> set[str]:
 
 
 def _check_license(folder: Path, model: Model, license: str | None) -> None:
-    if weights_licence(model.card) is None:
+    if weights_license(model.card) is None:
         raise ArtganError(
             f"{folder / CONFIG}: names no license; give that of the weights, for example --license apache-2.0"
         )

@@ -120,7 +120,7 @@ class TorchModel(nn.Module, Model):
             raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
         folder = Path(path)
         card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
-        files = card_files(card, self.task, paint=self.paint if examples and not self.needs_style else None)
+        files = card_files(card, self.task, paint=self.paint if examples else None, needs_style=self.needs_style)
         self.save(folder)
         write_files(folder, files)
 

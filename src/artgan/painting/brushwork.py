@@ -206,7 +206,7 @@ class Photo:
         gradient: see :func:`_gradient`.
         strength: the gradient's length, H x W.
         contrast: what the brush's threshold is multiplied by: in fog a smaller difference matters than in sunlight.
-        tint: how colored greys may become: none in a black and white photo.
+        tint: how colored grays may become: none in a black and white photo.
     """
 
     colors: Floats
@@ -428,14 +428,14 @@ def _along(doubled: Complexes) -> Complexes:
 
 
 def _varied(color: Floats, random: Floats, brush: Brush, tint: float) -> Floats:
-    """Colors in Lab, 3 x N, each a little off in lightness, hue and saturation; greys too, by at most ``tint``."""
+    """Colors in Lab, 3 x N, each a little off in lightness, hue and saturation; grays too, by at most ``tint``."""
     normal = 2 * (random[:, 4:7] + random[:, 7:10] + random[:, 11:14] - 1.5)  # of deviation 1, at most 3
     lightness, a, b = color
     angle = np.deg2rad(brush.hue) * normal[:, 1]
     angle /= 1 + np.hypot(a, b) / 40  # strong colors are as far from each other as pale
     scale = 1 + brush.saturation * normal[:, 2]
     turned = [scale * (a * np.cos(angle) - b * np.sin(angle)), scale * (a * np.sin(angle) + b * np.cos(angle))]
-    warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and greys differ too: warm against cool
+    warm = tint * np.deg2rad(brush.hue) * normal[:, 0]  # strokes in shadows and grays differ too: warm against cool
     dark = brush.shadows * np.clip(1 - lightness / _DARK, 0, 1)
     cool = dark * tint / 8
     lightness = lightness + dark + brush.lightness * normal[:, 1]

@@ -21,9 +21,9 @@ from artgan.painting.canvas import Floats, Pixels
 
 Doubles: TypeAlias = "NDArray[np.float64]"
 
-_LEAST_VARIANCE = 4.0  # added to all: grey photos have no colors that could be spread
+_LEAST_VARIANCE = 4.0  # added to all: gray photos have no colors that could be spread
 _GAINS = (0.6, 1.35)  # of contrasts: beyond, noise and pale colors turn neon
-_SHIFT = (12.0, 12.0)  # of lightness and of color: a photo all red does not turn green where it is grey
+_SHIFT = (12.0, 12.0)  # of lightness and of color: a photo all red does not turn green where it is gray
 _ROUNDS = 12  # of k-means
 _MOST_ENTRIES = 1000
 _FARTHEST = 1e5  # of any number in a table: variances of L*a*b* are less

@@ -127,7 +127,7 @@ def _plots(exploration: Exploration, looks: Sequence[Look]) -> list[tuple[str, M
         (
             "Colors",
             _levels(
-                dict(zip(("red", "green", "blue"), zip(exploration.colours, _RGB, strict=True), strict=True)), "level"
+                dict(zip(("red", "green", "blue"), zip(exploration.colors, _RGB, strict=True), strict=True)), "level"
             ),
         ),
     ]
@@ -172,11 +172,11 @@ def _scatter(sizes: NDArray[np.int64]) -> Markup:
 def _levels(curves: dict[str, tuple[NDArray[np.int64], str]], label: str) -> Markup:
     figure, axes = _figure()
     top = 0.0  # ignoring pure black and white, which can dominate
-    for name, (counts, colour) in curves.items():
+    for name, (counts, color) in curves.items():
         share = 100 * counts / counts.sum()
-        axes.fill_between(np.arange(256), share, step="mid", color=colour, alpha=0.25, lw=0)
+        axes.fill_between(np.arange(256), share, step="mid", color=color, alpha=0.25, lw=0)
         top = max(top, float(share[1:-1].max()))
-        axes.step(np.arange(256), share, where="mid", color=colour, lw=1, label=name)
+        axes.step(np.arange(256), share, where="mid", color=color, lw=1, label=name)
     axes.set_xlim(0, 255)
     axes.set_ylim(0, 1.2 * top or 100)
     axes.set_xlabel(label)

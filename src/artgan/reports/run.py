@@ -25,7 +25,7 @@ _SHEET_BYTES = 150_000  # larger sheets are shrunk
 _SHEET_SIDE = 1024
 _LEFT_OUT = 50  # pictures that are listed
 _LAST_LINES = 10  # of the log, averaged for the last losses in a comparison
-_COLOURS = (
+_COLORS = (
     "#1f77b4",
     "#d1580b",
     "#2c8a2c",
@@ -59,7 +59,7 @@ def write_run_report(run: Path) -> Path:
     for name, curve in record.losses.items():
         group, _, part = name.partition("/")
         groups.setdefault(group, {})[part or name] = curve
-    losses = [_plot(group, curves, coloured(series), smooth=True) for group, curves in groups.items()]
+    losses = [_plot(group, curves, colored(series), smooth=True) for group, curves in groups.items()]
     pace = "seconds per step"
     out = run / "report.html"
     write(
@@ -69,11 +69,11 @@ def write_run_report(run: Path) -> Path:
         run=record,
         facts=_facts(record),
         losses=losses,
-        rates=_plot("learning rate", record.rates, coloured(record.rates)) if record.rates else None,
-        pace=_plot(pace, {pace: record.seconds}, coloured([pace]), smooth=True, from_zero=True)
+        rates=_plot("learning rate", record.rates, colored(record.rates)) if record.rates else None,
+        pace=_plot(pace, {pace: record.seconds}, colored([pace]), smooth=True, from_zero=True)
         if record.seconds
         else None,
-        metrics=[_plot(name, {name: curve}, coloured([name])) for name, curve in record.metrics.items()],
+        metrics=[_plot(name, {name: curve}, colored([name])) for name, curve in record.metrics.items()],
         metric_rows=_metric_rows(record),
         sheets=[("", _frames(record, _SHEETS))],
         held_out=any("held_out" in domain for domain in record.data.values()),
@@ -111,12 +111,12 @@ def write_comparison(runs: Sequence[Path], out: Path, *, overwrite: bool = False
     if not overwrite and os.path.lexists(out):
         raise ReportError(f"{out}: exists already; choose another name or allow overwriting")
     records = dict(zip(_labels(folders), map(read_run, runs), strict=True))
-    colours = coloured(records)
+    colors = colored(records)
 
     write(
         out,
         "comparison.html",
-        colours=colours,
+        colors=colors,
         facts=_transposed({label: _facts(record) for label, record in records.items()}),
         options=[row for row in _options(records) if len(set(row[1])) > 1],
         losses=overlaid(records, "losses", smooth=True),
@@ -131,7 +131,7 @@ def overlaid(records: Mapping[str, RunRecord], kind: str, **options: Any) -> lis
     """A plot for each of the runs' curves of a kind, ``"losses"`` or ``"metrics"``, with all runs in it by label."""
     curves: dict[str, Mapping[str, Curve]] = {label: getattr(record, kind) for label, record in records.items()}
     return [
-        _plot(name, {label: mine[name] for label, mine in curves.items() if name in mine}, coloured(records), **options)
+        _plot(name, {label: mine[name] for label, mine in curves.items() if name in mine}, colored(records), **options)
         for name in sorted({name for mine in curves.values() for name in mine})
     ]
 
@@ -278,15 +278,15 @@ class _Plot:
     cut: bool
 
 
-def coloured(names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+def colored(names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
     """A color for each name, in order; they repeat after ten."""
-    return {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+    return {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
 
 
 def _plot(
     title: str,
     curves: Mapping[str, Curve],
-    colours: Mapping[str, str],
+    colors: Mapping[str, str],
     *,
     smooth: bool = False,
     from_zero: bool = False,
@@ -302,9 +302,9 @@ def _plot(
         everything.append(values)
         marker = "o" if len(steps) == 1 else "." if len(steps) < 30 else ""
         if smooth:
-            axes.plot(steps, values, color=colours[name], alpha=0.25, linewidth=0.8)
+            axes.plot(steps, values, color=colors[name], alpha=0.25, linewidth=0.8)
             values = _smoothed(values)
-        axes.plot(steps, values, color=colours[name], linewidth=1.6, marker=marker)
+        axes.plot(steps, values, color=colors[name], linewidth=1.6, marker=marker)
     low, high, cut = _limits(np.concatenate(everything))
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1
     axes.set_ylim(0 if from_zero else low - margin, high + margin)
@@ -312,7 +312,7 @@ def _plot(
     axes.spines[["top", "right"]].set_visible(False)
     axes.locator_params(nbins=5)  # most of the time is spent on ticks
     axes.set_xlabel("step")
-    legend = [(name, colour) for name, colour in colours.items() if name in curves]
+    legend = [(name, color) for name, color in colors.items() if name in curves]
     return _Plot(title, figure_svg(figure), legend, cut)
 
 

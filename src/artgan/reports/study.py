@@ -15,7 +15,7 @@ from markupsafe import Markup
 from artgan.files import atomic_write
 from artgan.reports.page import data_uri, figure_svg
 from artgan.reports.record import RunRecord, read_run
-from artgan.reports.run import ReportError, coloured, duration, overlaid, write
+from artgan.reports.run import ReportError, colored, duration, overlaid, write
 
 SHEET = "study.jpg"
 """Pictures by a run's model, in the run's folder."""
@@ -80,7 +80,7 @@ def write_study(
         figures=[(name, about, charts[name]) for name, about in figures.items()],
         rows=[(kind.name, [_spread(kind, name) for name in figures]) for kind in kinds],
         failed=[(kind.name, seed, why) for kind in kinds for seed, why in kind.errors.items()],
-        colours=coloured(first),
+        colors=colored(first),
         losses=overlaid(first, "losses", smooth=True),
         times=[_times(kind, out.parent) for kind in kinds],
     )
@@ -148,15 +148,15 @@ def _chart(kinds: Sequence[Kind], name: str) -> Markup:
 
     figure = Figure(figsize=(4.6, 0.7 + 0.36 * len(kinds)))
     axes: Any = figure.subplots()
-    for row, (kind, colour) in enumerate(zip(kinds, coloured([kind.name for kind in kinds]).values(), strict=True)):
+    for row, (kind, color) in enumerate(zip(kinds, colored([kind.name for kind in kinds]).values(), strict=True)):
         values = kind.figures.get(name, ())
         if not values:
             continue
         mean = float(np.mean(values))
         if name in kind.intervals:
-            axes.scatter(values, [row + 0.24] * len(values), color=colour, alpha=0.6, s=10, linewidths=0)
-            axes.errorbar(mean, row, xerr=mean - kind.intervals[name][0], color=colour, capsize=4, linewidth=1.6)
-        axes.plot([mean], [row], marker="o", color=colour, markersize=6)
+            axes.scatter(values, [row + 0.24] * len(values), color=color, alpha=0.6, s=10, linewidths=0)
+            axes.errorbar(mean, row, xerr=mean - kind.intervals[name][0], color=color, capsize=4, linewidth=1.6)
+        axes.plot([mean], [row], marker="o", color=color, markersize=6)
     axes.set_yticks(range(len(kinds)), [kind.name for kind in kinds], parse_math=False)
     axes.set_ylim(len(kinds) - 0.4, -0.6)  # the first kind on top
     axes.grid(axis="x", color="#ddd", linewidth=0.6)

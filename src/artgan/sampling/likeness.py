@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from artgan import images, sheets
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ConfigError, PictureError
 from artgan.features import VGG19, load_vgg19
 from artgan.files import check_writable
@@ -115,7 +115,7 @@ def find_like(
     seeds = range(seed, seed + SEEDS)
     drawn = torch.stack([vector(each) for each in seeds]).to(like)
     side = generator.generate(drawn[:1]).shape[-1]
-    distance = Likeness(vgg, images.to_tensor(centre_square(photo, side))[None].to(like))
+    distance = Likeness(vgg, images.to_tensor(center_square(photo, side))[None].to(like))
     with torch.no_grad():
         scores = torch.cat([distance(generator(part)) for part in torch.split(drawn, BATCH)])
     order = [int(index) for index in scores.argsort(stable=True)]
@@ -203,7 +203,7 @@ def write_like(
         found = find_like(generator, rgb, vgg, seed=seed, steps=steps, noise=noise, advance=advance)
     nearest = list(zip(found.seeds, found.scores, strict=True))[:count]
     likeness, *others = draw(generator, [found.vector, *(each for each, _ in nearest)], noise=noise)
-    rows = {"photo, found": [centre_square(rgb, likeness.width), likeness]}
+    rows = {"photo, found": [center_square(rgb, likeness.width), likeness]}
     for row in range(0, len(nearest), _COLUMNS):
         names = ", ".join(str(each) for each, _ in nearest[row : row + _COLUMNS])
         rows[f"seeds {names}"] = others[row : row + _COLUMNS]

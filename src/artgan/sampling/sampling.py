@@ -17,7 +17,7 @@ from torch import Tensor
 
 from artgan import images, sheets
 from artgan.data import PictureSet, open_pictures
-from artgan.data.crops import centre_square
+from artgan.data.crops import center_square
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
 from artgan.progress import progress
@@ -121,7 +121,7 @@ def spherical(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A real picture near a generated one.
 
     Attributes:
@@ -141,7 +141,7 @@ def nearest(
     count: int,
     *,
     advance: Callable[[], None] = lambda: None,
-) -> list[list[Neighbour]]:
+) -> list[list[Neighbor]]:
     """Find the most similar real pictures for each picture, to see whether a model copies its training data.
 
     Args:
@@ -162,15 +162,13 @@ def nearest(
     found = []
     for picture, row in zip(pictures, distances, strict=True):
         best = np.argsort(row, kind="stable")[:count]
-        found.append(
-            [Neighbour(real.names[i], centre_square(real[int(i)], picture.width), float(row[i])) for i in best]
-        )
+        found.append([Neighbor(real.names[i], center_square(real[int(i)], picture.width), float(row[i])) for i in best])
     return found
 
 
 def _look(picture: Image.Image) -> NDArray[np.float64]:
     """The center square at comparison size, H x W x 3."""
-    return np.asarray(centre_square(picture, _LOOK), np.float64)
+    return np.asarray(center_square(picture, _LOOK), np.float64)
 
 
 def _distances(looks: NDArray[np.float64], look: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -323,7 +321,7 @@ def write_loop(
     return [{**_named(point), "output": str(path)} for point in points]
 
 
-def write_neighbours(
+def write_neighbors(
     generator: Generator,
     points: Sequence[Point],
     real: str,
@@ -344,7 +342,7 @@ def write_neighbours(
     with progress("comparing", len(known)) as advance:
         found = nearest(pictures, known, count, advance=advance)
     rows = {
-        f"{_label(point)}: {near[0].distance:.0f}": [picture, *(neighbour.picture for neighbour in near)]
+        f"{_label(point)}: {near[0].distance:.0f}": [picture, *(neighbor.picture for neighbor in near)]
         for point, picture, near in zip(points, pictures, found, strict=True)
     }
     images.encode(sheets.sheet(rows, cell=pictures[0].width), path, overwrite=overwrite)

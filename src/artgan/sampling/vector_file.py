@@ -1,4 +1,4 @@
-"""A noise vector as a small JSON file, which is read without trust."""
+"""A noise vector as a small JSON file, which is read as untrusted input."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ModelTests(Subject):
                 "and a dot.",
             )
 
-    def test_models_have_a_config_and_a_licence(self) -> None:
+    def test_models_have_a_config_and_a_license(self) -> None:
         """Each registry entry has a config that builds a model, and a license."""
         for name, entry in self._entries().items():
             problem = self._refusal(entry.config, f"{name}: config")
@@ -105,7 +105,7 @@ class ModelTests(Subject):
                 "when it is read.",
             )
             if self._refusal(entry.config, "config"):
-                skip_after("test_models_have_a_config_and_a_licence")
+                skip_after("test_models_have_a_config_and_a_license")
             self._needs_building_on_meta()
             advice = (
                 "Write the file's size and sha256 into the registry, and check that config is that of the training."

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from artgan.interfaces import Generator, Networks, Run, Trainer, minimise
+from artgan.interfaces import Generator, Networks, Run, Trainer, minimize
 from artgan.testing.subject import Subject, demand, explained, listed, skip_after, some_pictures
 from artgan.training import checkpoint
 
@@ -24,7 +24,7 @@ _STEP_TEST = "test_a_step_takes_batches_of_one_and_of_two"
 
 
 class Recorder:
-    """:func:`artgan.interfaces.minimise`, which also records changed parameters and leftover gradients."""
+    """:func:`artgan.interfaces.minimize`, which also records changed parameters and leftover gradients."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, nn.Parameter] = {}
@@ -43,21 +43,21 @@ class Recorder:
         self, loss: Tensor, optimizer: torch.optim.Optimizer, *, gate: tuple[Tensor, float] | None = None
     ) -> None:
         self.check_since_last_update()
-        minimise(loss, optimizer, gate=gate)
+        minimize(loss, optimizer, gate=gate)
         self.with_gradient |= {name for name, p in self.parameters.items() if p.grad is not None}
         optimizer.zero_grad()
         self.calls.append(optimizer)
-        self._judge_changes(optimizer, "run.minimise() changes parameters that the optimizer does not hold")
+        self._judge_changes(optimizer, "run.minimize() changes parameters that the optimizer does not hold")
 
     def check_since_last_update(self) -> None:
         """Check changes since the last update, or since the start."""
         # An optimizer's parameters may be clipped after its own update (as in WGAN), and at no other time.
         last = self.calls[-1] if self.calls else None
-        self._judge_changes(last, "parameters change outside of run.minimise()")
+        self._judge_changes(last, "parameters change outside of run.minimize()")
         left = [name for name, parameter in self.parameters.items() if parameter.grad is not None]
         if left:
             self.faults.append(
-                f"there are gradients that run.minimise() did not make ({listed(left)}): step() calls backward() itself"
+                f"there are gradients that run.minimize() did not make ({listed(left)}): step() calls backward() itself"
             )
 
     def moved(self) -> set[str]:
@@ -174,7 +174,7 @@ class TrainerTests(Subject):
         demand(
             not recorder.faults,
             f"In step(), {recorder.faults[0] if recorder.faults else ''}. Each update must be one call of "
-            "self.run.minimise(loss, optimizer), in place of zero_grad(), backward() and step().",
+            "self.run.minimize(loss, optimizer), in place of zero_grad(), backward() and step().",
         )
 
     def test_steps_move_every_network(self) -> None:
@@ -184,7 +184,7 @@ class TrainerTests(Subject):
         for name, optimizer in trainer.optimizers.items():
             demand(
                 id(optimizer) in called,
-                f"The optimizer {name!r} was not used in {_STEPS} steps. Call self.run.minimise(loss, optimizer).",
+                f"The optimizer {name!r} was not used in {_STEPS} steps. Call self.run.minimize(loss, optimizer).",
             )
         owned = set().union(*(held(optimizer) for optimizer in trainer.optimizers.values()))
         names = [key for key, p in recorder.parameters.items() if id(p) in owned and p.requires_grad]

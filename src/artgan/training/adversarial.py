@@ -38,7 +38,7 @@ class Adversary:
         self.rounds = options.discriminator_steps
         if options.spectral_norm:
             for discriminator in discriminators.values():
-                normalise_spectrally(discriminator)
+                normalize_spectrally(discriminator)
         self.optimizer = adam(discriminators.values(), options, options.lr_discriminator)
         self.observed_made: dict[str, Sequence[Tensor]] = {}
         self.observed_real: dict[str, Sequence[Tensor]] = {}
@@ -106,7 +106,7 @@ class Adversary:
         if penalties:  # lazy regularization (Karras et al., 2020): less often, but with the same mean weight
             total = total + options.r1_every * torch.stack(list(penalties.values())).sum()
         gate = (adversarial.detach().mean(), options.skip_below) if options.skip_below else None
-        self.run.minimise(total, self.optimizer, gate=gate)
+        self.run.minimize(total, self.optimizer, gate=gate)
         return {name: figure.detach() for name, figure in (losses | figures | auxiliary_losses | penalties).items()}
 
     def _augment(self, pictures: Pictures) -> Pictures:
@@ -133,7 +133,7 @@ def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | 
     return torch.optim.Adam(parameters, lr or options.lr, betas=(options.beta1, options.beta2), fused=fused)
 
 
-def normalise_spectrally(module: nn.Module) -> None:
+def normalize_spectrally(module: nn.Module) -> None:
     """Divide the weights of all convolutions and linear layers by their spectral norm (Miyato et al., 2018).
 
     In place, with one power iteration per step, whose vectors are buffers. Layers that already have it are skipped.

@@ -39,8 +39,8 @@ def _color(scales: Sequence[Tensor]) -> Sequence[Tensor]:
     changed = []
     for x in scales:
         x = x + brightness - 0.5
-        grey = x.mean(1, keepdim=True)
-        x = grey + (x - grey) * (2 * saturation)
+        gray = x.mean(1, keepdim=True)
+        x = gray + (x - gray) * (2 * saturation)
         mean = x.mean((1, 2, 3), keepdim=True)
         changed.append(mean + (x - mean) * (0.5 + contrast))
     return changed

@@ -26,15 +26,15 @@ class EMA:
     @torch.no_grad()
     def update(self, generators: Mapping[str, Generator], step: int) -> None:
         """Update the average with the generators' current state; ``step`` updates (from 0) came before."""
-        # All parameters at once: on a GPU, a kernel for each would take longer than the arithmetic.
+        # All tensors at once: on a GPU, a kernel for each would take longer than the arithmetic.
         decay = min(self.decay, (1 + step) / (10 + step))
         average_with = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # of torch
         for name, generator in generators.items():
             average = self.generators[name]
             if parameters := list(generator.parameters()):
                 average_with(list(average.parameters()), parameters, 0)
-            for kept, buffer in zip(average.buffers(), generator.buffers(), strict=True):
-                kept.copy_(buffer)
+            if buffers := list(generator.buffers()):
+                torch._foreach_copy_(list(average.buffers()), buffers)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged state of each generator, by name."""

@@ -45,7 +45,7 @@ class NoiseTrainer(Trainer):
         figures = self.adversary.step(index, {PICTURES: self.seen(real)}, {PICTURES: made})
         if turn:
             loss = self.adversary.generator_loss(PICTURES, made)
-            self.run.minimise(loss, self.optimizers["generator"])
+            self.run.minimize(loss, self.optimizers["generator"])
             figures[f"generator/{PICTURES}"] = loss.detach()
         return figures
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from artgan.data import PictureSet
-from artgan.data.crops import Batch, Draws, Preparation, centre_crops, to_pictures
+from artgan.data.crops import Batch, Draws, Preparation, center_crops, to_pictures
 from artgan.discovery import Plugin
 from artgan.errors import TrainingError
 from artgan.progress import progress
@@ -133,7 +133,7 @@ def train(
     milestones = session.trainer.milestones
     schedule = Schedule.of(options, steps, pictures=largest, processes=processes, milestones=milestones)
     fixed = {
-        name: centre_crops(
+        name: center_crops(
             pictures,
             min(_SHEET_COLUMNS, len(pictures)),
             options.size,

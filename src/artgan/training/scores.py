@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from artgan.data import PictureSet
-from artgan.data.crops import Preparation, centre_crops, to_pictures
+from artgan.data.crops import Preparation, center_crops, to_pictures
 from artgan.interfaces import Generator, Metric, Score, Trainer
 from artgan.metrics.feature_metric import FeatureMetric
 from artgan.metrics.names import resolve_metric
@@ -134,7 +134,7 @@ class Scores:
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
-            name: centre_crops(
+            name: center_crops(
                 pictures,
                 self.count,
                 self.size,

@@ -30,7 +30,7 @@ from artgan.training.best import Best
 from artgan.training.ema import EMA
 from artgan.training.health import Health
 from artgan.training.journal import Journal
-from artgan.training.minimise import RunMinimise, spread
+from artgan.training.minimize import RunMinimize, spread
 from artgan.training.options import TrainingOptions
 from artgan.training.randomness import own_random_state, random_state, seed_all, set_random_state
 from artgan.training.scores import Scores
@@ -62,9 +62,9 @@ class Session:
         self.is_main = accelerator.is_main_process
         torch.manual_seed(options.seed)
         networks = _build(plugin, config, options, accelerator.device)
-        minimise = RunMinimise(accelerator)
-        self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimise))
-        minimise.take(self.trainer.optimizers)
+        minimize = RunMinimize(accelerator)
+        self.trainer: Trainer = resolve(plugin, "trainer")(networks, config, Run(steps, minimize))
+        minimize.take(self.trainer.optimizers)
         self._built_by = networks.built_by or (plugin.name, to_dict(config))
         self._target = plugin.target_domain
         self._training: Mapping[str, Any] = {}

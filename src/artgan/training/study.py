@@ -15,7 +15,7 @@ from torch import Tensor
 from artgan import images
 from artgan.config import field_types, from_text
 from artgan.data import PictureSet, open_pictures
-from artgan.data.crops import centre_crops, to_pictures
+from artgan.data.crops import center_crops, to_pictures
 from artgan.discovery import Plugin, resolve
 from artgan.errors import ArtganError, ConfigError
 from artgan.interfaces import Generator
@@ -274,7 +274,7 @@ def _made(generator: Generator, inputs: PictureSet | None, size: int) -> Tensor:
 def _crops(pictures: PictureSet, size: int) -> Tensor:
     """Center crops of pictures spread evenly over the set, N x 3 x S x S in [-1, 1]."""
     count = min(_PICTURES, len(pictures))
-    return to_pictures({"": centre_crops(pictures, count, size)}, torch.device("cpu"))[""]
+    return to_pictures({"": center_crops(pictures, count, size)}, torch.device("cpu"))[""]
 
 
 def spread(pictures: Tensor) -> float:

@@ -117,7 +117,7 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
     generator = network()
     other = accelerate(generator, runtime)
-    # Not of one colour: instance norm divides by a spread of nothing, and PyTorch's own float32 is noise there.
+    # Not of one color: instance norm divides by a spread of nothing, and PyTorch's own float32 is noise there.
     for width, height in [(3, 2), (17, 61), (64, 64), (101, 30), (16, 200)]:
         photo = picture(width, height)
         mine, theirs = paint(generator, photo), paint(other, photo)

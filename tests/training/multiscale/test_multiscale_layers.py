@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from artgan.training.adversarial import normalise_spectrally
+from artgan.training.adversarial import normalize_spectrally
 from artgan.training.multiscale.layers import MinibatchDeviation, PixelNorm, equalize
 
 pytestmark = pytest.mark.numerical
@@ -105,10 +105,10 @@ def test_spectral_norm_is_that_of_the_weight_that_is_used() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(30, 20)
     equalize(layer)
-    normalise_spectrally(layer)
+    normalize_spectrally(layer)
     for _ in range(100):  # one power iteration each
         layer(torch.zeros(1, 30))
     assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(1, rel=1e-4)
     parts = len(layer.parametrizations.weight)
-    normalise_spectrally(layer)
+    normalize_spectrally(layer)
     assert len(layer.parametrizations.weight) == parts

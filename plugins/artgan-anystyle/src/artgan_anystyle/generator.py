@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from artgan.plugin import ConfigError, PictureError
-from artgan.toolkit import Generator, Networks, Style, decode, find_styles, read_mask, to_tensor
+from artgan.toolkit import Generator, Networks, Place, Style, decode, find_styles, read_mask, to_tensor
 from artgan_anystyle.config import AnyStyleConfig, AnyStyleOptions
 from artgan_anystyle.networks import PERIOD, Painter, StyleEncoder, Styles, large_enough
-
-Place: TypeAlias = "tuple[int, int, int, int]"
-"""Left and top of a part of a picture, and width and height of the picture."""
 
 _SIDE = 256  # pixels that a style's shorter side has where it is looked at, as in training
 _LONGEST = 1024  # pixels that its longer side has at most
@@ -66,8 +63,7 @@ class AnyStyleGenerator(Generator):
             x: photos.
             styles: codes, and where each applies.
             seed: of the noise; None draws it anew, from torch's global state.
-            places: for each row, left and top of the part that it is, multiples of 4, and width and height of its
-                picture.
+            places: for each row, where it lies in its picture, at multiples of 4; by default each is a whole picture.
         """
         made: Tensor = self.painter(x, styles, self._noise(x, seed, places))
         return made
@@ -149,7 +145,7 @@ class AnyStyleGenerator(Generator):
     def _labels(self, mask: str, x: Tensor, places: Sequence[Place] | None) -> Tensor:
         """The colors of the photo's mask at each pixel of N x 3 x H x W photos or parts of them: N x 1 x H x W."""
         height, width = x.shape[2:]
-        places = places or [(0, 0, width, height)] * len(x)
+        places = places or [Place(0, 0, width, height)] * len(x)
         size = places[0][2:]
         whole = self._remembered((mask, *size), lambda: _read_labels(mask, size)).to(x.device)
         rows = [
@@ -185,7 +181,7 @@ class AnyStyleGenerator(Generator):
             rows, columns = torch.arange(height // by), torch.arange(width // by)
             parts = [
                 field[(top // by + rows) % len(field)][:, (left // by + columns) % len(field)]
-                for left, top, *_ in places or [(0, 0, width, height)] * len(x)
+                for left, top, *_ in places or [Place(0, 0, width, height)] * len(x)
             ]
             found.append(torch.stack(parts)[:, None])
         return found[0], found[1]

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from artgan_anystyle.networks import moments
+
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 CONTENT_LAYER = "conv4_1"
 SLICED_LAYERS = ("conv1_1", "conv2_1", "conv3_1")
@@ -43,7 +45,7 @@ def gram_distance(made: Tensor, style: Tensor) -> Tensor:
 
 def moments_distance(made: Tensor, style: Tensor) -> Tensor:
     """The same of the vectors of the channels' means and deviations."""
-    return _relative(_moments(made), _moments(style))
+    return _relative(torch.cat(moments(made), dim=1), torch.cat(moments(style), dim=1))
 
 
 def sliced_distance(made: Tensor, style: Tensor) -> Tensor:
@@ -82,12 +84,6 @@ def style_losses(made: Mapping[str, Tensor], style: Mapping[str, Tensor], names:
 def _relative(ours: Tensor, wanted: Tensor) -> Tensor:
     apart = (ours - wanted).square().sum(1) / wanted.square().sum(1).clamp_min(1e-6)
     return (apart + 1e-6).sqrt().log1p().mean()
-
-
-def _moments(features: Tensor) -> Tensor:
-    """N x 2C."""
-    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
-    return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1)
 
 
 def _few(features: Tensor) -> Tensor:

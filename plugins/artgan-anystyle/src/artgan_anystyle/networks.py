@@ -19,7 +19,8 @@ PERIOD = 256
 """The noise repeats after so many values at a quarter of the size, that is after 1,024 pixels."""
 
 Styles: TypeAlias = "Sequence[tuple[Tensor, Tensor | None]]"
-"""Codes of styles, N x D or 1 x D each, and where each applies: N x 1 x H x W shares that sum to 1; None: all over."""
+"""Codes of styles, N x D or 1 x D each, and where each applies: N x 1 x H x W shares that sum to 1, of the size of the
+features that they change; None: all over."""
 
 _OF_COLORS = 9  # numbers of a code that describe the distribution of colors
 
@@ -70,12 +71,12 @@ class StyleEncoder(nn.Module):
             weights: N x 1 x H x W, how much each pixel counts; all the same by default.
         """
         colors = opponent(pictures)
-        of_colors = [*_moments(colors, weights), _covariances(colors, weights)]
+        of_colors = [*moments(colors, weights), _covariances(colors, weights)]
         found: list[Tensor] = []
         x = pictures
         for stage in self.stages:
             x = stage(x)
-            found += _moments(x, weights)
+            found += moments(x, weights)
         code: Tensor = self.dense(torch.cat(found, dim=1))
         return torch.cat([*of_colors, F.layer_norm(code.to(of_colors[0].dtype), code.shape[1:])], dim=1)
 
@@ -88,8 +89,13 @@ def large_enough(picture: Tensor) -> Tensor:
     return F.interpolate(picture, (max(height, _LEAST), max(width, _LEAST)), mode="bilinear", align_corners=False)
 
 
-def _moments(x: Tensor, weights: Tensor | None) -> list[Tensor]:
-    """Means and deviations of N x C x H x W, N x C each."""
+def moments(x: Tensor, weights: Tensor | None = None) -> list[Tensor]:
+    """Means and deviations of the channels of N x C x H x W, N x C each, in float32 at least.
+
+    Args:
+        x: features or colors.
+        weights: N x 1 x H' x W', how much each pixel counts; all the same by default.
+    """
     x = x if x.dtype == torch.float64 else x.float()
     if weights is None:
         variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
@@ -143,17 +149,22 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, styles: Styles) -> Tensor:
         """N x C x H x W to the same."""
-        scale, shift = _blended(self.dense, x, styles).chunk(2, dim=1)
+        scale, shift = _blended(self.dense, styles).chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
 
 
-def _blended(of_code: Callable[[Tensor], Tensor], x: Tensor, styles: Styles) -> Tensor:
-    """What a function of codes, N x D to N x C, gives for styles, each where it applies to N x C' x H x W features."""
+def _blended(of_code: Callable[[Tensor], Tensor], styles: Styles) -> Tensor:
+    """What a function of codes, N x D to N x C, gives for styles, each where it applies: N x C x H x W, or x 1 x 1."""
     parts = []
     for code, where in styles:
         part = of_code(code)[:, :, None, None]
-        parts.append(part if where is None else part * F.interpolate(where, x.shape[2:], mode="area"))
+        parts.append(part if where is None else part * where)
     return sum(parts[1:], start=parts[0])
+
+
+def _reduced(styles: Styles, by: int) -> Styles:
+    """Styles whose masks are averaged down to features of H/by x W/by."""
+    return [(code, None if where is None else F.avg_pool2d(where, by)) for code, where in styles]
 
 
 class StyledBlock(nn.Module):
@@ -193,7 +204,7 @@ class Grain(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, styles: Styles) -> Tensor:
         """N x C x H x W with N x 1 x H x W noise to the same."""
-        return torch.addcmul(x, _blended(self.dense, x, styles), noise)
+        return torch.addcmul(x, _blended(self.dense, styles), noise)
 
 
 class Painter(nn.Module):
@@ -237,16 +248,17 @@ class Painter(nn.Module):
             styles: codes, and where each applies.
             noise: N x 1 x H/4 x W/4 and N x 1 x H/2 x W/2, of mean 0 and variance 1.
         """
+        at_half, at_quarter = _reduced(styles, 2), _reduced(styles, 4)
         plain = self.norm(opponent(x))
         large = _active(self.input(F.pixel_unshuffle(plain, 2)))
-        small = self.styled(self.down(large), styles)
-        small = _active(self.grain(small, noise[0], styles))
+        small = self.styled(self.down(large), at_quarter)
+        small = _active(self.grain(small, noise[0], at_quarter))
         for block in self.blocks:
-            small = block(small, styles)
-        grown = self.styled_up(self.up(_doubled(small)), styles)
-        grown = _active(self.grain_up(grown, noise[1], styles))
-        seen = _active(self.styled_large(large, styles))
-        joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), styles))
+            small = block(small, at_quarter)
+        grown = self.styled_up(self.up(_doubled(small)), at_half)
+        grown = _active(self.grain_up(grown, noise[1], at_half))
+        seen = _active(self.styled_large(large, at_half))
+        joined = _active(self.styled_join(self.join(torch.cat([grown, seen], dim=1)), at_half))
         fine = _active(self.styled_fine(self.fine(_doubled(joined)), styles))
         painted: Tensor = in_colors_of(_doubled(F.avg_pool2d(plain, 2)), styles) + self.output(fine)
         bounded = painted.clamp(-1, 1)
@@ -257,7 +269,7 @@ class Painter(nn.Module):
 
 def in_colors_of(plain: Tensor, styles: Styles) -> Tensor:
     """N x 3 x H x W opponent colors of mean 0 and deviation 1 to pictures with the means and deviations of styles."""
-    distributions = _blended(lambda code: code[:, : 2 * plain.shape[1]].to(plain.dtype), plain, styles)
+    distributions = _blended(lambda code: code[:, : 2 * plain.shape[1]].to(plain.dtype), styles)
     mean, deviation = distributions.chunk(2, dim=1)
     return _from_opponent(torch.addcmul(mean, plain, deviation))
 

@@ -56,7 +56,7 @@ class AnyStyleTrainer(Trainer):
             for name, loss in style_losses(features, of_styles, [n for n, weight in weights.items() if weight]).items():
                 losses[name] = losses.get(name, loss.new_zeros(())) + loss / config.scales
         weighted = [loss * weights.get(name, config.lambda_content) for name, loss in losses.items()]
-        self.run.minimise(torch.stack(weighted).sum(), self.optimizers["generator"])
+        self.run.minimize(torch.stack(weighted).sum(), self.optimizers["generator"])
         return {f"{name}/paintings": loss.detach() for name, loss in losses.items()}
 
     def _features(self, pictures: Tensor) -> dict[str, Tensor]:

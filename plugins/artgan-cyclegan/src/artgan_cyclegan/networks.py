@@ -150,7 +150,7 @@ class ResNetGenerator(Generator):
             output := nn.Conv2d(width, 3, 7),
             nn.Identity() if skip else nn.Tanh(),
         )
-        self.apply(_initialise)
+        self.apply(_initialize)
         if skip:  # start close to the identity
             nn.init.normal_(output.weight, 0.0, 0.002)
 
@@ -195,7 +195,7 @@ class FastStyleGenerator(Generator):
             *(ResizeConv2d(2 * width, width), *normed(width)),
             conv(width, 3, 9),
         )
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 4, at least 8."""
@@ -273,8 +273,8 @@ class SubpixelGenerator(Generator):
         seen = self.input(F.pixel_unshuffle(x, 4))
         made = F.pixel_shuffle(self.output(self.blocks(torch.cat([seen, self.norm(seen)], dim=1))), 4)
         if self.smooth_colors:
-            grey = made.mean(1, keepdim=True)
-            made = grey + _block_means(made - grey)
+            gray = made.mean(1, keepdim=True)
+            made = gray + _block_means(made - gray)
         if self.remove_grid:
             fine = F.pixel_unshuffle(made - _block_means(made), 4)  # without ramps, which would become steps
             made = made - F.pixel_shuffle(_window_means(fine, _GRID_WINDOW), 4)
@@ -353,8 +353,8 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to the same."""
-        normalised = F.layer_norm(x, x.shape[2:], eps=self.epsilon)
-        return normalised * self.weight[:, None, None] + self.bias[:, None, None]
+        normalized = F.layer_norm(x, x.shape[2:], eps=self.epsilon)
+        return normalized * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 class UNetGenerator(Generator):
@@ -375,8 +375,8 @@ class UNetGenerator(Generator):
         super().__init__()
         widths = [width * min(2**level, 8) for level in range(8)]
 
-        def down(channels: int, wider: int, *, normalise: bool) -> nn.Module:
-            norm = [InstanceNorm(wider, epsilon)] if normalise else []
+        def down(channels: int, wider: int, *, normalize: bool) -> nn.Module:
+            norm = [InstanceNorm(wider, epsilon)] if normalize else []
             conv = nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=False)
             return nn.Sequential(conv, *norm, nn.LeakyReLU(0.3, inplace=True))
 
@@ -388,7 +388,7 @@ class UNetGenerator(Generator):
         self.memory_per_pixel = 7 * width  # measured in the same way
         # The modules and their parameters have the same order as the tutorial's in Keras.
         self.down = nn.ModuleList(
-            down(channels, wider, normalise=level > 0)
+            down(channels, wider, normalize=level > 0)
             for level, (channels, wider) in enumerate(zip([3, *widths[:-1]], widths, strict=True))
         )
         self.up = nn.ModuleList(
@@ -396,7 +396,7 @@ class UNetGenerator(Generator):
             for level, narrower in enumerate(reversed(widths[:-1]))
         )
         self.output = nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 x H x W in [-1, 1] to the same; H and W multiples of 256."""
@@ -439,7 +439,7 @@ class PatchDiscriminator(Discriminator):
             channels = wider
         parts.append(nn.Conv2d(channels, 1, 4, padding=1))
         self.model = nn.Sequential(*parts)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pictures N x 3 x H x W to one N x 1 x h x w logit map."""
@@ -484,8 +484,8 @@ class ProjectedDiscriminator(Discriminator):
         layers if the network has them all.
         """
         seen = dict(zip(self.features.layers, self.features(pictures), strict=True))
-        normalised = [_layer_norm(seen[layer]) for layer in self.layers]
-        return (pictures, *normalised, *chain.from_iterable(moments(seen[layer]) for layer in self.style_layers))
+        normalized = [_layer_norm(seen[layer]) for layer in self.layers]
+        return (pictures, *normalized, *chain.from_iterable(moments(seen[layer]) for layer in self.style_layers))
 
     def content(self, pictures: Tensor) -> Tensor:
         """Only the deepest of the features of :meth:`observe`."""
@@ -547,7 +547,7 @@ def _clamped(painting: Tensor) -> Tensor:
     return painting + (clamped - painting).detach() if torch.is_grad_enabled() else clamped
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """The paper's: weights from N(0, 0.02), biases 0."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)

@@ -108,8 +108,8 @@ class StyleMemory:
 def _distance(x: Tensor, real: Tensor, made: Tensor) -> Tensor:
     x, real, made = (rows.flatten(0, 1).float() for rows in (x, real, made))
     scale = real.std(0) + 1e-3 * real.abs().mean()  # a nearly constant channel must not dominate the others
-    centre = real.mean(0)
-    x, real, made = ((rows - centre) / scale / x.shape[1] ** 0.5 for rows in (x, real, made))
+    center = real.mean(0)
+    x, real, made = ((rows - center) / scale / x.shape[1] ** 0.5 for rows in (x, real, made))
     return _distances(x, real).mean() - _distances(x, made).mean()
 
 

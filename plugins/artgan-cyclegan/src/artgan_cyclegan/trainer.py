@@ -113,7 +113,7 @@ class CycleGANTrainer(Trainer):
                 identity = (generators[domain](batch[domain]) - batch[domain]).abs().mean()
                 total = total + config.lambda_identity * identity
                 losses[f"identity/{domain}"] = identity
-        self.run.minimise(total, self.optimizers["generators"])
+        self.run.minimize(total, self.optimizers["generators"])
         return (
             {domain: pictures.detach() for domain, pictures in made.items()},
             {name: loss.detach() for name, loss in losses.items()},

@@ -54,7 +54,7 @@ class DCGANGenerator(NoiseGenerator):
             doubling = _doubling(before, after, kernel, upsample, bias=False)
             parts += [doubling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         self.model = nn.Sequential(*parts, last, nn.Tanh())
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
@@ -78,7 +78,7 @@ class DCGANDiscriminator(Discriminator):
             ]
         parts.append(nn.Conv2d(channels[-1], 1, 4))
         self.model = nn.Sequential(*parts)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pictures N x 3 x S x S to N x 1 x 1 x 1 logits."""
@@ -102,7 +102,7 @@ def _halving(before: int, after: int, kernel: int, *, bias: bool) -> nn.Module:
     return nn.Conv2d(before, after, kernel, stride=2, padding=1 + kernel % 2, bias=bias)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """Weights from N(0, 0.02), as in the paper; batch norm's gains from N(1, 0.02), as in its authors' code."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)

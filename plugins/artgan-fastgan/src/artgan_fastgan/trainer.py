@@ -20,7 +20,7 @@ class FastGANTrainer(NoiseTrainer):
         real = batch["pictures"]
         made = self.generator(self.generator.noise(len(real)).to(real))
         loss = self.adversary.generator_loss("pictures", made)
-        self.run.minimise(loss, self.optimizers["generator"])
+        self.run.minimize(loss, self.optimizers["generator"])
         # Real and generated pictures are judged with the same spectral norms. The generator's step cannot share them:
         # compiled networks keep no part of a graph for a second backward pass.
         with parametrize.cached():

@@ -11,8 +11,8 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115,
 
 def luminance(picture: Tensor) -> Tensor:
     """1 x 3 x H x W in [-1, 1] without its colors: three equal channels."""
-    grey: Tensor = torch.einsum("ij,njhw->nihw", _YIQ[:1].to(picture), picture)
-    return grey.expand(-1, 3, -1, -1)
+    gray: Tensor = torch.einsum("ij,njhw->nihw", _YIQ[:1].to(picture), picture)
+    return gray.expand(-1, 3, -1, -1)
 
 
 def match_luminance(style: Tensor, photo: Tensor) -> Tensor:

@@ -203,7 +203,7 @@ class Adam(Optimizer):
         self.count, self.lr = int(state["numbers"][0]), float(state["numbers"][1])
 
 
-def favour_low_frequencies(gradient: Tensor) -> Tensor:
+def favor_low_frequencies(gradient: Tensor) -> Tensor:
     """N x C x H x W with each frequency component divided by its frequency (1/f), as in natural images (Field, 1987).
 
     Gradients of perceptual losses consist mostly of high frequencies, and large areas of color converge last. As the
@@ -215,8 +215,8 @@ def favour_low_frequencies(gradient: Tensor) -> Tensor:
     frequency = (rows[:, None].square() + columns.square()).sqrt().to(gradient)
     # MKL as torch 2.6 calls it raises on expanded tensors, whose strides are 0.
     spectrum = torch.fft.rfft2(gradient.contiguous()) * (_WIDEST / (frequency + _WIDEST))
-    favoured: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
-    return favoured
+    favored: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return favored
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

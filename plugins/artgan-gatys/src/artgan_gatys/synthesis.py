@@ -36,7 +36,7 @@ from artgan_gatys.colors import luminance, match_colors, match_luminance, with_c
 from artgan_gatys.config import GatysOptions, Recipe
 from artgan_gatys.losses import Objective, StyleTarget, gram, guides
 from artgan_gatys.networks import FeatureNetwork, trace
-from artgan_gatys.optimizers import LBFGS, Adam, Optimizer, favour_low_frequencies
+from artgan_gatys.optimizers import LBFGS, Adam, Optimizer, favor_low_frequencies
 from artgan_gatys.styles import fit, masks, picture_of, resize
 
 _SMALLEST = 128  # minimum longer side of the pyramid's coarsest scale, in pixels
@@ -258,7 +258,7 @@ class Synthesis:
 
         began = time.perf_counter()
         optimizer: Optimizer = (
-            LBFGS(evaluate, self.painting, history=_history(height, width), precondition=favour_low_frequencies)
+            LBFGS(evaluate, self.painting, history=_history(height, width), precondition=favor_low_frequencies)
             if self.options.optimizer == "lbfgs"
             else Adam(evaluate, self.painting, lr=self.options.lr)
         )

@@ -44,7 +44,7 @@ class SNGANGenerator(NoiseGenerator):
         self.dense = nn.Linear(noise_size, channels * side**2)
         self.shape = (channels, side, side)
         self.layers = nn.Sequential(*layers)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
@@ -64,7 +64,7 @@ class LayeredDiscriminator(Discriminator):
         super().__init__()
         self.minimum_size = size
         self.layers = nn.Sequential(*layers)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def judge(self, observed: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pictures N x 3 x S x S to N x 1 logits."""
@@ -118,7 +118,7 @@ class SumPool(nn.Module):
         return F.relu(x).sum((2, 3))
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """As in the authors' code: Glorot uniform within residual blocks, otherwise N(0, 0.02); biases 0."""
     if isinstance(module, ResidualBlock):
         for convolution in (module.conv1, module.conv2):

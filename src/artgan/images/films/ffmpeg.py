@@ -1,4 +1,4 @@
-"""What reading and writing films share of PyAV: its import, files opened without trust, numbers of libswscale."""
+"""What reading and writing films share of PyAV: its import, untrusted files opened, numbers of libswscale."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pyav() -> ModuleType:
 
 @contextmanager
 def open_container(file: IO[bytes], name: str) -> Iterator[InputContainer]:
-    """A film's file, read without trust: it opens no other, and its frames are limited, while the block runs.
+    """A film's file, as untrusted input: it opens no other, and its frames are limited, while the block runs.
 
     Raises:
         PictureError: it is no film, or is damaged.

@@ -1,4 +1,4 @@
-"""Reads exported models without trust: what a file holds is checked before a runtime parses it.
+"""Reads exported models as untrusted input: what a file holds is checked before a runtime parses it.
 
 An ONNX file is a protocol buffers message. It is read here by the wire format alone, with the field numbers of
 onnx.proto, so that neither the package

@@ -63,7 +63,7 @@ class DistillationTrainer(Trainer):
         if self.vgg19 is not None and index % self.config.features_every == 0:
             features = self._features_apart(made, wanted)
             total, losses[f"features/{_STUDENT}"] = total + self.config.lambda_features * features, features
-        self.run.minimise(total, self.optimizers["student"])
+        self.run.minimize(total, self.optimizers["student"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _taught(self, photos: Tensor) -> Tensor:

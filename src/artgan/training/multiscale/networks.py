@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -97,8 +97,12 @@ class MultiscaleDiscriminator(Discriminator):
         side: of the smallest pictures, in pixels.
         block: from the numbers of channels before and after, a module N x C x H x W to N x C' x H/2 x W/2.
         head: from a number of channels, a module N x C x side x side to N x 1 logits.
+
+    Attributes:
         joined: whether the features from RGB are concatenated with those of the resolution above it.
     """
+
+    joined: ClassVar[bool]
 
     def __init__(
         self,
@@ -106,17 +110,19 @@ class MultiscaleDiscriminator(Discriminator):
         side: int,
         block: Callable[[int, int], nn.Module],
         head: Callable[[int], nn.Module],
-        *,
-        joined: bool,
     ) -> None:
         super().__init__()
         self.sides = [side << resolution for resolution in range(len(channels))]
         self.minimum_size = self.sides[-1]
-        inputs = [(1 + joined) * count for count in channels[:-1]] + [channels[-1]]
+        inputs = [(1 + self.joined) * count for count in channels[:-1]] + [channels[-1]]
         self.from_rgb = nn.ModuleList(nn.Sequential(nn.Conv2d(3, count, 1), nn.LeakyReLU(_SLOPE)) for count in channels)
         self.blocks = nn.ModuleList(block(above, below) for below, above in zip(channels, inputs[1:], strict=False))
         self.head = nn.Sequential(MinibatchDeviation(), head(inputs[0] + 1))
         equalize(self)
+        self.grow(len(channels) - 1)
+
+    def grow(self, level: float) -> None:  # not abstract: only one of the two kinds grows
+        """Grow to a level, if it does grow, as the generator does."""
 
     @abstractmethod
     def shown(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -126,15 +132,7 @@ class MultiscaleDiscriminator(Discriminator):
 class ProgressiveDiscriminator(MultiscaleDiscriminator):
     """Sees one resolution, and grows with its generator (Karras et al., 2018); arguments as of its base class."""
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        side: int,
-        block: Callable[[int, int], nn.Module],
-        head: Callable[[int], nn.Module],
-    ) -> None:
-        super().__init__(channels, side, block, head, joined=False)
-        self.grow(len(channels) - 1)
+    joined = False
 
     def grow(self, level: float) -> None:
         """Grow to a level, as the generator does."""
@@ -181,14 +179,7 @@ class MultiscaleGradientDiscriminator(MultiscaleDiscriminator):
     above them makes (the paper's combination "lin_cat"). Arguments as of its base class.
     """
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        side: int,
-        block: Callable[[int, int], nn.Module],
-        head: Callable[[int], nn.Module],
-    ) -> None:
-        super().__init__(channels, side, block, head, joined=True)
+    joined = True
 
     def shown(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
         """All pictures."""

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 
-class RunMinimise:
-    """:class:`artgan.interfaces.Minimise` with loss scaling, accumulation, and gradients averaged over processes.
+class RunMinimize:
+    """:class:`artgan.interfaces.Minimize` with loss scaling, accumulation, and gradients averaged over processes.
 
     The gradients are averaged here instead of wrapping the networks in DDP: in a GAN's step a network takes part in
     several losses, some of them without gradients of its own, which the wrapper cannot know.

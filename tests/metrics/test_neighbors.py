@@ -28,7 +28,7 @@ from artgan.interfaces import Score
 from artgan.metrics import batching
 from artgan.metrics.extractors import Extractor, load_extractor
 from artgan.metrics.frechet import FID
-from artgan.metrics.neighbours import (
+from artgan.metrics.neighbors import (
     PRDC,
     PRDCVGG19,
     Memorization,
@@ -240,7 +240,7 @@ def test_prdc_needs_more_pictures_than_neighbors(real: int, fake: int, kind: str
     assert len(PRDC().evaluate(normal(6, 3, 0), normal(6, 3, 1))) == 4
 
 
-def test_prdc_needs_a_neighbour() -> None:
+def test_prdc_needs_a_neighbor() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         PRDC(k=0)
 
