@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import torch
 
-from artgan.errors import ArtganError
+from artgan.errors import ArtganError, one_line
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:
@@ -14,8 +14,7 @@ def usable_device(device: str | torch.device | None) -> torch.device:
         place = torch.device(device or "cpu")
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtganError(f"device {device!r} cannot be used here ({reason}); try cpu") from None
+        raise ArtganError(f"device {device!r} cannot be used here ({one_line(error)}); try cpu") from None
     return place
 
 

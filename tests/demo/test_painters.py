@@ -28,7 +28,7 @@ def test_all_is_offered_where_all_is_installed(tmp_path: Path, monkeypatch: pyte
     assert offered.painters["monet"].palette == read_registry().entry("monet").brushwork["palette"]
     noise = {"dream": "Claude Monet, by fastgan", "dcgan.monet": "Monet, by dcgan", "sngan.monet": "Monet, by sngan"}
     assert offered.noise == {**noise, "fastgan.vangogh": "Vangogh, by fastgan"}
-    assert [*offered.noise][0] == "dream"
+    assert next(iter(offered.noise)) == "dream"
     assert (offered.for_more_painters, offered.for_styles, offered.for_noise) == ("", "", "")
     assert offered.painter(None).title == "Claude Monet"
     with pytest.raises(ArtganError, match="no painter named 'picasso' works here; there are monet, "):

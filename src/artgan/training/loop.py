@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from artgan.data import PictureSet
 from artgan.data.crops import Batch, Draws, Preparation, center_crops, to_pictures
 from artgan.discovery import Plugin
-from artgan.errors import TrainingError
+from artgan.errors import TrainingError, one_line
 from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.best import find_target
@@ -307,5 +307,5 @@ def _explained(error: RuntimeError) -> str | None:
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "not enough memory for a step; use a smaller --batch (with --accumulate to make up for it) or --size"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return f"--compile does not work here ({str(error).strip().splitlines()[0]}); leave it out"
+        return f"--compile does not work here ({one_line(error)}); leave it out"
     return None
