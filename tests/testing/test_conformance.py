@@ -747,7 +747,7 @@ FAULTS: dict[str, Fault] = {
         attributes={"options": {"steps": 2}},
     ),
     "a style that is no part of the state": Fault(
-        "networks.py", '{"color": mean', '{"color": mean', {STYLE: "encode_style returns color, which must be"}, WASH
+        "networks.py", '{"color": mean', '{"hue": mean', {STYLE: "encode_style returns hue, which must be"}, WASH
     ),
     "a style that paints otherwise than its picture": Fault(
         "networks.py",
@@ -1233,7 +1233,7 @@ FAULTS: dict[str, Fault] = {
     "a metric that says which values are better of a score that it does not give": Fault(
         "metric.py",
         'name = "grayness"',
-        'name, better = "grayness", {"grayness": "lower", "grayness": "lower"}',
+        'name, better = "grayness", {"grayness": "lower", "whiteness": "lower"}',
         {"test_metrics_score_pictures": "but its scores are grayness"},
     ),
 }

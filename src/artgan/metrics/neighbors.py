@@ -173,7 +173,7 @@ class PRDC(FeatureMetric):
 
 
 class PRDCVGG19(PRDC):
-    """Precision, density, recall and coverage by 512 features of VGG-19 (the means of conv5_1), not Inception's."""
+    """Precision, density, recall and coverage by 512 features of VGG-19, the means of conv5_1."""
 
     name = "prdc-vgg19"
     better: ClassVar[Mapping[str, Better]] = {f"{name}-vgg19": value for name, value in PRDC.better.items()}
