@@ -173,7 +173,7 @@ def test_features_that_are_a_thousand_times_larger_are_judged_alike(vgg19: VGG19
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     small = discriminator.observe(pictures)
     features = discriminator.features.forward
-    discriminator.features.forward = lambda x: [1000 * f for f in features(x)]  # type: ignore[method-assign]
+    discriminator.features.forward = lambda x: [1000 * f for f in features(x)]  # type: ignore[method-assign]  # undone below
     try:
         large = discriminator.observe(pictures)
     finally:
