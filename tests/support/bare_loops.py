@@ -117,6 +117,47 @@ def bare_from_noise(networks: Networks, config: Any, pictures: dict[str, torch.T
     return step
 
 
+def bare_projected(networks: Networks, config: Any, pictures: dict[str, torch.Tensor]) -> Callable[[], None]:
+    """Projected GAN's step (hinge, spectral norm), the generator first, with a moving average, as in a notebook."""
+    generator, discriminator = networks.generators["pictures"], networks.discriminators["pictures"]
+    heads = list(discriminator.heads)
+    for layer in discriminator.heads.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            spectral_norm(layer)
+    betas = (config.beta1, config.beta2)
+    adam_g = torch.optim.Adam(generator.parameters(), config.lr, betas=betas)
+    adam_d = torch.optim.Adam(discriminator.heads.parameters(), config.lr, betas=betas)
+    averages = [p.detach().clone() for p in generator.parameters()]
+    steps = itertools.count()
+
+    def step() -> None:
+        index = next(steps)
+        real = pictures["pictures"].float() / 127.5 - 1
+        features = discriminator.observe(generator(torch.randn(len(real), config.noise_size)))
+        for p in discriminator.heads.parameters():
+            p.requires_grad_(False)
+        loss = -sum(head(seen).mean() for head, seen in zip(heads, features, strict=True))
+        adam_g.zero_grad()
+        loss.backward()
+        adam_g.step()
+        for p in discriminator.heads.parameters():
+            p.requires_grad_(True)
+        with torch.no_grad():
+            observed = discriminator.observe(real)
+        loss = torch.zeros(())
+        for head, seen, fake in zip(heads, observed, features, strict=True):
+            loss = loss + F.relu(1 - head(seen)).mean() + F.relu(1 + head(fake.detach())).mean()
+        adam_d.zero_grad()
+        loss.backward()
+        adam_d.step()
+        decay = min(0.998, (1 + index) / (10 + index))
+        with torch.no_grad():
+            for average, p in zip(averages, generator.parameters(), strict=True):
+                average.lerp_(p, 1 - decay)
+
+    return step
+
+
 def step_of_a_run(
     plugin: str, values: dict[str, Any], pictures: dict[str, torch.Tensor], out: Path
 ) -> tuple[Session, Callable[[], None]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.bare_loops import bare_from_noise, bare_translator, step_of_a_run
+from support import plain_vgg
+from support.bare_loops import bare_from_noise, bare_projected, bare_translator, step_of_a_run
 
 from artgan.config import parse
 from artgan.discovery import load_plugin, resolve
@@ -38,10 +39,15 @@ def test_steps_of_a_translator_are_those_of_a_bare_loop(tmp_path: Path) -> None:
     [
         ("dcgan", {"width": 8}),
         ("sngan", {"width": 32, "discriminator_width": 8, "discriminator_steps": 2}),
+        ("fastgan", {"size": 64, "width": 28, "discriminator_width": 4, "diffaugment": ""}),
     ],
     ids=str,
 )
 def test_a_step_from_noise_is_that_of_a_bare_loop(plugin: str, values: dict[str, Any], tmp_path: Path) -> None:
+    bare_step = bare_from_noise
+    if plugin == "fastgan":
+        bare_step = bare_projected
+        values = {**values, "vgg19": str(plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv5_1"))}
     torch.manual_seed(1)
     pictures = {"pictures": torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8)}
     session, ours = step_of_a_run(plugin, values, pictures, tmp_path)
@@ -49,9 +55,13 @@ def test_a_step_from_noise_is_that_of_a_bare_loop(plugin: str, values: dict[str,
     config = parse(resolve(manifest, "config"), values, where="test")
     torch.manual_seed(0)
     networks = resolve(manifest, "networks")(config)
-    bare = bare_from_noise(networks, config, pictures)
+    bare = bare_step(networks, config, pictures)
     for step in (ours, bare):
         torch.manual_seed(2)  # the same noise
         step()
-    pairs = zip(session.generators["pictures"].parameters(), networks.generators["pictures"].parameters(), strict=True)
-    assert max(float((mine - theirs).detach().abs().mean()) for mine, theirs in pairs) < 1e-6  # a step is 2e-4
+    for mine, theirs in (
+        (session.generators["pictures"], networks.generators["pictures"]),
+        (session.networks["discriminator/pictures"], networks.discriminators["pictures"]),
+    ):
+        pairs = list(zip(mine.parameters(), theirs.parameters(), strict=True))
+        assert max(float((p - q).detach().abs().mean()) for p, q in pairs) < 1e-6  # a step is 2e-4
