@@ -41,7 +41,7 @@ def new_plugin(*arguments: str, prefix: str = "") -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # test_docs.py follows docs/plugins.md, which begins with the same commands
 def test_a_new_plugin_installs_passes_its_tests_trains_and_paints(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
