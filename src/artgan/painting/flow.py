@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artgan.errors import ConfigError
 from artgan.painting.canvas import Floats, Pixels
-
-if TYPE_CHECKING:
-    pass
 
 Mask: TypeAlias = "NDArray[np.bool_]"
 
