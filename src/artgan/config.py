@@ -32,11 +32,22 @@ def option(
     renamed_from: tuple[str, str] | None = None,
     resumable: bool | None = None,
 ) -> Any:
-    """A dataclass field with a help text and limits: ``least`` and ``most`` are inclusive, ``above`` is exclusive.
+    """A field of a frozen dataclass of options: of a config, or of painting.
 
-    ``renamed_from`` is a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
-    ``resumable`` says that a training run may be resumed with another value: neither the networks nor the trainer's
-    state nor the pictures that are drawn depend on it. A field that a subclass declares anew inherits it.
+    The field's annotation is bool, int, float, str or ``tuple[str, ...]``, or one of these ``| None``. The limits are
+    checked by :func:`parse` for values from Python, YAML and the command line, not by the dataclass itself.
+
+    Args:
+        default: the value of an option that is not given.
+        help: what the option does, in the command line's help.
+        choices: the only values that a text may have.
+        least: the smallest number that is allowed.
+        above: a number that the value must exceed.
+        most: the largest number that is allowed.
+        renamed_from: a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
+        resumable: whether a training run may be resumed with another value, which is so if neither the networks nor the
+            trainer's state nor the pictures that are drawn depend on it. None: what the field of this name in a base
+            class says, else False.
     """
     metadata = {"help": help, "choices": choices, "least": least, "above": above, "most": most}
     metadata |= {"renamed_from": renamed_from, "resumable": resumable}
