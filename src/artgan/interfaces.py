@@ -102,12 +102,9 @@ class Generator(nn.Module, ABC):
         The default asks for the same network. A plugin may take those of a network that is part of this one.
 
         Raises:
-            ValueError: it is another network.
+            RuntimeError: it is another network, as ``load_state_dict`` finds.
         """
-        try:
-            self.load_state_dict(other.state_dict())
-        except RuntimeError:
-            raise ValueError("it is another network") from None
+        self.load_state_dict(other.state_dict())
 
 
 class Discriminator(nn.Module, ABC):
@@ -289,7 +286,7 @@ class Trainer(ABC):
         """Restore the state that :meth:`state_dict` returned.
 
         Raises:
-            ValueError: there is one, though the default keeps none.
+            ValueError: there is one, where :meth:`state_dict` returns none, as the default does.
         """
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, got {', '.join(state)}")
