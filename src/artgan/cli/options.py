@@ -80,6 +80,26 @@ NetworkFile = Annotated[
 ]
 
 
+STROKES, SPEED = "Strokes and colors", "Speed and memory"
+"""Headings in the help of commands that paint."""
+
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
+        "form and --device is not given.",
+        autocompletion=completing.runtimes,
+        rich_help_panel=SPEED,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.", rich_help_panel=SPEED)]
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are on the command line, of those made by :func:`parameters`."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def default_model() -> str:
     """The model to use if none is given."""
     from artgan.errors import ConfigError
