@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from artgan.cli import completing
 from artgan.config import TEXTS, field_types, renamed_options
@@ -209,6 +210,18 @@ def command(name: str, run: Callable[..., None], options: Sequence[inspect.Param
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name, help=help)(call)
     return typer.main.get_command(single)
+
+
+class GeneratedCommand(TyperCommand):
+    """A command whose options are generated when it is called, since they depend on what is installed."""
+
+    def whole(self) -> Any:
+        """The command with its options."""
+        raise NotImplementedError
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
 
 
 def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:
