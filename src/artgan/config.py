@@ -7,6 +7,7 @@ metadata; the same declaration then serves Python, YAML files, the registry and 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import types
 import typing
@@ -182,20 +183,24 @@ def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], wh
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{where}: must be {_article(kind)}, not {value!r}")
-    choices, least, above, most = (limits.get(key) for key in ("choices", "least", "above", "most"))
-    span = f" (from {least} to {most})" if least is not None and most is not None else ""
-    if choices and value not in choices:
+    if (choices := limits.get("choices")) and value not in choices:
         raise ConfigError(f"{where}: must be one of {', '.join(choices)}, not {value!r}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value != value or abs(value) == float("inf"):
-            raise ConfigError(f"{where}: must be finite, not {value!r}")
-        if least is not None and value < least:
-            raise ConfigError(f"{where}: must be at least {least}, not {value!r}{span}")
-        if above is not None and value <= above:
-            raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
-        if most is not None and value > most:
-            raise ConfigError(f"{where}: must be at most {most}, not {value!r}{span}")
+    if kind in (int, float):
+        _check_range(value, limits, where)
     return value
+
+
+def _check_range(value: float, limits: Mapping[str, Any], where: str) -> None:
+    least, above, most = (limits.get(key) for key in ("least", "above", "most"))
+    span = f" (from {least} to {most})" if least is not None and most is not None else ""
+    if not math.isfinite(value):
+        raise ConfigError(f"{where}: must be finite, not {value!r}")
+    if least is not None and value < least:
+        raise ConfigError(f"{where}: must be at least {least}, not {value!r}{span}")
+    if above is not None and value <= above:
+        raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
+    if most is not None and value > most:
+        raise ConfigError(f"{where}: must be at most {most}, not {value!r}{span}")
 
 
 def _article(kind: type) -> str:
