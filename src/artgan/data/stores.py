@@ -82,7 +82,7 @@ class Listed(NamedTuple):
     is_folder: bool
 
 
-class Place:
+class Location:
     """A folder of files, on this machine or at a URL.
 
     It can be pickled, and is opened where it is used: credentials are those of the machine.
@@ -359,14 +359,14 @@ class TarFiles:
         pattern: a name, with ``*``, ``?`` and ``[...]``, or with ``{000..123}`` as WebDataset writes it.
     """
 
-    place: Place
+    place: Location
     pattern: str
 
     @classmethod
     def of(cls, location: str) -> TarFiles:
         """The files that a location names: FILE.tar, FOLDER/PATTERN.tar or FOLDER/NAME-{0000..0123}.tar."""
         folder, _, pattern = location.rpartition("/")
-        return cls(Place(folder or "."), pattern)
+        return cls(Location(folder or "."), pattern)
 
     def names(self) -> list[str]:
         """The names of the files, in order.
@@ -404,7 +404,7 @@ class TarTarget:
         pattern: a name with ``%06d``.
     """
 
-    place: Place
+    place: Location
     pattern: str
 
     @classmethod
@@ -421,7 +421,7 @@ class TarTarget:
             )
         if not _NUMBER.search(name):
             name = f"{name[: -len('.tar')]}-%06d.tar"
-        return cls(Place(folder or "."), name)
+        return cls(Location(folder or "."), name)
 
     def name(self, number: int) -> str:
         """The name of a file by its number."""
@@ -462,7 +462,7 @@ class TarWriter:
         self._tar.close()
 
 
-def origin_of(place: Place, name: str) -> str:
+def origin_of(place: Location, name: str) -> str:
     """What a tar file says that it is made from; "" if it says nothing."""
     with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(place.head(name, 64 << 10))) as tar:
         return tar.pax_headers.get(_ORIGIN, "")
@@ -507,7 +507,7 @@ class Members:
 
 
 @contextmanager
-def open_tar(place: Place, name: str) -> Iterator[Members]:
+def open_tar(place: Location, name: str) -> Iterator[Members]:
     """The pictures of one tar file.
 
     Raises:
