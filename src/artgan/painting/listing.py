@@ -31,7 +31,7 @@ from artgan.painting.planning import (
     OWN_FOLDER,
     SUB_FOLDER,
     Content,
-    PassedOver,
+    NotPainted,
     PassedOverCount,
     exists_already,
     identity,
@@ -246,9 +246,9 @@ class Listing:
         root = Path(place.location)
         skip = None if self._place.local is None else identity(self._place.local)
         for found in walk(root, self.rules.recursive, skip, self.rules.tag):
-            path = found.path if isinstance(found, PassedOver) else found.input
+            path = found.path if isinstance(found, NotPainted) else found.input
             name = path.relative_to(root).as_posix()
-            if isinstance(found, PassedOver):
+            if isinstance(found, NotPainted):
                 self.passed_over.add(found.path, found.why)
             else:
                 yield name, partial(content_of, place, name), found.error
