@@ -14,8 +14,6 @@ from artgan.data.cluster import Cluster, Spool
 from artgan.data.stores import (
     Held,
     Location,
-    TarFiles,
-    TarTarget,
     check_name,
     is_store,
     location_of,
@@ -83,19 +81,6 @@ def test_a_secret_is_not_shown(secret: str) -> None:
 def test_what_is_a_store(location: str, expected: bool) -> None:
     assert is_store(location) is expected
     assert is_store(location_of(Path(location))) is expected
-
-
-def test_tar_files_are_named_as_webdataset_names_them(tmp_path: Path) -> None:
-    assert TarFiles.of("x/p-{008..011}.tar").names() == ["p-008.tar", "p-009.tar", "p-010.tar", "p-011.tar"]
-    for name in ("b.tar", "a.tar", "c.tgz"):
-        (tmp_path / name).touch()
-    assert TarFiles.of(f"{tmp_path}/*.tar").names() == ["a.tar", "b.tar"]
-    with pytest.raises(PictureError, match=r"none-\*.tar: no such tar files"):
-        TarFiles.of(f"{tmp_path}/none-*.tar").names()
-    with pytest.raises(PictureError, match=r"none\.tar: no such file"):
-        TarFiles.of(f"{tmp_path}/none.tar").names()
-    assert TarTarget.of("x/m-%04d.tar").name(12) == "m-0012.tar"
-    assert TarTarget.of("x/m.tar").name(12) == "m-000012.tar"
 
 
 def test_a_place_is_opened_where_it_is_used() -> None:

@@ -19,17 +19,8 @@ from typing import Any, Protocol
 from artgan import images
 from artgan.data.cluster import Cluster, Lost, Spool, Work
 from artgan.data.hub import HubPictures
-from artgan.data.stores import (
-    Held,
-    Location,
-    Members,
-    TarFiles,
-    TarTarget,
-    TarWriter,
-    check_name,
-    open_tar,
-    origin_of,
-)
+from artgan.data.stores import Held, Location, Members, check_name
+from artgan.data.tar_sets import TarFiles, TarTarget, TarWriter, open_tar, origin_of
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line
 from artgan.files import remove_unfinished, temporary_folder
 from artgan.painting.files import Result, paint_files

@@ -16,15 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 from artgan import images
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.passed_over import is_passed_over
-from artgan.data.stores import (
-    Held,
-    Listed,
-    Location,
-    TarFiles,
-    TarTarget,
-    check_name,
-    is_tar,
-)
+from artgan.data.stores import Held, Listed, Location, check_name, is_tar
+from artgan.data.tar_sets import TarFiles, TarTarget
 from artgan.errors import ConfigError, PictureError
 from artgan.painting.planning import (
     HIDDEN,
