@@ -162,10 +162,10 @@ def train(
                 for unreadable in found() if due.check else ():
                     left_out.note(step, *unreadable)
                 if due.check:
-                    left_out.settle()
+                    left_out.flush()
                 outputs.write(step, due)
                 if due.scores or due.last:
-                    left_out.settle()
+                    left_out.flush()
                 if due.interrupted:
                     return None
     return out / "model"
