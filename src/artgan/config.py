@@ -185,7 +185,7 @@ def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], wh
         raise ConfigError(f"{where}: must be {_article(kind)}, not {value!r}")
     if (choices := limits.get("choices")) and value not in choices:
         raise ConfigError(f"{where}: must be one of {', '.join(choices)}, not {value!r}")
-    if kind in (int, float):
+    if isinstance(value, int | float) and kind is not bool:
         _check_range(value, limits, where)
     return value
 

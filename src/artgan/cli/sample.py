@@ -130,12 +130,12 @@ def sample(
     if loaded.task != "noise-to-image":
         loaded.sample()  # raises an error that says what the model does instead
     first = next((one for one in (named, seed) if one is not None), 0)
-    common = {"noise": noise, "overwrite": overwrite}
+    common: dict[str, Any] = {"noise": noise, "overwrite": overwrite}
     results: Sequence[dict[str, Any]]
     if like is not None:
         from artgan.sampling.likeness import write_like
 
-        known = {"model": loaded.name, "digest": loaded.digest, "seed": first}
+        known: dict[str, Any] = {"model": loaded.name, "digest": loaded.digest, "seed": first}
         chosen = given({"count": number, "steps": steps, "vgg19": vgg19})
         results = [write_like(loaded.generator, like, out, **known, **chosen, **common)]
     else:
