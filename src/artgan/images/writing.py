@@ -104,12 +104,14 @@ def encode(
         overwrite: whether it may exist.
         quality: 1 to 100, for formats with lossy compression; by default 95 for JPEG and WebP, 90 for AVIF and JPEG
             XL, 65 for HEIC, whose scale is another.
-        subsampling: of JPEG, "4:4:4" by default; not used for other formats.
+        subsampling: of JPEG, "4:4:4" (the default), "4:2:2" or "4:2:0"; not used for other formats.
 
     Raises:
-        PictureError: as of :func:`check_writable`; or the file cannot be written.
+        PictureError: as of :func:`check_writable`; or the quality is out of its range, or the file cannot be written.
     """
     path = Path(path)
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"{path}: the quality must be from 1 to 100, not {quality}")
     format_ = format_for_writing(path)
 
     def save(file: IO[bytes]) -> None:

@@ -33,7 +33,7 @@ class MultiscaleGenerator(NoiseGenerator):
     Args:
         noise: distribution of the noise, whose vectors are normalized.
         noise_size: its length Z.
-        channels: of the features at each resolution, the smallest first; each is twice the one before.
+        channels: of the features at each resolution, from the smallest pictures to the largest, whose sides double.
         side: of the smallest pictures, in pixels.
         block: from the numbers of channels before and after, a module N x C x H x W to N x C' x 2H x 2W.
 
@@ -64,7 +64,12 @@ class MultiscaleGenerator(NoiseGenerator):
         self.grow(len(channels) - 1)
 
     def grow(self, level: float) -> None:
-        """Grow to a level (:func:`~artgan.training.multiscale.growth.placed`); layers that it does not use freeze."""
+        """Grow to a level; layers that it does not use freeze.
+
+        Args:
+            level: from 0, the smallest resolution alone, to the number of resolutions less 1, the largest; 2.25 is a
+                quarter of the resolution after number 2, counted from 0, and three quarters of number 2, enlarged.
+        """
         self.level.fill_(level)
         top, share = placed(level)
         for resolution, (stage, to_rgb) in enumerate(zip(self.stages, self.to_rgb, strict=True)):
