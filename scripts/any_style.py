@@ -90,7 +90,7 @@ def paint(options: argparse.Namespace) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Print the table."""
+    """Print the table, and draw the sheet if there is to be one."""
     photos, styles = read(options.photos), read(options.styles)
     names = set.intersection(*({path.name for path in folder.glob("*--*.png")} for folder in options.folders))
     pairs = sorted(tuple(name.removesuffix(".png").split("--")) for name in names)
@@ -118,14 +118,26 @@ def measure(options: argparse.Namespace) -> None:
                 if second:
                     row["second"] = apart(grams(second, x), seconds[style])
                 rows[label].append(row)
-    print(f"{len(pairs)} pairs; medians (and means)")
+    print_table(rows, len(pairs), first=options.folders[0].name)
+    if options.sheet:
+        write_sheet(options, photos, styles)
+
+
+def print_table(rows: Mapping[str, Sequence[Mapping[str, float]]], count: int, *, first: str) -> None:
+    """Print the figures of each folder, and how often those of the first are better than another's.
+
+    Args:
+        rows: by the folder's name, the figures of each pair.
+        count: the number of pairs.
+        first: the name of the first folder.
+    """
+    print(f"{count} pairs; medians (and means)")
     for label, found_rows in rows.items():
         cells = []
         for figure in FIGURES:
             if values := [row[figure] for row in found_rows if figure in row]:
                 cells.append(f"{figure} {np.median(values):.3f} ({np.mean(values):.3f})")
         print(f"  {label:20} " + "  ".join(cells))
-    first = options.folders[0].name
     for label, found_rows in rows.items():
         if label == first:
             continue
@@ -135,13 +147,11 @@ def measure(options: argparse.Namespace) -> None:
             "keeps no less": np.mean([a["content"] >= b["content"] for a, b in both]),
             "both": np.mean([a["style"] < b["style"] and a["content"] >= b["content"] for a, b in both]),
         }
-        if second:
+        if any("second" in row for row in found_rows):
             shares["nearer by the second"] = np.mean([a["second"] < b["second"] for a, b in both])
         print(
             f"  {first} against {label}: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
         )
-    if options.sheet:
-        write_sheet(options, photos, styles)
 
 
 def write_sheet(options: argparse.Namespace, photos: Mapping[str, Any], styles: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from artgan.cli.app import app
-from artgan.cli.options import command, parameters
+from artgan.cli.options import GeneratedCommand, command, parameters
 from artgan.discovery import load_plugin, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def _sections(group: Any, context: Any, called: str, level: int) -> Iterator[str
         found = group.get_command(context, name)
         if called == "artgan train" and (name not in PLUGINS or load_plugin(name).trainer is None):
             continue
-        found = found.whole() if hasattr(found, "whole") else found
+        found = found.whole() if isinstance(found, GeneratedCommand) else found
         yield f"{'#' * level} {called} {name}\n"
         yield from (f"{paragraph}\n" for paragraph in _paragraphs(found.help or ""))
         if hasattr(found, "list_commands"):

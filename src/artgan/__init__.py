@@ -42,7 +42,10 @@ __all__ = [
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The names of the registry's models that match an fnmatch pattern, sorted: ``["cyclegan.monet", ...]``.
+    """The full names of all known models that match a pattern, sorted: ``["cyclegan.monet", ...]``.
+
+    Args:
+        pattern: as :mod:`fnmatch` takes it, compared with full names; aliases such as "monet" are not searched.
 
     Raises:
         RegistryError: a registry file is invalid.

@@ -7,6 +7,7 @@ metadata; the same declaration then serves Python, YAML files, the registry and 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import types
 import typing
@@ -32,11 +33,22 @@ def option(
     renamed_from: tuple[str, str] | None = None,
     resumable: bool | None = None,
 ) -> Any:
-    """A dataclass field with a help text and limits: ``least`` and ``most`` are inclusive, ``above`` is exclusive.
+    """A field of a frozen dataclass of options: of a config, or of painting.
 
-    ``renamed_from`` is a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
-    ``resumable`` says that a training run may be resumed with another value: neither the networks nor the trainer's
-    state nor the pictures that are drawn depend on it. A field that a subclass declares anew inherits it.
+    The field's annotation is bool, int, float, str or ``tuple[str, ...]``, or one of these ``| None``. The limits are
+    checked by :func:`parse` for values from Python, YAML and the command line, not by the dataclass itself.
+
+    Args:
+        default: the value of an option that is not given.
+        help: what the option does, in the command line's help.
+        choices: the only values that a text may have.
+        least: the smallest number that is allowed.
+        above: a number that the value must exceed.
+        most: the largest number that is allowed.
+        renamed_from: a former name, which still works, and the version that removes it: ``("lambda_idt", "0.3")``.
+        resumable: whether a training run may be resumed with another value, which is so if neither the networks nor the
+            trainer's state nor the pictures that are drawn depend on it. None: what the field of this name in a base
+            class says, else False.
     """
     metadata = {"help": help, "choices": choices, "least": least, "above": above, "most": most}
     metadata |= {"renamed_from": renamed_from, "resumable": resumable}
@@ -171,20 +183,24 @@ def _check(value: Any, kind: type, optional: bool, limits: Mapping[str, Any], wh
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{where}: must be {_article(kind)}, not {value!r}")
-    choices, least, above, most = (limits.get(key) for key in ("choices", "least", "above", "most"))
-    span = f" (from {least} to {most})" if least is not None and most is not None else ""
-    if choices and value not in choices:
+    if (choices := limits.get("choices")) and value not in choices:
         raise ConfigError(f"{where}: must be one of {', '.join(choices)}, not {value!r}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value != value or abs(value) == float("inf"):
-            raise ConfigError(f"{where}: must be finite, not {value!r}")
-        if least is not None and value < least:
-            raise ConfigError(f"{where}: must be at least {least}, not {value!r}{span}")
-        if above is not None and value <= above:
-            raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
-        if most is not None and value > most:
-            raise ConfigError(f"{where}: must be at most {most}, not {value!r}{span}")
+    if isinstance(value, int | float) and kind is not bool:
+        _check_range(value, limits, where)
     return value
+
+
+def _check_range(value: float, limits: Mapping[str, Any], where: str) -> None:
+    least, above, most = (limits.get(key) for key in ("least", "above", "most"))
+    span = f" (from {least} to {most})" if least is not None and most is not None else ""
+    if not math.isfinite(value):
+        raise ConfigError(f"{where}: must be finite, not {value!r}")
+    if least is not None and value < least:
+        raise ConfigError(f"{where}: must be at least {least}, not {value!r}{span}")
+    if above is not None and value <= above:
+        raise ConfigError(f"{where}: must be greater than {above}, not {value!r}")
+    if most is not None and value > most:
+        raise ConfigError(f"{where}: must be at most {most}, not {value!r}{span}")
 
 
 def _article(kind: type) -> str:

@@ -19,7 +19,10 @@ def usable_device(device: str | torch.device | None) -> torch.device:
 
 
 def free_memory(device: torch.device) -> float:
-    """Free memory of a device, in bytes; infinite if unknown."""
+    """Free memory of a device, in bytes; infinite if unknown, which it is for all but the CPU and CUDA.
+
+    On CUDA, what PyTorch keeps to use again counts as free.
+    """
     if device.type == "cpu":
         return float(psutil.virtual_memory().available)
     if device.type == "cuda":

@@ -69,7 +69,9 @@ _COLORS = re.compile("\x1b\\[[0-9;]*m")
 
 
 def one_line(error: BaseException, *, kind: bool = False) -> str:
-    """An error's message on one line, shortened, for use in a message that already names the file or the part.
+    """An error's message on one line, for use in a message that already names the file or the part.
+
+    Colors for terminals are removed, and all but the first 500 characters.
 
     Args:
         error: any exception. An OSError gives only its reason; an exception without a message, its class name.

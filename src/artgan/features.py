@@ -50,6 +50,9 @@ class VGG19(nn.Module):
         layers: in network order.
         channels: number of channels of each layer.
         source: a description of where the weights come from, if known.
+
+    Raises:
+        KeyError: a layer that VGG-19 does not have, or whose weights are not in ``state``.
     """
 
     source: str | None = None

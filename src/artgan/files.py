@@ -123,12 +123,22 @@ def check_writable(path: Path, *, overwrite: bool, error: type[ArtganError]) -> 
 
 
 def cache_folder(kind: str) -> Path:
-    """The cache folder for one kind of data: ``$XDG_CACHE_HOME/artgan/KIND``, or ``~/.cache/artgan/KIND``."""
+    """The cache folder for one kind of data: ``$XDG_CACHE_HOME/artgan/KIND``, or ``~/.cache/artgan/KIND``.
+
+    It is not created, and may not exist.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "artgan", kind)
 
 
 def make_room(folder: Path, pattern: str, most: float) -> None:
-    """Remove stale temporary files, then the oldest files until the rest fit into ``most`` bytes."""
+    """Remove stale temporary files of artgan, then the oldest files until the rest fit; best effort, raises nothing.
+
+    Args:
+        folder: a cache folder; it may not exist.
+        pattern: of the names of the files that may be removed, as for :meth:`pathlib.Path.glob`. The oldest are those
+            modified longest ago.
+        most: how many bytes may remain.
+    """
     with suppress(OSError):
         remove_unfinished(folder)
         files = sorted(folder.glob(pattern), key=lambda file: file.stat().st_mtime)

@@ -102,12 +102,9 @@ class Generator(nn.Module, ABC):
         The default asks for the same network. A plugin may take those of a network that is part of this one.
 
         Raises:
-            ValueError: it is another network.
+            RuntimeError: it is another network, as ``load_state_dict`` finds.
         """
-        try:
-            self.load_state_dict(other.state_dict())
-        except RuntimeError:
-            raise ValueError("it is another network") from None
+        self.load_state_dict(other.state_dict())
 
 
 class Discriminator(nn.Module, ABC):
@@ -123,7 +120,7 @@ class Discriminator(nn.Module, ABC):
     minimum_size: int = 1
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
-        """Map N x 3 x H x W pictures in [-1, 1] to the tensors that :meth:`judge` takes.
+        """Map N x 3 x H x W pictures in [-1, 1] to the features that :meth:`judge` takes, N rows each.
 
         Has no trainable parameters; gradients flow to the pictures. The default returns the pictures themselves.
         """
@@ -217,7 +214,13 @@ class Run:
 class Trainer(ABC):
     """One optimization step of a model. It does not deal with devices, files, schedules or progress bars.
 
+    Args:
+        networks: those of the plugin, on their device.
+        config: of the plugin.
+        run: what it may know about the run.
+
     Attributes:
+        networks: the argument, as are ``config`` and ``run``.
         optimizers: by name. The training loop scales their learning rates according to the run's schedule.
         rounds: how many times :meth:`step` is called per step of the run, each time with a new batch: more than one if
             the discriminators are updated several times per generator update.
@@ -280,7 +283,11 @@ class Trainer(ABC):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state that :meth:`state_dict` returned."""
+        """Restore the state that :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: there is one, where :meth:`state_dict` returns none, as the default does.
+        """
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, got {', '.join(state)}")
 

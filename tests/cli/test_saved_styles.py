@@ -16,7 +16,7 @@ from support.styles import install_base, style_picture
 
 import artgan
 from artgan.cli import completing
-from artgan.cli.paint import _distinct, _row, _style_row
+from artgan.cli.compare import _distinct, _row, _style_row
 from artgan.models.registry import read_registry
 from artgan.models.styles import save_style
 from artgan.sheets import sheet

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from artgan.data.cluster import Cluster, Spool
 from artgan.data.stores import (
     Held,
-    Place,
-    TarFiles,
-    TarTarget,
+    Location,
     check_name,
     is_store,
     location_of,
@@ -43,7 +41,7 @@ def test_a_name_that_is_taken_stays_inside(name: str) -> None:
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(PictureError, match="would lead out of the target"):
-        Place(str(tmp_path / "target")).put(tmp_path / "file", name)
+        Location(str(tmp_path / "target")).put(tmp_path / "file", name)
 
 
 @given(st.sets(st.text(min_size=1)), st.lists(st.text(min_size=1)))
@@ -85,22 +83,9 @@ def test_what_is_a_store(location: str, expected: bool) -> None:
     assert is_store(location_of(Path(location))) is expected
 
 
-def test_tar_files_are_named_as_webdataset_names_them(tmp_path: Path) -> None:
-    assert TarFiles.of("x/p-{008..011}.tar").names() == ["p-008.tar", "p-009.tar", "p-010.tar", "p-011.tar"]
-    for name in ("b.tar", "a.tar", "c.tgz"):
-        (tmp_path / name).touch()
-    assert TarFiles.of(f"{tmp_path}/*.tar").names() == ["a.tar", "b.tar"]
-    with pytest.raises(PictureError, match=r"none-\*.tar: no such tar files"):
-        TarFiles.of(f"{tmp_path}/none-*.tar").names()
-    with pytest.raises(PictureError, match=r"none\.tar: no such file"):
-        TarFiles.of(f"{tmp_path}/none.tar").names()
-    assert TarTarget.of("x/m-%04d.tar").name(12) == "m-0012.tar"
-    assert TarTarget.of("x/m.tar").name(12) == "m-000012.tar"
-
-
 def test_a_place_is_opened_where_it_is_used() -> None:
     pytest.importorskip("fsspec")
-    place = pickle.loads(pickle.dumps(Place("memory://somewhere")))
+    place = pickle.loads(pickle.dumps(Location("memory://somewhere")))
     assert place.location == "memory://somewhere"
     assert list(place.names()) == []
 
@@ -121,4 +106,4 @@ def test_what_is_missing_is_said_with_what_to_install(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match=r'--engine ray needs Ray: pip install "artgan\[ray\]"'):
         Cluster()
     with pytest.raises(ConfigError, match=r's3://bucket: URLs need fsspec: pip install "artgan\[ray\]"'):
-        Place("s3://bucket")
+        Location("s3://bucket")

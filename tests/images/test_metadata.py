@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from support.odd_pictures import file_bytes, ramp
 
 from artgan import images
+from artgan.errors import PictureError
 
 EXIF_FORMATS = ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL", "TIFF"]
 SUFFIXES = {"JPEG": ".jpg", "HEIF": ".heic"}
@@ -166,3 +167,10 @@ def test_a_hostile_packet_takes_no_time() -> None:
     start = time.process_time()
     assert images.read_metadata(image).xmp is None
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("quality", [-1, 0, 101])
+def test_a_quality_out_of_its_range_is_refused(quality: int, tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=rf"x\.jpg: the quality must be from 1 to 100, not {quality}"):
+        images.encode(ramp(), tmp_path / "x.jpg", quality=quality)
+    assert not list(tmp_path.iterdir())

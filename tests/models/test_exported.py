@@ -25,7 +25,7 @@ from artgan.models.exporting import export_model
 from artgan.models.loading import load_torch_model
 from artgan.models.publishing import prepare
 from artgan.models.registry import read_registry
-from artgan.models.runtimes.exporting import LIMIT
+from artgan.models.runtimes.exporting import TOLERANCE
 
 pytest.importorskip("onnxscript", reason='needs pip install "artgan[onnx]"')
 
@@ -178,7 +178,7 @@ def test_a_bundled_painter_is_what_its_weights_are(name: str) -> None:
     generator = load_torch_model(name).generator
     for height, width in ((64, 64), (256, 132), (8, 300)):
         x = np.random.default_rng(0).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
-        assert np.abs(network.paint(x, {}) - generator.generate(torch.from_numpy(x)).numpy()).max() <= LIMIT
+        assert np.abs(network.paint(x, {}) - generator.generate(torch.from_numpy(x)).numpy()).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize(

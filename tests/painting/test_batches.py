@@ -153,7 +153,7 @@ def test_a_size_is_asked_for_before_an_object_is_read(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, _ = buckets
-    place = stores.Place(f"s3://{source}/in")
+    place = stores.Location(f"s3://{source}/in")
     size = place.size("0001.png")
     with pytest.raises(PictureError, match=r"0001.png: has 0 MB, over the limit of 0 MB"):
         place.fetch("0001.png", Path("never-made"), most=size - 1)
@@ -211,7 +211,7 @@ def test_an_object_that_cannot_be_fetched_fails_alone(
     source, target = buckets
     size = s3.head_object(Bucket=f"{source}", Key="in/0000.png")["ContentLength"]
     s3.put_object(Bucket=source, Key="in/0001.png", Body=bytes(10 * size))
-    monkeypatch.setattr(stores.Place.fetch, "__kwdefaults__", {"most": 5 * size})
+    monkeypatch.setattr(stores.Location.fetch, "__kwdefaults__", {"most": 5 * size})
     verdicts = paint(model, f"s3://{source}/in", f"s3://{target}/out")
     assert [bool(verdict.error) for verdict in verdicts] == [False, True, True, False, False]
     assert verdicts[1].error == f"s3://{source}/in/0001.png: has 0 MB, over the limit of 0 MB"

@@ -21,7 +21,7 @@ from support.processes import started_artgan
 
 import artgan
 from artgan.data.cluster import Cluster, Spool
-from artgan.data.stores import Place
+from artgan.data.stores import Location
 from artgan.errors import ArtganError, PictureError
 from artgan.models.loading import load_network
 from artgan.painting import paint_files, plan
@@ -145,7 +145,7 @@ def test_another_model_on_a_node_ends_the_call(
 
 
 def test_a_folder_that_a_node_does_not_see_is_told(tmp_path: Path) -> None:
-    with Place(str(tmp_path)).seen_from_everywhere() as check:
+    with Location(str(tmp_path)).seen_from_everywhere() as check:
         pickle.loads(pickle.dumps(check))()
         [witness] = tmp_path.iterdir()
         witness.rename(tmp_path / "elsewhere")

@@ -242,6 +242,7 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
         (["local-dir:MODEL", "--nearest", "nowhere"], "nowhere: no such folder or file"),
         (["local-dir:MODEL", "--to", "1", "-n", "1"], "at least 2 pictures"),
         (["local-dir:MODEL", "--to", "1", "--nearest", "."], "do not go together"),
+        (["local-dir:MODEL", "--seed", "3", "--to", "0", "--nearest", "."], "--nearest and --to do not go together"),
         (["local-dir:MODEL", "-o", "a.xyz"], "a.xyz"),
         (["local-dir:MODEL#3", "--seed", "4"], "#3 --seed 4: two seeds; give one of them"),
         (["dcgan.monet#three"], "dcgan.monet#three: write MODEL#SEED, with a whole number of 0 to 2^62"),

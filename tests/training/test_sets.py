@@ -169,7 +169,7 @@ def test_one_damaged_picture_of_a_small_set_does_not_stop_a_run() -> None:
         picture = {"x": torch.zeros(1, 3, 8, 8)}
         batches = [Batch(picture, [Failure("x", places[n % len(places)], "bad")]) for n in range(60)]
         list(left_out.watched(iter(batches), 4, 2))
-        left_out.settle()
+        left_out.flush()
         return left_out
 
     watched(1, 2)

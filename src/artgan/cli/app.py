@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from artgan.cli import (
+    compare,
     convert,
     data,
     demo,
@@ -65,7 +66,7 @@ def _options(
 
 
 app.command("paint", cls=paint.PaintCommand)(paint.paint)
-app.command()(paint.compare)
+app.command()(compare.compare)
 app.add_typer(style.app, name="style")
 app.command()(style.styles)
 app.command()(sample.sample)

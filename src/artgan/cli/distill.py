@@ -6,21 +6,17 @@ import inspect
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from artgan.cli import completing
+from artgan.cli.options import GeneratedCommand
 from artgan.cli.train import training_command
 
 
-class DistillCommand(TyperCommand):
+class DistillCommand(GeneratedCommand):
     """``artgan distill``, whose options are generated from its configuration's fields when it is called."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """See the base class."""
-        return self.whole().make_context(info_name, args, parent, **extra)
-
     def whole(self) -> Any:
-        """The command with its options."""
+        """See the base class."""
         from artgan.training.distillation import plugin
 
         teacher_argument = typer.Argument(

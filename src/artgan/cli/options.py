@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from artgan.cli import completing
 from artgan.config import TEXTS, field_types, renamed_options
@@ -78,6 +79,26 @@ NetworkFile = Annotated[
         show_default=False,
     ),
 ]
+
+
+STROKES, SPEED = "Strokes and colors", "Speed and memory"
+"""Headings in the help of commands that paint."""
+
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
+        "form and --device is not given.",
+        autocompletion=completing.runtimes,
+        rich_help_panel=SPEED,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.", rich_help_panel=SPEED)]
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are on the command line, of those made by :func:`parameters`."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def default_model() -> str:
@@ -189,6 +210,18 @@ def command(name: str, run: Callable[..., None], options: Sequence[inspect.Param
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name, help=help)(call)
     return typer.main.get_command(single)
+
+
+class GeneratedCommand(TyperCommand):
+    """A command whose options are generated when it is called, since they depend on what is installed."""
+
+    def whole(self) -> Any:
+        """The command with its options."""
+        raise NotImplementedError
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """See the base class."""
+        return self.whole().make_context(info_name, args, parent, **extra)
 
 
 def _describe(field: dataclasses.Field[Any], defaults: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``artgan paint`` and ``artgan compare``: turn photos into paintings."""
+"""``artgan paint``: turn photos into paintings."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from artgan.cli import completing
+from artgan.cli.messages import name_failures, say_what_runs
 from artgan.cli.model_options import ModelOptionsCommand
 from artgan.cli.options import (
-    Device,
+    SPEED,
+    STROKES,
     EngineName,
     Format,
+    Runtime,
+    Verbose,
     address_option,
     cluster_of,
     default_model,
     engine_option,
+    given,
     with_options_of,
 )
 from artgan.errors import printable
 from artgan.painting.options import PaintOptions
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from artgan.data.cluster import Cluster
     from artgan.models.model import Model
     from artgan.painting import Plan, Result
     from artgan.painting.batches import Verdict
     from artgan.painting.listing import Rules
-    from artgan.painting.network import Network
     from artgan.painting.pipes import Pipes
 
 
@@ -49,22 +51,10 @@ class Statistics(str, Enum):
     estimated = "estimated"
 
 
-_PANEL = "Strokes and colors"
-_FILES, _SPEED = "Input and output", "Speed and memory"
-
-Runtime = Annotated[
-    str,
-    typer.Option(
-        help="What runs the model: torch, onnxruntime, openvino, or auto: ONNX Runtime if the model has an exported "
-        "form and --device is not given.",
-        autocompletion=completing.runtimes,
-        rich_help_panel=_SPEED,
-    ),
-]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.", rich_help_panel=_SPEED)]
+_FILES = "Input and output"
 
 
-@with_options_of(PaintOptions, _PANEL)
+@with_options_of(PaintOptions, STROKES)
 def paint(
     inputs: Annotated[
         list[Path],
@@ -150,10 +140,10 @@ def paint(
     format: Annotated[Format, typer.Option(help="How results are printed.", rich_help_panel=_FILES)] = Format.text,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False, rich_help_panel=_SPEED),
+        typer.Option(help="cpu, cuda, mps ... \\[default: cpu]", show_default=False, rich_help_panel=SPEED),
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, help="Number of photos of equal size to paint at once.", rich_help_panel=_SPEED)
+        int, typer.Option(min=1, help="Number of photos of equal size to paint at once.", rich_help_panel=SPEED)
     ] = 1,
     tile: Annotated[
         int | None,
@@ -161,18 +151,18 @@ def paint(
             min=1,
             help="Side of the tiles to paint in, in pixels. \\[default: paint whole; in tiles if too large for that]",
             show_default=False,
-            rich_help_panel=_SPEED,
+            rich_help_panel=SPEED,
         ),
     ] = None,
     statistics: Annotated[
         Statistics,
         typer.Option(
-            help="How whole-picture statistics are computed with tiles; estimated is faster.", rich_help_panel=_SPEED
+            help="How whole-picture statistics are computed with tiles; estimated is faster.", rich_help_panel=SPEED
         ),
     ] = Statistics.exact,
     runtime: Runtime = "auto",
-    engine: Annotated[EngineName, engine_option(_SPEED)] = EngineName.local,
-    address: Annotated[str | None, address_option(_SPEED)] = None,
+    engine: Annotated[EngineName, engine_option(SPEED)] = EngineName.local,
+    address: Annotated[str | None, address_option(SPEED)] = None,
     verbose: Verbose = False,
     **options: Any,
 ) -> None:
@@ -201,10 +191,10 @@ def paint(
         known_codec(codec)
     model = model or default_model()
     loaded = load(model, device=device, runtime=runtime)
-    manner, own = loaded.painting(_given(options))
+    manner, own = loaded.painting(given(options))
     network = loaded.running_on()
     if verbose:
-        _tell(loaded.name, network)
+        say_what_runs(loaded.name, network)
     saving = Saving(quality, metadata=not no_metadata, location=keep_location, codec=codec)
     how: dict[str, Any] = {"tiling": Tiling(tile, statistics.value), "manner": manner, "saving": saving}
     if batches:
@@ -339,7 +329,7 @@ def _paint(
             failures, notes = list(map(pipes.named, failures)), list(map(pipes.named, notes))
         for note in [*notes, *passed_over()]:
             print(f"artgan: {printable(note)}", file=sys.stderr)
-        _name_failures(failures, total)
+        name_failures(failures, total)
     if failures:
         raise typer.Exit(1)
 
@@ -389,136 +379,6 @@ class PaintCommand(ModelOptionsCommand):
     function = staticmethod(paint)
 
 
-@with_options_of(PaintOptions, _PANEL)
-def compare(
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...|RUN...", help="Photos, one column each; or folders of runs.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet; for runs, the page (.html).")],
-    models: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of models and of saved styles, and style pictures (van-gogh.jpg), separated by commas.",
-            show_default="the registry's default",
-            autocompletion=completing.several_painters,
-        ),
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A style picture, or a folder of one artist's pictures: one row each, after the models.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Device = None,
-    size: Annotated[int, typer.Option(min=32, help="Longer side of a picture on the sheet, in pixels.")] = 320,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet or page if it exists.")] = False,
-    runtime: Runtime = "auto",
-    verbose: Verbose = False,
-    **options: Any,
-) -> None:
-    """Draw the same photos in several styles on one labeled sheet, or compare training runs on a page."""
-    from artgan.reports.record import is_run
-
-    if any(is_run(path) for path in inputs):
-        from artgan.reports.run import write_comparison
-
-        write_comparison(inputs, out, overwrite=overwrite)
-        print(out)
-    else:
-        names = [name.strip() for name in (models or "").split(",") if name.strip()]
-        if not names and not style:
-            names = [default_model()]
-        rows = _distinct([*map(_row, names), *map(_style_row, style or ())])
-        _compare_styles(inputs, out, rows, device, size, overwrite, runtime, verbose, _given(options))
-
-
-Row: TypeAlias = "tuple[str, str, dict[str, Any]]"
-"""Of a comparison: its label, the model's name, and options of the model's own."""
-
-
-def _row(name: str) -> Row:
-    """The row of a model's name, or of a style picture, which its suffix tells."""
-    from artgan.images import READABLE
-
-    return _style_row(name) if Path(name).suffix.lower() in READABLE else (name, name, {})
-
-
-def _style_row(path: str) -> Row:
-    from artgan.models.entry import STYLE
-    from artgan.models.registry import read_registry
-    from artgan.models.styles import style_model
-
-    return Path(path).name or path, style_model(read_registry()), {STYLE: (path,)}
-
-
-def _distinct(rows: list[Row]) -> list[Row]:
-    """Rows of one label are labeled by the style's whole path."""
-    labels = [label for label, _, _ in rows]
-    return [
-        (label if labels.count(label) == 1 else next(iter(own.values()), [label])[0], name, own)
-        for label, name, own in rows
-    ]
-
-
-def _compare_styles(
-    photos: list[Path],
-    out: Path,
-    drawn: list[Row],
-    device: str | None,
-    size: int,
-    overwrite: bool,
-    runtime: str,
-    verbose: bool,
-    options: dict[str, Any],
-) -> None:
-    from artgan import images, sheets
-    from artgan.errors import PictureError
-    from artgan.models.loading import load
-    from artgan.painting import paint_batch
-    from artgan.progress import progress
-
-    images.check_writable(out, overwrite=overwrite)
-    loaded = {name: load(name, device=device, runtime=runtime) for _, name, _ in drawn}
-    chosen = {label: (name, *loaded[name].painting({**options, **own})) for label, name, own in drawn}
-    networks = {name: model.running_on() for name, model in loaded.items()}
-    if verbose:
-        for name, network in networks.items():
-            _tell(loaded[name].name, network)
-    rows: dict[str, list[Image]] = {"photo": [], **{label: [] for label in chosen}}
-    failures = []
-    with progress("painting", len(photos)) as advance:
-        for photo in photos:
-            try:
-                picture = images.decode(sheets.shrunk(images.decode(photo).rgb, size))
-                column = {"photo": picture.rgb}
-                for label, (name, manner, own) in chosen.items():
-                    [column[label]] = paint_batch(networks[name], [picture], manner=manner, **own)
-            except PictureError as error:
-                failures.append(str(error))
-            else:
-                for label, image in column.items():
-                    rows[label].append(image)
-            advance()
-    if rows["photo"]:
-        images.encode(sheets.sheet(rows, cell=size), out, overwrite=overwrite)
-        print(out)
-    _name_failures(failures, len(photos))
-    if failures:
-        raise typer.Exit(1)
-
-
-def _tell(name: str, network: Network) -> None:
-    """Say on standard error what runs a model."""
-    threads = f", {network.threads} thread{'' if network.threads == 1 else 's'}" if network.device == "cpu" else ""
-    print(f"artgan: {name} runs in {network.runtime} on {network.device}{threads}", file=sys.stderr)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that are on the command line."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _passed_over(plan: Plan) -> Iterator[str]:
     """A line for each reason why something in the folders is not painted, with the number of files and some names."""
     from artgan.painting.planning import PassedOverCount
@@ -538,11 +398,3 @@ def _tag(model: str) -> str:
     elif not kind:  # a name of the registry
         last = last.rsplit(".", 1)[-1]
     return last or "painting"
-
-
-def _name_failures(failures: list[str], total: int) -> None:
-    """Print failures on standard error, with their number if there are several inputs."""
-    for failure in failures:
-        print(f"artgan: {printable(failure)}", file=sys.stderr)
-    if failures and total > 1:
-        print(f"artgan: {len(failures)} of {total} failed", file=sys.stderr)

@@ -6,12 +6,17 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from artgan.cli import completing
-from artgan.cli.options import Device, Format, NetworkFile
+from artgan.cli.options import Device, Format, NetworkFile, given
+
+if TYPE_CHECKING:
+    from artgan.interfaces import Generator
+    from artgan.models.torch_model import TorchModel
+    from artgan.sampling.sampling import Point
 
 
 def sample(
@@ -113,58 +118,30 @@ def sample(
     if named is not None and seed is not None:
         raise ConfigError(f"{model} --seed {seed}: two seeds; give one of them")
     film = interpolate or (to is not None and (film_format(out) is not None or out.suffix.lower() == ".gif"))
+    search, pace = {"--steps": steps, "--vgg19": vgg19}, {"--frames": frames, "--fps": fps}
+    between = ("--interpolate", True) if interpolate else ("--to", to)
     _check(
-        [("--nearest", nearest), ("--like", like), ("--interpolate" if interpolate else "--to", to or film or None)],
-        {"--like": (like, {"--steps": steps, "--vgg19": vgg19}), "a film": (film, {"--frames": frames, "--fps": fps})},
+        [[("--nearest", nearest), ("--like", like), between], [("--like", like), ("--vector", vector)]],
+        {"--like": (like, search), "a film": (film, pace)},
     )
-    if like is not None and vector is not None:
-        raise ConfigError("--like and --vector do not go together")
     if film and to is not None and number is not None:
         raise ConfigError("-n: a film from one picture to another has --frames instead")
     loaded = load_torch_model(plain, device=device)  # first, as it says which plugin to install
-    from artgan.sampling.sampling import Point, write_files, write_grid, write_loop, write_neighbors, write_way
-
     if loaded.task != "noise-to-image":
         loaded.sample()  # raises an error that says what the model does instead
-    generator = loaded.generator
-    first = next((given for given in (named, seed) if given is not None), 0)
-    single = (named is not None or vector is not None) and not film
-    count = number or (1 if single and to is None else 16)
-    points: list[Point] = [*range(first, first + count)]
-    if vector is not None:
-        from artgan.sampling.vector_file import read_vector
-
-        points = [read_vector(vector, size=generator.noise_size, digest=loaded.digest), *points[:-1]]
+    first = next((one for one in (named, seed) if one is not None), 0)
+    common: dict[str, Any] = {"noise": noise, "overwrite": overwrite}
     results: Sequence[dict[str, Any]]
     if like is not None:
         from artgan.sampling.likeness import write_like
 
-        results = [
-            write_like(
-                generator,
-                like,
-                out,
-                model=loaded.name,
-                digest=loaded.digest,
-                count=number or 4,
-                seed=first,
-                steps=steps or 200,
-                vgg19=vgg19,
-                noise=noise,
-                overwrite=overwrite,
-            )
-        ]
-    elif nearest is not None:
-        results = write_neighbors(generator, points, nearest, neighbors, out, noise=noise, overwrite=overwrite)
-    elif film:
-        way = points if to is None else [points[0], to]
-        results = write_loop(generator, way, out, frames=frames or 25, rate=fps or 25, noise=noise, overwrite=overwrite)
-    elif to is not None:
-        results = write_way(generator, points[0], to, count, out, noise=noise, overwrite=overwrite)
-    elif out.suffix and not out.is_dir():
-        results = write_grid(generator, points, out, noise=noise, overwrite=overwrite)
+        known: dict[str, Any] = {"model": loaded.name, "digest": loaded.digest, "seed": first}
+        chosen = given({"count": number, "steps": steps, "vgg19": vgg19})
+        results = [write_like(loaded.generator, like, out, **known, **chosen, **common)]
     else:
-        results = write_files(generator, points, out, noise=noise, overwrite=overwrite)
+        single = (named is not None or vector is not None) and not film and to is None
+        points = _points(loaded, first, number or (1 if single else 16), vector)
+        results = _write(loaded.generator, points, out, nearest, neighbors, to, pace if film else None, common)
     if format is Format.json:
         print(json.dumps([_with_names(result, loaded.name) for result in results], indent=2))
     else:
@@ -173,13 +150,59 @@ def sample(
                 print(line)
 
 
+def _points(model: TorchModel, first: int, count: int, vector: Path | None) -> list[Point]:
+    """The seeds of so many pictures; a vector is the first of them."""
+    seeds = range(first, first + count)
+    if vector is None:
+        return [*seeds]
+    from artgan.sampling.vector_file import read_vector
+
+    return [read_vector(vector, size=model.generator.noise_size, digest=model.digest), *seeds[:-1]]
+
+
+def _write(
+    generator: Generator,
+    points: list[Point],
+    out: Path,
+    nearest: str | None,
+    neighbors: int,
+    to: int | None,
+    film: Mapping[str, int | None] | None,
+    common: Mapping[str, Any],
+) -> Sequence[dict[str, Any]]:
+    """Write what is asked for: pictures next to similar ones, a film, a row, a grid or single files.
+
+    Args:
+        generator: makes the pictures.
+        points: the pictures.
+        out: a file or a folder.
+        nearest: the set of pictures in which similar ones are looked for.
+        neighbors: how many of these.
+        to: the seed of the last picture of a row or a film.
+        film: the options of a film, if there is to be one.
+        common: options of all these.
+    """
+    from artgan.sampling.sampling import write_files, write_grid, write_loop, write_neighbors, write_way
+
+    if nearest is not None:
+        return write_neighbors(generator, points, nearest, neighbors, out, **common)
+    if film is not None:
+        way = points if to is None else [points[0], to]
+        return write_loop(generator, way, out, frames=film["--frames"] or 25, rate=film["--fps"] or 25, **common)
+    if to is not None:
+        return write_way(generator, points[0], to, len(points), out, **common)
+    if out.suffix and not out.is_dir():
+        return write_grid(generator, points, out, **common)
+    return write_files(generator, points, out, **common)
+
+
 def _check(
-    alternatives: Sequence[tuple[str, object]], needs: Mapping[str, tuple[object, Mapping[str, object]]]
+    alternatives: Sequence[Sequence[tuple[str, object]]], needs: Mapping[str, tuple[object, Mapping[str, object]]]
 ) -> None:
     """Refuse options that do not go together.
 
     Args:
-        alternatives: options of which one may be given, with their values.
+        alternatives: groups of options of which one may be given, with their values.
         needs: what options need, whether it is given, and these options with their values.
 
     Raises:
@@ -187,12 +210,13 @@ def _check(
     """
     from artgan.errors import ConfigError
 
-    given = [option for option, value in alternatives if value is not None]
-    if len(given) > 1:
-        raise ConfigError(f"{given[0]} and {given[1]} do not go together")
-    for needed, (there, options) in needs.items():
+    for group in alternatives:
+        there = [option for option, value in group if value is not None]
+        if len(there) > 1:
+            raise ConfigError(f"{there[0]} and {there[1]} do not go together")
+    for needed, (wanted, options) in needs.items():
         alone = [option for option, value in options.items() if value is not None]
-        if alone and not there:
+        if alone and not wanted:
             raise ConfigError(f"{alone[0]} is for {needed}" + (": --interpolate" if needed == "a film" else ""))
 
 

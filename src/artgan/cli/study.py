@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from artgan.cli import completing
-from artgan.cli.options import Format, NetworkFile, command, parameter, parse_settings, without_variable_options
+from artgan.cli.options import (
+    Format,
+    GeneratedCommand,
+    NetworkFile,
+    command,
+    parameter,
+    parse_settings,
+    without_variable_options,
+)
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
@@ -121,15 +128,11 @@ def _flags(plugin: Plugin) -> str:
     return ", ".join(f"--{domain}" for domain in plugin.domains) or "no pictures to be trained on"
 
 
-class StudyCommand(TyperCommand):
+class StudyCommand(GeneratedCommand):
     """``artgan study``, with the domains and the named studies of the installed plugins."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """See the base class."""
-        return self.whole().make_context(info_name, args, parent, **extra)
-
     def whole(self) -> Any:
-        """The command with the plugins' options."""
+        """See the base class."""
         from artgan.discovery import working_plugins
 
         plugins = [plugin for plugin in working_plugins() if plugin.trainer is not None]

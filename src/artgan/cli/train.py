@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from artgan.cli import completing
 from artgan.cli.options import command, parameter, parameters
-from artgan.errors import ArtganError, ConfigError
+from artgan.errors import ArtganError, ConfigError, one_line
 
 if TYPE_CHECKING:
     from artgan.discovery import Plugin
@@ -157,7 +157,7 @@ def _read_config(path: Path, plugin: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{path}: cannot be read as YAML ({one_line(error)})") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: must hold the sections config and training")
     unknown = document.keys() - {"plugin", "config", "training", "data"}

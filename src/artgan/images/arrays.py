@@ -92,7 +92,7 @@ def _levels(values: Floats) -> Floats:
 
 
 def to_tensor(rgb: Image.Image) -> Tensor:
-    """As :func:`to_floats`, a tensor; :func:`to_rgb` gives the same image back.
+    """An RGB image as a tensor: 3 x H x W, float32 in [-1, 1], on the CPU; :func:`to_rgb` gives the same image back.
 
     Raises:
         PictureError: the image has another mode (decode it first).
@@ -103,7 +103,10 @@ def to_tensor(rgb: Image.Image) -> Tensor:
 
 
 def to_rgb(tensor: Tensor) -> Image.Image:
-    """As :func:`to_image`, of a float tensor on any device.
+    """A tensor 3 x H x W as an RGB image: [-1, 1] to 0..255, rounded; values outside are clamped.
+
+    Args:
+        tensor: of any floating dtype, on any device, with or without gradients.
 
     Raises:
         PictureError: the tensor has another shape, or values that are not finite.

@@ -71,7 +71,16 @@ def assemble(picture: Picture, painted: Image.Image) -> Image.Image:
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise the :class:`PictureError` that :func:`encode` would raise, as far as that is known before painting."""
+    """Check, before painting, what can be known of whether :func:`encode` will be able to write a file.
+
+    Args:
+        path: the file.
+        overwrite: whether it may exist.
+
+    Raises:
+        PictureError: the suffix is unknown, or of a format whose library is not installed; the file exists and
+            ``overwrite`` is False; or its folder does not exist or may not be written.
+    """
     format_for_writing(path)
     files.check_writable(Path(path), overwrite=overwrite, error=PictureError)
 
@@ -95,12 +104,14 @@ def encode(
         overwrite: whether it may exist.
         quality: 1 to 100, for formats with lossy compression; by default 95 for JPEG and WebP, 90 for AVIF and JPEG
             XL, 65 for HEIC, whose scale is another.
-        subsampling: of JPEG, "4:4:4" by default.
+        subsampling: of JPEG, "4:4:4" (the default), "4:2:2" or "4:2:0"; not used for other formats.
 
     Raises:
-        PictureError: the suffix is unknown, the file exists (and ``overwrite`` is False), or it cannot be written.
+        PictureError: as of :func:`check_writable`; or the quality is out of its range, or the file cannot be written.
     """
     path = Path(path)
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"{path}: the quality must be from 1 to 100, not {quality}")
     format_ = format_for_writing(path)
 
     def save(file: IO[bytes]) -> None:

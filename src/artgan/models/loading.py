@@ -54,6 +54,7 @@ def load(
         PluginError: its plugin is missing or broken.
         WeightsError: the weights are missing, damaged or another model's.
         ConfigError: the runtime is unknown, or cannot run this model.
+        RegistryError: a registry file is invalid.
         ArtganError: the device or dtype is unknown or unusable.
     """
     if runtime not in (None, "auto", *RUNTIMES):

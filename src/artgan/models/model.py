@@ -136,6 +136,7 @@ class Model(ABC):
             PictureError: the picture cannot be read or painted.
             ConfigError: an unknown option, an invalid value, what the model cannot do, or an unusable runtime.
             ExportError: the runtime's output differs from PyTorch's.
+            ArtganError: the model makes pictures from noise.
             Interrupted: the user pressed Ctrl-C after the model had made a picture; ``made`` is a list that holds it.
         """
         given = {

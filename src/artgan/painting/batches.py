@@ -19,17 +19,8 @@ from typing import Any, Protocol
 from artgan import images
 from artgan.data.cluster import Cluster, Lost, Spool, Work
 from artgan.data.hub import HubPictures
-from artgan.data.stores import (
-    Held,
-    Members,
-    Place,
-    TarFiles,
-    TarTarget,
-    TarWriter,
-    check_name,
-    open_tar,
-    origin_of,
-)
+from artgan.data.stores import Held, Location, Members, check_name
+from artgan.data.tar_sets import TarFiles, TarTarget, TarWriter, open_tar, origin_of
 from artgan.errors import ArtganError, ConfigError, PictureError, WeightsError, one_line
 from artgan.files import remove_unfinished, temporary_folder
 from artgan.painting.files import Result, paint_files
@@ -97,7 +88,7 @@ class BatchPainter:
             with ExitStack() as opened:
                 scratch = Path(opened.enter_context(temporary_folder(Path(tempfile.gettempdir()))))
                 pictures, items = self._open(batch, opened)
-                if isinstance(self.target, Place):
+                if isinstance(self.target, Location):
                     verdicts = self._paint(network, pictures, items, _ToPlace(self.target, scratch), scratch)
                 else:
                     verdicts = self._paint_tar(network, pictures, items, batch, scratch)
@@ -125,7 +116,7 @@ class BatchPainter:
         return self.source.address(name)
 
     def _open(self, batch: Batch, opened: ExitStack) -> tuple[_Pictures, Sequence[Item]]:
-        if isinstance(self.source, Place):
+        if isinstance(self.source, Location):
             return self.source, batch.items
         if isinstance(self.source, HubSet):
             return Members(_hub(self.source.location)), batch.items
@@ -134,7 +125,7 @@ class BatchPainter:
         items = []
         for name in members.names:
             output = painting_name(name, partial(_member_content, members, name))
-            if isinstance(self.target, Place):  # names may be the same in several tar files
+            if isinstance(self.target, Location):  # names may be the same in several tar files
                 item = decided(name, f"{stem}/{output}", self.held, self.target, self.rules, members.address(name))
             else:
                 item = Item(name, output)
@@ -252,7 +243,7 @@ class _Output(Protocol):
 
 
 class _ToPlace:
-    def __init__(self, place: Place, scratch: Path) -> None:
+    def __init__(self, place: Location, scratch: Path) -> None:
         self.address = place.address
         self._place, self._folder = place, scratch / "out"
         self._folder.mkdir()
@@ -347,7 +338,7 @@ def paint_on_cluster(
 
     def split(value: Any) -> Iterator[Any]:
         batch = Batch.from_json(value)
-        single = isinstance(painter.target, Place) and batch.items
+        single = isinstance(painter.target, Location) and batch.items
         return (
             replace(batch, items=part).to_json() for part in ([[i] for i in batch.items] if single else [batch.items])
         )
@@ -365,7 +356,7 @@ def _seen(painter: BatchPainter) -> Iterator[list[Callable[[], None]]]:
         checks = [check]
         source = painter.source
         place = source.place if isinstance(source, TarFiles) else source
-        if isinstance(place, Place):
+        if isinstance(place, Location):
             checks.append(place.check)
         yield checks
 

@@ -53,7 +53,9 @@ _COARSER = 0.4  # weight of the directions of a level of the pyramid, to that of
 
 @dataclass(frozen=True)
 class Brush:
-    """How an artist lays strokes. Lengths are shares of the picture's shorter side, or multiples of a brush's radius.
+    """How an artist lays strokes (after Hertzmann, 1998): parameters, which say what they are where they are declared.
+
+    Lengths are shares of the picture's shorter side, or multiples of a brush's radius.
 
     Raises:
         ConfigError: a value is of the wrong type or out of its range.

@@ -41,7 +41,7 @@ class FilmSaving:
     """How a film is written.
 
     Attributes:
-        codec: one of :data:`artgan.images.film.CODECS`; None: the usual one of the format.
+        codec: one of :data:`artgan.images.films.CODECS`; None: the usual one of the format.
         quality: 1 to 100.
         metadata: whether title, date and the like are kept.
         location: whether they say where the film was taken.

@@ -16,22 +16,15 @@ from typing import Any, NamedTuple, TypeAlias
 from artgan import images
 from artgan.data.hub import PREFIX, HubPictures
 from artgan.data.passed_over import is_passed_over
-from artgan.data.stores import (
-    Held,
-    Listed,
-    Place,
-    TarFiles,
-    TarTarget,
-    check_name,
-    is_tar,
-)
+from artgan.data.stores import Held, Listed, Location, check_name, is_tar
+from artgan.data.tar_sets import TarFiles, TarTarget
 from artgan.errors import ConfigError, PictureError
 from artgan.painting.planning import (
     HIDDEN,
     OWN_FOLDER,
     SUB_FOLDER,
     Content,
-    PassedOver,
+    NotPainted,
     PassedOverCount,
     exists_already,
     identity,
@@ -112,8 +105,8 @@ class HubSet:
         return f"{self.location}: {name}"
 
 
-Source: TypeAlias = "Place | TarFiles | HubSet"
-Target: TypeAlias = "Place | TarTarget"
+Source: TypeAlias = "Location | TarFiles | HubSet"
+Target: TypeAlias = "Location | TarTarget"
 
 
 def open_source(location: str) -> Source:
@@ -124,7 +117,7 @@ def open_source(location: str) -> Source:
     """
     if location.startswith(PREFIX):
         return HubSet(location)
-    return TarFiles.of(location) if is_tar(location) else Place(location)
+    return TarFiles.of(location) if is_tar(location) else Location(location)
 
 
 def open_target(location: str) -> Target:
@@ -136,7 +129,7 @@ def open_target(location: str) -> Target:
     if location.startswith(PREFIX):
         name = location.removeprefix(PREFIX)
         raise ConfigError(f"{location}: paintings go to a folder of a data set: -o hf://datasets/{name}/FOLDER")
-    return TarTarget.of(location) if is_tar(location) else Place(location)
+    return TarTarget.of(location) if is_tar(location) else Location(location)
 
 
 class Listing:
@@ -166,7 +159,7 @@ class Listing:
         self.passed_over = PassedOverCount()
         self._place = target.place if isinstance(target, TarTarget) else target
         self._check_apart()
-        if isinstance(source, Place):
+        if isinstance(source, Location):
             source.check()
         self._place.check(make=True)
         self.held = Held(self._place.names())
@@ -186,7 +179,7 @@ class Listing:
             str(place.local.resolve()) if place.local is not None else place.given.rstrip("/")
             for place in (ours, self._place)
         )
-        if isinstance(self.target, Place):
+        if isinstance(self.target, Location):
             clash = not tar and f"{mine}/".startswith(f"{theirs}/")
         else:
             clash = tar and mine == theirs
@@ -216,7 +209,7 @@ class Listing:
         return replace(self._batch(number, ()), shard=name)
 
     def _batch(self, number: int, items: Sequence[Item]) -> Batch:
-        if isinstance(self.target, Place):
+        if isinstance(self.target, Location):
             return Batch(number, items)
         name = self.target.name(number)
         return Batch(number, items, held=name in self.held, failed=name + FAILED in self.held)
@@ -227,7 +220,7 @@ class Listing:
             for name in HubPictures(self.source.location).names:
                 yield self._decided(name, f"{name}.png", {})
             return
-        assert isinstance(self.source, Place)
+        assert isinstance(self.source, Location)
         folder, taken = "", dict[str, str]()
         found = self._of_folder(self.source) if self.source.local is not None else self._of_url(self.source)
         empty = True
@@ -242,18 +235,18 @@ class Listing:
         if empty:
             yield Item("", None, no_pictures(self.source.location, self.rules.recursive))
 
-    def _of_folder(self, place: Place) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
+    def _of_folder(self, place: Location) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
         root = Path(place.location)
         skip = None if self._place.local is None else identity(self._place.local)
         for found in walk(root, self.rules.recursive, skip, self.rules.tag):
-            path = found.path if isinstance(found, PassedOver) else found.input
+            path = found.path if isinstance(found, NotPainted) else found.input
             name = path.relative_to(root).as_posix()
-            if isinstance(found, PassedOver):
+            if isinstance(found, NotPainted):
                 self.passed_over.add(found.path, found.why)
             else:
                 yield name, partial(content_of, place, name), found.error
 
-    def _of_url(self, place: Place) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
+    def _of_url(self, place: Location) -> Iterator[tuple[str, Callable[[], Content], str | None]]:
         def wanted(entry: Listed) -> bool:
             address = place.address(entry.folder + entry.name)
             if is_passed_over(entry.name):
@@ -285,7 +278,7 @@ class Listing:
                 yield name, partial(content_of, place, name), None
 
     def _decided(self, name: str, output: str, taken: dict[str, str]) -> Item:
-        if isinstance(self.source, Place):
+        if isinstance(self.source, Location):
             first = taken.setdefault(output, name)
             if first != name:
                 address = self.source.address
@@ -299,7 +292,7 @@ class Listing:
         return self.source.address(name)
 
 
-def decided(name: str, output: str, held: Held, place: Place, rules: Rules, address: str) -> Item:
+def decided(name: str, output: str, held: Held, place: Location, rules: Rules, address: str) -> Item:
     """A picture whose painting may be there already."""
     if output in held and rules.skip_existing:
         return Item(name, output, skipped=True)
@@ -308,5 +301,5 @@ def decided(name: str, output: str, held: Held, place: Place, rules: Rules, addr
     return Item(name, output)
 
 
-def content_of(place: Place, name: str) -> Content:
+def content_of(place: Location, name: str) -> Content:
     return images.recognize(place.head(name, images.SNIFFED))

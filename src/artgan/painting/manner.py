@@ -15,7 +15,7 @@ _PARTS = {"brush", "palette", "colors"}
 
 @dataclass(frozen=True, eq=False)
 class Brushwork:
-    """What a model carries of its artist's hand, beside the network.
+    """A brush and a palette, as a model carries them in addition to its network.
 
     Attributes:
         brush: how strokes are laid under the network's painting.

@@ -17,8 +17,7 @@ from artgan.painting.fitting import WORKING_MEMORY, memory_per_pixel, pad
 from artgan.painting.manner import PLAIN, Manner
 from artgan.painting.network import Network, Place
 from artgan.painting.tiles import Tiling, paint_tiles
-from artgan.painting.underpainting import Source as Pixels
-from artgan.painting.underpainting import Study
+from artgan.painting.underpainting import Raster, Study
 from artgan.progress import progress
 
 WHERE_NEEDED = Tiling()
@@ -114,7 +113,7 @@ def paint_batch(
 
 def paint_parts(
     network: Network,
-    source: Pixels,
+    source: Raster,
     lay: Callable[[Image.Image, tuple[int, int]], None],
     tiling: Tiling,
     study: Study | None,
@@ -155,7 +154,7 @@ def paint_parts(
 class _Shown:
     """A photo as the network is shown it."""
 
-    def __init__(self, source: Pixels, study: Study) -> None:
+    def __init__(self, source: Raster, study: Study) -> None:
         self.size = source.size
         self._source = source
         self._study = study
@@ -215,7 +214,7 @@ def _paint_brushed(
 def _render(
     study: Study,
     painted: Floats,
-    source: Pixels,
+    source: Raster,
     lay: Callable[[Image.Image, tuple[int, int]], None],
     side: int | None,
 ) -> None:

@@ -33,7 +33,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class PassedOver:
+class NotPainted:
     """What lies in a folder and is not painted.
 
     Attributes:
@@ -76,7 +76,7 @@ class Plan(list[Job]):
         passed_over: what else lies in the folders, in order.
     """
 
-    def __init__(self, jobs: Iterable[Job] = (), passed_over: Iterable[PassedOver] = ()) -> None:
+    def __init__(self, jobs: Iterable[Job] = (), passed_over: Iterable[NotPainted] = ()) -> None:
         super().__init__(jobs)
         self.passed_over = tuple(passed_over)
 
@@ -122,7 +122,7 @@ def plan(
     paths = [Path(path) for path in inputs]
     target = Path(out) if out is not None else None
     single = out is not None and _is_single_painting(paths, os.fspath(out))
-    passed_over: list[PassedOver] = []
+    passed_over: list[NotPainted] = []
     jobs: list[Job] = []
     for path in paths:
         for found in _find(path, target, single, tag, recursive):
@@ -157,7 +157,7 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
     return True
 
 
-def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
+def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool) -> Iterator[Job | NotPainted]:
     if path.is_dir():
         yield from _find_in_folder(path, out, tag, recursive)
     elif not os.path.lexists(path):
@@ -170,13 +170,13 @@ def _find(path: Path, out: Path | None, single: bool, tag: str, recursive: bool)
         yield Job(path, out if single else _writable(out / path.name, path))
 
 
-def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job | PassedOver]:
+def _find_in_folder(folder: Path, out: Path | None, tag: str, recursive: bool) -> Iterator[Job | NotPainted]:
     if out is None:
         named = folder if folder.name not in ("", "..") else folder.resolve()  # "." has no name to extend
         out = named.with_name(f"{named.name}-{tag}") if named.name else named / tag
     found = False
     for job in walk(folder, recursive, identity(out), tag):
-        if isinstance(job, PassedOver):
+        if isinstance(job, NotPainted):
             yield job
             continue
         found = True
@@ -196,7 +196,7 @@ HIDDEN = "hidden or metadata"
 OWN_FOLDER = "the folder of the paintings"
 
 
-def walk(folder: Path, recursive: bool, skip: tuple[int, int] | None, tag: str) -> Iterator[Job | PassedOver]:
+def walk(folder: Path, recursive: bool, skip: tuple[int, int] | None, tag: str) -> Iterator[Job | NotPainted]:
     """The pictures in a folder and unreadable folders, as jobs without output, and what is passed over.
 
     Args:
@@ -217,13 +217,13 @@ def walk(folder: Path, recursive: bool, skip: tuple[int, int] | None, tag: str) 
         for name in sorted(folders):
             path = Path(parent, name)
             if is_passed_over(name):
-                yield PassedOver(path, HIDDEN)
+                yield NotPainted(path, HIDDEN)
             elif identity(path) == skip:
-                yield PassedOver(path, OWN_FOLDER)
+                yield NotPainted(path, OWN_FOLDER)
             elif recursive:
                 read.append(name)
             else:
-                yield PassedOver(path, SUB_FOLDER)
+                yield NotPainted(path, SUB_FOLDER)
         folders[:] = read
         photos = {Path(name).stem for name in names}
         for name in sorted(names):
@@ -232,7 +232,7 @@ def walk(folder: Path, recursive: bool, skip: tuple[int, int] | None, tag: str) 
             photo = path.stem.removesuffix(f"-{tag}")
             if why is None and photo != path.stem and photo in photos:
                 why = f"painted from the {photo} beside it, by its name"
-            yield Job(path, None) if why is None else PassedOver(path, why)
+            yield Job(path, None) if why is None else NotPainted(path, why)
     for error in unread:
         yield Job(Path(error.filename), None, f"{error.filename}: cannot be read ({error.strerror})")
 

@@ -24,8 +24,8 @@ class Style:
     """One of the style pictures. It is read only when needed, since a folder may hold many.
 
     Attributes:
-        name: for messages.
-        weight: its share of the blend.
+        name: for messages: its path.
+        weight: its share of the blend, above 0 to 1; those of all styles sum to 1.
         read: reads the picture, mode RGB; raises a ConfigError if it cannot be read.
         mask: the path of its mask, or None.
     """
@@ -36,20 +36,26 @@ class Style:
     mask: str | None = None
 
     def regions(self) -> dict[int, NDArray[np.bool_]]:
-        """The regions of its mask; see :func:`read_mask`."""
+        """The regions of its mask, as :func:`read_mask` gives them; none without a mask.
+
+        Raises:
+            PictureError: the mask cannot be used.
+            ConfigError: the picture cannot be read.
+        """
         return read_mask(self.mask, self.read().size, self.name) if self.mask is not None else {}
 
 
 def find_styles(paths: Sequence[str], masks: Sequence[str] = ()) -> list[Style]:
-    """The style pictures of ``PATH`` or ``PATH:WEIGHT``, where a path may be a folder; the weights sum to 1.
+    """The style pictures that a user names, with weights that sum to 1. None is read yet.
 
     Args:
-        paths: as the option ``style`` gives them.
+        paths: ``PATH`` or ``PATH:WEIGHT`` each, as the option ``style`` gives them; the weight is 1 by default. The
+            pictures of a folder share its weight equally.
         masks: the path of a mask for each style picture, or none at all.
 
     Raises:
-        ConfigError: no style is given, a folder holds no pictures, a weight is not positive, or there are not as many
-            masks as pictures.
+        ConfigError: no style is given, a path does not exist, a folder holds no pictures, a weight is not positive, or
+            there are not as many masks as pictures.
     """
     if not paths:
         raise ConfigError("give a style: a picture, or a folder of one artist's pictures (--style PATH)")
@@ -68,10 +74,10 @@ def find_styles(paths: Sequence[str], masks: Sequence[str] = ()) -> list[Style]:
 
 
 def read_mask(path: str, size: tuple[int, int], name: str) -> dict[int, NDArray[np.bool_]]:
-    """The regions of a mask by color (0xRRGGBB), H x W each: whether a pixel is inside.
+    """The regions of a mask by color (0xRRGGBB), H x W each, bool: whether a pixel is inside.
 
     Args:
-        path: a picture of few colors.
+        path: a picture of at most 16 colors.
         size: width and height of the picture that it belongs to.
         name: of that picture, for errors.
 

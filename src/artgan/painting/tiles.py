@@ -21,7 +21,7 @@ from artgan.painting.canvas import Floats
 from artgan.painting.fitting import WORKING_MEMORY, extended, memory_per_pixel, round_up, take
 from artgan.painting.network import Network, Pictures, Place
 from artgan.painting.statistics import WholePictureStatistics
-from artgan.painting.underpainting import Source
+from artgan.painting.underpainting import Raster
 from artgan.progress import progress
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _spread(length: int, least: int, stride: int) -> list[_Span]:
 
 def paint_tiles(
     network: Network,
-    source: Source,
+    source: Raster,
     lay: Callable[[Floats, tuple[int, int]], None],
     tiling: Tiling,
     options: Mapping[str, Any],
@@ -205,7 +205,7 @@ def _batches(windows: Sequence[_Tile], bytes_per_pixel: int) -> list[Sequence[_T
 class _Extended:
     """A picture extended to the size that a network needs."""
 
-    def __init__(self, pixels: Source, stride: int, minimum_size: int) -> None:
+    def __init__(self, pixels: Raster, stride: int, minimum_size: int) -> None:
         self._pixels = pixels
         width, height = pixels.size
         self._rows = extended(height, stride, minimum_size)

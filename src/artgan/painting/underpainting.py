@@ -35,7 +35,7 @@ _TAPS = (-1, 0, 1, 2)  # of a Catmull-Rom spline
 _SIDE = 2048  # of the windows in which a large picture is rendered
 
 
-class Source(Protocol):
+class Raster(Protocol):
     """An upright 8-bit RGB picture, in memory or in a file; a Pillow image is one."""
 
     @property
@@ -69,7 +69,7 @@ class Study:
     steadied: Callable[[Floats], Floats] | None = None
 
     @classmethod
-    def of(cls, source: Source, manner: Manner) -> Study:
+    def of(cls, source: Raster, manner: Manner) -> Study:
         """Look at a picture, strip by strip, decide on the strokes, and draw them for the network."""
         if manner.brush is None and not manner.moves_colors and not manner.keep_colors:
             return cls(manner, source.size, None, None, None, None)
@@ -117,7 +117,7 @@ class Study:
     def render(
         self,
         painted: Floats,
-        source: Source,
+        source: Raster,
         lay: Callable[[Image.Image, tuple[int, int]], None],
         side: int | None = None,
     ) -> None:
@@ -179,7 +179,7 @@ class Study:
         return lab(self.small)[..., 1:]
 
 
-def small_copy(source: Source) -> Pixels:
+def small_copy(source: Raster) -> Pixels:
     """The copy of a picture on which strokes are decided; see :func:`artgan.painting.brushwork.reduced`."""
     return reduced(_strips(source), source.size)
 
@@ -269,7 +269,7 @@ def _rows(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, height)
 
 
-def _strips(source: Source) -> Iterable[Pixels]:
+def _strips(source: Raster) -> Iterable[Pixels]:
     width, height = source.size
     for first, last in _rows(height, width):
         yield np.asarray(source.crop((0, first, width, last)))

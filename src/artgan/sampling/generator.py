@@ -10,11 +10,15 @@ from artgan.sampling.noise import Noise
 
 
 class NoiseGenerator(Generator):
-    """A generator of pictures from noise with a named distribution.
+    """A generator of pictures from noise with a named distribution; a subclass adds ``forward``.
 
     Args:
         noise: the distribution.
         noise_size: the length Z of a noise vector.
+
+    Attributes:
+        distribution: the argument ``noise``.
+        noise_size: the argument.
     """
 
     task = "noise-to-image"

@@ -31,6 +31,10 @@ class Noise:
     standard deviations around the mean (Brock et al., 2019); ``uniform(LOW,HIGH)``; ``gamma(SHAPE,SCALE)``, whose mean
     is SHAPE * SCALE.
 
+    Attributes:
+        kind: "normal", "truncated", "uniform" or "gamma".
+        numbers: its parameters, in the order above; each at most 1e6 in absolute value.
+
     Raises:
         ValueError: the distribution is unknown or its parameters are invalid.
     """
@@ -97,7 +101,13 @@ class Noise:
         return second
 
     def draw(self, count: int, size: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw ``count`` x ``size`` float32 numbers on the CPU, with torch's global generator or the given one."""
+        """Draw noise vectors: ``count`` x ``size``, float32, on the CPU.
+
+        Args:
+            count: the number of vectors.
+            size: their length.
+            generator: of random numbers, on the CPU; None: torch's global one.
+        """
         import torch
 
         first, second, *bound = self.numbers

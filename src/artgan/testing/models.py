@@ -20,7 +20,7 @@ from artgan.models.entry import Entry
 from artgan.models.loading import load_torch_model
 from artgan.models.registry import read_registry
 from artgan.models.registry_file import read_file
-from artgan.models.runtimes.exporting import LIMIT
+from artgan.models.runtimes.exporting import TOLERANCE
 from artgan.testing.check import check_output
 from artgan.testing.subject import (
     Subject,
@@ -126,8 +126,8 @@ class ModelTests(Subject):
             pictures = some_pictures(1, fitting(generator, 48), fitting(generator, 72))
             far = np.abs(exported.paint(pictures.numpy(), {}) - generator.generate(pictures).numpy()).max()
             demand(
-                far <= LIMIT,
-                f"{name} paints differently in its exported form, by up to {far:.2g} where {LIMIT:g} is allowed. "
+                far <= TOLERANCE,
+                f"{name} paints differently in its exported form, by up to {far:.2g} where {TOLERANCE:g} is allowed. "
                 f"{advice}",
             )
 

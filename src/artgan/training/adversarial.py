@@ -25,7 +25,14 @@ class Adversary:
     :meth:`generators_turn`, and then :meth:`step` to update the discriminators. The trainer adds :attr:`optimizer` to
     its optimizers and uses :attr:`rounds` as its rounds.
 
+    Args:
+        discriminators: by name. With the option ``spectral_norm``, their layers are normalized in place.
+        options: the plugin's config.
+        run: the trainer's.
+
     Attributes:
+        optimizer: Adam over the trainable parameters of all discriminators.
+        rounds: the option ``discriminator_steps``: updates of the discriminators per update of the generators.
         observed_made: by discriminator, its features of the last fake batch of :meth:`generator_loss`, with
             gradients, for the trainer's own losses; cleared by :meth:`step`.
         observed_real: by discriminator, its features of the last real batch of :meth:`step`, without gradients.
@@ -48,7 +55,12 @@ class Adversary:
         return (index + 1) % self.rounds == 0
 
     def generator_loss(self, name: str, made: Pictures) -> Tensor:
-        """The adversarial loss of N x 3 x H x W generated pictures against the discriminator ``name``, a scalar."""
+        """The adversarial loss of generated pictures against the discriminator ``name``, a scalar.
+
+        Args:
+            name: of the discriminator.
+            made: N x 3 x H x W pictures with gradients, or these at several resolutions, as for :meth:`step`.
+        """
         discriminator = self.discriminators[name]
         observed = self.observed_made[name] = _observed(discriminator, self._augment(made))
         return generator_loss(self.options.loss, discriminator.judge(observed))
@@ -60,7 +72,7 @@ class Adversary:
         made: Mapping[str, Pictures],
         more: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """One update of all discriminators; see :meth:`artgan.interfaces.Trainer.step` for what it returns.
+        """One update of all discriminators.
 
         Args:
             index: of the round.
@@ -69,7 +81,15 @@ class Adversary:
             made: by discriminator, generated pictures in the same form; no gradient flows to them. If a discriminator
                 is missing here, the features of its last :meth:`generator_loss` call are used again.
             more: by discriminator, N x 3 x H x W further pictures that are not real, such as the generators' inputs;
-                they count half, the generated ones the other half.
+                as many as the generated ones count half, the generated ones the other half.
+
+        Returns:
+            Values to log, scalars without gradient: by discriminator ``discriminator/NAME`` (the adversarial loss),
+            ``accuracy/NAME`` (0 to 1) and, where there is one, ``auxiliary/NAME``; and ``r1/NAME`` (with the factor
+            gamma / 2) in the rounds with this penalty.
+
+        Raises:
+            KeyError: no generated pictures for a discriminator, of which :meth:`generator_loss` has seen none either.
         """
         options = self.options
         losses, figures, penalties, auxiliary_losses = {}, {}, {}, {}
@@ -127,7 +147,16 @@ def _r1(discriminator: Discriminator, real: Pictures) -> Tensor:
 
 
 def adam(modules: Iterable[nn.Module], options: AdversarialOptions, lr: float | None = None) -> torch.optim.Adam:
-    """Adam over the trainable parameters of the modules, fused on a GPU; ``lr`` overrides the option."""
+    """Adam (Kingma and Ba, 2015) over the trainable parameters of the modules, fused if all are on a GPU.
+
+    Args:
+        modules: networks; a parameter that several share is taken once.
+        options: learning rate and betas.
+        lr: a learning rate that goes before the option's; None, the default, or 0 for the option's.
+
+    Raises:
+        ValueError: there is nothing to train.
+    """
     parameters = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     fused = all(p.is_cuda for p in parameters) or None
     return torch.optim.Adam(parameters, lr or options.lr, betas=(options.beta1, options.beta2), fused=fused)

@@ -22,7 +22,18 @@ class NoiseTrainer(Trainer):
     """Goodfellow et al., 2014, algorithm 1: each round updates the discriminator, the last one also the generator.
 
     The networks are ``{"pictures": generator}`` and ``{"pictures": discriminator}``, the config is a
-    :class:`artgan.training.options.AdversarialOptions`, and the plugin's only domain is ``pictures``.
+    :class:`artgan.plugin.AdversarialOptions`, and the plugin's only domain is ``pictures``.
+
+    Args:
+        networks: of the plugin.
+        config: of the plugin.
+        run: what it may know about the run.
+
+    Attributes:
+        generator: the only generator.
+        discriminator: the only discriminator.
+        adversary: its training.
+        fixed: the noise of all sample sheets, 64 x Z.
     """
 
     def __init__(self, networks: Networks, config: Any, run: Run) -> None:
@@ -36,7 +47,12 @@ class NoiseTrainer(Trainer):
         self.fixed = self.generator.noise(64, generator=torch.Generator().manual_seed(0))
 
     def step(self, batch: Mapping[str, Tensor], index: int) -> Mapping[str, Tensor]:
-        """The discriminator step, then the generator step on the same noise; see :meth:`Trainer.step`."""
+        """The discriminator's update, then the generator's on the same noise; see :meth:`Trainer.step`.
+
+        Args:
+            batch: ``pictures``, N x 3 x S x S in [-1, 1].
+            index: the number of rounds before this one; the generator is updated in the last round of each step.
+        """
         real = batch[PICTURES]
         noise = self.generator.noise(len(real)).to(real)
         turn = self.adversary.generators_turn(index)
@@ -59,7 +75,7 @@ class NoiseTrainer(Trainer):
         return real
 
     def sample(self, batch: Mapping[str, Tensor], generators: Mapping[str, Generator]) -> Mapping[str, Tensor]:
-        """Rows of pictures from the same noise each time, and a row of real pictures."""
+        """A row of real pictures, and up to four of pictures from the same noise each time."""
         real = batch[PICTURES]
         columns = len(real)
         rows = {"real": real}
@@ -76,7 +92,10 @@ class NoiseTrainer(Trainer):
         return {PICTURES: (None, generators[PICTURES](self.generator.noise(len(real)).to(real)))}
 
     def refresh(self, generators: Mapping[str, Generator]) -> None:
-        """Compute the batch norms' statistics of the averaged generator: those of training are of other weights."""
+        """Compute the batch norms' statistics of the averaged generator: those of training are of other weights.
+
+        They are the means over 8 batches of 32 pictures, always of the same noise.
+        """
         draws = torch.Generator().manual_seed(0)
         generator = generators[PICTURES]
         device = next(generator.parameters()).device

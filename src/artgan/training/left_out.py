@@ -72,7 +72,7 @@ class LeftOut:
                 self._record(step, domain, name, reason)
 
     def note(self, step: int, domain: str, name: str, reason: str) -> None:
-        """Note a picture that could not be read at a step, for the next :meth:`settle`."""
+        """Note a picture that could not be read at a step, for the next :meth:`flush`."""
         if (domain, name) not in self._known:
             self._pending.setdefault((domain, name), (step, reason))
 
@@ -116,7 +116,7 @@ class LeftOut:
             "removed, go on with --resume. The last checkpoint is intact"
         )
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Warn about and record what was noted, in all processes; every process calls this at the same step."""
         pending = [(*key, *value) for key, value in self._pending.items()]
         self._pending.clear()

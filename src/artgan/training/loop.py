@@ -5,31 +5,27 @@ The plugin defines what one step does.
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
-from torch.utils.data import DataLoader
 
 from artgan.data import PictureSet
-from artgan.data.crops import Batch, Draws, Preparation, center_crops, to_pictures
+from artgan.data.crops import Preparation, center_crops, to_pictures
 from artgan.discovery import Plugin
-from artgan.errors import TrainingError, one_line
+from artgan.errors import TrainingError
 from artgan.progress import progress
 from artgan.training import checkpoint
 from artgan.training.best import find_target
 from artgan.training.devices import accelerator_for
+from artgan.training.explaining import explaining_errors
 from artgan.training.held_out import split
 from artgan.training.interrupts import interrupts
 from artgan.training.left_out import LeftOut, read_left_out
+from artgan.training.loading import loading
 from artgan.training.options import TrainingOptions
 from artgan.training.outputs import RunOutputs
 from artgan.training.run_folder import (
@@ -145,9 +141,9 @@ def train(
     outputs = RunOutputs(session, out, to_pictures(fixed, accelerator.device), scores)
     line = session_line(plugin, options, accelerator, done, steps, sets=sets, changed=changed)
     with (
-        _explaining_errors(out),
+        explaining_errors(out),
         closing(session),
-        _loading(session, domains, done, preparations) as loaded,
+        loading(session, domains, done, preparations) as loaded,
         _verifying(whole, accelerator, options) as found,  # after the workers were forked: it is a thread
     ):
         batches = (batch.pictures for batch in left_out.watched(loaded, done, session.batches_per_step))
@@ -162,10 +158,10 @@ def train(
                 for unreadable in found() if due.check else ():
                     left_out.note(step, *unreadable)
                 if due.check:
-                    left_out.settle()
+                    left_out.flush()
                 outputs.write(step, due)
                 if due.scores or due.last:
-                    left_out.settle()
+                    left_out.flush()
                 if due.interrupted:
                     return None
     return out / "model"
@@ -213,24 +209,6 @@ def _verifying(
         yield verification.found
 
 
-@contextmanager
-def _explaining_errors(out: Path) -> Iterator[None]:
-    """Turn errors that the user can act on into readable messages."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:  # a full disk, say; everything written before is intact
-        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint is intact") from None
-    except RuntimeError as error:
-        problem = _explained(error)
-        if problem is None:
-            raise
-        raise TrainingError(problem) from None
-    except Exception as error:
-        if "in DataLoader worker process" not in str(error):
-            raise
-        raise TrainingError(_of_worker(error)) from None
-
-
 def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | None:
     """The under-painter of ``--underpaint``, if it is given.
 
@@ -243,69 +221,3 @@ def _underpainter(plugin: Plugin, options: TrainingOptions) -> Underpainter | No
     if plugin.inputs:
         return Underpainter.of(options.underpaint)
     raise TrainingError(f"--underpaint {options.underpaint}: {plugin.name} has no pictures that it paints from")
-
-
-@contextmanager
-def _loading(
-    session: Session, domains: Mapping[str, PictureSet], done: int, preparations: Mapping[str, Preparation]
-) -> Iterator[Iterator[Batch]]:
-    """The batches after ``done`` steps, prefetched by worker processes if there are spare cores."""
-    options, accelerator = session.options, session.accelerator
-    draws = Draws(
-        domains,
-        size=options.size,
-        batch=options.batch,
-        seed=options.seed,
-        batches=session.steps * session.batches_per_step,
-        zoom=options.zoom,
-        process=accelerator.process_index,
-        preparations=preparations,
-    )
-    on_gpu = accelerator.device.type == "cuda"
-    workers = options.workers
-    if workers is None:
-        cores = os.cpu_count() or 1
-        workers = min(8, cores) if on_gpu else int(cores > 1)
-    ending = RawValue("b", False)
-    # Its own generator: by default the loader would draw from the global one, whose state a resumed run restores.
-    own = torch.Generator()
-    loader = DataLoader(
-        draws,
-        batch_size=None,
-        sampler=range(done * session.batches_per_step, draws.batches),
-        num_workers=workers,
-        generator=own,
-        pin_memory=on_gpu,
-        worker_init_fn=partial(_leave_stops, ending),
-    )
-    try:
-        yield iter(loader)
-    finally:
-        ending.value = True
-
-
-def _leave_stops(ending: Any, worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM, which a terminal or a scheduler sends to all processes, to the main process.
-
-    It needs a worker's batches to end its step. When it is done, it sets ``ending`` and may end workers by SIGTERM.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if ending.value else None)
-
-
-def _of_worker(error: Exception) -> str:
-    """A worker's error, whose message is a whole traceback, on one line."""
-    return f"a process that reads pictures failed ({str(error).strip().splitlines()[-1]}); try --workers 0"
-
-
-def _explained(error: RuntimeError) -> str | None:
-    """A readable message for a torch error that the user can act on, or None."""
-    if "DataLoader worker" in str(error):
-        if "Original Traceback" in str(error):
-            return _of_worker(error)
-        return "a worker process was killed, most likely for lack of memory; use fewer --workers, or --workers 0"
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return "not enough memory for a step; use a smaller --batch (with --accumulate to make up for it) or --size"
-    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return f"--compile does not work here ({one_line(error)}); leave it out"
-    return None

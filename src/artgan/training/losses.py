@@ -24,7 +24,20 @@ def discriminator_loss(
     labels a and b other than 1 and 0, -a log s(r) - (1 - a) log(1 - s(r)) and likewise for f and b (label smoothing:
     Salimans et al., 2016).
     ``"lsgan"``: ((r - a)^2 + (f - b)^2) / 2 (Mao et al., 2017, halved as in Zhu et al., 2017).
-    ``"hinge"``: max(0, 1 - r) + max(0, 1 + f) (Lim and Ye, 2017); it has no labels.
+    ``"hinge"``: max(0, 1 - r) + max(0, 1 + f) (Lim and Ye, 2017); it has no labels, and ignores those given.
+
+    Args:
+        kind: "nonsaturating", "lsgan" or "hinge".
+        real: logits r of real pictures, one N x ... tensor per head.
+        fake: logits f of generated pictures, as many heads.
+        real_label: a.
+        fake_label: b.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: the kind is unknown, or the numbers of heads differ.
     """
     a, b = real_label, fake_label
     if kind == "nonsaturating":
@@ -39,9 +52,12 @@ def discriminator_loss(
 
 
 def generator_loss(kind: str, fake: Sequence[Tensor]) -> Tensor:
-    """The generator's loss: ``"nonsaturating"`` -log s(f), ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f.
+    """The generator's loss, a scalar: ``"nonsaturating"`` -log s(f), ``"lsgan"`` (f - 1)^2, ``"hinge"`` -f.
 
-    Averaged and summed as in :func:`discriminator_loss`.
+    Averaged and summed as in :func:`discriminator_loss`, whose logits f and sigmoid s these are.
+
+    Raises:
+        ValueError: the kind is unknown.
     """
     if kind == "nonsaturating":
         losses = [_cross_entropy(f, 1.0) for f in fake]
@@ -55,7 +71,17 @@ def generator_loss(kind: str, fake: Sequence[Tensor]) -> Tensor:
 
 
 def accuracy(kind: str, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """The share of logits on the right side, 0 to 1: the mean over real and fake, entries and heads."""
+    """The share of logits on the right side, a scalar from 0 to 1: the mean over real and fake, entries and heads.
+
+    Args:
+        kind: of the loss: the sides meet at 0.5 for "lsgan", whose labels are 1 and 0, and at 0 for all others. A logit
+            that is exactly there is wrong.
+        real: logits of real pictures, one N x ... tensor per head.
+        fake: logits of generated pictures, as many heads.
+
+    Raises:
+        ValueError: the numbers of heads differ.
+    """
     boundary = 0.5 if kind == "lsgan" else 0.0
     right = [
         ((r > boundary).float().mean() + (f < boundary).float().mean()) / 2 for r, f in zip(real, fake, strict=True)
@@ -72,6 +98,9 @@ def r1_penalty(discriminator: Callable[[Any], Sequence[Tensor]], real: Tensor | 
     Args:
         discriminator: maps N x 3 x H x W pictures, or several such tensors, to logits, one N x ... tensor per head.
         real: N x 3 x H x W pictures, or several such tensors; no gradient flows beyond them.
+
+    Returns:
+        A scalar, of which the discriminator's parameters have gradients.
     """
     inputs = [one.detach().requires_grad_() for one in ([real] if isinstance(real, Tensor) else real)]
     logits = discriminator(inputs[0] if isinstance(real, Tensor) else inputs)

@@ -139,7 +139,10 @@ AUGMENTATIONS = ("color", "translation", "cutout")
 class AdversarialOptions:
     """The options of any plugin with discriminators; its config inherits from this and may set other defaults.
 
-    :class:`artgan.training.adversarial.Adversary` implements them.
+    :class:`artgan.toolkit.Adversary` implements them.
+
+    Raises:
+        ValueError: labels for the hinge loss, or an unknown augmentation.
     """
 
     loss: str = option(
@@ -190,7 +193,11 @@ class AdversarialOptions:
 
 @dataclass(frozen=True)
 class NoiseOptions(AdversarialOptions):
-    """The options of any plugin that generates pictures from noise; its config inherits from this."""
+    """The options of any plugin that generates pictures from noise; its config inherits from this.
+
+    Raises:
+        ValueError: as of :class:`AdversarialOptions`; or the noise is not one of :class:`artgan.toolkit.Noise`.
+    """
 
     noise: str = option(
         "normal(0,1)",
@@ -208,7 +215,10 @@ class NoiseOptions(AdversarialOptions):
 class MultiscaleOptions(NoiseOptions):
     """The options of a plugin from noise that can train at several resolutions; its config inherits from this.
 
-    :class:`artgan.training.multiscale.trainer.MultiscaleTrainer` implements them.
+    :class:`artgan.toolkit.MultiscaleTrainer` implements them.
+
+    Raises:
+        ValueError: as of :class:`NoiseOptions`; or ``phase_steps`` without progressive growing.
     """
 
     multiscale: str = option(

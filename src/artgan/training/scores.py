@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,14 +89,38 @@ class Scores:
     def take(self, trainer: Trainer, generators: Mapping[str, Generator]) -> Taken:
         """Compute all scores."""
         torch.manual_seed(_SEED)
-        kind = next(iter(generators))
         metrics: dict[str, Metric] = {}
-        failed: dict[str, BaseException] = {}
+        failed: dict[str, str] = {}
         for name, cls in self.metrics.items():
-            try:
+            with _noting(failed, name):
                 metrics[name] = self._networks.metric(cls)
-            except (Exception, SystemExit) as error:  # third-party metrics may raise anything, here and below
-                failed[name] = error
+        features = self._feed(metrics, failed, trainer, generators)
+        found: dict[str, list[Score]] = {}
+        for name, metric in metrics.items():
+            if name in failed:
+                continue
+            with _noting(failed, name):
+                given = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
+                found[name] = validated(given)
+        return Taken(
+            scores={score.name: score for name in metrics for score in found.get(name, ())},
+            failed=failed,
+            target=self.target.among(found.get(self.target.metric, [])) if self.target else None,
+        )
+
+    def _feed(
+        self,
+        metrics: Mapping[str, Metric],
+        failed: dict[str, str],
+        trainer: Trainer,
+        generators: Mapping[str, Generator],
+    ) -> dict[tuple[str, str], Tensor]:
+        """Show all pictures to the metrics that take pictures; of the others, compute the features.
+
+        Returns:
+            By extractor and side ("fake", "real" or "inputs"), the features of all pictures, one row each.
+        """
+        kind = next(iter(generators))
         of_features = {name: metric for name, metric in metrics.items() if isinstance(metric, FeatureMetric)}
         extractors = {metric.extractor_name: metric.extractor for metric in of_features.values()}
         seen: dict[tuple[str, str], list[Tensor]] = {}
@@ -109,28 +134,14 @@ class Scores:
                     if pictures is not None and (name, side) not in self._features:
                         seen.setdefault((name, side), []).append(extractor.features(pictures))
             for name in metrics.keys() - of_features.keys() - failed.keys():
-                try:
+                with _noting(failed, name):
                     against = sides.get(metrics[name].against)
                     if against is not None:
                         metrics[name].update(against, real=True)
                     metrics[name].update(made, real=False)
-                except (Exception, SystemExit) as error:
-                    failed[name] = error
         features = {key: torch.cat(rows) for key, rows in seen.items()} | self._features
         self._features = {key: rows for key, rows in features.items() if key[1] != "fake"}
-        found: dict[str, list[Score]] = {}
-        for name in [name for name in metrics if name not in failed]:
-            try:
-                metric = metrics[name]
-                given = _judged(metric, features) if isinstance(metric, FeatureMetric) else metric.scores()
-                found[name] = validated(given)
-            except (Exception, SystemExit) as error:
-                failed[name] = error
-        return Taken(
-            scores={score.name: score for scores in found.values() for score in scores},
-            failed={name: reason(error) for name, error in failed.items()},
-            target=self.target.among(found.get(self.target.metric, [])) if self.target else None,
-        )
+        return features
 
     def _pictures(self, numbers: range) -> dict[str, Tensor]:
         batch = {
@@ -145,6 +156,15 @@ class Scores:
             for name, pictures in self.domains.items()
         }
         return to_pictures(batch, self.device)
+
+
+@contextmanager
+def _noting(failed: dict[str, str], name: str) -> Iterator[None]:
+    """Note the reason where a metric fails: third-party metrics may raise anything, and must not end the run."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        failed[name] = reason(error)
 
 
 def _judged(metric: FeatureMetric, features: Mapping[tuple[str, str], Tensor]) -> Sequence[Score]:

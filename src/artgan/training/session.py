@@ -130,7 +130,7 @@ class Session:
         first = next(iter(self.generators))
         try:
             self.generators[first].start_from(trained)
-        except ValueError:
+        except RuntimeError:
             raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
         self.ema.generators[first].load_state_dict(self.generators[first].state_dict())
 

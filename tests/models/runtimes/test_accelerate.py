@@ -27,7 +27,7 @@ from artgan.interfaces import Generator
 from artgan.models.runtimes import accelerate as runtimes
 from artgan.models.runtimes import exporting
 from artgan.models.runtimes.accelerate import accelerate
-from artgan.models.runtimes.exporting import LIMIT
+from artgan.models.runtimes.exporting import TOLERANCE
 from artgan.models.runtimes.opening import RUNTIMES
 from artgan.models.runtimes.pytorch import TorchNetwork
 from artgan.painting import Tiling
@@ -125,7 +125,7 @@ def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
         x = torch.rand(2, 3, 4 * height + 12, 4 * width + 12) * 2 - 1
         made = painted(other, x)
         assert made.dtype == x.dtype
-        assert (made - generator.generate(x)).abs().max() <= LIMIT
+        assert (made - generator.generate(x)).abs().max() <= TOLERANCE
         assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 1  # a number near a half is rounded
 
 
@@ -149,7 +149,7 @@ def test_a_painting_stays_what_it_is_when_the_next_is_painted_and_when_several_t
         thread.join()
     for several, right in zip(made, wanted, strict=True):
         assert len(several) == 10
-        assert all((one - right).abs().max() <= LIMIT for one in several)
+        assert all((one - right).abs().max() <= TOLERANCE for one in several)
 
 
 @pytest.mark.usefixtures("warm")
@@ -213,7 +213,7 @@ def test_a_file_that_is_damaged_or_another_networks_is_made_anew(
     kept.write_bytes({"emptied": b"", "cut": right[: len(right) // 2], "another network's": other}[damage])
     generator = Plain()
     x = torch.rand(1, 3, 40, 32) * 2 - 1
-    assert (painted(accelerate(generator, runtime), x) - generator.generate(x)).abs().max() <= LIMIT
+    assert (painted(accelerate(generator, runtime), x) - generator.generate(x)).abs().max() <= TOLERANCE
     assert len(exports) == 1
     assert list(home.iterdir()) == [kept]
     accelerate(generator, runtime)
@@ -227,7 +227,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     generator = Plain()
     x = torch.rand(1, 3, 40, 32) * 2 - 1
-    assert (painted(accelerate(generator, "openvino"), x) - generator.generate(x)).abs().max() <= LIMIT
+    assert (painted(accelerate(generator, "openvino"), x) - generator.generate(x)).abs().max() <= TOLERANCE
     assert not exports[0].exists(), "nothing is left behind"
 
 

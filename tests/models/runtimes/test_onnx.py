@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import artgan
 from artgan.errors import ExportError
 from artgan.interfaces import Generator
-from artgan.models.runtimes.exporting import LIMIT, export_onnx
+from artgan.models.runtimes.exporting import TOLERANCE, export_onnx
 from artgan.models.runtimes.int8 import quantize
 
 
@@ -107,7 +107,7 @@ def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_export
             module.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]  # it tracks them
             module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]  # the same
     exported = export_onnx(generator, tmp_path / "network.onnx")
-    assert exported.difference <= LIMIT
+    assert exported.difference <= TOLERANCE
     assert len(set(exported.shapes)) == 3
     assert generator.training, "the generator is as it was"
     run = run_by_onnxruntime(exported.path)
@@ -124,7 +124,7 @@ def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_export
             wanted = generator(x)
         assert made.shape == wanted.shape
         assert made.std() > 1e-4, "a picture"
-        assert (made - wanted).abs().max() <= LIMIT
+        assert (made - wanted).abs().max() <= TOLERANCE
 
 
 def test_a_file_says_what_it_holds_and_nothing_of_where_it_was_made(small: ResNetGenerator, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_generator_in_half_precision_is_exported_in_float32_and_stays_as_it_is
     assert next(small.parameters()).dtype == torch.bfloat16
     x = torch.rand(1, 3, 32, 40) * 2 - 1
     with torch.inference_mode():
-        assert (run_by_onnxruntime(path)(x) - small.float()(x)).abs().max() <= LIMIT
+        assert (run_by_onnxruntime(path)(x) - small.float()(x)).abs().max() <= TOLERANCE
 
 
 def test_what_does_not_agree_with_pytorch_is_not_written(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_the_command_writes_the_file_and_says_how_near_it_is(tmp_path: Path) -> 
     x = torch.rand(1, 3, 52, 36) * 2 - 1
     model: Any = artgan.load("monet")
     with torch.inference_mode():
-        assert (run_by_onnxruntime(out)(x) - model(x)).abs().max() <= LIMIT
+        assert (run_by_onnxruntime(out)(x) - model(x)).abs().max() <= TOLERANCE
     again = run_artgan("export", "monet", "--onnx", out)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == f"artgan: {out}: exists already; give another name, or --overwrite\n"

@@ -148,19 +148,34 @@ def _recognize(state: Mapping[str, Tensor]) -> _ResNet | None:
     if not set(inner.values()) <= (_MMGENERATION_BLOCK if joined else _BLOCK):
         return None
     filters = {name: value for name, value in state.items() if name.endswith(".filt")}
-    blocks = {match[2] for match in matches} - {None}
-    assumed = ""
-    if layout == "pytorch-gan" and filters:  # CUT with --no_antialias, which still upsamples with antialiasing
-        layout, upsample = "cut", "antialiased"
-    elif layout == "pytorch-gan" and blocks != {"block"}:
-        layout = "cyclegan"
-        assumed = _assumed("nearest", "bilinear-zeros if it is by bilinear interpolation, antialiased if it is CUT's")
-    elif layout == "cyclegan" and blocks == {"block"}:
-        layout = "pytorch-gan"  # as changed by some projects
-    if upsample == "bilinear":
-        assumed = _assumed("bilinear", "resize if it is by nearest neighbors")
+    named_as_block = {match[2] for match in matches} - {None} == {"block"}
+    layout, upsample, assumed = _origin(layout, upsample, filters=bool(filters), named_as_block=named_as_block)
     names = [match[0].removesuffix(".weight") for match in matches]
     return _ResNet(layout, downsample, upsample, names, len(inner), filters, assumed)
+
+
+def _origin(layout: str, upsample: str, *, filters: bool, named_as_block: bool) -> tuple[str, str, str]:
+    """Layout, upsampling and what is assumed of it, among projects whose convolutions have the same numbers.
+
+    Args:
+        layout: that of the first such project.
+        upsample: that of the first such project.
+        filters: whether the file holds filters for antialiasing.
+        named_as_block: whether the modules within residual blocks are named "block".
+    """
+    if layout == "pytorch-gan" and filters:  # CUT with --no_antialias, which still upsamples with antialiasing
+        return "cut", "antialiased", ""
+    if layout == "pytorch-gan" and not named_as_block:
+        return (
+            "cyclegan",
+            upsample,
+            _assumed("nearest", "bilinear-zeros if it is by bilinear interpolation, antialiased if it is CUT's"),
+        )
+    if layout == "cyclegan" and named_as_block:
+        layout = "pytorch-gan"  # as changed by some projects
+    if upsample == "bilinear":
+        return layout, upsample, _assumed("bilinear", "resize if it is by nearest neighbors")
+    return layout, upsample, ""
 
 
 def _assumed(mode: str, otherwise: str) -> str:

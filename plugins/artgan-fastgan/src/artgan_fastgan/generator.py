@@ -90,10 +90,7 @@ class FastGANGenerator(NoiseGenerator):
             super().start_from(other)
             return
         shared = {name: value for name, value in other.state_dict().items() if not name.startswith("output.")}
-        try:
-            self.load_state_dict(shared, strict=False)
-        except RuntimeError:
-            raise ValueError("it is another network") from None
+        self.load_state_dict({**self.state_dict(), **shared})
 
     def forward(self, x: Tensor) -> Tensor:
         """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""

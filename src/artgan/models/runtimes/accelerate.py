@@ -18,7 +18,7 @@ from artgan.errors import ArtganError, ConfigError, ExportError, one_line
 from artgan.files import cache_folder, make_room, temporary_folder
 from artgan.interfaces import Generator
 from artgan.models.runtimes.exporting import (
-    Run,
+    Runner,
     check_shapes,
     difference,
     export_onnx,
@@ -96,7 +96,7 @@ def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) 
     return network
 
 
-def _running(network: Network) -> Run:
+def _running(network: Network) -> Runner:
     return lambda pictures: network.paint(pictures, {})
 
 

@@ -32,10 +32,10 @@ from artgan.models.runtimes.pytorch import norms_computed_by, whole_picture_norm
 from artgan.painting.network import usable_threads
 from artgan.progress import progress
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+Runner = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """A network run by some runtime."""
 
-LIMIT = 1e-4
+TOLERANCE = 1e-4
 """The maximum allowed difference from PyTorch, for values in [-1, 1]."""
 
 _MOST_BYTES = 2**31 - 2**20  # a protocol buffers file is limited to 2 GiB
@@ -77,7 +77,7 @@ def export_onnx(
 
     Raises:
         ExportError: the generator is more than a network, or cannot be exported; the exported model differs from
-            PyTorch by more than :data:`LIMIT`; the file cannot be written.
+            PyTorch by more than :data:`TOLERANCE`; the file cannot be written.
         ConfigError: required packages are not installed.
     """
     refuse_what_is_no_network(generator)
@@ -140,11 +140,11 @@ def check_shapes(generator: Generator) -> tuple[tuple[int, ...], ...]:
     return tuple((count, 3, rows * stride, columns * stride) for count, (rows, columns) in enumerate(sides, start=1))
 
 
-def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
+def difference(run: Runner, generator: Generator, shape: tuple[int, ...]) -> float:
     """The maximum difference between a runtime's and PyTorch's output for random input.
 
     Raises:
-        ExportError: the difference exceeds :data:`LIMIT`, or the runtime fails at this size.
+        ExportError: the difference exceeds :data:`TOLERANCE`, or the runtime fails at this size.
     """
     numbers = torch.Generator().manual_seed(0)
     pictures = generator.task == "image-to-image"
@@ -156,15 +156,15 @@ def difference(run: Run, generator: Generator, shape: tuple[int, ...]) -> float:
         found = float(np.abs(run(x.numpy()) - wanted).max())
     except Exception as error:  # each runtime has its own exceptions
         raise ExportError(f"what was exported does not run at {where} ({one_line(error)})") from None
-    if not found <= LIMIT:  # this form also rejects NaN
+    if not found <= TOLERANCE:  # this form also rejects NaN
         raise ExportError(
-            f"what was exported differs from PyTorch by {found:.1e} at {where}, where {LIMIT:g} is allowed; "
+            f"what was exported differs from PyTorch by {found:.1e} at {where}, where {TOLERANCE:g} is allowed; "
             "it is not kept"
         )
     return found
 
 
-def running(data: bytes) -> Run:
+def running(data: bytes) -> Runner:
     """An exported model run by ONNX Runtime, on the CPU.
 
     Raises:

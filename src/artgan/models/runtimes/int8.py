@@ -22,7 +22,7 @@ from artgan.files import check_writable
 from artgan.images import to_floats
 from artgan.interfaces import Generator
 from artgan.models.runtimes.exporting import (
-    Run,
+    Runner,
     atomic_export,
     export_onnx,
     quiet,
@@ -212,7 +212,7 @@ def _quantize(model: Path, path: Path, photos: Sequence[NDArray[np.float32]], co
         )
 
 
-def _psnr(run: Run, exact: Run, photos: Sequence[NDArray[np.float32]]) -> float:
+def _psnr(run: Runner, exact: Runner, photos: Sequence[NDArray[np.float32]]) -> float:
     """PSNR over all photos together, in dB, for values in [-1, 1]."""
     squares, count = 0.0, 0
     with progress("measuring", len(photos)) as advance:

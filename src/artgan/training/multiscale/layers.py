@@ -25,6 +25,12 @@ class MinibatchDeviation(nn.Module):
 
     The standard deviation over the batch, of each channel at each pixel, is averaged to one number. In evaluation
     mode, where rows must not depend on each other, the running mean of that number takes its place.
+
+    Args:
+        momentum: weight of the newest batch in the running mean.
+
+    Attributes:
+        mean: the running mean, a scalar buffer.
     """
 
     mean: Tensor
@@ -62,7 +68,11 @@ def equalize(module: nn.Module, gain: float = math.sqrt(2)) -> None:
 
     Their weights are drawn from N(0, 1), and multiplied whenever they are used by He's constant, ``gain`` divided by
     the square root of the number of inputs that one output sums up. Adam then moves all weights at one relative speed.
-    Biases become 0.
+    Biases become 0. The constant is a parametrization of ``weight``: call this once for each layer.
+
+    Args:
+        module: its ``nn.Conv2d``, ``nn.ConvTranspose2d`` and ``nn.Linear`` layers are changed, at any depth.
+        gain: what the activation after a layer asks for: sqrt(2) for ReLUs, 1 where none follows.
     """
     for part in list(module.modules()):
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):

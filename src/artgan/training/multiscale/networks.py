@@ -33,9 +33,13 @@ class MultiscaleGenerator(NoiseGenerator):
     Args:
         noise: distribution of the noise, whose vectors are normalized.
         noise_size: its length Z.
-        channels: of the features at each resolution.
+        channels: of the features at each resolution, from the smallest pictures to the largest, whose sides double.
         side: of the smallest pictures, in pixels.
         block: from the numbers of channels before and after, a module N x C x H x W to N x C' x 2H x 2W.
+
+    Attributes:
+        level: how far it has grown, a scalar buffer; at first all the way.
+        sides: of the pictures at each resolution, in pixels.
     """
 
     level: Tensor
@@ -60,7 +64,12 @@ class MultiscaleGenerator(NoiseGenerator):
         self.grow(len(channels) - 1)
 
     def grow(self, level: float) -> None:
-        """Grow to a level (:func:`~artgan.training.multiscale.growth.placed`); layers that it does not use freeze."""
+        """Grow to a level; layers that it does not use freeze.
+
+        Args:
+            level: from 0, the smallest resolution alone, to the number of resolutions less 1, the largest; 2.25 is a
+                quarter of the resolution after number 2, counted from 0, and three quarters of number 2, enlarged.
+        """
         self.level.fill_(level)
         top, share = placed(level)
         for resolution, (stage, to_rgb) in enumerate(zip(self.stages, self.to_rgb, strict=True)):
@@ -81,7 +90,7 @@ class MultiscaleGenerator(NoiseGenerator):
         return made
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x Z noise to N x 3 x S x S pictures in [-1, 1]."""
+        """N x Z noise to N x 3 x S x S pictures in [-1, 1], enlarged to the last resolution if it has grown less."""
         return enlarged(self.pictures(x)[-1], self.sides[-1])
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -130,7 +139,14 @@ class MultiscaleDiscriminator(Discriminator):
 
 
 class ProgressiveDiscriminator(MultiscaleDiscriminator):
-    """Sees one resolution, and grows with its generator (Karras et al., 2018); arguments as of its base class."""
+    """Sees one resolution, and grows with its generator (Karras et al., 2018).
+
+    Args:
+        channels: of the features at each resolution, as of the generator.
+        side: of the smallest pictures, in pixels.
+        block: from the numbers of channels before and after, a module N x C x H x W to N x C' x H/2 x W/2.
+        head: from a number of channels, a module N x C x side x side to N x 1 logits.
+    """
 
     joined = False
 
@@ -176,7 +192,14 @@ class MultiscaleGradientDiscriminator(MultiscaleDiscriminator):
     """Sees all resolutions at once, so that its gradients reach each of the generator (Karnewar and Wang, 2020).
 
     The pictures of a resolution pass through 1x1 convolutions, and are concatenated with the features that the block
-    above them makes (the paper's combination "lin_cat"). Arguments as of its base class.
+    above them makes (the paper's combination "lin_cat").
+
+    Args:
+        channels: of the features at each resolution, as of the generator.
+        side: of the smallest pictures, in pixels.
+        block: from the numbers of channels before and after, a module N x C x H x W to N x C' x H/2 x W/2. C is
+            twice the number in ``channels`` except for the largest pictures, for which nothing is concatenated.
+        head: from a number of channels, a module N x C x side x side to N x 1 logits.
     """
 
     joined = True

@@ -28,6 +28,19 @@ class MultiscaleTrainer(NoiseTrainer):
     The networks are then a :class:`MultiscaleGenerator` and a :class:`ProgressiveDiscriminator` or a
     :class:`MultiscaleGradientDiscriminator`; the config is a :class:`MultiscaleOptions`. How far the networks have
     grown follows from the number of the step, and the length of a phase.
+
+    Args:
+        networks: of the plugin.
+        config: of the plugin.
+        run: what it may know about the run.
+
+    Attributes:
+        pair: the two networks, if they have several resolutions.
+        growth: the schedule of growing, for a :class:`ProgressiveDiscriminator`.
+
+    Raises:
+        PluginError: the networks are not those of the option ``multiscale``.
+        ConfigError: the run ends before networks with ``phase_steps`` have grown.
     """
 
     def __init__(self, networks: Networks, config: MultiscaleOptions, run: Run) -> None:
@@ -92,7 +105,11 @@ class MultiscaleTrainer(NoiseTrainer):
         return {} if self.growth is None else {"phase_steps": self.growth.phase_steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            ConfigError: the run ends before the networks have grown.
+        """
         if self.growth is None:
             super().load_state_dict(state)
             return
