@@ -179,7 +179,7 @@ def test_every_answer_forbids_what_is_elsewhere(path: str) -> None:
     [
         ("0.0.0.0", None, False, "--host 0.0.0.0: other computers can reach this address"),
         ("::", None, False, "--host ::: other computers can reach this address"),
-        ("my-machine", None, False, "--host my-machine: others"),
+        ("my-machine", None, False, "--host my-machine: other computers"),
         ("127.0.0.1", " ", False, "--token: is empty"),
         ("127.0.0.1", "x", True, "--token and --no-auth contradict each other"),
     ],

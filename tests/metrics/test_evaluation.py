@@ -309,7 +309,7 @@ def test_doubtful_sets_are_told(real: Path, tmp_path: Path) -> None:
     odd = write(tmp_path / "odd", 4, seed=3, size=(80, 50))
     shutil.copy(real / "000.png", odd / "x.png")
     notes = Evaluator(real=real, size=64).evaluate(odd, ["style-filters"]).notes
-    assert "1 of 5 generated pictures are among the real ones" in notes[0]
+    assert "1 of 5 generated pictures are byte-identical to real ones" in notes[0]
     assert "its pictures are of 2 sizes" in notes[1]
     assert "4 of 5 pictures are smaller than 64 px" in notes[2]
 

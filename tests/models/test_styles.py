@@ -121,8 +121,8 @@ def test_the_base_needs_a_style(base: Path) -> None:
     ("name", "pictures", "options", "told"),
     [
         ("Mine", ["waves.jpg"], {}, r"--as: 'Mine' cannot be a model's name"),
-        ("monet", ["waves.jpg"], {}, r"--as: 'monet' is the name of a model of the registry"),
-        ("anystyle", ["waves.jpg"], {}, r"--as: 'anystyle' is the name of a model of the registry"),
+        ("monet", ["waves.jpg"], {}, r"--as: 'monet' is already the name of a registry model"),
+        ("anystyle", ["waves.jpg"], {}, r"--as: 'anystyle' is already the name of a registry model"),
         ("taken", ["waves.jpg"], {}, r"--as: a model of your own is named 'taken' already; .*--overwrite"),
         ("mine", ["none.jpg"], {}, r"style 'none\.jpg': no such file"),
         ("mine", ["text.jpg"], {}, r"style text\.jpg: not a picture"),
