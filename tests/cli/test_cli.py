@@ -132,7 +132,7 @@ def test_one_pixel_is_painted(tmp_path: Path) -> None:
         (["--model", "hf-hub:org"], "write hf-hub:ORG/NAME"),
         (["--device", "warp"], "device 'warp' cannot be used here"),
         (["-o", "a.png/out"], "a.png"),
-        (["-o", "/proc/out"], "/proc/out: this folder cannot be made"),
+        (["-o", "/proc/out"], "/proc/out: this folder cannot be created"),
         (["--batch", "0"], "--batch"),
         (["--skip-existing", "--overwrite"], "replaced or skipped, not both"),
         (["--nonsense"], "--nonsense"),
