@@ -277,7 +277,7 @@ def main() -> int:
     parser.add_argument("paintings", type=Path, metavar="PAINTINGS")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the brushwork that is found")
     parser.add_argument(
-        "--vgg19", type=Path, metavar="FILE", help="its weights [default: as the user's settings say, or downloaded]"
+        "--vgg19", type=Path, metavar="FILE", help="its weights [default: from the user's settings, or downloaded]"
     )
     parser.add_argument("--start", type=Path, metavar="FILE", help="begin at this brushwork [default: Brush()]")
     parser.add_argument("--score", action="append", metavar="MODEL", help="score models over the brush of --start")

@@ -141,7 +141,7 @@ def main() -> int:
     )
     parser.add_argument("--as", dest="own", metavar="NAME", help="whose style it is; default: the first --artist")
     for network in NETWORKS:
-        parser.add_argument(f"--{network}", type=Path, metavar="FILE", help="default: as the user's settings say")
+        parser.add_argument(f"--{network}", type=Path, metavar="FILE", help="default: from the user's settings")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the model's pictures")
     parser.add_argument("--limit", type=int, help="use only so many pictures of each set, evenly over it")
     parser.add_argument("--quick", action="store_true", help="style distances, content and photo-left alone")

@@ -370,7 +370,7 @@ def test_what_is_bundled_comes_first_unless_a_revision_is_asked_for(world: World
         ("hf-hub:../b", None, "not a name that a model can have"),
         ("hf-hub:a/b@../../etc", None, "not a revision"),
         ("hf-hub:a/b@/etc", None, "not a revision"),
-        ("hf-hub:a/b@v1", "v2", "give one of the two"),
+        ("hf-hub:a/b@v1", "v2", "give only one of the two"),
     ],
 )
 def test_what_is_no_name_is_refused_before_anything_is_asked(

@@ -169,7 +169,7 @@ class FoundPlugin:
         if not isinstance(plugin, Plugin):
             raise PluginError(f"plugin {self}: {self.entry_point.value} is {type(plugin).__name__}, not a Plugin")
         if plugin.name != self.name:
-            raise PluginError(f"plugin {self}: its manifest calls itself {plugin.name!r}; the names must agree")
+            raise PluginError(f"plugin {self}: its manifest calls itself {plugin.name!r}; the names must match")
         if plugin.api != API:
             advice = "upgrade artgan" if plugin.api > API else f"upgrade {self.distribution}"
             raise PluginError(f"plugin {self} is made for plugin API {plugin.api}, this artgan has {API}; {advice}")

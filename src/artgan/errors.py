@@ -110,4 +110,6 @@ def warn_renamed(what: str, new: str, removed_in: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "artgan":
         frame, level = frame.f_back, level + 1
-    warnings.warn(f"{what} is now {new!r}; the old name goes in version {removed_in}", RenamedWarning, stacklevel=level)
+    warnings.warn(
+        f"{what} is now {new!r}; the old name will be removed in version {removed_in}", RenamedWarning, stacklevel=level
+    )

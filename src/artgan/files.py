@@ -110,7 +110,7 @@ def check_writable(path: Path, *, overwrite: bool, error: type[ArtganError]) -> 
         error: the exception class to raise.
     """
     if path.is_dir():
-        raise error(f"{path}: is a folder, where the name of a file is needed")
+        raise error(f"{path}: is a folder; give the name of a file")
     refused = refused_here(path)
     if refused is not None:
         raise error(f"{path}: cannot be the name of a file: {refused}")

@@ -214,7 +214,7 @@ def _verify(folder: Path, file: RemoteFile, where: str) -> None:
         copy.unlink(missing_ok=True)
     raise WeightsError(
         f"{where}: {file.path} has {found}, expected {expected}; it was removed from the cache, "
-        "so loading again fetches it anew"
+        "so loading again downloads it again"
     )
 
 
@@ -244,7 +244,9 @@ def upload(repo_id: str, operations: Sequence[CommitOperationAdd], *, private: b
 
     try:
         if get_token() is None:
-            raise ArtganError("not logged in to the Hub: run `hf auth login`, or set HF_TOKEN to one that may write")
+            raise ArtganError(
+                "not logged in to the Hub: run `hf auth login`, or set HF_TOKEN to a token with write access"
+            )
         api = HfApi()
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         if private and not api.model_info(repo_id).private:
@@ -287,7 +289,7 @@ def explain(
     if isinstance(error, errors.HfHubHTTPError):
         status, wait = error.response.status_code, error.response.headers.get("Retry-After")
         if status in (401, 403):
-            return f"the Hub refuses access (status {status}); check HF_TOKEN, and what your token may do"
+            return f"the Hub refuses access (status {status}); check HF_TOKEN and its permissions"
         later = f"in {wait} seconds" if wait and wait.isdigit() else "later"
         return f"the Hub answered with status {status}; try again {later}"
     if isinstance(error, ValueError):  # the client rejected an argument

@@ -12,7 +12,7 @@ NETWORKS = ("vgg19", "inception", "dinov2")
 """The pretrained networks whose files can be set: each is an option of that name where a command uses it."""
 
 
-NETWORK_FILE = "file of {}'s weights [default: as the user's settings say, or downloaded]"
+NETWORK_FILE = "file of {}'s weights [default: from the user's settings, or downloaded]"
 """The help text of such an option."""
 
 

@@ -73,7 +73,7 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     assert "a-monet.png exists already" in done.stderr
     assert (tmp_path / "a-monet.png").read_text() == "precious"
     skipped = run("paint", "a.png", "--skip-existing", "--format", "json", cwd=tmp_path)
-    assert (skipped.returncode, skipped.stderr) == (0, "artgan: 1 of 1 exist already and are left alone\n")
+    assert (skipped.returncode, skipped.stderr) == (0, "artgan: 1 of 1 exist already and are skipped\n")
     assert [result["skipped"] for result in json.loads(skipped.stdout)] == [True]
     assert (tmp_path / "a-monet.png").read_text() == "precious"
     assert run("paint", "a.png", "--overwrite", cwd=tmp_path).returncode == 0
@@ -132,7 +132,7 @@ def test_one_pixel_is_painted(tmp_path: Path) -> None:
         (["--model", "hf-hub:org"], "write hf-hub:ORG/NAME"),
         (["--device", "warp"], "device 'warp' cannot be used here"),
         (["-o", "a.png/out"], "a.png"),
-        (["-o", "/proc/out"], "/proc/out: this folder cannot be made"),
+        (["-o", "/proc/out"], "/proc/out: this folder cannot be created"),
         (["--batch", "0"], "--batch"),
         (["--skip-existing", "--overwrite"], "replaced or skipped, not both"),
         (["--nonsense"], "--nonsense"),

@@ -13,7 +13,7 @@ from support.processes import artgan
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--host", "0.0.0.0"], "--host 0.0.0.0: others can reach this address; give them a token, by --token or"),
+        (["--host", "0.0.0.0"], "--host 0.0.0.0: other computers can reach this address; set a token by --token or"),
         (["--no-auth", "--token", "x"], "--token and --no-auth contradict each other"),
         (["--host", "no.such.host.invalid", "--no-auth"], "--host no.such.host.invalid: there is no such address ("),
         (["--host", "192.0.2.1", "--no-auth"], "--host 192.0.2.1: cannot be used (Cannot assign requested address)"),

@@ -171,7 +171,9 @@ def test_a_model_without_weights_is_built_of_its_config(folder: Path) -> None:
 
 
 def test_there_is_nothing_to_save_of_a_model_without_weights(folder: Path) -> None:
-    with pytest.raises(WeightsError, match=r"^wash\.two: has no weights to save; its plugin and its config"):
+    with pytest.raises(
+        WeightsError, match=r"^wash\.two: has no weights to save; it consists of its plugin and its config"
+    ):
         load("wash").save_pretrained("saved")
     assert not (folder / "saved").exists()
 

@@ -84,7 +84,7 @@ def test_what_pipes_cannot_hold_is_refused(words: list[str], told: str) -> None:
 
 def test_an_address_is_refused_with_what_to_do_and_without_secrets() -> None:
     _, said = paint("https://someone:secret@example.com/a/photo.jpg?token=secret", status=1)
-    assert said.startswith("artgan: https://example.com/a/photo.jpg: is an address, and only files are read; download")
+    assert said.startswith("artgan: https://example.com/a/photo.jpg: is a URL, but artgan reads only files; download")
     assert "secret" not in said
     assert len(said.splitlines()) == 1
 
@@ -145,4 +145,4 @@ def test_watching_paints_what_is_there_and_what_arrives_until_ctrl_c(
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "")
-    assert said.splitlines() == ["artgan: watching; Ctrl-C ends it"]
+    assert said.splitlines() == ["artgan: watching; press Ctrl-C to stop"]

@@ -123,7 +123,7 @@ def test_styles_are_compared_like_models(folder: Path) -> None:
         (("--style", "waves.jpg", "--style-scale", "9"), 2, "style_scale: must be at most 4, not 9.0"),
         (("--style", "waves.jpg", "--mask", "waves.jpg"), 2, "mask and style_mask go together"),
         (("--style", "waves.jpg", "--mask", "roses.png", "--style-mask", "waves.jpg"), 1, "must have the size of"),
-        (("--style", "waves.jpg", "--runtime", "onnxruntime"), 2, "depends on the place in the picture"),
+        (("--style", "waves.jpg", "--runtime", "onnxruntime"), 2, "depends on the position in the picture"),
     ],
 )
 def test_a_style_that_cannot_be_is_one_line(folder: Path, words: tuple[str, ...], status: int, told: str) -> None:

@@ -480,7 +480,7 @@ def test_the_temporary_file_goes_with_the_set(tmp_path: Path, monkeypatch: pytes
     del pictures
     assert not list(temporary.iterdir())
     (tmp_path / "s.tgz").write_bytes(gzip.compress(b"no tar"))
-    with pytest.raises(PictureError, match="damaged, incomplete or no archive"):
+    with pytest.raises(PictureError, match="damaged, incomplete, or not an archive"):
         TarPictures(tmp_path / "s.tgz")
     assert not list(temporary.iterdir())
 
@@ -781,8 +781,8 @@ def test_faults_of_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
         "hf-hub:org/two": "name the column of pictures, as in :SPLIT/COLUMN; there are: imageA, imageB",
         "hf-hub:org/unsplit": "name a split; it has a, b",
         "hf-hub:org/part": "1 of the 2 files of train are there",
-        "hf-hub:org/plain": "no Parquet file in it; artgan does not read those of plain picture files",
-        "hf-hub:org/bad": "damaged, or no Parquet file",
+        "hf-hub:org/plain": "no Parquet file in it; artgan cannot read data sets of plain picture files",
+        "hf-hub:org/bad": "damaged, or not a Parquet file",
         "hf-hub:org/damaged": "fetch it again",
         "hf-hub:org/null": "train/000000 has no picture's bytes in 'image'",
         "hf-hub:org/text": "there are: none",

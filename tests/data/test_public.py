@@ -161,7 +161,7 @@ def test_a_server_out_of_order_is_asked_again(server: SimpleNamespace, tmp_path:
 def test_refusals_are_final(server: SimpleNamespace, tmp_path: Path) -> None:
     for status in (404, 403):
         server.statuses, server.requests = [status], []
-        assert f"the server refuses it (status {status}" in refusal(tmp_path)
+        assert f"the server refused the request (status {status}" in refusal(tmp_path)
         assert len(server.requests) == 1
     assert not list(tmp_path.iterdir())
 

@@ -107,5 +107,5 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "photos").touch()
-    with pytest.raises(PictureError, match=r"photos: cannot be made"):
+    with pytest.raises(PictureError, match=r"photos: cannot be created"):
         cut_samples(tmp_path / "photos")

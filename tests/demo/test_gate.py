@@ -177,9 +177,9 @@ def test_every_answer_forbids_what_is_elsewhere(path: str) -> None:
 @pytest.mark.parametrize(
     ("host", "token", "no_auth", "told"),
     [
-        ("0.0.0.0", None, False, "--host 0.0.0.0: others can reach this address"),
-        ("::", None, False, "--host ::: others can reach this address"),
-        ("my-machine", None, False, "--host my-machine: others"),
+        ("0.0.0.0", None, False, "--host 0.0.0.0: other computers can reach this address"),
+        ("::", None, False, "--host ::: other computers can reach this address"),
+        ("my-machine", None, False, "--host my-machine: other computers"),
         ("127.0.0.1", " ", False, "--token: is empty"),
         ("127.0.0.1", "x", True, "--token and --no-auth contradict each other"),
     ],

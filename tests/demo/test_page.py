@@ -123,11 +123,11 @@ def test_what_cannot_be_painted_is_answered_by_a_sentence(
 
 def test_a_photo_of_too_many_bytes_or_pixels(page: Served) -> None:
     answer = httpx.post(f"{page.url}paint", content=bytes(51 * 2**20), timeout=120)
-    assert (answer.status_code, answer.text) == (400, "the photo has more than the 50 MB that are taken\n")
+    assert (answer.status_code, answer.text) == (400, "the photo is larger than the limit of 50 MB\n")
     file = io.BytesIO()
     Image.new("1", (20_000, 4_000)).save(file, "PNG")  # a bomb: 10 KB
     answer = httpx.post(f"{page.url}paint", content=file.getvalue(), timeout=120)
-    assert answer.text == "photo: has 80 megapixels, and at most 50 are taken; make it smaller\n"
+    assert answer.text == "photo: has 80 megapixels; the limit is 50; make it smaller\n"
     assert left(page) == []
 
 
@@ -303,7 +303,7 @@ def test_two_hundred_at_once(page: Served, photo: Path) -> None:
     answers = asyncio.run(rush())
     assert {answer.status_code for answer in answers} == {200, 400}
     refused = {answer.text for answer in answers if answer.status_code == 400}
-    assert refused == {"too many are waiting here at the moment; try again in a few minutes\n"}
+    assert refused == {"too many visitors are waiting at the moment; try again in a few minutes\n"}
     assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
     assert left(page) == []
     assert eventually(lambda: process.memory_info().rss < before + 64 * 2**20)

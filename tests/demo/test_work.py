@@ -95,7 +95,7 @@ def test_too_many_are_refused(worker: Worker, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "MOST_WAITING", 2)
     go = threading.Event()
     tasks = [worker.start(lambda task: go.wait(30)) for _ in range(2)]
-    with pytest.raises(ArtganError, match="too many are waiting"):
+    with pytest.raises(ArtganError, match="too many visitors are waiting"):
         worker.start(lambda task: True)
     go.set()
     for task in tasks:

@@ -164,7 +164,7 @@ def test_quality_counts(tmp_path: Path) -> None:
 def test_codecs_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--codec: must be one of h264, .*, not 'h246'; did you mean 'h264'\?$"):
         codec_for("a.mp4", "h246")
-    with pytest.raises(PictureError, match=r"^a.webm: .webm files do not take h264; choose another name or --codec$"):
+    with pytest.raises(PictureError, match=r"^a.webm: .webm files cannot hold h264; choose another name or --codec$"):
         codec_for("a.webm", "h264")
 
 
@@ -184,7 +184,7 @@ def test_high_dynamic_range_is_named_and_converted(tmp_path: Path) -> None:
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     frames, _, notes = decoded(path)
-    assert notes == ["its high dynamic range becomes sRGB"]
+    assert notes == ["its high dynamic range is converted to sRGB"]
     assert frames[0].min() >= 250
 
 

@@ -265,7 +265,7 @@ def test_what_a_strangers_metric_does_wrong_is_told(fake: Path, install_plugin: 
         "exit": "SystemExit: 3",
         "array": "array: its details are not JSON (Object of type ndarray is not JSON serializable)",
     }
-    with pytest.raises(PluginError, match=r"is no artgan\.interfaces\.Metric"):
+    with pytest.raises(PluginError, match=r"is not an artgan\.interfaces\.Metric"):
         evaluator.evaluate(fake, ["function"])
 
 
@@ -301,15 +301,15 @@ def test_doubtful_sets_are_told(real: Path, tmp_path: Path) -> None:
     for number, path in enumerate(sorted(copy.iterdir())):  # under other names, in another order
         path.rename(copy / f"{99 - number}.png")
     (note,) = Evaluator(real=real, size=64).evaluate(copy, ["style-filters"]).notes
-    assert note == "the generated pictures are all among the real ones: scores of the two say nothing"
+    assert note == "the generated pictures are all among the real ones: scores comparing the two are meaningless"
     for number in range(6):
         Image.new("RGB", (64, 64), (number, 0, 0)).save(copy / f"{99 - number}.png")
     (note,) = Evaluator(real=real, size=64).evaluate(copy, ["style-filters"]).notes
-    assert note == "18 of 24 generated pictures are among the real ones, to the byte"
+    assert note == "18 of 24 generated pictures are byte-identical to real ones"
     odd = write(tmp_path / "odd", 4, seed=3, size=(80, 50))
     shutil.copy(real / "000.png", odd / "x.png")
     notes = Evaluator(real=real, size=64).evaluate(odd, ["style-filters"]).notes
-    assert "1 of 5 generated pictures are among the real ones" in notes[0]
+    assert "1 of 5 generated pictures are byte-identical to real ones" in notes[0]
     assert "its pictures are of 2 sizes" in notes[1]
     assert "4 of 5 pictures are smaller than 64 px" in notes[2]
 
@@ -506,7 +506,7 @@ def test_who_painted_it_what_is_nearest_and_what_it_looks_like(real: Path, fake:
     )  # fmt: skip
     assert text.returncode == 0, text.stderr
     assert "memorization  0." in text.stdout
-    assert "under 1 where pictures are learned by heart" in text.stdout
+    assert "below 1 if pictures are memorized" in text.stdout
     assert "cross-validated accuracy" in text.stdout
     (row,) = (line for line in text.stdout.splitlines() if line.startswith(f"{fresh}  "))
     assert int(re.findall(r"(\d+)% \(", row)[1]) >= 90  # red, the second artist

@@ -302,7 +302,7 @@ def test_content_refuses_what_does_not_belong_together(network: VGG19) -> None:
     metric.update(squares(3, 1), real=False)
     with pytest.raises(ValueError, match="1 paintings were given without their photo"):
         metric.compute()
-    with pytest.raises(ValueError, match="photo 4 and its painting are not of one size"):
+    with pytest.raises(ValueError, match="photo 4 and its painting differ in size"):
         metric.update(torch.zeros(1, 3, 32, 32), real=True)
     alone = ContentKept(network)
     alone.update(squares(1, 0), real=True)

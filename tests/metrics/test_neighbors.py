@@ -461,7 +461,7 @@ def test_a_gap_that_is_not_defined_is_refused() -> None:
 def test_generated_pictures_that_are_held_out_ones_leave_no_bound_or_one_that_is_finite() -> None:
     """Of twenty eight: in one of eight draws more than half are such, and the ratio's interval would have no end."""
     fake, train, others = kind(20, 0), kind(20, 1), kind(20, 2)
-    with pytest.raises(ValueError, match="8 of 20 generated pictures equal held-out ones: were those learned from too"):
+    with pytest.raises(ValueError, match="8 of 20 generated pictures equal held-out ones: were those trained on too"):
         held_out_gap(fake, train, torch.cat([fake[:8], others[8:]]))
     gap = held_out_gap(fake, train, torch.cat([fake[:5], others[5:]]))
     assert 0 < gap.interval[0] < gap.ratio < gap.interval[1] < math.inf

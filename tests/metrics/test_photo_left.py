@@ -138,7 +138,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
     metric.update(light[:1], real=True)
     with pytest.raises(ValueError, match="1 photos were given without their painting"):
         metric.scores()
-    with pytest.raises(ValueError, match="photo 1 and its painting are not of one size"):
+    with pytest.raises(ValueError, match="photo 1 and its painting differ in size"):
         metric.update(light[:1, :, :-1], real=False)
     with pytest.raises(ValueError, match="not finite"):
         metric.update(light.log(), real=False)

@@ -214,7 +214,7 @@ def test_a_base_of_another_config_is_told(zoo: Zoo) -> None:
     zoo.card(config={"size": 1})  # the default, written down: the same
     assert torch.equal(load_torch_model(f"local-dir:{zoo.folder}")(picture()), expected(zoo.state))
     zoo.card(config={"size": 3})
-    assert "config: is not that of tint.base, of whose weights this model is a part" in zoo.refusal()
+    assert "config: is not that of tint.base, on which this model is based" in zoo.refusal()
 
 
 def test_weights_that_the_base_does_not_have_are_told(zoo: Zoo) -> None:
@@ -255,7 +255,7 @@ def test_what_depends_on_the_place_in_the_picture_is_not_exported(zoo: Zoo, tmp_
     model = load_torch_model("tint.base")
     model.generator.placed = True
     for export in (lambda: export_model(model, tmp_path / "exported"), lambda: model.running_on("onnxruntime")):
-        with pytest.raises(ExportError, match=r"depends on the place in the picture.*runs in PyTorch alone"):
+        with pytest.raises(ExportError, match=r"depends on the position in the picture.*runs only in PyTorch"):
             export()
     assert not (tmp_path / "exported").exists()
 

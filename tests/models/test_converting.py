@@ -183,7 +183,7 @@ def test_without_a_name_all_plugins_are_asked_and_broken_ones_harm_none(
     paint()
     torch.save({"color": COLOR}, tmp_path / "net.pth")
     assert convert(tmp_path / "net.pth", tmp_path / "model").plugin == "tint"
-    with pytest.raises(PluginError, match="plugin plain converts no other project's checkpoints"):
+    with pytest.raises(PluginError, match="plugin plain does not convert other projects' checkpoints"):
         convert(tmp_path / "net.pth", tmp_path / "other", plugin="plain")
     monkeypatch.setenv("ARTGAN_STRICT_PLUGINS", "1")
     with pytest.raises(PluginError, match="no luck"):
@@ -288,27 +288,30 @@ def saved(state: Any, **options: Any) -> bytes:
 
 NOT_WEIGHTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
-    "text": ("Ein Bild für alle".encode() * 100, "is a text, not weights"),
-    "json": (b'{"model": 1}' * 100, "is a text, not weights"),
+    "text": ("Ein Bild für alle".encode() * 100, "is a text file, not weights"),
+    "json": (b'{"model": 1}' * 100, "is a text file, not weights"),
     "web page": (b"\n <!DOCTYPE html><html>Not found</html>", "is a web page, so the download failed"),
-    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
     "keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is HDF5, as Keras writes it; save the arrays: np.savez("),
-    "keras 3": (zipped(config__json=b"{}", **{"model.weights.h5": b"\x89HDF"}), "is a model of Keras; load it there"),
+    "keras 3": (zipped(config__json=b"{}", **{"model.weights.h5": b"\x89HDF"}), "is a Keras model; load it in Keras"),
     "lua": (b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1\x0b\0\0\0nn.Sequential", "is a file of Lua Torch (.t7)"),
-    "saved model": (b"\x08\x01\x12\x00\xff" + bytes(99), "is a SavedModel of TensorFlow; load it there"),
+    "saved model": (b"\x08\x01\x12\x00\xff" + bytes(99), "is a TensorFlow SavedModel; load it in TensorFlow"),
     "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x05" + bytes(99), "is ONNX, a network without its weights' names"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is neither PyTorch's, safetensors nor .npz"),
-    "zip": (zipped(readme=b"hello"), "is a zip archive without weights"),
-    "torchscript": (zipped(net__data__pkl=b"", net__constants__pkl=b""), "is a zip archive without weights"),
+    "zip": (zipped(readme=b"hello"), "is a zip archive without PyTorch or NumPy weights"),
+    "torchscript": (
+        zipped(net__data__pkl=b"", net__constants__pkl=b""),
+        "is a zip archive without PyTorch or NumPy weights",
+    ),
     "no names": (saved([torch.ones(3)]), "holds no weights by name"),
     "no tensors": (saved({"epoch": 3}), "holds no weights by name"),
     "sparse": (saved({"w": torch.ones(3).to_sparse()}), "holds no weights by name"),
     "complex": (saved({"w": torch.ones(3) * 1j}), "holds no weights by name"),
     "meta": (saved({"w": torch.ones(3, device="meta")}), "holds no weights by name"),
-    "control characters": (saved({"a\nb": torch.ones(3)}), "holds weights under a name that is none: 'a\\nb'"),
-    "long name": (saved({"a" * 257: torch.ones(3)}), "holds weights under a name that is none: 'aaa"),
-    "strings": (b"\x80\x02X\x05\x00\x00\x00hello.", "is damaged, or no file of weights"),
-    "length": (b"\xff" * 8 + b"{}", "is damaged, or no file of weights"),
+    "control characters": (saved({"a\nb": torch.ones(3)}), "holds weights under an invalid name: 'a\\nb'"),
+    "long name": (saved({"a" * 257: torch.ones(3)}), "holds weights under an invalid name: 'aaa"),
+    "strings": (b"\x80\x02X\x05\x00\x00\x00hello.", "is damaged, or not a weights file"),
+    "length": (b"\xff" * 8 + b"{}", "is damaged, or not a weights file"),
 }
 
 
@@ -322,13 +325,13 @@ def test_what_is_no_checkpoint_is_told_in_a_line(tmp_path: Path, kind: str) -> N
 @pytest.mark.parametrize("name", ["ckpt-1.index", "ckpt-1.data-00000-of-00001"])
 def test_a_part_of_tensorflows_checkpoint_is_told_by_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(100))
-    assert read_refusal(tmp_path / name).startswith("is a part of a checkpoint of TensorFlow; restore it there")
+    assert read_refusal(tmp_path / name).startswith("is part of a TensorFlow checkpoint; restore it in TensorFlow")
 
 
 def test_folders_are_told_apart(tmp_path: Path) -> None:
     assert read_refusal(tmp_path) == "is a folder; give the file of weights in it"
     (tmp_path / "saved_model.pb").write_bytes(b"")
-    assert read_refusal(tmp_path).startswith("is a SavedModel of TensorFlow")
+    assert read_refusal(tmp_path).startswith("is a TensorFlow SavedModel")
     (tmp_path / "saved_model.pb").unlink()
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes(b"")
@@ -615,7 +618,7 @@ def test_a_tensor_that_declares_more_than_is_stored_is_refused(tmp_path: Path) -
     torch.save({"a": torch.arange(64.0)}, tmp_path / "net.pth")
     more = b"J" + (2**31 - 1).to_bytes(4, "little")
     rewrite(tmp_path / "net.pth", data_pkl=lambda data: data.replace(b"K\x40", more))
-    assert "is damaged, or no file of weights" in read_refusal(tmp_path / "net.pth")
+    assert "is damaged, or not a weights file" in read_refusal(tmp_path / "net.pth")
 
 
 def test_a_small_storage_repeated_without_end_is_refused(tmp_path: Path) -> None:
@@ -652,7 +655,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path, paint: Callable[..., No
     paint()
     (tmp_path / "file").write_text("")
     torch.save({"color": COLOR}, tmp_path / "net.pth")
-    with pytest.raises(WeightsError, match=r"is a file, where the model's folder is to be|cannot be written here"):
+    with pytest.raises(WeightsError, match=r"is a file; give a folder for the model|cannot be written here"):
         convert(tmp_path / "net.pth", tmp_path / place)
 
 

@@ -133,7 +133,7 @@ def test_a_model_is_found_under_its_old_name_with_a_warning(own: Path, old: str)
         entry = read_registry().entry(old)
     assert entry.name == "ink.wash"
     assert [str(w.message) for w in caught] == [
-        f"the model '{old}' is now 'ink.wash'; the old name goes in version 99.0"
+        f"the model '{old}' is now 'ink.wash'; the old name will be removed in version 99.0"
     ]
     assert caught[0].filename == __file__
 
@@ -199,7 +199,10 @@ def test_the_command_line_tells_an_old_name_once_on_one_line(tmp_path: Path) -> 
     done = run(tmp_path, "show", "claude", "--format", "json", ARTGAN_REGISTRY=str(path))
     assert done.returncode == 0
     assert json.loads(done.stdout)["name"] == "cyclegan.monet"
-    assert done.stderr == "artgan: the model 'claude' is now 'cyclegan.monet'; the old name goes in version 99.0\n"
+    assert (
+        done.stderr
+        == "artgan: the model 'claude' is now 'cyclegan.monet'; the old name will be removed in version 99.0\n"
+    )
     listed = run(tmp_path, "models", ARTGAN_REGISTRY=str(path))
     assert "claude" not in listed.stdout + listed.stderr
 
@@ -221,7 +224,7 @@ def test_an_option_is_taken_under_its_old_name_with_a_warning() -> None:
     with pytest.warns(RenamedWarning) as caught:
         assert parse(Config, {"breadth": 8, "depth": 1}, where="r.yaml: config") == Config(8, 1)
     assert [str(w.message) for w in caught] == [
-        "r.yaml: config: the option 'breadth' is now 'width'; the old name goes in version 99.0"
+        "r.yaml: config: the option 'breadth' is now 'width'; the old name will be removed in version 99.0"
     ]
     assert caught[0].filename == __file__
 
@@ -248,7 +251,7 @@ def test_the_command_line_wins_over_a_file_under_old_names_too(
     done = run(tmp_path, *call, PYTHONPATH=str(package.parent))
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "artgan: ink: the option 'breadth' is now 'width'; the old name goes in version 99.0",
+        "artgan: ink: the option 'breadth' is now 'width'; the old name will be removed in version 99.0",
         "artgan: ink: width: must be at least 1, not -1",
     ]
 

@@ -164,7 +164,7 @@ def test_an_exported_model_takes_no_options_and_makes_nothing_from_noise(made: P
         model.sample(1)
     with pytest.raises(ConfigError, match="PyTorch does not run exported models"):
         model.running_on("torch")
-    with pytest.raises(ConfigError, match="runtime 'tensorflow' is not known"):
+    with pytest.raises(ConfigError, match="unknown runtime 'tensorflow'"):
         model.running_on("tensorflow")
 
 
@@ -197,7 +197,7 @@ def test_what_runs_a_model_in_both_forms(options: dict[str, Any], kind: str) -> 
 
 
 def test_an_unknown_runtime_is_told() -> None:
-    with pytest.raises(ConfigError, match="runtime 'tensorflow' is not known; there are torch, onnxruntime, openvino"):
+    with pytest.raises(ConfigError, match="unknown runtime 'tensorflow'; known: torch, onnxruntime, openvino"):
         artgan.load("monet", runtime="tensorflow")
 
 

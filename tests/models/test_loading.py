@@ -552,15 +552,13 @@ def test_a_file_of_weights_is_to_be_converted_first(
     torch.save({"a": torch.ones(1)}, name)
     shown = str(Path(name))
     quoted = f"'{shown}'" if " " in shown else shown
-    wanted = (
-        f"{prefix}{name}: is a file of weights, not a model; convert it first: artgan convert {quoted} --to FOLDER, "
-    )
+    wanted = f"{prefix}{name}: is a weights file, not a model; convert it first: artgan convert {quoted} --to FOLDER, "
     for find in (locate, plugin_of):
         with pytest.raises(WeightsError) as caught:
             find(f"{prefix}{name}")
         assert str(caught.value) == f"{wanted}then --model local-dir:FOLDER"
     Path(name).unlink()
-    with pytest.raises(WeightsError, match="no such file; a model is named by"):
+    with pytest.raises(WeightsError, match="no such file; name a model by"):
         locate(f"{prefix}{name}")
 
 

@@ -72,7 +72,7 @@ def test_the_registry_comes_first(models: Path) -> None:
     registry = read_registry()
     assert registry.entry("vangogh").name == "cyclegan.vangogh"
     assert registry.broken == {
-        "vangogh": f"{models / 'vangogh'}: 'vangogh' is the name of a model of the registry already; rename the folder"
+        "vangogh": f"{models / 'vangogh'}: 'vangogh' is already the name of a registry model; rename the folder"
     }
     assert registry.entry("mine").name == "mine"
 

@@ -202,7 +202,7 @@ def test_a_license_is_given_to_a_new_model_and_its_folder_is_left_alone(tmp_path
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "cc-by-4.0"
     for part in ("- steps: 3", "photos pictures 12, fingerprint ab", "| kid | 0.25 | 12 | 3 |", "data: public domain"):
         assert part in text
-    assert "## Not told here" not in text
+    assert "## Not stated here" not in text
     assert (tmp_path / "config.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
@@ -210,7 +210,7 @@ def test_a_license_is_given_to_a_new_model_and_its_folder_is_left_alone(tmp_path
 def test_a_new_models_card_names_what_it_does_not_tell(tmp_path: Path) -> None:
     model = artgan.load("monet")
     save_model(tmp_path, model.generator, plugin="cyclegan", config=model.card["config"], extra={"step": 3})
-    told = published(prepare(tmp_path, "someone/monet", license="mit"), "README.md").split("## Not told here")[1]
+    told = published(prepare(tmp_path, "someone/monet", license="mit"), "README.md").split("## Not stated here")[1]
     assert told.strip().splitlines() == [
         "- what it was trained on, and how long",
         "- the license of the pictures that it was trained on",
@@ -240,9 +240,9 @@ def test_another_name_of_a_license_is_refused(folder: Path, text: str, told: str
     for call in (lambda: prepare(folder, "someone/monet", license=text), lambda: checked_license(text)):
         with pytest.raises(ConfigError) as caught:
             call()
-        assert str(caught.value).startswith(f"--license {text!r}: SPDX")
+        assert str(caught.value).startswith(f"--license {text!r}: neither SPDX")
         assert told in str(caught.value)
-        assert str(caught.value).endswith("One of your own is LicenseRef-NAME")
+        assert str(caught.value).endswith("For a license of your own, write LicenseRef-NAME")
 
 
 def test_another_license_than_the_folders_is_refused(folder: Path) -> None:

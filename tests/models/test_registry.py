@@ -275,7 +275,7 @@ def test_a_bad_name_of_a_model_is_refused(tmp_path: Path, name: Any) -> None:
         ("? [a, b]\n: 1\n", "not valid YAML"),
         ("schema: 2024-99-99\n", "not valid YAML"),
         ("[" * 300, "not valid YAML"),
-        ("schema: 1\nmodels: &all {ink.wash: {config: *all}}\n", "aliases (*name) are not read"),
+        ("schema: 1\nmodels: &all {ink.wash: {config: *all}}\n", "aliases (*name) are not supported"),
         ("schema: 1\nmodels: {ink.wash: {config: {x: .nan}}}\n", "a number is too large"),
         ("schema: 1\nmodels: {ink.wash: {config: {x: -.inf}}}\n", "a number is too large"),
         (f"schema: 0x{'f' * 5000}\nmodels: {{}}\n", "a number is too large"),

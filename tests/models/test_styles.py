@@ -121,15 +121,15 @@ def test_the_base_needs_a_style(base: Path) -> None:
     ("name", "pictures", "options", "told"),
     [
         ("Mine", ["waves.jpg"], {}, r"--as: 'Mine' cannot be a model's name"),
-        ("monet", ["waves.jpg"], {}, r"--as: 'monet' is the name of a model of the registry"),
-        ("anystyle", ["waves.jpg"], {}, r"--as: 'anystyle' is the name of a model of the registry"),
+        ("monet", ["waves.jpg"], {}, r"--as: 'monet' is already the name of a registry model"),
+        ("anystyle", ["waves.jpg"], {}, r"--as: 'anystyle' is already the name of a registry model"),
         ("taken", ["waves.jpg"], {}, r"--as: a model of your own is named 'taken' already; .*--overwrite"),
         ("mine", ["none.jpg"], {}, r"style 'none\.jpg': no such file"),
         ("mine", ["text.jpg"], {}, r"style text\.jpg: not a picture"),
         ("mine", ["empty"], {}, r"style empty: no pictures in it"),
         ("mine", ["waves.jpg:-1"], {}, r"waves\.jpg:-1: the weight of a style must be positive"),
         ("mine", ["waves.jpg"], {"style_scale": 9.0}, r"style_scale: must be at most 4, not 9"),
-        ("mine", ["waves.jpg"], {"model": "monet"}, r"cyclegan\.monet: styles cannot be saved of this model"),
+        ("mine", ["waves.jpg"], {"model": "monet"}, r"cyclegan\.monet: this model cannot save styles"),
     ],
 )
 def test_what_cannot_be_saved_is_told_and_leaves_nothing(
@@ -246,5 +246,5 @@ def test_other_machines_paint_in_the_same_style_or_not_at_all(base: Path) -> Non
     options = model.options({})
     assert np.array_equal(load_network("mine", digest=digest).paint(x, options), model.running_on().paint(x, options))
     save_style("mine", ["roses.png"], overwrite=True)
-    with pytest.raises(WeightsError, match="is another model here"):
+    with pytest.raises(WeightsError, match="is a different model here"):
         load_network("mine", digest=digest)

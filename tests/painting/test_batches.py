@@ -359,7 +359,7 @@ def test_two_pictures_of_one_painting(model: artgan.Model, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("{0}", "--address", "auto"), "--address is that of --engine ray"),
+        (("{0}", "--address", "auto"), "--address needs --engine ray"),
         (("{0}", "--engine", "ray"), "--engine ray: give one source and one target: artgan paint SOURCE -o TARGET"),
         (("{0}", "{0}", "-o", "out", "--engine", "ray"), "give one source and one target"),
         (("{0}", "-o", "out", "--engine", "ray", "--watch"), "--engine ray and --watch contradict each other"),

@@ -122,7 +122,7 @@ def test_a_bucket_is_painted_and_resumed(
     assert [result["input"] for result in results] == [f"s3://photos/{number:04d}.png" for number in range(9)]
     assert [result["skipped"] for result in results] == [number == 1 for number in range(9)]
     lines = done.stderr.splitlines()
-    assert lines[0] == "artgan: 1 of 9 exist already and are left alone"
+    assert lines[0] == "artgan: 1 of 9 exist already and are skipped"
     assert lines[1].startswith("artgan: s3://photos/0004.png: damaged")
     assert lines[2:] == ["artgan: 1 of 9 failed"]
     expected = {f"m/{name}": data for name, data in files(tmp_path / "alone").items()}
@@ -138,7 +138,7 @@ def test_another_model_on_a_node_ends_the_call(
     load = partial(load_network, model.name, digest="another", runtime="onnxruntime")
     with (
         Spool(batch.to_json() for batch in listing) as spool,
-        pytest.raises(ArtganError, match=r"on the node .*: cyclegan.monet: is another model here"),
+        pytest.raises(ArtganError, match=r"on the node .*: cyclegan.monet: is a different model here"),
     ):
         list(paint_on_cluster(painter, load, spool, cluster))
     assert os.listdir(tmp_path / "out") == []  # what the nodes looked for is removed too

@@ -158,7 +158,7 @@ def test_odd_sides_are_padded_by_a_pixel_and_said(tmp_path: Path) -> None:
     source = films.write(tmp_path / "a.mkv", odd, codec="ffv1", pixels="bgr0")
     size, notes = paint(source, tmp_path / "b.mp4")
     assert size == (61, 45)
-    assert notes == ["its 61 x 45 pixels became 62 x 46, as h264 needs even sides"]
+    assert notes == ["its 61 x 45 pixels became 62 x 46, because h264 needs even sides"]
     frame = films.read(tmp_path / "b.mp4").frames[0]
     assert frame.shape == (46, 62, 3)
     assert difference(frame[:45, :61], 255 - odd[0]) < 5

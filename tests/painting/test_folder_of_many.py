@@ -70,7 +70,7 @@ def test_killed_at_half_and_run_again_all_is_painted_and_the_broken_ones_are_nam
     assert again.returncode == 1
     *told, last = again.stderr.splitlines()
     broken = {f"photos/{number:05}.ppm" for number in range(50, pictures, BROKEN_EVERY)}
-    assert told[0] == f"artgan: {len(painted)} of {pictures} exist already and are left alone"
+    assert told[0] == f"artgan: {len(painted)} of {pictures} exist already and are skipped"
     assert {line.split(": ")[1] for line in told[1:]} == broken
     assert len(told) == 1 + broken_count
     assert last == f"artgan: {broken_count} of {pictures} failed"

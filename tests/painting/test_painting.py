@@ -327,8 +327,8 @@ def test_out_that_cannot_be_is_an_error_of_the_call(tmp_path):
         ([tmp_path / "p"], "p.png", "name of one picture"),
         (both[:1], "p.jp2", r"'\.jp2'; known"),
         (both, "file", "is a file"),
-        (both, "file/below", "cannot be made"),
-        (both[:1], "file/below/p.png", "cannot be made"),
+        (both, "file/below", "cannot be created"),
+        (both[:1], "file/below/p.png", "cannot be created"),
     ):
         with pytest.raises(ArtganError, match=message):
             plan(inputs, tmp_path / out, tag="m")

@@ -249,7 +249,7 @@ def test_on_the_command_line(folders: dict[str, Path], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{out / 'model'}\n"
     step, score = card(out)["step"], card(out)["score"]["style-filters"]
-    assert f"artgan: the best model is that of step {step}, style-filters {score:.4g}: {out / 'best'}\n" in done.stderr
+    assert f"artgan: the best model is from step {step}, style-filters {score:.4g}: {out / 'best'}\n" in done.stderr
     assert "training pictures" not in done.stderr
     description = yaml.safe_load((out / "config.yaml").read_text())
     assert [description["data"][name]["pictures"] for name in folders] == [6, 4]

@@ -23,7 +23,7 @@ def test_a_process_that_dies_costs_only_its_call_and_none_begins_after_an_interr
     index, error = next(results)
     assert index == 1
     assert isinstance(error, ArtganError)
-    assert "the process of this run ended" in str(error)
+    assert "the process of this run crashed" in str(error)
     assert next(results) == (2, 4)
     with pytest.raises(KeyboardInterrupt):
         next(results)

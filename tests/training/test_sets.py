@@ -302,7 +302,7 @@ def test_changed_sets_are_named_and_may_be_accepted(tmp_path: Path) -> None:
 
 def test_without_resume_there_is_nothing_to_accept(tmp_path: Path) -> None:
     told = train("-o", tmp_path / "run", "--accept-changes", "--photos", "x", "--paintings", "y", code=2)
-    assert told == "artgan: --accept-changes goes with --resume\n"
+    assert told == "artgan: --accept-changes needs --resume\n"
 
 
 def test_a_run_without_a_list_of_pictures_is_compared_by_fingerprint(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_run_that_fails_is_told_and_the_next_begins(pictures: Path, tmp_path: 
         ([*DCGAN, "--vary", "nose=1,2"], "there is no option 'nose'"),
         ([*DCGAN, "--vary", "width=4,wide"], "width=wide: must be a whole number"),
         ([*DCGAN, "--vary", "noise=normal(0,1),normal(0,-1)"], "VARIANCE must be greater than 0"),
-        (["--vary", "lr=1,2"], "name the plugin that is trained: --plugin NAME"),
+        (["--vary", "lr=1,2"], "name the plugin to train: --plugin NAME"),
         (["noise", "--plugin", "sngan"], "there is no study 'noise'; there is dense, upsample"),
         (["noise", "--photos", "photos"], "--photos: the plugin dcgan has --pictures"),
         (["noise", "--set", "batch"], "write KEY=VALUE"),

@@ -747,7 +747,7 @@ def test_what_only_resembles_a_resnet_is_unknown(tmp_path: Path, change: str) ->
         state = {key.replace("model.11.", f"model.{10**100}."): value for key, value in state.items()}
     else:
         state["model.99.weight"] = torch.zeros(3, 4, 7, 7)
-    assert "of no layout that is known; the first of" in refusal(tmp_path, state)
+    assert "the weights have no known layout; the first of" in refusal(tmp_path, state)
 
 
 def test_without_filters_nearest_neighbors_are_assumed(tmp_path: Path) -> None:
@@ -765,7 +765,7 @@ def test_without_filters_nearest_neighbors_are_assumed(tmp_path: Path) -> None:
 
 def test_our_own_resize_convolutions_are_not_taken_for_transposed_ones(tmp_path: Path) -> None:
     monet = artgan.load("monet").generator.state_dict()
-    assert "of no layout that is known" in refusal(tmp_path, monet)
+    assert "the weights have no known layout" in refusal(tmp_path, monet)
 
 
 def test_an_unknown_layout_is_told_with_its_names_and_the_known_ones(tmp_path: Path) -> None:

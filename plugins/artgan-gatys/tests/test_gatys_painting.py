@@ -879,12 +879,14 @@ def test_the_state_of_other_work_is_not_taken(
     ):
         caplog.clear()
         made = paint(other, resume=True, **options)
-        assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
+        assert warnings(caplog) == [
+            "there is no saved state of this painting to resume, so it starts from the beginning"
+        ]
         assert torch.equal(made, paint(other, **options))
     save(Path(style), picture(40, 48, seed=4))  # the same name, another picture
     caplog.clear()
     paint(photo, resume=True)
-    assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
+    assert warnings(caplog) == ["there is no saved state of this painting to resume, so it starts from the beginning"]
     assert states(cache) == [state]
 
 
@@ -914,7 +916,7 @@ def test_a_damaged_state_is_not_taken(
     DAMAGE[kind](state)
     caplog.clear()
     assert torch.equal(paint(photo, resume=True), whole)
-    assert warnings(caplog) == ["there is no saved state of exactly this work to resume, so it starts again"]
+    assert warnings(caplog) == ["there is no saved state of this painting to resume, so it starts from the beginning"]
     assert not states(cache)
 
 

@@ -10,19 +10,19 @@ import typer
 
 def demo(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; one that others can reach needs --token or --no-auth.")
+        str, typer.Option(help="Address to listen on; one that other computers can reach needs --token or --no-auth.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 7860,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="ARTGAN_DEMO_TOKEN",
-            help="What visitors must know; better in the variable, as other users see the command line.",
+            help="Token that visitors must enter; ARTGAN_DEMO_TOKEN is safer, as other users can see the command line.",
             show_default=False,
             show_envvar=True,
         ),
     ] = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everybody who reaches the page use it.")] = False,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let anyone who can reach the page use it.")] = False,
     open: Annotated[
         bool | None,
         typer.Option("--open/--no-open", help="Open the page in a browser. \\[default: if this is a terminal]"),
@@ -37,7 +37,7 @@ def demo(
 
     def ready(address: str) -> None:
         print(address, flush=True)
-        print("artgan: Ctrl-C ends the page", file=sys.stderr)
+        print("artgan: press Ctrl-C to stop", file=sys.stderr)
         if sys.stdout.isatty() if open is None else open:
             import webbrowser
 

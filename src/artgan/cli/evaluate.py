@@ -153,7 +153,7 @@ def _print(report: Report) -> None:
         low, high = gap.interval
         print(
             f"\n{fake}: {gap.train:.4f} from --real, {gap.held_out:.4f} from --held-out; ratio "
-            f"{gap.ratio:.3f} ({low:.3f} to {high:.3f}), under 1 where pictures are learned by heart"
+            f"{gap.ratio:.3f} ({low:.3f} to {high:.3f}), below 1 if pictures are memorized"
         )
     if report.artists is not None:
         print("\n" + "\n".join(report.artists.lines()))
@@ -171,7 +171,7 @@ def _warn(report: Report) -> None:
         lines.append(f"{name}: {len(problems)} pictures are left out")
         lines += [f"left out: {problem}" for problem in problems[:_LISTED]]
         if len(problems) > _LISTED:
-            lines.append(f"left out: {len(problems) - _LISTED} more of {name}; --format json names all")
+            lines.append(f"left out: {len(problems) - _LISTED} more of {name}; --format json lists all")
     for line in [*lines, *report.failures]:
         print(f"artgan: {printable(line)}", file=sys.stderr)
 

@@ -48,7 +48,7 @@ def export(
     from artgan.models.loading import load_torch_model
 
     if int8 != (photos is not None):
-        raise ConfigError("--int8 and --photos DIR go together: the photos show what range the integers must span")
+        raise ConfigError("--int8 and --photos DIR go together: the photos calibrate the quantization")
     target = out or onnx
     if target is None or (out and onnx):
         raise ConfigError("give one of --out DIR, for a model, and --onnx FILE, for the network alone")

@@ -38,14 +38,14 @@ class EngineName(str, Enum):
 
 def engine_option(panel: str | None = None) -> Any:
     """The option ``--engine``."""
-    return typer.Option(help="ray: work on the machines of a Ray cluster.", rich_help_panel=panel)
+    return typer.Option(help="Where the work runs: here, or distributed over a Ray cluster.", rich_help_panel=panel)
 
 
 def address_option(panel: str | None = None) -> Any:
     """The option ``--address``."""
     return typer.Option(
         metavar="HOST:PORT",
-        help="The cluster of --engine ray, or auto. \\[default: a Ray of this machine's processors]",
+        help="The Ray cluster's address, or auto. \\[default: start Ray on this machine]",
         show_default=False,
         rich_help_panel=panel,
     )
@@ -65,7 +65,7 @@ def cluster_of(engine: EngineName, address: str | None) -> Cluster | None:
 
         return Cluster(address, processes=usable_threads())
     if address is not None:
-        raise ConfigError("--address is that of --engine ray")
+        raise ConfigError("--address needs --engine ray")
     return None
 
 
@@ -75,7 +75,7 @@ NetworkFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="The network's weights. \\[default: as the user's settings say, or downloaded]",
+        help="The network's weights. \\[default: from the user's settings, or downloaded]",
         show_default=False,
     ),
 ]

@@ -91,7 +91,9 @@ def paint(
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Stay, and paint what arrives in the folders too, until Ctrl-C.", rich_help_panel=_FILES
+            "--watch",
+            help="Keep running, and paint pictures that arrive in the folders, until Ctrl-C.",
+            rich_help_panel=_FILES,
         ),
     ] = False,
     overwrite: Annotated[
@@ -110,7 +112,7 @@ def paint(
         typer.Option(
             min=1,
             max=100,
-            help="Of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own for a JPEG; films: 75]",
+            help="Quality of JPEG, WebP, AVIF, HEIC, JPEG XL and films. \\[default: a JPEG photo's own; films: 75]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
@@ -118,7 +120,7 @@ def paint(
     codec: Annotated[
         str | None,
         typer.Option(
-            help="Of films: h264, hevc, vp9, av1, mpeg4 or ffv1. \\[default: h264; vp9 for .webm]",
+            help="Codec of films: h264, hevc, vp9, av1, mpeg4 or ffv1. \\[default: h264; vp9 for .webm]",
             show_default=False,
             rich_help_panel=_FILES,
         ),
@@ -169,7 +171,7 @@ def paint(
     """Turn photos into paintings of the same size.
 
     A painting is written next to its photo, those of a folder to a new folder next to it, or all of them to --out.
-    Animations, pages and films are painted whole. What a folder holds besides pictures is named at the end.
+    Animations, pages and films are painted whole. Other files in a folder are named at the end.
     A model may have additional options: --model MODEL --help shows them.
     """
     from artgan.data.stores import is_store, location_of
@@ -324,7 +326,7 @@ def _paint(
         if as_json:
             print("\n]" if count else "[]")
         if skipped:
-            print(f"artgan: {skipped} of {total} exist already and are left alone", file=sys.stderr)
+            print(f"artgan: {skipped} of {total} exist already and are skipped", file=sys.stderr)
         if pipes is not None:
             failures, notes = list(map(pipes.named, failures)), list(map(pipes.named, notes))
         for note in [*notes, *passed_over()]:
@@ -344,7 +346,7 @@ def _watch(
     try:
         for note in _passed_over(look()):
             print(f"artgan: {printable(note)}", file=sys.stderr)
-        print("artgan: watching; Ctrl-C ends it", file=sys.stderr)
+        print("artgan: watching; press Ctrl-C to stop", file=sys.stderr)
         for jobs in watch(look, overwrite=overwrite):
             for result in paint_jobs(jobs, overwrite=True) if jobs else ():
                 if result.error is not None and result.input.exists():  # else it was removed meanwhile

@@ -9,7 +9,7 @@ import typer
 
 
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]) -> None:
-    """Write RUN/report.html again: samples, losses, times and configuration of a training run."""
+    """Rewrite RUN/report.html: samples, losses, times and configuration of a training run."""
     from artgan.reports.run import write_run_report
 
     print(write_run_report(run))

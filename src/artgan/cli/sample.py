@@ -75,12 +75,12 @@ def sample(
     frames: Annotated[
         int | None,
         typer.Option(
-            min=1, max=10_000, help="Of a film, from one picture to the next. \\[default: 25]", show_default=False
+            min=1, max=10_000, help="Frames of a film from one picture to the next. \\[default: 25]", show_default=False
         ),
     ] = None,
     fps: Annotated[
         int | None,
-        typer.Option(min=1, max=60, help="Of a film, frames a second. \\[default: 25]", show_default=False),
+        typer.Option(min=1, max=60, help="Frames per second of a film. \\[default: 25]", show_default=False),
     ] = None,
     nearest: Annotated[
         str | None,
@@ -98,7 +98,7 @@ def sample(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="With --like, of the search. \\[default: 200]", show_default=False),
+        typer.Option(min=1, max=100_000, help="With --like, steps of the search. \\[default: 200]", show_default=False),
     ] = None,
     vgg19: NetworkFile = None,
     vector: Annotated[
@@ -109,7 +109,7 @@ def sample(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     format: Annotated[Format, typer.Option(help="How results are printed.")] = Format.text,
 ) -> None:
-    """Generate pictures from noise: a grid, single files, a way between two, a film, or the most similar to a photo."""
+    """Generate pictures from noise: a grid, single files, a film, or the picture most similar to a photo."""
     from artgan.errors import ConfigError
     from artgan.images import film_format
     from artgan.models.loading import load_torch_model, split_seed
@@ -125,7 +125,7 @@ def sample(
         {"--like": (like, search), "a film": (film, pace)},
     )
     if film and to is not None and number is not None:
-        raise ConfigError("-n: a film from one picture to another has --frames instead")
+        raise ConfigError("-n: for a film from one picture to another, use --frames instead")
     loaded = load_torch_model(plain, device=device)  # first, as it says which plugin to install
     if loaded.task != "noise-to-image":
         loaded.sample()  # raises an error that says what the model does instead
@@ -213,7 +213,7 @@ def _check(
     for group in alternatives:
         there = [option for option, value in group if value is not None]
         if len(there) > 1:
-            raise ConfigError(f"{there[0]} and {there[1]} do not go together")
+            raise ConfigError(f"{there[0]} and {there[1]} cannot be combined")
     for needed, (wanted, options) in needs.items():
         alone = [option for option, value in options.items() if value is not None]
         if alone and not wanted:

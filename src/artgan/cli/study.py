@@ -36,7 +36,7 @@ def study(
     ] = None,
     vary: Annotated[
         str | None,
-        typer.Option(metavar="KEY=A,B,C", help="Study this instead: an option and its values.", show_default=False),
+        typer.Option(metavar="KEY=A,B,C", help="Vary this option instead, over these values.", show_default=False),
     ] = None,
     plugin: Annotated[
         str | None,
@@ -81,7 +81,7 @@ def study(
     elif plugin is not None:
         chosen = plugins[0]
     else:
-        raise ConfigError("name the plugin that is trained: --plugin NAME")
+        raise ConfigError("name the plugin to train: --plugin NAME")
     given = {domain: folder for domain, folder in folders.items() if folder is not None}
     foreign = [domain for domain in given if domain not in chosen.domains]
     if foreign:

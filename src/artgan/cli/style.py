@@ -16,7 +16,7 @@ from artgan.cli.tables import print_table
 if TYPE_CHECKING:
     from artgan.models.entry import Entry
 
-app = typer.Typer(help="Keep the style of pictures as a model of your own.", no_args_is_help=True)
+app = typer.Typer(help="Save the style of pictures as a model of your own.", no_args_is_help=True)
 
 _SHOWN = 2  # pictures of a style that the list names
 
@@ -46,7 +46,7 @@ def save(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a style of this name.")] = False,
 ) -> None:
-    """Keep the style of pictures under a name: a model of a few kilobytes, of your own.
+    """Save the style of pictures under a name, as a model of a few kilobytes.
 
     Prints the name. Several pictures are blended.
     """
@@ -85,7 +85,7 @@ def styles(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
     format: Output = Format.text,
 ) -> None:
-    """List the styles that `artgan style save` has kept."""
+    """List the saved styles."""
     from artgan.models.registry import read_registry
 
     registry = read_registry()

@@ -81,7 +81,7 @@ def training_command(
         parameter(
             "accept_changes",
             bool,
-            "with --resume: go on although pictures were added, removed or changed since the run began",
+            "with --resume: continue although pictures were added, removed or changed since the run began",
             default=False,
         ),
         parameter("config", Path | None, "YAML file with options, in the format of a run's config.yaml"),
@@ -118,7 +118,7 @@ def _run(plugin: Plugin, called: str, given: Mapping[str, Any]) -> None:
     if out is None:
         raise ConfigError("give the run's folder: -o RUN")
     if given["accept_changes"] and not resume:
-        raise ConfigError("--accept-changes goes with --resume")
+        raise ConfigError("--accept-changes needs --resume")
     stored: Mapping[str, Any] = {"config": {}, "training": {}, "data": {}}
     if resume:
         stored = read_run_config(out)
@@ -147,7 +147,7 @@ def _tell_the_best(folder: Path) -> None:
     if (folder / CONFIG).is_file():
         card = read_card(folder)
         scores = ", ".join(f"{name} {value:.4g}" for name, value in card["score"].items())
-        typer.echo(f"artgan: the best model is that of step {card['step']}, {scores}: {folder}", err=True)
+        typer.echo(f"artgan: the best model is from step {card['step']}, {scores}: {folder}", err=True)
 
 
 def _read_config(path: Path, plugin: str) -> dict[str, Any]:

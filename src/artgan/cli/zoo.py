@@ -39,7 +39,7 @@ def models(
     ] = False,
     format: Output = Format.text,
 ) -> None:
-    """List the available models; those of your own, which `artgan style save` makes, are marked as such."""
+    """List the available models; your own ones, such as saved styles, are marked."""
     from artgan.models.registry import read_registry
 
     registry = read_registry()
@@ -127,7 +127,7 @@ def plugins(format: Output = Format.text) -> None:
 def doctor(format: Output = Format.text) -> None:
     """Check the installation: versions, devices, Hub, registry files, plugins, models; exit status 1 on a fault.
 
-    A note is no fault: without the Hub, bundled and cached models work.
+    A note is not a fault: without the Hub, bundled and cached models work.
     """
     from dataclasses import asdict
 

@@ -105,7 +105,7 @@ class _Archive(PictureSet):
             raise
         except Exception as error:  # the standard library raises almost anything for damaged archives
             raise PictureError(
-                f"{path}: damaged, incomplete or no archive ({one_line(error)}); fetch it again"
+                f"{path}: damaged, incomplete, or not an archive ({one_line(error)}); fetch it again"
             ) from None
         self.passed_over = self._tally.result()
         start = PurePosixPath(folder).as_posix() + "/" if folder else ""
@@ -236,7 +236,7 @@ class TarPictures(_Archive):
                 count += 1
                 self._check_total(count, 0)
                 if info.size < 0:  # tarfile would seek backward and loop forever
-                    raise self._fault(info.name, "has a size below zero; the archive is hostile or damaged")
+                    raise self._fault(info.name, "has a negative size; the archive is hostile or damaged")
                 if info.isdir():
                     continue
                 if not info.isreg():

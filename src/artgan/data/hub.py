@@ -168,7 +168,7 @@ def _parquet(path: Path) -> Any:
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"{path}: damaged, or no Parquet file ({one_line(error)}); fetch it again") from None
+        raise PictureError(f"{path}: damaged, or not a Parquet file ({one_line(error)}); fetch it again") from None
 
 
 def _choose_column(location: str, schema: Any, wanted: str | None) -> str:
@@ -236,8 +236,8 @@ def _choose_split(location: str, files: Sequence[str], wanted: str | None) -> tu
                 counts[split] = int(shard["count"])
     if not splits:
         raise PictureError(
-            f"{location}: no Parquet file in it; artgan does not read those of plain picture files or archives: "
-            "download those and give the folder"
+            f"{location}: no Parquet file in it; artgan cannot read data sets of plain picture files or archives "
+            "from the Hub: download them, and give the folder"
         )
     there = ", ".join(splits)
     split = wanted or (next(iter(splits)) if len(splits) == 1 else "train")

@@ -175,7 +175,7 @@ def _request(entry: PublicSet, url: str, path: Path) -> None:
             _forget(path)
         if error.code in (408, 416, 429) or error.code >= 500:
             raise _Cut(f"status {error.code}") from None
-        raise PictureError(f"{url}: the server refuses it (status {error.code}: {error.reason})") from None
+        raise PictureError(f"{url}: the server refused the request (status {error.code}: {error.reason})") from None
     except (OSError, http.client.HTTPException) as error:
         raise _Cut(_reason(error)) from None
     except ValueError:
@@ -185,7 +185,7 @@ def _request(entry: PublicSet, url: str, path: Path) -> None:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             _forget(path)
-            raise _Cut("the server sent another part than it was asked for")
+            raise _Cut("the server sent a different range than requested")
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdigit() else None
         _check_size(entry, url, total or 0, path)
@@ -230,7 +230,7 @@ def _check_size(entry: PublicSet, url: str, size: int, path: Path) -> None:
     if size > entry.max_bytes:
         _forget(path)
         raise PictureError(
-            f"{url}: has more than the {entry.max_bytes / _MB:,.0f} MB that {entry.name} may have; it is another file"
+            f"{url}: has more than the {entry.max_bytes / _MB:,.0f} MB that {entry.name} may have: another file"
         )
 
 

@@ -85,7 +85,7 @@ def cut_samples(folder: str | Path, count: int = 64, size: int = 256) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PictureError(f"{folder}: cannot be made ({error.strerror or error})") from None
+        raise PictureError(f"{folder}: cannot be created ({error.strerror or error})") from None
     for number in range(count):
         photo = photos[number % len(photos)]
         side = int(draw.uniform(_LEAST, _MOST) * min(photo.size))

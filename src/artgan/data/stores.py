@@ -301,7 +301,7 @@ class _Seen:
     def __call__(self) -> None:
         if not self.witness.is_dir():
             raise PictureError(
-                f"{self.location}: is not the same folder here; all nodes must see it (a file system that they share), "
+                f"{self.location}: is not the same folder here; all nodes must see it (on a shared file system), "
                 "or give a URL such as s3://BUCKET/FOLDER"
             )
 
@@ -315,7 +315,7 @@ def check_name(name: str) -> None:
     parts = name.split("/")
     hostile = "\0" in name or any(part in ("", ".", "..") for part in parts)
     if hostile or (os.name == "nt" and ("\\" in name or any(refused_here(Path(part)) for part in parts))):
-        raise PictureError(f"{name!r}: is no name for a painting: it would lead out of the target")
+        raise PictureError(f"{name!r}: is not a valid name for a painting: it leads out of the target")
 
 
 class Held:

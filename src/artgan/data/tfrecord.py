@@ -157,7 +157,9 @@ class TFRecordPictures(PictureSet):
                 number = 0
                 while head := file.read(12):
                     if len(head) < 12 or _masked(head[:8]) != int.from_bytes(head[8:], "little"):
-                        raise PictureError(f"{path}: damaged at record {number}, or no TFRecord file; fetch it again")
+                        raise PictureError(
+                            f"{path}: damaged at record {number}, or not a TFRecord file; fetch it again"
+                        )
                     length = int.from_bytes(head[:8], "little")
                     left -= 16 + length
                     if left < 0:

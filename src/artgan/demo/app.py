@@ -137,7 +137,7 @@ async def _receive(request: Request, path: Path) -> None:
         async for piece in request.stream():
             size += len(piece)
             if size > MOST_BYTES:
-                raise PictureError(f"the photo has more than the {MOST_BYTES // 2**20} MB that are taken")
+                raise PictureError(f"the photo is larger than the limit of {MOST_BYTES // 2**20} MB")
             file.write(piece)
 
 

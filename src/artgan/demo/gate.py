@@ -159,7 +159,7 @@ class Gate:
         pictures = _takes_pictures(scope["path"])
         most = MOST_SENT if pictures else _MOST_SAID
         if int(length) > most:
-            return _plain(413, f"this is more than the {most // 2**20} MB that are taken at once; send fewer pictures")
+            return _plain(413, f"this is more than the limit of {most // 2**20} MB per request; send fewer pictures")
         if pictures:
             try:
                 self._store.check_room(int(length))

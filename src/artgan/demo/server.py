@@ -86,8 +86,8 @@ def check_access(host: str, token: str | None, no_auth: bool) -> None:
         raise ConfigError("--token: is empty; give a long random text")
     if token is None and not no_auth and not is_loopback(host):
         raise ConfigError(
-            f"--host {host}: others can reach this address; give them a token, by --token or ARTGAN_DEMO_TOKEN, or let "
-            "everybody use the page, by --no-auth"
+            f"--host {host}: other computers can reach this address; set a token by --token or ARTGAN_DEMO_TOKEN, or "
+            "let anyone use the page by --no-auth"
         )
 
 

@@ -103,7 +103,7 @@ class Store:
             ArtganError: there is no room for them.
         """
         if size + _bytes_in(self.folder) > MOST_STORED:
-            raise ArtganError("too many pictures are stored here at the moment; try again in an hour")
+            raise ArtganError("too many pictures are stored at the moment; try again in an hour")
 
 
 def _bytes_in(folder: Path) -> int:

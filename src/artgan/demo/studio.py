@@ -123,7 +123,7 @@ class Studio:
             Stopped: the task was stopped.
         """
         if len(photos) > MOST_FILES:
-            raise ArtganError(f"these are {len(photos)} photos; at most {MOST_FILES} are painted at once")
+            raise ArtganError(f"{len(photos)} photos were given; at most {MOST_FILES} are painted at once")
         given = order.options()
         model = self._model(order.painter.name)
         results = []
@@ -191,7 +191,7 @@ class Studio:
             ArtganError: a number is out of its range, or the model cannot be used.
         """
         if not 2 <= count <= MOST_MADE or not 0 <= seed < 2**62 or not 0 <= other < 2**62:
-            raise ArtganError(f"the number of pictures is 2 to {MOST_MADE}, and a seed 0 or more")
+            raise ArtganError(f"the number of pictures must be 2 to {MOST_MADE}, and the seed 0 or more")
         generator = load_torch_model(name, device=self.device).generator
         from artgan.sampling.sampling import interpolate, sample
 
@@ -206,7 +206,7 @@ class Studio:
             made = interpolate(generator, seed, other, count)
             said = [f"{100 * step // (count - 1)} %" for step in range(count)]
         else:
-            raise ArtganError(f"pictures are several, variations or way, not {kind!r}")
+            raise ArtganError(f"pictures must be several, variations or way, not {kind!r}")
         results = []
         for number, (picture, text) in enumerate(zip(made, said, strict=True)):
             path = folder / f"noise-{number:02d}.png"
@@ -234,7 +234,7 @@ def check_bounds(path: Path) -> None:
     except OSError:
         raise PictureError(f"{path.name}: is no longer here; choose it again") from None
     if size > MOST_BYTES:
-        raise PictureError(f"{path.name}: has {size / 2**20:.0f} MB, and at most {MOST_BYTES // 2**20} are taken")
+        raise PictureError(f"{path.name}: has {size / 2**20:.0f} MB; the limit is {MOST_BYTES // 2**20} MB")
     try:
         with images.open_picture(path) as (image, _):
             width, height = image.size
@@ -244,8 +244,8 @@ def check_bounds(path: Path) -> None:
     if width * height * frames > MOST_PIXELS:
         of = f" in {frames:,} frames" if frames > 1 else ""
         raise PictureError(
-            f"{path.name}: has {width * height * frames / 1e6:.0f} megapixels{of}, and at most "
-            f"{MOST_PIXELS // 10**6} are taken; make it smaller"
+            f"{path.name}: has {width * height * frames / 1e6:.0f} megapixels{of}; "
+            f"the limit is {MOST_PIXELS // 10**6}; make it smaller"
         )
 
 

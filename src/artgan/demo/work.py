@@ -121,7 +121,7 @@ class Worker:
         with self._lock:
             self._tasks = [known for known in self._tasks if not known.done]
             if len(self._tasks) >= MOST_WAITING:
-                raise ArtganError("too many are waiting here at the moment; try again in a few minutes")
+                raise ArtganError("too many visitors are waiting at the moment; try again in a few minutes")
             task = Task(self._pool, work)
             self._tasks.append(task)
         return task

@@ -118,6 +118,6 @@ def to_rgb(tensor: Tensor) -> Image.Image:
     values = tensor.detach().float()
     if not bool(torch.stack(values.aminmax()).isfinite().all()):  # with a NaN, both extremes are NaN
         half = tensor.dtype in (torch.float16, torch.bfloat16)
-        hint = f": {tensor.dtype} is too narrow here, try dtype float32" if half else ""
+        hint = f": the range of {tensor.dtype} is too small; try dtype float32" if half else ""
         raise PictureError(f"tensor: holds values that are not finite{hint}")
     return to_image(values.cpu().numpy())

@@ -127,7 +127,7 @@ def missing(path: str | os.PathLike[str], why: str) -> str:
     if found is None:
         return f"{path}: {why}"
     return (
-        f"{found[1]}://{found[2]}: is an address, and only files are read; download it first, or in one go: "
+        f"{found[1]}://{found[2]}: is a URL, but artgan reads only files; download it first, or pipe it: "
         "curl -L ADDRESS | artgan paint - -o painting.jpg"
     )
 

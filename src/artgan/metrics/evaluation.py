@@ -491,9 +491,11 @@ class Evaluator:
         if "real" in sets and (both := _shared(sets["fake"], sets["real"])):
             count = len(sets["fake"])
             if both == count:
-                notes.append("the generated pictures are all among the real ones: scores of the two say nothing")
+                notes.append(
+                    "the generated pictures are all among the real ones: scores comparing the two are meaningless"
+                )
             else:
-                notes.append(f"{both} of {count} generated pictures are among the real ones, to the byte")
+                notes.append(f"{both} of {count} generated pictures are byte-identical to real ones")
         for readable in sets.values():
             if len(kinds := set(readable.sizes)) > 1:
                 notes.append(f"{readable.pictures.location}: its pictures are of {len(kinds)} sizes")

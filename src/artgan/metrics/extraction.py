@@ -279,7 +279,7 @@ class Machines:
                     name = readable.names[part[0][0]]
                     raise PictureError(
                         f"{location}: {name} and the pictures after it have no features: the process that extracted "
-                        "them ended (too little memory?)"
+                        "them crashed (out of memory?)"
                     )
                 yield part[0][0], found
                 advance(steps=len(found))
@@ -357,7 +357,7 @@ class _MakeExtracting:
         torch.set_num_threads(1)  # there are as many processes as processors
         pictures, extractor = self.pictures.open(), self.load()
         if extractor.digest != self.digest:
-            raise WeightsError(f"{extractor.name}: has other weights here than where the command was given")
+            raise WeightsError(f"{extractor.name}: has different weights here than where the command was run")
 
         def work(part: list[tuple[int, list[int]]]) -> Rows:
             batches = ((extractor.prepare(pictures[index]) for index in batch) for _, batch in part)

@@ -26,7 +26,7 @@ def find_metrics() -> dict[str, Plugin]:
             if name in metrics:
                 raise PluginError(f"the metric {name!r} comes from two plugins, {metrics[name].name} and {plugin.name}")
             if name in METRICS:
-                raise PluginError(f"plugin {plugin.name}: brings a metric {name!r}, which is one of artgan's own")
+                raise PluginError(f"plugin {plugin.name}: defines a metric {name!r}, which artgan defines itself")
             metrics[name] = plugin
     return metrics
 
@@ -50,5 +50,7 @@ def resolve_metric(name: str) -> Any:
     from artgan.interfaces import Metric  # imports torch, as the metric does
 
     if not (isinstance(cls, type) and issubclass(cls, Metric)):
-        raise PluginError(f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is no artgan.interfaces.Metric")
+        raise PluginError(
+            f"plugin {plugin.name}: metric {name} {plugin.metrics[name]} is not an artgan.interfaces.Metric"
+        )
     return cls

@@ -205,8 +205,8 @@ class MiFID(FeatureMetric):
         copied = distance < self.epsilon
         if copied:
             notes.append(
-                f"the FID is divided by d = {distance:.3g}, for generated pictures lie so near to real ones (under "
-                f"{self.epsilon:g})"
+                f"the FID is divided by d = {distance:.3g}, because generated pictures are very close to real ones "
+                f"(under {self.epsilon:g})"
             )
         n = (len(real), len(fake))
         notes += notes_on_n(*n, comparison.real.width)
@@ -382,7 +382,7 @@ def held_out_gap(
     defined = ratios[~np.isnan(ratios)]
     if math.isnan(value) or len(defined) <= (1 - _TAIL) * draws:  # then an end of the interval is undefined
         equal = round(float((far == 0).sum(1).mean()))
-        raise ValueError(f"{equal} of {len(fake)} generated pictures equal held-out ones: were those learned from too?")
+        raise ValueError(f"{equal} of {len(fake)} generated pictures equal held-out ones: were those trained on too?")
     low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
     return Gap(
         train=float(np.median(near, axis=1).mean()),

@@ -34,7 +34,7 @@ class Pairing:
         while photos and paintings:
             photo, painting = photos.popleft(), paintings.popleft()
             if photo.shape != painting.shape:
-                raise ValueError(f"photo {self.count + 1} and its painting are not of one size")
+                raise ValueError(f"photo {self.count + 1} and its painting differ in size")
             self.count += 1
             yield photo, painting
 

@@ -88,7 +88,7 @@ class PhotoLeft(Metric):
         """Compare each photo with its painting, N x 3 x H x W in [-1, 1], once both have arrived.
 
         Raises:
-            ValueError: a photo and its painting are not of one size, or a picture is not finite.
+            ValueError: a photo and its painting differ in size, or a picture is not finite.
         """
         require_finite(pictures)
         self._sizes[pictures.shape[-2], pictures.shape[-1]] = None

@@ -41,8 +41,8 @@ def checked_license(text: str) -> str:
             return text.strip().lower()
         hint = did_you_mean(text.strip().lower(), sorted(_LICENSES), show=str) or "for example apache-2.0 or cc-by-4.0"
         raise ConfigError(
-            f"--license {text!r}: SPDX (spdx.org/licenses) and the Hub know no license of this name; {hint} "
-            "One of your own is LicenseRef-NAME"
+            f"--license {text!r}: neither SPDX (spdx.org/licenses) nor the Hub has this license; {hint} "
+            "For a license of your own, write LicenseRef-NAME"
         ) from None
 
 
@@ -153,7 +153,7 @@ def _unknown(card: Mapping[str, Any]) -> str:
         "measured figures, such as `artgan evaluate` gives": card.get("metrics"),
     }
     missing = [f"- {what}" for what, value in known.items() if not value]
-    return "## Not told here\n\n" + "\n".join(missing) if missing else ""
+    return "## Not stated here\n\n" + "\n".join(missing) if missing else ""
 
 
 def _plain(value: Any) -> str:

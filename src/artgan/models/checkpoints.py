@@ -133,11 +133,11 @@ def _read_zip(file: Path) -> Any:
                 raise WeightsError(f"{file}: is TorchScript, which is code; save the network's state_dict() instead")
             if any(entry.filename == "model.weights.h5" for entry in entries):
                 raise WeightsError(
-                    f"{file}: is a model of Keras; load it there, and save the arrays: "
+                    f"{file}: is a Keras model; load it in Keras, and save the arrays: "
                     'np.savez("generator.npz", *generator.get_weights())'
                 )
             if len(pickles) != 1:
-                raise WeightsError(f"{file}: is a zip archive without weights of PyTorch or NumPy; unpack it first")
+                raise WeightsError(f"{file}: is a zip archive without PyTorch or NumPy weights; unpack it first")
             if pickles[0].file_size > _MAX_PICKLE_BYTES:
                 raise WeightsError(f"{file}: its structure takes more than {_MAX_PICKLE_BYTES} bytes")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -271,7 +271,7 @@ def _read_npz(archive: zipfile.ZipFile, file: Path) -> dict[str, Tensor]:
 
 
 def _damaged(file: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{file}: is damaged, or no file of weights ({one_line(error)})")
+    return WeightsError(f"{file}: is damaged, or not a weights file ({one_line(error)})")
 
 
 def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
@@ -283,7 +283,7 @@ def _flatten(tree: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
             dense = node.layout is torch.strided and node.device.type == "cpu" and not node.is_quantized
             if dense and not node.is_complex():
                 if not name.isprintable() or len(name) > _MAX_NAME:
-                    raise WeightsError(f"{file}: holds weights under a name that is none: {name[:40]!r}")
+                    raise WeightsError(f"{file}: holds weights under an invalid name: {name[:40]!r}")
                 yield name, node.detach()
         elif isinstance(node, Mapping) and id(node) not in seen and depth <= MAX_DEPTH:
             seen.add(id(node))

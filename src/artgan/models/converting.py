@@ -147,7 +147,7 @@ def _typed(plugin: Plugin, settings: Mapping[str, str]) -> dict[str, Any]:
 def _check_folder(folder: Path, overwrite: bool) -> None:
     try:
         if folder.exists() and not folder.is_dir():
-            raise WeightsError(f"{folder}: is a file, where the model's folder is to be")
+            raise WeightsError(f"{folder}: is a file; give a folder for the model")
         if folder.is_dir() and any(folder.iterdir()) and not overwrite:
             raise WeightsError(f"{folder}: is not empty; give another folder, or --overwrite")
     except OSError as error:
@@ -165,7 +165,7 @@ def _converters(name: str | None) -> list[_Converter]:
     if name is not None:
         plugin = load_plugin(name)
         if plugin.convert is None:
-            raise PluginError(f"plugin {name} converts no other project's checkpoints")
+            raise PluginError(f"plugin {name} does not convert other projects' checkpoints")
         return [(plugin, resolve(plugin, "convert"))]
     converters = []
     for found in find_plugins():
@@ -217,7 +217,7 @@ def _recognize(state: Mapping[str, Tensor], converters: list[_Converter], file: 
     layouts = [f"{name} ({about})" for plugin, _ in converters for name, about in plugin.layouts.items()]
     install = f"; {hint}" if (hint := what_to_install()) else ""
     raise WeightsError(
-        f"{file}: weights of no layout that is known; the first of {len(names)} are {', '.join(names[:4])}; "
+        f"{file}: the weights have no known layout; the first of {len(names)} are {', '.join(names[:4])}; "
         f"known are {', '.join(layouts) or 'none'}{install}"
     )
 

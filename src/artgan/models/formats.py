@@ -37,9 +37,9 @@ def convert_first(path: Path) -> str:
     if reason is not None:
         return reason
     if not path.is_file():
-        return "no such file; a model is named by a name of the registry, local-dir:FOLDER or hf-hub:ORG/NAME"
+        return "no such file; name a model by its registry name, local-dir:FOLDER or hf-hub:ORG/NAME"
     return (
-        f"is a file of weights, not a model; convert it first: artgan convert {shlex.quote(str(path))} --to FOLDER, "
+        f"is a weights file, not a model; convert it first: artgan convert {shlex.quote(str(path))} --to FOLDER, "
         "then --model local-dir:FOLDER"
     )
 
@@ -56,7 +56,7 @@ def unconvertible(path: Path, head: bytes) -> str | None:
     if not head:
         return "is empty"
     if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; fetch that with git lfs pull"
+        return "is a Git LFS pointer, not the file itself; fetch that with git lfs pull"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "is a web page, so the download failed; fetch the file again"
     if head.startswith(b"\x89HDF\r\n"):
@@ -67,9 +67,9 @@ def unconvertible(path: Path, head: bytes) -> str | None:
             "can be saved by np.savez or, as tensors by name, by torch.save"
         )
     if re.search(r"\.(index|data-\d{5}-of-\d{5})$", path.name):
-        return f"is a part of a checkpoint of TensorFlow; restore it there, and {_ARRAYS}"
+        return f"is part of a TensorFlow checkpoint; restore it in TensorFlow, and {_ARRAYS}"
     if head.startswith(b"\x08\x01\x12"):
-        return f"is a SavedModel of TensorFlow; load it there, and {_ARRAYS}"
+        return f"is a TensorFlow SavedModel; load it in TensorFlow, and {_ARRAYS}"
     if head.startswith(b"\x08") and head[2:3] in (b"\x12", b"\x1a", b":", b"B"):  # a version, then producer, graph ...
         return "is ONNX, a network without its weights' names; save its state_dict() where it was exported from"
     try:
@@ -77,13 +77,13 @@ def unconvertible(path: Path, head: bytes) -> str | None:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:  # else the text was cut within a character
             return "is neither PyTorch's, safetensors nor .npz; artgan converts these"
-    return "is a text, not weights"
+    return "is a text file, not weights"
 
 
 def unconvertible_folder(folder: Path) -> str:
     """Why a folder cannot be converted, and what to do."""
     if (folder / "saved_model.pb").is_file():
-        return f"is a SavedModel of TensorFlow; load it there, and {_ARRAYS}"
+        return f"is a TensorFlow SavedModel; load it in TensorFlow, and {_ARRAYS}"
     if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
         return f"is a folder with a model.safetensors; if artgan made it, it is a model: local-dir:{folder}"
     return "is a folder; give the file of weights in it"

@@ -85,7 +85,7 @@ def manner_of(options: PaintOptions, own: Brushwork | None, *, where: str, brush
     if strength and palette is None:
         raise ConfigError(f"{where}: palette: this model has none; the option brush can name a model that has")
     if strength and options.keep_colors:
-        raise ConfigError(f"{where}: palette and keep_colors exclude each other: whose colors are meant?")
+        raise ConfigError(f"{where}: palette and keep_colors cannot be combined")
     return Manner(
         brush, options.stroke_size, palette, strength, options.strength, options.keep_colors, options.seed or 0
     )
@@ -133,9 +133,9 @@ def read_brush(path: Path) -> Brushwork:
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"{path}: this brush cannot be read ({one_line(error)})") from None
     if len(data) > _MOST_BYTES:
-        raise ConfigError(f"{path}: is larger than {_MOST_BYTES} bytes, and no brush")
+        raise ConfigError(f"{path}: is larger than {_MOST_BYTES} bytes, too large for a brush")
     try:
         values = yaml.safe_load(data)  # JSON is YAML
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is no brush: {one_line(error)}") from None
+        raise ConfigError(f"{path}: is not a valid brush: {one_line(error)}") from None
     return Brushwork.from_dict(values if values is not None else {}, where=str(path))

@@ -58,7 +58,7 @@ def load(
         ArtganError: the device or dtype is unknown or unusable.
     """
     if runtime not in (None, "auto", *RUNTIMES):
-        raise ConfigError(f"runtime {runtime!r} is not known; there are {', '.join(RUNTIMES)}")
+        raise ConfigError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
     torch_only = device is not None or dtype is not None
     prefer: Form | None = None
     if torch_only or runtime == "torch":
@@ -133,7 +133,7 @@ def load_network(name: str, *, digest: str, **options: Any) -> Network:
     """
     model = load(name, **options)
     if model.digest != digest:
-        raise WeightsError(f"{name}: is another model here than where the command was given; give all nodes the same")
+        raise WeightsError(f"{name}: is a different model here than where the command was run; all nodes need the same")
     return model.running_on()
 
 

@@ -175,7 +175,7 @@ def locate(
     if scheme == "hf-hub":
         repository, named = _repository(name)
         if revision is not None and named not in (None, revision):
-            raise WeightsError(f"{name}: revision={revision!r} says another one; give one of the two")
+            raise WeightsError(f"{name}: revision={revision!r} names another one; give only one of the two")
 
         def fetch(commit: str | None, *files: hub.RemoteFile) -> Path:
             return hub.fetch(repository, commit, files, cache_dir=cache_dir, local_files_only=local_files_only)
@@ -326,7 +326,7 @@ def find_base(
     if name not in known or known[name].folder is not None:
         hint = did_you_mean(name, (entry.name for entry in known.values() if entry.folder is None))
         raise WeightsError(
-            f"{where}: base: no registry has a model {shown(name, quoted=True)}, of which this one is a part; "
+            f"{where}: base: no registry has a model {shown(name, quoted=True)}, on which this one is based; "
             + (hint or "upgrade artgan")
         )
     entry = known[name]
@@ -334,11 +334,11 @@ def find_base(
         raise WeightsError(f"{where}: base: {name} is based on another model itself")
     if entry.plugin != plugin or entry.weights is None:
         has = "has no weights" if entry.weights is None else f"is a model of the plugin {entry.plugin}"
-        raise WeightsError(f"{where}: base: {name} {has}, so this model cannot be a part of it")
+        raise WeightsError(f"{where}: base: {name} {has}, so this model cannot be based on it")
     if entry.weights.sha256 != base["sha256"]:
         raise WeightsError(
-            f"{where}: was made with other weights of {name} than those of this version; save it again, a style by: "
-            "artgan style save PICTURE --as NAME --overwrite"
+            f"{where}: was made with other weights of {name} than this version has; save it again (a style with: "
+            "artgan style save PICTURE --as NAME --overwrite)"
         )
     return locate(name, cache_dir=cache_dir, local_files_only=local_files_only, prefer="weights")
 

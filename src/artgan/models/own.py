@@ -59,12 +59,12 @@ def check_name(name: str, registry: Registry) -> None:
             f"{printable(name)!r} cannot be a model's name: write lower-case letters, digits, '-' and '_', at most 64"
         )
     if name in _WORDS:
-        raise ConfigError(f"{name!r} cannot be a model's name: it means something else in commands and on sheets")
+        raise ConfigError(f"{name!r} cannot be a model's name: it has another meaning in commands")
     refused = refused_by_windows(PurePath(name))
     if refused is not None:
         raise ConfigError(f"{name!r} cannot be a model's name: {refused}")
     if name in registry.aliases or name in registry.deprecated:
-        raise ConfigError(f"{name!r} is the name of a model of the registry already")
+        raise ConfigError(f"{name!r} is already the name of a registry model")
 
 
 def put_own_model(name: str, write: Callable[[Path], None], *, overwrite: bool = False) -> Path:

@@ -88,7 +88,7 @@ def prepare(folder: Path, repo_id: str, *, license: str | None = None) -> Public
     from huggingface_hub import CommitOperationAdd
 
     if not _REPOSITORY.fullmatch(repo_id):
-        raise ArtganError(f"{repo_id!r} is not a name that a repository of the Hub can have: write ORG/NAME")
+        raise ArtganError(f"{repo_id!r} is not a valid name of a Hub repository: write ORG/NAME")
     model = load(f"local-dir:{folder}")
     names = _check_files(folder)
     files: dict[str, Path | bytes] = {}
@@ -179,4 +179,6 @@ def _check_output(folder: Path, model: Model) -> None:
         return
     painted, claimed = (np.asarray(image, np.float32) for image in (model.paint(given), decode(shown).rgb))
     if painted.shape != claimed.shape or np.abs(painted - claimed).mean() > _TOLERANCE:
-        raise ArtganError(f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both to have them made again")
+        raise ArtganError(
+            f"{shown}: not what the model paints of {EXAMPLE_INPUT}; remove both to have them regenerated"
+        )

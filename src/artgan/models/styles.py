@@ -85,7 +85,7 @@ def save_style(
     painter = load_torch_model(model or style_model(registry))
     plugin = load_plugin(painter.card["plugin"])
     if plugin.encode_style is None:
-        raise ConfigError(f"{painter.name}: styles cannot be saved of this model, which does not take any in one pass")
+        raise ConfigError(f"{painter.name}: this model cannot save styles, because it does not encode them in one pass")
     given: dict[str, Any] = {STYLE: tuple(pictures)}
     if style_scale is not None:
         given["style_scale"] = style_scale
@@ -186,7 +186,7 @@ def _take_on(generator: Generator, changed: Mapping[str, Tensor], plugin: str) -
     """
     state = generator.state_dict()
     if not changed or any(key not in state or state[key].shape != value.shape for key, value in changed.items()):
-        raise PluginError(f"plugin {plugin}: encode_style returned what is no part of its generator's state")
+        raise PluginError(f"plugin {plugin}: encode_style returned entries that are not in its generator's state")
     if not all(value.isfinite().all() for value in changed.values()):
         raise WeightsError("the style of these pictures is not finite; try others")
     generator.load_state_dict({**state, **changed})

@@ -117,7 +117,7 @@ class TorchModel(nn.Module, Model):
         from artgan.models.cards import card_files
 
         if not self.generator.state_dict():
-            raise WeightsError(f"{self.name}: has no weights to save; its plugin and its config are all there is of it")
+            raise WeightsError(f"{self.name}: has no weights to save; it consists of its plugin and its config")
         folder = Path(path)
         card = self.card if self.brushwork is None else {**self.card, "brushwork": self.brushwork.to_card()}
         files = card_files(card, self.task, paint=self.paint if examples else None, needs_style=self.needs_style)
@@ -166,7 +166,7 @@ def load_torch(
         cls = resolve(found.plugin, "config")
         ours, theirs = (configs.parse(cls, each.card["config"], where=where) for each in (found, found.base))
         if ours != theirs:
-            raise WeightsError(f"{where}: is not that of {found.base.name}, of whose weights this model is a part")
+            raise WeightsError(f"{where}: is not that of {found.base.name}, on which this model is based")
     generator = build(found.plugin, found.card["config"], found.data, where=where, file=file, base=base)
     brushwork = read_brushwork(found.card, found.about, where=found.source)
     return TorchModel(found.name, generator, found.card, brushwork, runtime or "torch").to(place, precision).eval()
@@ -192,4 +192,4 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
             return found
     if dtype is None:
         return torch.float32
-    raise ArtganError(f"dtype {dtype!r} cannot be used; there are {', '.join(_DTYPES)}")
+    raise ArtganError(f"dtype {dtype!r} cannot be used; available: {', '.join(_DTYPES)}")

@@ -129,7 +129,7 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
     top = 0
     for strip in strips:
         if strip.ndim != 3 or strip.shape[1:] != (width, 3) or strip.dtype != np.uint8 or top + len(strip) > height:
-            raise PictureError(f"a strip of 8-bit RGB, {width} pixels wide, is asked for; got {strip.shape}")
+            raise PictureError(f"expected a strip of 8-bit RGB, {width} pixels wide, got {strip.shape}")
         if small == size:
             asis.append(strip)
             top += len(strip)
@@ -142,7 +142,7 @@ def reduced(strips: Iterable[Pixels], size: tuple[int, int]) -> Pixels:
             total[row[starts]] += np.add.reduceat(sums.reshape(len(starts), width, 3), left[:-1], 1)
             top += len(part)
     if top != height or not width or not height:
-        raise PictureError(f"a picture of {width} x {height} pixels is asked for; got {top} rows")
+        raise PictureError(f"expected a picture of {width} x {height} pixels, got {top} rows")
     if small == size:
         return np.concatenate(asis)
     down = -(-np.arange(rows + 1) * height // rows)
@@ -194,7 +194,7 @@ def underpaint(
         PictureError: the picture is empty or not 8-bit RGB.
     """
     if picture.ndim != 3:
-        raise PictureError(f"8-bit RGB, rows x columns x 3, is asked for; got {picture.shape}")
+        raise PictureError(f"expected 8-bit RGB, rows x columns x 3, got {picture.shape}")
     size = (picture.shape[1], picture.shape[0])
     return trace(reduced([picture], size), brush, seed, stroke_size).draw(size, window)
 

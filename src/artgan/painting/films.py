@@ -99,8 +99,8 @@ def paint_film(source: Path, path: Path, painter: Frames, saving: FilmSaving) ->
             ) from None
         notes = [*film.notes, *work.join(film, path)]
         if padded(size, codec) != size:
-            notes.append(f"its {size[0]} x {size[1]} pixels became {' x '.join(map(str, padded(size, codec)))}, as "
-                         f"{codec} needs even sides")  # fmt: skip
+            even = " x ".join(map(str, padded(size, codec)))
+            notes.append(f"its {size[0]} x {size[1]} pixels became {even}, because {codec} needs even sides")
         work.remove()
     return size, notes
 
@@ -243,7 +243,7 @@ class _Work:
             self.folder.mkdir()
             (self.folder / _PLAN).write_text(json.dumps(plan))
         except OSError as error:
-            raise PictureError(f"{self.folder}: this folder cannot be made ({error.strerror})") from None
+            raise PictureError(f"{self.folder}: this folder cannot be created ({error.strerror})") from None
 
     def _resumed(self, plan: dict[str, Any]) -> int:
         """How many segments there are of the same film, painted in the same way."""

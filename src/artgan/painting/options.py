@@ -26,7 +26,9 @@ class PaintOptions:
     palette: float | None = option(
         None, "how far colors move to the artist's, 0 to 1 [default: the model's]", least=0.0, most=1.0
     )
-    seed: int | None = option(None, "of the strokes, and of the model if that draws at random [default: 0]", least=0)
+    seed: int | None = option(
+        None, "seed of the strokes, and of the model if it draws random numbers [default: 0]", least=0
+    )
 
     def __post_init__(self) -> None:
         config.check(self, where="painting")

@@ -286,7 +286,7 @@ def _to_be_divided(network: Network, count: int, pixels: int, tiling: Tiling) ->
     free = network.free_memory()
     if network.reach is None:
         if tiling.side is not None:
-            raise ConfigError("this model cannot paint in tiles: all of a picture may matter to each of its pixels")
+            raise ConfigError("this model cannot paint in tiles: each pixel may depend on the whole picture")
         needed = count * pixels * network.memory_per_pixel
         if needed > free:
             raise TooLargeError(

@@ -89,7 +89,7 @@ class Palette:
     def __post_init__(self) -> None:
         count = len(self.means)
         if not count or self.means.shape != (count, 3) or self.covariances.shape != (count, 3, 3):
-            raise ConfigError("palette: K x 3 means and K x 3 x 3 covariances are asked for, K at least 1")
+            raise ConfigError("palette: expected K x 3 means and K x 3 x 3 covariances, K at least 1")
         if count > _MOST_ENTRIES:
             raise ConfigError(f"palette: at most {_MOST_ENTRIES} entries are read, not {count}")
         if not all((np.abs(part) <= _FARTHEST).all() for part in (self.means, self.covariances)):  # false for NaN too
@@ -141,7 +141,7 @@ class Palette:
             rows, columns = np.triu_indices(3)
             covariances[:, rows, columns] = covariances[:, columns, rows] = upper
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ConfigError(f"{where}: is no palette: {error}") from None
+            raise ConfigError(f"{where}: is not a valid palette: {error}") from None
         try:
             return cls(means, covariances)
         except ConfigError as error:

@@ -75,7 +75,7 @@ def open_pipes(inputs: Sequence[Path], out: str | None) -> Iterator[Pipes | None
     if piped and out is None:
         raise ConfigError("the painting of standard input needs a name: -o FILE, or -o - for standard output")
     if piped and out is not None and out != STANDARD and (Path(out).is_dir() or not Path(out).suffix):
-        raise ConfigError(f"{out}: is a folder, and standard input has no name to give its painting; write -o FILE")
+        raise ConfigError(f"{out}: is a folder, but standard input has no name for its painting; write -o FILE")
     if piped and os.isatty(0):
         raise ConfigError("standard input is a terminal: artgan paint - -o painting.jpg < photo.jpg")
     if out == STANDARD and os.isatty(1):

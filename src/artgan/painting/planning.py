@@ -147,8 +147,7 @@ def _is_single_painting(paths: Sequence[Path], out: str) -> bool:
         raise ArtganError(f"{error}; for a folder of this name, write {out}/") from None
     if len(paths) != 1 or paths[0].is_dir():
         raise ArtganError(
-            f"{out}: is the name of one picture, where a folder for several is needed; for a folder of this name, "
-            f"write {out}/"
+            f"{out}: is the name of one picture, but several need a folder; for a folder of this name, write {out}/"
         )
     film, named = images.is_film(paths[0]), images.film_format(out) is not None
     if film != named and os.path.lexists(paths[0]):
@@ -334,7 +333,7 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool, skip_existing: bool
 
 def is_that_of(output: Path | str, first: Path | str) -> str:
     """Why a painting is not written whose name another one has."""
-    return f"its painting would be {output}, which is that of {first}"
+    return f"its painting would be {output}, as would that of {first}"
 
 
 def exists_already(output: Path | str) -> str:
@@ -346,8 +345,8 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise PictureError(f"{folder}: is a file, where a folder is needed") from None
+        raise PictureError(f"{folder}: is a file; give a folder") from None
     except OSError as error:
-        raise PictureError(f"{folder}: this folder cannot be made ({error.strerror})") from None
+        raise PictureError(f"{folder}: this folder cannot be created ({error.strerror})") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PictureError(f"{folder}: you are not permitted to write into this folder")

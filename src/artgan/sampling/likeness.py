@@ -193,7 +193,7 @@ def write_like(
         ArtganError: as for :func:`artgan.sampling.sampling.sample`.
     """
     if count > SEEDS:
-        raise ConfigError(f"-n {count}: --like compares {SEEDS} seeds, of which it cannot show more")
+        raise ConfigError(f"-n {count}: --like compares {SEEDS} seeds, and can show no more")
     saved = vector_file(path)
     images.check_writable(path, overwrite=overwrite)
     check_writable(saved, overwrite=overwrite, error=PictureError)

@@ -70,7 +70,7 @@ def interpolate(
         ArtganError: as for :func:`sample`; or ``count`` is less than 2.
     """
     if count < 2:
-        raise ArtganError(f"a way between two seeds has at least 2 pictures, not {count}")
+        raise ArtganError(f"an interpolation between two seeds needs at least 2 pictures, not {count}")
     vector = vectors(generator, noise)
     way = _between(_distribution(generator, noise), vector(start), vector(end), torch.linspace(0, 1, count))
     return list(_in_batches(generator, way))
@@ -91,7 +91,7 @@ def loop(
         ArtganError: as for :func:`sample`; or there are fewer than 2 points.
     """
     if len(points) < 2:
-        raise ArtganError(f"a film goes through at least 2 pictures, not {len(points)}")
+        raise ArtganError(f"a film needs at least 2 pictures, not {len(points)}")
     vector, distribution = vectors(generator, noise), _distribution(generator, noise)
     for point, following in zip(points, [*points[1:], points[0]], strict=True):
         start, end = vector(point), vector(following)
@@ -245,7 +245,7 @@ def write_files(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArtganError(f"{folder}: cannot be made a folder ({error.strerror})") from None
+        raise ArtganError(f"{folder}: cannot be created as a folder ({error.strerror})") from None
     for path in paths:
         images.check_writable(path, overwrite=overwrite)
     with progress("drawing", len(points)) as advance:

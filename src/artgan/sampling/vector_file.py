@@ -58,15 +58,17 @@ def read_vector(path: str | os.PathLike[str], *, size: int, digest: str) -> Tens
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > _MOST:
-        raise ConfigError(f"{path}: is larger than {_MOST} bytes, which no file of a vector is")
+        raise ConfigError(f"{path}: is larger than {_MOST} bytes, too large for a vector file")
     try:
         about = json.loads(data)
     except (ValueError, RecursionError):
-        raise ConfigError(f"{path}: is no JSON, as the file that --like writes") from None
+        raise ConfigError(f"{path}: is not JSON; give a file that --like wrote") from None
     if not isinstance(about, dict) or about.get("format") != _FORMAT or not isinstance(about.get("vector"), list):
-        raise ConfigError(f"{path}: is not a vector's file of this version, as --like writes it")
+        raise ConfigError(f"{path}: is not a vector file of this version; give a file that --like wrote")
     if about.get("weights") != digest:
-        raise ConfigError(f"{path}: was found for other weights, those of {printable(str(about.get('model'))[:100])}")
+        raise ConfigError(
+            f"{path}: was found for different weights, those of {printable(str(about.get('model'))[:100])}"
+        )
     numbers = about["vector"]
     if len(numbers) != size:
         raise ConfigError(f"{path}: has {len(numbers)} numbers, where the model's vectors have {size}")

@@ -47,7 +47,7 @@ def _check_precision(precision: str, on_cpu: bool) -> None:
         raise TrainingError("--precision fp16 needs a GPU; on a CPU leave it out")
     if on_cpu and precision == "bf16" and not _cpu_has_bf16():
         raise TrainingError(
-            "--precision bf16: this CPU has no bf16 instructions, and would be some hundred times slower; omit it"
+            "--precision bf16: this CPU has no bf16 instructions, and would be hundreds of times slower; omit it"
         )
     if not on_cpu and precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         raise TrainingError(f"--precision bf16: {torch.cuda.get_device_name()} does not support it; use fp16")

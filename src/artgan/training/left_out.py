@@ -112,8 +112,8 @@ class LeftOut:
         names, location = shortened(sorted(self._bad[domain])), self._drawn[domain].location
         raise TrainingError(
             f"step {step}: {self._failures[domain]} of {tried} pictures drawn from {location}, over a tenth, cannot "
-            f"be read ({names}). `artgan data verify {location}` finds the damaged ones; when they are readable or "
-            "removed, go on with --resume. The last checkpoint is intact"
+            f"be read ({names}). `artgan data verify {location}` finds the damaged ones; repair or remove them, "
+            "then continue with --resume. The last checkpoint is intact"
         )
 
     def flush(self) -> None:

@@ -191,8 +191,8 @@ def _sets(
     changes = "; ".join(f"{name}: {used.change}" for name, used in sets.items() if used.change)
     if changes and not accept_changes:
         raise TrainingError(
-            f"{out}: the pictures are not those that the run began with: {changes}. Restore them, or go on with those "
-            "that are there now: --accept-changes"
+            f"{out}: the pictures have changed since the run began: {changes}. Restore them, or continue with the "
+            "current ones: --accept-changes"
         )
     return sets
 

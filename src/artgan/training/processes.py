@@ -71,7 +71,7 @@ def run_in_processes(
                     worker.process.join()
                     if waiting and not interrupted:
                         workers.append(_start(function))
-                    result = ArtganError("the process of this run ended (too little memory?)")
+                    result = ArtganError("the process of this run crashed (out of memory?)")
                 if isinstance(result, KeyboardInterrupt):
                     interrupted.append(signal.SIGINT)
                 elif not (interrupted and isinstance(result, ArtganError)):

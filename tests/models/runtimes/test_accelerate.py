@@ -297,7 +297,7 @@ def test_the_command_paints_by_a_runtime_and_names_them_all(
     assert np.abs(np.asarray(images.decode(tmp_path / "painting.png").rgb, int) - plain).max() <= 1
     done = run_artgan("paint", photo, "--runtime", "tensorflow")
     assert done.returncode == 2
-    assert done.stderr == ("artgan: runtime 'tensorflow' is not known; there are torch, onnxruntime, openvino\n")
+    assert done.stderr == ("artgan: unknown runtime 'tensorflow'; known: torch, onnxruntime, openvino\n")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_integers_of_too_few_photos_or_of_too_poor_paintings_are_refused(exact: 
     photos = _photos(tmp_path / "photos", 5)
     with pytest.raises(ExportError, match="has 5 photos, at least 6"):
         quantize(exact, tmp_path / "int8.onnx", photos)
-    with pytest.raises(ExportError, match=r"keep \d+\.\d dB, where 200 are wanted"):
+    with pytest.raises(ExportError, match=r"reach \d+\.\d dB, less than 200"):
         quantize(exact, tmp_path / "int8.onnx", _photos(tmp_path / "more", 6), least_psnr=200)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "photos"]
 
@@ -224,7 +224,7 @@ def test_integers_of_too_few_photos_or_of_too_poor_paintings_are_refused(exact: 
 def test_a_file_that_artgan_did_not_export_is_not_quantised(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(content)
-    with pytest.raises(ExportError, match="no ONNX file that artgan exported"):
+    with pytest.raises(ExportError, match="not an ONNX file exported by artgan"):
         quantize(path, tmp_path / "int8.onnx", tmp_path)
 
 

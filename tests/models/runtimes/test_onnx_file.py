@@ -140,7 +140,7 @@ def test_what_no_exported_network_holds_is_refused(data: bytes, what: str) -> No
     change, told = TAMPERED[what]
     with pytest.raises(WeightsError) as caught:
         check_onnx(changed(data, change), "somewhere.onnx")
-    assert str(caught.value).startswith("somewhere.onnx: no model that artgan exported, or damaged (")
+    assert str(caught.value).startswith("somewhere.onnx: not a model exported by artgan, or damaged (")
     assert told in str(caught.value)
 
 
@@ -148,7 +148,7 @@ def test_what_no_exported_network_holds_is_refused(data: bytes, what: str) -> No
     "content", [b"", b"PK\3\4", b"\x80\x04K\x01.", b"\xff" * 1000, b"\x0a" * 1000, b"\x3a\xff\x7f"]
 )
 def test_what_is_no_model_is_refused(content: bytes) -> None:
-    with pytest.raises(WeightsError, match="no model that artgan exported, or damaged"):
+    with pytest.raises(WeightsError, match="not a model exported by artgan, or damaged"):
         check_onnx(content, "x")
 
 

@@ -196,7 +196,7 @@ def test_a_run_that_ends_before_its_networks_have_grown_is_refused(tmp_path: Pat
 
 
 def test_networks_that_grow_are_not_compiled(tmp_path: Path, pictures: Path) -> None:
-    with pytest.raises(ConfigError, match="--compile: networks that grow"):
+    with pytest.raises(ConfigError, match="--compile: growing networks"):
         run(GROWING, pictures, tmp_path / "run", steps=14, compile=True)
     assert not (tmp_path / "run").exists()
 

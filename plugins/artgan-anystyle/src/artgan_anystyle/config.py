@@ -50,7 +50,7 @@ class AnyStyleConfig:
     )
     vgg19: str | None = option(
         None,
-        "file of VGG-19's weights, for the losses [default: as the user's settings say, or downloaded]",
+        "file of VGG-19's weights, for the losses [default: from the user's settings, or downloaded]",
         resumable=True,
     )
 
@@ -71,7 +71,7 @@ class AnyStyleOptions:
     style_mask: tuple[str, ...] = option(
         (), "one for each style picture: marks each region's style in it, in the same colors"
     )
-    seed: int = option(0, "of the noise that varies plain grounds", least=0, most=2**63 - 1)
+    seed: int = option(0, "seed of the noise that varies plain areas", least=0, most=2**63 - 1)
 
     def __post_init__(self) -> None:
         if bool(self.style_mask) != (self.mask is not None):

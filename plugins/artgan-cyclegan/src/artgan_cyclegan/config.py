@@ -59,7 +59,7 @@ class CycleGANConfig(AdversarialOptions):
     discriminator_width: int = option(64, "channels of a discriminator's first layer or of a head", least=1, most=512)
     vgg19: str | None = option(
         None,
-        "file of VGG-19's weights, for projected discriminators [default: as the user's settings say, or downloaded]",
+        "file of VGG-19's weights, for projected discriminators [default: from the user's settings, or downloaded]",
         resumable=True,
     )
     # The losses.

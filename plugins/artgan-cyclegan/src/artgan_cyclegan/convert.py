@@ -55,8 +55,8 @@ def convert(state: Mapping[str, Tensor]) -> Converted | None:
         raise WeightsError("these are a discriminator's weights; convert the generator's")
     if "model.model.0.weight" in state and any(name.startswith("model.model.1.model.") for name in state):
         raise WeightsError(
-            "looks like a U-Net of pytorch-CycleGAN-and-pix2pix (--netG unet_256), which none of artgan's networks can "
-            "hold; its ResNets (--netG resnet_9blocks, the default of CycleGAN) can be converted"
+            "looks like a U-Net of pytorch-CycleGAN-and-pix2pix (--netG unet_256), for which artgan has no "
+            "network; its ResNets (--netG resnet_9blocks, the default of CycleGAN) can be converted"
         )
     return _resnet(state) or _fast_style(state) or _unet(state)
 
@@ -179,7 +179,7 @@ def _origin(layout: str, upsample: str, *, filters: bool, named_as_block: bool) 
 
 
 def _assumed(mode: str, otherwise: str) -> str:
-    return f"weights do not show how a network enlarges; {mode} is assumed: --set upsample={otherwise}"
+    return f"weights do not show how a network upsamples; {mode} is assumed: --set upsample={otherwise}"
 
 
 @dataclass(frozen=True)

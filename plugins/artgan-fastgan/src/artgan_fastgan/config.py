@@ -32,7 +32,7 @@ class FastGANConfig(NoiseOptions):
     discriminator_width: int = option(64, "channels of a discriminator's finest layer", least=4, most=512)
     vgg19: str | None = option(
         None,
-        "file of VGG-19's weights, for projected discriminators [default: as the user's settings say, or downloaded]",
+        "file of VGG-19's weights, for projected discriminators [default: from the user's settings, or downloaded]",
         resumable=True,
     )
     loss: str = option(

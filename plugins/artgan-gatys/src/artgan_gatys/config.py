@@ -101,7 +101,7 @@ class GatysOptions:
     size: int | None = option(
         None, "longer side of the working size, in pixels; the painting has the photo's size [default: 512]", least=16
     )
-    iterations: int | None = option(None, "at each scale [default: the recipe's]", least=1)
+    iterations: int | None = option(None, "iterations at each scale [default: the recipe's]", least=1)
     scales: int | None = option(
         None,
         "number of working sizes, each twice the previous one [default: the recipe's; artgan: from 128 px up]",
@@ -113,13 +113,17 @@ class GatysOptions:
     start: str | None = option(None, "content, noise or a picture's path [default: the recipe's]")
     optimizer: str = option("lbfgs", "lbfgs or adam", choices=("lbfgs", "adam"))
     lr: float = option(0.02, "Adam's learning rate", above=0)
-    content_weight: float | None = option(None, "of the content loss; 0 makes a texture from the style alone", least=0)
-    style_weight: float | None = option(None, "of the style loss [default: the recipe's]", least=0)
-    tv_weight: float | None = option(None, "of squared differences between neighbors [default: the recipe's]", least=0)
-    tv1_weight: float | None = option(
-        None, "of absolute differences between neighbors [default: the recipe's]", least=0
+    content_weight: float | None = option(
+        None, "weight of the content loss; 0 makes a texture from the style alone", least=0
     )
-    content_layers: tuple[str, ...] = option((), "like relu4_2; conv4_2 is before the ReLU [default: the recipe's]")
+    style_weight: float | None = option(None, "weight of the style loss [default: the recipe's]", least=0)
+    tv_weight: float | None = option(
+        None, "weight of squared differences between neighbors [default: the recipe's]", least=0
+    )
+    tv1_weight: float | None = option(
+        None, "weight of absolute differences between neighbors [default: the recipe's]", least=0
+    )
+    content_layers: tuple[str, ...] = option((), "such as relu4_2; conv4_2 is before the ReLU [default: the recipe's]")
     style_layers: tuple[str, ...] = option((), "the same for the style [default: the recipe's]")
     pooling: str | None = option(None, "max or avg [default: the recipe's]", choices=("max", "avg"))
     style_scale: float = option(1.0, "size of the style relative to the painting's", above=0, most=4)
@@ -132,9 +136,9 @@ class GatysOptions:
     style_mask: tuple[str, ...] = option(
         (), "one for each style picture: marks each region's style in it, in the same colors"
     )
-    vgg19: str | None = option(None, "file of VGG-19's weights [default: as the user's settings say, or downloaded]")
+    vgg19: str | None = option(None, "file of VGG-19's weights [default: from the user's settings, or downloaded]")
     network_file: str | None = option(None, "file of the weights of a network other than VGG-19 [default: downloaded]")
-    seed: int = option(0, "of the noise to start from", least=0, most=2**63 - 1)
+    seed: int = option(0, "seed of the noise to start from", least=0, most=2**63 - 1)
     preview: str | None = option(None, "a new picture file, updated repeatedly during the work")
     preview_every: int = option(10, "iterations between previews", least=1)
     resume: bool = option(False, "resume the same work where it was interrupted")

@@ -105,7 +105,7 @@ class Synthesis:
         if self.options.resume:
             found = self.state.read()
             if found is None:
-                _log.warning("there is no saved state of exactly this work to resume, so it starts again")
+                _log.warning("there is no saved state of this painting to resume, so it starts from the beginning")
             else:
                 first, begun, seconds, point, inside = found
                 self._began -= seconds
@@ -119,7 +119,7 @@ class Synthesis:
                 raise
             raise Interrupted(self._finished(self.painting)) from None
         except FloatingPointError as error:
-            raise PictureError(f"{error}; are the network's weights intact, and the losses' reasonable?") from None
+            raise PictureError(f"{error}; are the network's weights intact, and the loss weights reasonable?") from None
         assert self.painting is not None  # there is at least one scale
         if time.monotonic() - self._began > _SAVE_EVERY:  # the caller may fail to write the painting
             self._keep(len(self.scales), 0, self.painting, {})

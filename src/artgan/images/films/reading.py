@@ -146,7 +146,7 @@ class Film:
         if frame.interlaced_frame:
             self.notes.append("it is interlaced, and painted as it is; deinterlace it first")
         if frame.color_trc in (16, 18):
-            self.notes.append("its high dynamic range becomes sRGB")
+            self.notes.append("its high dynamic range is converted to sRGB")
         if any(component.is_alpha for component in frame.format.components):
             self.notes.append("its transparency is left out")
 

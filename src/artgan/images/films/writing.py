@@ -103,12 +103,12 @@ def codec_for(path: str | os.PathLike[str], codec: str | None) -> str:
     """
     format_ = film_format(path)
     if format_ is None:
-        raise PictureError(f"{path}: is no name of a film; known are {', '.join(FILM_FORMATS)}")
+        raise PictureError(f"{path}: is not the name of a film; known suffixes: {', '.join(FILM_FORMATS)}")
     if codec is None:
         usual = ("vp9", "av1") if format_ == "webm" else ("h264", "mpeg4")
         codec = next((name for name in usual if _CODECS[name].encoder), usual[-1])
     if known_codec(codec) not in supported(format_):
-        raise PictureError(f"{path}: {Path(path).suffix} files do not take {codec}; choose another name or --codec")
+        raise PictureError(f"{path}: {Path(path).suffix} files cannot hold {codec}; choose another name or --codec")
     return codec
 
 

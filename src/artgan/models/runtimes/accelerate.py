@@ -53,7 +53,7 @@ def accelerate(generator: Generator, runtime: str, *, key: str = "") -> Network:
         ArtganError: the model does not paint pictures.
     """
     if runtime not in RUNTIMES:
-        raise ConfigError(f"runtime {runtime!r} is not known; there are {', '.join(RUNTIMES)}")
+        raise ConfigError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
     if runtime == "torch":
         return TorchNetwork(generator)
     if generator.task != "image-to-image":
@@ -91,7 +91,7 @@ def _open(generator: Generator, open_: Callable[[OnnxFile], Network], key: str) 
         try:
             network = open_(read_onnx(made))
         except Exception as error:
-            raise ExportError(f"the runtime does not take this model ({one_line(error)}); use another") from None
+            raise ExportError(f"the runtime cannot load this model ({one_line(error)}); use another") from None
     difference(_running(network), generator, shape)
     return network
 

@@ -108,13 +108,13 @@ def refuse_what_is_no_network(generator: Generator) -> None:
     """Raise ExportError if the generator's output is more than a single forward pass of its network."""
     if generator.placed:
         raise ExportError(
-            "what this model paints depends on the place in the picture, which exported networks are not told: "
-            "it cannot be exported, and runs in PyTorch alone"
+            "what this model paints depends on the position in the picture, which exported networks do not receive: "
+            "it cannot be exported, and runs only in PyTorch"
         )
     if type(generator).generate is not Generator.generate:
         raise ExportError(
-            "this model makes a picture step by step, with options of its own, and not by one run of a network: "
-            "it cannot be exported, and runs in PyTorch alone"
+            "this model makes a picture step by step, with options of its own, not in one pass of its network: "
+            "it cannot be exported, and runs only in PyTorch"
         )
 
 
@@ -155,11 +155,11 @@ def difference(run: Runner, generator: Generator, shape: tuple[int, ...]) -> flo
     try:
         found = float(np.abs(run(x.numpy()) - wanted).max())
     except Exception as error:  # each runtime has its own exceptions
-        raise ExportError(f"what was exported does not run at {where} ({one_line(error)})") from None
+        raise ExportError(f"the exported network does not run at {where} ({one_line(error)})") from None
     if not found <= TOLERANCE:  # this form also rejects NaN
         raise ExportError(
-            f"what was exported differs from PyTorch by {found:.1e} at {where}, where {TOLERANCE:g} is allowed; "
-            "it is not kept"
+            f"the exported network differs from PyTorch by {found:.1e} at {where}, more than {TOLERANCE:g}; "
+            "it was discarded"
         )
     return found
 

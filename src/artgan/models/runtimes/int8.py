@@ -97,7 +97,7 @@ def quantize(
         stride, least = int(about["facts"]["stride"]), int(about["facts"]["minimum_size"])
         exact = running(data)
     except Exception as error:  # of protocol buffers, of ONNX Runtime
-        raise ExportError(f"{model}: no ONNX file that artgan exported ({one_line(error)})") from None
+        raise ExportError(f"{model}: not an ONNX file exported by artgan ({one_line(error)})") from None
     if source.graph.input[0].name != PICTURES:
         raise ExportError(f"{model}: makes pictures from noise; 8-bit integers are for models that paint")
     store_plainly(source)
@@ -128,7 +128,7 @@ def quantize(
             if psnr >= least_psnr:
                 return Quantized(Path(path), psnr, (len(calibrating), len(measured)), (len(chosen), len(names)))
         raise ExportError(
-            f"{path}: not written: in 8-bit integers the paintings keep {psnr:.1f} dB, where {least_psnr:g} are wanted"
+            f"{path}: not written: in 8-bit integers the paintings reach {psnr:.1f} dB, less than {least_psnr:g}"
         )
 
 

@@ -125,7 +125,7 @@ def check_onnx(data: bytes, where: str) -> OnnxFile:
         facts = Facts.of(about["facts"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else one_line(error)
-        raise WeightsError(f"{where}: no model that artgan exported, or damaged ({reason})") from None
+        raise WeightsError(f"{where}: not a model exported by artgan, or damaged ({reason})") from None
     return OnnxFile(data, about, facts)
 
 

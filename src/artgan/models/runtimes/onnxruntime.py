@@ -45,7 +45,7 @@ class OnnxNetwork(Network):
         try:
             self._session = open_session(file.data, self._threads)
         except Exception as error:  # ONNX Runtime has many
-            raise WeightsError(f"ONNX Runtime does not take this model ({one_line(error)})") from None
+            raise WeightsError(f"ONNX Runtime cannot load this model ({one_line(error)})") from None
         self._pruned = onnxruntime.RunOptions()
         self._pruned.only_execute_path_to_fetches = True
         self._pruned.log_severity_level = 4

@@ -25,8 +25,8 @@ def opener(runtime: str) -> Callable[[OnnxFile], Network]:
         ConfigError: the runtime is unknown or not installed, or is PyTorch, which does not run exported networks.
     """
     if runtime not in _OPENERS:
-        why = "PyTorch does not run exported models" if runtime == "torch" else f"runtime {runtime!r} is not known"
-        raise ConfigError(f"{why}; there are {', '.join(RUNTIMES if runtime != 'torch' else _OPENERS)}")
+        why = "PyTorch does not run exported models" if runtime == "torch" else f"unknown runtime {runtime!r}"
+        raise ConfigError(f"{why}; known: {', '.join(RUNTIMES if runtime != 'torch' else _OPENERS)}")
     try:
         module = importlib.import_module(f"artgan.models.runtimes.{runtime}")
     except ImportError as error:

@@ -109,7 +109,7 @@ class TorchNetwork(Network):
         if y.dtype in (torch.float16, torch.bfloat16):
             if not bool(y.isfinite().all()):
                 raise PictureError(
-                    f"the model made values that are not finite: {y.dtype} is too narrow here, try dtype float32"
+                    f"the model made values that are not finite: the range of {y.dtype} is too small; try dtype float32"
                 )
             y = y.float()
         made: Pictures = y.cpu().numpy()

@@ -168,7 +168,7 @@ class ProgressiveDiscriminator(MultiscaleDiscriminator):
         Raises:
             ConfigError: always.
         """
-        raise ConfigError("--compile: networks that grow would be compiled anew in most steps; leave it out")
+        raise ConfigError("--compile: growing networks would be recompiled in most steps; leave it out")
 
     def observe(self, pictures: Tensor) -> Sequence[Tensor]:
         """N x 3 x S x S pictures at the resolution of the level, blended with the one below as generated ones are."""

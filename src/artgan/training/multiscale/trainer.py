@@ -51,7 +51,7 @@ class MultiscaleTrainer(NoiseTrainer):
             for network in self.pair:  # the optimizers also hold the layers that do not take part yet
                 network.requires_grad_(True)
         if (self.pair is None) != (config.multiscale == "none"):
-            raise PluginError(f"multiscale is {config.multiscale!r}, and the plugin's networks are others")
+            raise PluginError(f"multiscale is {config.multiscale!r}, but the plugin built other networks")
         super().__init__(networks, config, run)
         self.growth: Growth | None = None
         if isinstance(discriminator, ProgressiveDiscriminator):
