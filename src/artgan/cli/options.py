@@ -93,7 +93,9 @@ Runtime = Annotated[
         rich_help_panel=SPEED,
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what runs the model.", rich_help_panel=SPEED)]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print which runtime runs the model.", rich_help_panel=SPEED)
+]
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

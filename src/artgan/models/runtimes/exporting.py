@@ -323,7 +323,8 @@ def _name_axes(model: Any, names: Mapping[int, str]) -> None:
         return  # fixed indeed: the comparison with PyTorch at other sizes refuses it
     del model.graph.value_info[:]
     for features in model.graph.output[1:]:
-        features.type.tensor_type.ClearField("shape")
+        for dimension in features.type.tensor_type.shape.dim:
+            dimension.Clear()  # unknown; a shape is required, its lengths are not
     for axis, name in names.items():
         put_in[axis].dim_param = name
         made[axis].dim_param = name  # paintings have the size of their pictures
