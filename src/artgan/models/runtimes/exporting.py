@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,9 @@ class _Exportable(nn.Module):
         self.channels = channels
 
     def forward(self, pictures: Tensor, statistics: Tensor) -> tuple[Tensor, ...]:
-        given = iter(torch.split(statistics, list(self.channels), dim=1))
+        # Slices, as torch.split becomes a sequence of tensors in PyTorch 2.6, which ONNX Runtime 1.20 cannot quantize.
+        ends = list(accumulate(self.channels, initial=0))
+        given = iter([statistics[:, begin:end] for begin, end in pairwise(ends)])
         seen = []
 
         def normalized(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
