@@ -29,7 +29,7 @@ PICTURES, PAINTINGS, STATISTICS, FEATURES = "pictures", "paintings", "statistics
 
 OPERATORS = frozenset(
     (
-        *("Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv"),
+        *("Abs", "Add", "AveragePool", "Cast", "CastLike", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv"),
         *("ConvTranspose", "DepthToSpace", "DequantizeLinear", "Div", "Equal", "Erf", "Exp", "Expand", "Flatten"),
         *("Floor", "Gather", "Gemm", "GlobalAveragePool", "Greater", "HardSigmoid", "HardSwish", "Identity"),
         *("InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less", "Log", "MatMul", "Max", "MaxPool", "Min"),
