@@ -55,7 +55,7 @@ main()
 
 
 def test_the_token_in_the_environment_is_the_option() -> None:
-    done = artgan("demo", "--no-auth", ARTGAN_DEMO_TOKEN="secret")
+    done = artgan("demo", "--no-auth", timeout=60, ARTGAN_DEMO_TOKEN="secret")
     assert done.returncode == 2
     assert "contradict" in done.stderr
     assert "secret" not in done.stderr
