@@ -168,7 +168,7 @@ def test_a_license_of_no_known_name_is_refused_before_anything_is_written(
 ) -> None:
     paint()
     torch.save({"color": COLOR}, tmp_path / "net.pth")
-    assert "--license 'cc-by': SPDX" in told(tmp_path / "net.pth", license="cc-by")
+    assert "--license 'cc-by': neither SPDX" in told(tmp_path / "net.pth", license="cc-by")
 
 
 # ---- who is asked

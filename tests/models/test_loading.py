@@ -204,7 +204,7 @@ def test_the_dtype_can_be_chosen_by_name_or_object(zoo: Zoo, dtype: str) -> None
 
 @pytest.mark.parametrize("dtype", ["float64", torch.int8, "half", "", 16])
 def test_a_dtype_that_there_is_not_is_refused(zoo: Zoo, dtype: Any) -> None:
-    with pytest.raises(ArtganError, match=r"dtype .* there are float32, float16, bfloat16"):
+    with pytest.raises(ArtganError, match=r"dtype .* available: float32, float16, bfloat16"):
         load("one", dtype=dtype)
 
 

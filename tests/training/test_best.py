@@ -25,7 +25,7 @@ from artgan.interfaces import Metric, Score
 from artgan.metrics import METRICS
 from artgan.metrics.names import resolve_metric
 from artgan.reports.run import write_comparison
-from artgan.training import loop
+from artgan.training import loading, loop
 from artgan.training.best import Best, Target, find_target
 from artgan.training.held_out import split
 from artgan.training.options import TrainingOptions
@@ -314,14 +314,14 @@ def test_a_value_that_is_not_finite_is_never_the_best() -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The pictures that the draws and the scores of a run are given."""
     found: dict[str, Any] = {}
-    for kind in ("Draws", "Scores"):
-        original = getattr(loop, kind)
+    for module, kind in ((loading, "Draws"), (loop, "Scores")):
+        original = getattr(module, kind)
 
         def spy(*arguments: Any, kind: str = kind, original: Any = original, **options: Any) -> Any:
             found[kind] = next(argument for argument in arguments if isinstance(argument, dict))
             return original(*arguments, **options)
 
-        monkeypatch.setattr(loop, kind, spy)
+        monkeypatch.setattr(module, kind, spy)
     return found
 
 

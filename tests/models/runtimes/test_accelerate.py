@@ -271,7 +271,7 @@ def test_a_model_starts_a_runtime_once_and_can_be_copied_afterwards() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "runtime", "error", "why"),
     [
-        ("monet", {}, "tensorflow", ConfigError, "there are torch, onnxruntime, openvino"),
+        ("monet", {}, "tensorflow", ConfigError, "known: torch, onnxruntime, openvino"),
         ("monet", {"dtype": "bfloat16"}, "openvino", ConfigError, "on the CPU in float32"),
         ("gatys", {}, "onnxruntime", ExportError, "step by step"),
         ("dcgan.monet", {}, "onnxruntime", ArtganError, "makes pictures from noise: artgan sample"),
