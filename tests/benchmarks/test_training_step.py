@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import plain_vgg
-from support.bare_loops import bare_from_noise, bare_projected, bare_translator, step_of_a_run
-
-from artgan.config import parse
-from artgan.discovery import load_plugin, resolve
+from support.bare_loops import bare_translator, run_and_bare_loop, step_of_a_run
 
 CONFIG = {"width": 24, "blocks": 6, "upsample": "resize", "skip": True, "pool": 0, "identity_every": 2}
 SIZE = 128
@@ -39,17 +35,10 @@ def test_a_step_against_a_bare_loop(compare: Callable[..., None], benchmark: Any
 def test_a_step_from_noise_against_a_bare_loop(
     plugin: str, values: dict[str, Any], compare: Callable[..., None], benchmark: Any, tmp_path: Path
 ) -> None:
-    bare_step = bare_from_noise
-    if plugin == "fastgan":
-        bare_step = bare_projected
-        values = {**values, "vgg19": str(plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv5_1"))}
     torch.manual_seed(1)
     batch = 32
     pictures = {"pictures": torch.randint(256, (batch, 3, 64, 64), dtype=torch.uint8)}
-    _, ours = step_of_a_run(plugin, values, pictures, tmp_path)
-    manifest = load_plugin(plugin)
-    config = parse(resolve(manifest, "config"), values, where="test")
-    bare = bare_step(resolve(manifest, "networks")(config), config, pictures)
+    _, ours, _, bare = run_and_bare_loop(plugin, values, pictures, tmp_path)
     benchmark.extra_info |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     compare(
         ours,

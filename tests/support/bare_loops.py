@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,28 @@ from artgan_cyclegan.networks import build
 from torch.nn.utils.parametrizations import spectral_norm
 
 from artgan.config import parse
-from artgan.discovery import load_plugin
+from artgan.discovery import load_plugin, resolve
 from artgan.interfaces import Networks
 from artgan.training.devices import accelerator_for
 from artgan.training.session import Session
 from artgan.training.settings import configure
+from support import plain_vgg
+
+
+def moving_average(parameters: Iterable[torch.nn.Parameter], most: float) -> Callable[[], None]:
+    """Updates the exponential moving average of parameters when called after a step; ``most`` is its final decay."""
+    followed = list(parameters)
+    averages = [p.detach().clone() for p in followed]
+    steps = itertools.count()
+
+    @torch.no_grad()
+    def update() -> None:
+        index = next(steps)
+        decay = min(most, (1 + index) / (10 + index))
+        for average, p in zip(averages, followed, strict=True):
+            average.lerp_(p, 1 - decay)
+
+    return update
 
 
 def bare_translator(config: dict[str, Any], pictures: dict[str, torch.Tensor]) -> tuple[Callable[[], None], Any]:
@@ -31,7 +48,7 @@ def bare_translator(config: dict[str, Any], pictures: dict[str, torch.Tensor]) -
     discriminators = [*judge_painting.parameters(), *judge_photo.parameters()]
     adam_g = torch.optim.Adam(generators, 2e-4, betas=(0.5, 0.999))
     adam_d = torch.optim.Adam(discriminators, 2e-4, betas=(0.5, 0.999))
-    averages = [p.detach().clone() for p in generators]
+    average = moving_average(generators, 0.999)
     steps = itertools.count()
 
     def step() -> None:
@@ -61,10 +78,7 @@ def bare_translator(config: dict[str, Any], pictures: dict[str, torch.Tensor]) -
         adam_d.zero_grad()
         loss.backward()
         adam_d.step()
-        decay = min(0.999, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, p in zip(averages, generators, strict=True):
-                average.lerp_(p, 1 - decay)
+        average()
 
     return step, to_painting
 
@@ -80,12 +94,10 @@ def bare_from_noise(networks: Networks, config: Any, pictures: dict[str, torch.T
     betas = (config.beta1, config.beta2)
     adam_g = torch.optim.Adam(generator.parameters(), config.lr, betas=betas)
     adam_d = torch.optim.Adam(discriminator.parameters(), config.lr, betas=betas)
-    averages = [p.detach().clone() for p in generator.parameters()]
+    average = moving_average(generator.parameters(), 0.999)
     entropy = F.binary_cross_entropy_with_logits
-    steps = itertools.count()
 
     def step() -> None:
-        index = next(steps)
         for turn in range(config.discriminator_steps):
             real = pictures["pictures"].float() / 127.5 - 1
             noise = torch.randn(len(real), config.noise_size)
@@ -109,10 +121,7 @@ def bare_from_noise(networks: Networks, config: Any, pictures: dict[str, torch.T
         adam_g.step()
         for p in discriminator.parameters():
             p.requires_grad_(True)
-        decay = min(0.999, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, p in zip(averages, generator.parameters(), strict=True):
-                average.lerp_(p, 1 - decay)
+        average()
 
     return step
 
@@ -127,11 +136,9 @@ def bare_projected(networks: Networks, config: Any, pictures: dict[str, torch.Te
     betas = (config.beta1, config.beta2)
     adam_g = torch.optim.Adam(generator.parameters(), config.lr, betas=betas)
     adam_d = torch.optim.Adam(discriminator.heads.parameters(), config.lr, betas=betas)
-    averages = [p.detach().clone() for p in generator.parameters()]
-    steps = itertools.count()
+    average = moving_average(generator.parameters(), 0.998)
 
     def step() -> None:
-        index = next(steps)
         real = pictures["pictures"].float() / 127.5 - 1
         features = discriminator.observe(generator(torch.randn(len(real), config.noise_size)))
         for p in discriminator.heads.parameters():
@@ -150,10 +157,7 @@ def bare_projected(networks: Networks, config: Any, pictures: dict[str, torch.Te
         adam_d.zero_grad()
         loss.backward()
         adam_d.step()
-        decay = min(0.998, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for average, p in zip(averages, generator.parameters(), strict=True):
-                average.lerp_(p, 1 - decay)
+        average()
 
     return step
 
@@ -175,3 +179,19 @@ def step_of_a_run(
             session.log(step)
 
     return session, ours
+
+
+def run_and_bare_loop(
+    plugin: str, values: dict[str, Any], pictures: dict[str, torch.Tensor], folder: Path
+) -> tuple[Session, Callable[[], None], Networks, Callable[[], None]]:
+    """A run of a plugin from noise and its step, and a bare loop's networks, of the same weights, and its step."""
+    bare_step = bare_from_noise
+    if plugin == "fastgan":
+        bare_step = bare_projected
+        values = {**values, "vgg19": str(plain_vgg.write(folder / "vgg19.safetensors", "vgg19", "conv5_1"))}
+    session, ours = step_of_a_run(plugin, values, pictures, folder)
+    manifest = load_plugin(plugin)
+    config = parse(resolve(manifest, "config"), values, where="test")
+    torch.manual_seed(0)
+    networks = resolve(manifest, "networks")(config)
+    return session, ours, networks, bare_step(networks, config, pictures)

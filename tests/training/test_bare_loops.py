@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import plain_vgg
-from support.bare_loops import bare_from_noise, bare_projected, bare_translator, step_of_a_run
-
-from artgan.config import parse
-from artgan.discovery import load_plugin, resolve
+from support.bare_loops import bare_translator, run_and_bare_loop, step_of_a_run
 
 CYCLEGAN = {"width": 8, "blocks": 2, "upsample": "resize", "skip": True, "pool": 0, "identity_every": 2}
 
@@ -44,18 +40,9 @@ def test_steps_of_a_translator_are_those_of_a_bare_loop(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_step_from_noise_is_that_of_a_bare_loop(plugin: str, values: dict[str, Any], tmp_path: Path) -> None:
-    bare_step = bare_from_noise
-    if plugin == "fastgan":
-        bare_step = bare_projected
-        values = {**values, "vgg19": str(plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv5_1"))}
     torch.manual_seed(1)
     pictures = {"pictures": torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8)}
-    session, ours = step_of_a_run(plugin, values, pictures, tmp_path)
-    manifest = load_plugin(plugin)
-    config = parse(resolve(manifest, "config"), values, where="test")
-    torch.manual_seed(0)
-    networks = resolve(manifest, "networks")(config)
-    bare = bare_step(networks, config, pictures)
+    session, ours, networks, bare = run_and_bare_loop(plugin, values, pictures, tmp_path)
     for step in (ours, bare):
         torch.manual_seed(2)  # the same noise
         step()
