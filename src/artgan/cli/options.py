@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -214,12 +215,12 @@ def command(name: str, run: Callable[..., None], options: Sequence[inspect.Param
     return typer.main.get_command(single)
 
 
-class GeneratedCommand(TyperCommand):
+class GeneratedCommand(TyperCommand, ABC):
     """A command whose options are generated when it is called, since they depend on what is installed."""
 
+    @abstractmethod
     def whole(self) -> Any:
         """The command with its options."""
-        raise NotImplementedError
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See the base class."""
