@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("gradio", reason="the extra demo is not installed")
+pytest.importorskip("starlette", reason="the extra demo is not installed")
 
 from starlette.applications import Starlette
 from starlette.requests import Request

@@ -23,7 +23,7 @@ from support.demo import Served, served
 import artgan
 from artgan import images
 
-pytest.importorskip("gradio", reason="the extra demo is not installed")
+pytest.importorskip("gradio_client", reason="the extra demo is not installed")
 
 import httpx
 from gradio_client import Client, handle_file

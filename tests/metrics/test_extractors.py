@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 import torch_fidelity.feature_extractor_inceptionv3 as published
 from safetensors.torch import save_file
@@ -62,6 +61,8 @@ def test_features_are_known_by_the_weights_and_not_by_their_files_name(tmp_path:
 @pytest.fixture
 def small_dinov2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """Random weights of its smallest relative, which stands in for it, as they are published: for 518 x 518."""
+    import timm  # here, as it takes seconds, and every worker imports every module
+
     monkeypatch.setattr(extractors, "DINOV2_NAME", "vit_small_patch14_dinov2.lvd142m")
     torch.manual_seed(0)
     network = timm.create_model("vit_small_patch14_dinov2.lvd142m", pretrained=False, num_classes=0)
@@ -69,6 +70,8 @@ def small_dinov2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
 
 
 def test_a_published_file_is_read_as_timm_reads_it(small_dinov2: dict[str, Tensor], tmp_path: Path) -> None:
+    import timm
+
     path = tmp_path / "model.safetensors"
     assert small_dinov2["pos_embed"].shape == (1, 37**2 + 1, 384)
     save_file(small_dinov2, path)
@@ -112,6 +115,8 @@ def test_a_file_of_other_positions_or_shapes_is_refused(small_dinov2: dict[str, 
 def test_another_networks_file_is_refused_before_memory_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import timm
+
     made: list[torch.device] = []
     create = timm.create_model
 
