@@ -2,15 +2,16 @@
 # Runs the tests whose result depends on rounding, on a trajectory or on random draws (marked "numerical") as on other
 # processors, with other numbers of threads and other seeds, to find tests that pass on one machine only.
 #
-#   scripts/portable.sh [--short] [PYTEST ARGUMENTS]
+#   scripts/portable.sh [--short | --pairs] [PYTEST ARGUMENTS]
 #
 # The whole grid is
 #   ONEDNN_MAX_CPU_ISA    SSE41, AVX2, AVX512_CORE   the instructions for convolutions and matrix products
 #   ATEN_CPU_CAPABILITY   default, avx2              the instructions of PyTorch's own loops
 #   OMP_NUM_THREADS       1, 2, 4                    how sums are split
 #   ARTGAN_TEST_SEED      0, 1                       the offset of each test's seeds; see conftest.py
-# and with --short three configurations of it, with one seed each. Tests that are also marked "slow" run only in those
-# three, with and without --short. A processor without AVX-512 runs AVX512_CORE as AVX2.
+# with --pairs nine configurations, in which any two values of two variables occur together, and with --short three of
+# these. Tests that are also marked "slow" run in those three alone, whatever is chosen. A processor without AVX-512 runs
+# AVX512_CORE as AVX2.
 #
 # PYTEST ARGUMENTS replace the test folders, to select tests: scripts/portable.sh --short tests/painting/test_tiles.py
 # The Python interpreter is .venv/bin/python, or that in PYTHON.
@@ -22,18 +23,22 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 
 python=${PYTHON:-.venv/bin/python}
-short=no
-if [ "${1:-}" = --short ]; then
-    short=yes
-    shift
-fi
+choice=all
+case ${1:-} in
+    --short | --pairs)
+        choice=${1#--}
+        shift
+        ;;
+esac
 [ $# -gt 0 ] || set -- tests plugins
 
 corners=("SSE41 default 1 0" "AVX2 avx2 2 1" "AVX512_CORE avx2 4 0")
-configurations=()
-if [ "$short" = yes ]; then
-    configurations=("${corners[@]}")
-else
+configurations=("${corners[@]}")
+if [ "$choice" = pairs ]; then
+    configurations+=("SSE41 avx2 2 1" "SSE41 avx2 4 0" "AVX2 default 1 0" "AVX2 default 4 1" "AVX512_CORE avx2 1 1"
+        "AVX512_CORE default 2 0")
+elif [ "$choice" = all ]; then
+    configurations=()
     for isa in SSE41 AVX2 AVX512_CORE; do
         for aten in default avx2; do
             for threads in 1 2 4; do

@@ -108,17 +108,22 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(tmp_path: Path, al
         photo.save(tmp_path / "photos" / f"{number:02}.jpg")
     command = [sys.executable, "-m", "artgan", "paint", str(tmp_path / "photos"), "-o", str(tmp_path / "out")]
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    lines = tmp_path / "lines"  # no pipe: what readline buffers beyond its line is lost to communicate
+    with (
+        lines.open("w") as output,
+        subprocess.Popen(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        ) as process,
+    ):
+        while "\n" not in lines.read_text():
+            time.sleep(0.01)
+            assert process.poll() is None
         children = psutil.Process(process.pid).children(recursive=True)
         (os.killpg if all_told else os.kill)(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err == "artgan: interrupted\n"
-    told = 1 + len(out.splitlines())
+    told = len(lines.read_text().splitlines())
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert all(name.endswith(".jpg") for name in written), written
     assert told == len(written) < 60

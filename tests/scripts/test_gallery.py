@@ -27,7 +27,7 @@ def gallery(*arguments: str | Path, path: Path | None = None) -> subprocess.Comp
     """What the script prints and how it ends; ``path`` is searched for packages before all others."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(path)} if path else {})
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
 
 
 @pytest.fixture(scope="module")
