@@ -63,6 +63,12 @@ def test_noise_of_another_kind(generator: DCGANGenerator) -> None:
         sample(generator, 1, noise="normal(0,-1)")
 
 
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_pictures_are_no_request(generator: DCGANGenerator, count: int) -> None:
+    with pytest.raises(ArtganError, match=f"count: {count} pictures cannot be made"):
+        sample(generator, count)
+
+
 def test_a_translator_makes_no_pictures_from_noise() -> None:
     with pytest.raises(ArtganError, match="use paint"):
         sample(ResNetGenerator(4, 1), 1)

@@ -168,7 +168,10 @@ def test_a_run_starts_from_a_models_weights(folders: list[str], tmp_path: Path) 
     shutil.rmtree(first)  # a run that goes on needs it no more
     assert train("-o", second, "--resume", "--steps", "2").returncode == 0
 
-    for name, says in (("monet", "its network is not the one"), ("nobody", "no model named 'nobody'")):
+    for name, says in (
+        ("monet", "its network is not the one that these options build (Unexpected key(s) in "),
+        ("nobody", "no model named 'nobody'"),
+    ):
         done = train(*folders, "-o", tmp_path / "none", "--steps", "1", "--start-from", name, *TINY)
         assert done.returncode == 2
         assert says in done.stderr

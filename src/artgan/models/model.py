@@ -155,12 +155,12 @@ class Model(ABC):
         """Generate pictures from noise, each with its own seed; see :func:`artgan.sampling.sampling.sample`.
 
         Args:
-            count: the number of pictures.
+            count: the number of pictures, 1 or more.
             seed: the seed of the first picture, :attr:`seed` by default; it increases by one for each further one.
             noise: a distribution to use instead of the model's own, such as "uniform(-1,1)".
 
         Raises:
-            ArtganError: the model does not generate from noise, or ``noise`` is invalid.
+            ArtganError: the model does not generate from noise, ``noise`` is invalid, or ``count`` is less than 1.
         """
         raise ArtganError(
             f"{self.name}: makes no pictures from noise, but paints photos: artgan paint photo.jpg --model {self.name}"

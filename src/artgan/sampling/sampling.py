@@ -41,13 +41,15 @@ def sample(generator: Generator, count: int, *, seed: int = 0, noise: str | None
 
     Args:
         generator: a noise-to-image model.
-        count: the number of pictures.
+        count: the number of pictures, 1 or more.
         seed: the seed of the first picture.
         noise: a distribution (:class:`artgan.sampling.noise.Noise`) to use instead of the model's own.
 
     Raises:
-        ArtganError: the model does not generate from noise, or ``noise`` is invalid.
+        ArtganError: the model does not generate from noise, ``noise`` is invalid, or ``count`` is less than 1.
     """
+    if count < 1:
+        raise ArtganError(f"count: {count} pictures cannot be made; it is 1 or more")
     return list(draw(generator, range(seed, seed + count), noise=noise))
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -130,8 +131,11 @@ class Session:
         first = next(iter(self.generators))
         try:
             self.generators[first].start_from(trained)
-        except RuntimeError:
-            raise TrainingError(f"--start-from {name}: its network is not the one that these options build") from None
+        except RuntimeError as error:
+            why = shorten(str(error).rpartition("\n")[2], 160, placeholder=" ...")  # the last of all that PyTorch lists
+            raise TrainingError(
+                f"--start-from {name}: its network is not the one that these options build ({why})"
+            ) from error
         self.ema.generators[first].load_state_dict(self.generators[first].state_dict())
 
     def begin(self, done: int, line: Mapping[str, Any]) -> None:
