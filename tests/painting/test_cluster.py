@@ -216,17 +216,19 @@ def test_a_node_that_is_killed_takes_no_picture_with_it(model: artgan.Model, tmp
         (source / f"{number:04d}.png").write_bytes(BROKEN)
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = nodes.add_node(num_cpus=1)
-    verdicts = []
+    verdicts, killed = [], False
     try:
         with Cluster(nodes.address) as cluster:
             for verdict in painted(model, source, tmp_path / "paintings", cluster):
                 verdicts.append(verdict)
-                if len(verdicts) == count // 3:
+                if not killed and len(verdicts) % 50 == 0:  # as soon as both are at work
                     actors = ray._private.state.actors().values()
                     at_work = {each["Address"]["NodeID"] for each in actors if each["State"] == "ALIVE"}
-                    print(f"after {len(verdicts)} pictures: processes on {len(at_work)} nodes; one is killed")
-                    assert len(at_work) == 2
-                    nodes.remove_node(second, allow_graceful=False)
+                    if len(at_work) == 2:
+                        print(f"after {len(verdicts)} pictures: processes on both nodes; one is killed")
+                        nodes.remove_node(second, allow_graceful=False)
+                        killed = True
+            assert killed
             alive = sum(node["Alive"] for node in ray.nodes())
             print(f"{len(verdicts)} verdicts, {alive} node left")
             assert alive == 1

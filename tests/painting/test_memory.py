@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from PIL import Image
@@ -156,9 +157,9 @@ def test_memory_does_not_grow_with_the_number_of_scored_pictures(
         random.seed(kind)
         for number in range(10):
             picture = Image.frombytes("RGB", (16, 16), random.randbytes(768)).resize((128, 128))
-            picture.save(tmp_path / kind / f"{number:04d}.png")
-        for number in range(10, 3072):
-            (tmp_path / kind / f"{number:04d}.png").hardlink_to(tmp_path / kind / f"{number % 10:04d}.png")
+            picture.save(tmp_path / kind / f"{number:04d}.jpg")
+        for number in range(10, 3072):  # copies: a file that has two names is scored once
+            copyfile(tmp_path / kind / f"{number % 10:04d}.jpg", tmp_path / kind / f"{number:04d}.jpg")
     done = subprocess.run(
         [sys.executable, "-c", SCORES, str(tmp_path / "real"), str(tmp_path / "fake")], capture_output=True, text=True
     )
