@@ -1,10 +1,20 @@
-"""Seeds of the tests of numbers, which ``ARTGAN_TEST_SEED`` shifts: ``scripts/portable.sh`` runs them with several."""
+"""Seeds of the tests of numbers, which ``ARTGAN_TEST_SEED`` shifts (``scripts/portable.sh`` runs them with several),
+and where compiled networks are kept.
+"""
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+
+# Apart by version: headers that another version of PyTorch has precompiled in a common folder fail to compile.
+COMPILED = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}_{version('torch')}")
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(COMPILED))
 
 SHIFT = 1000 * int(os.environ.get("ARTGAN_TEST_SEED", "0"))
 
