@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt constraints.txt $(wildca
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py $(PHOTO)
 
-# While you work: the linters, and the tests that take no more than a few seconds each.
+# While you work: the linters, and the tests that take no more than a second or two each.
 check: lint
 	$(PYTEST) --ignore tests/benchmarks -m "not slow and not exhaustive"
 

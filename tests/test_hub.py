@@ -289,6 +289,7 @@ def test_a_registered_model_is_fetched_once_and_then_needs_no_network(
     assert not world.hub.requests
 
 
+@pytest.mark.slow
 def test_a_hash_is_computed_once_and_again_if_the_file_has_changed(world: World, worker: Worker) -> None:
     worker.load("sketch.plain")
     repository = world.cache / "models--someone--plain"
@@ -393,6 +394,7 @@ def test_a_registry_pins_a_commit_and_promises_no_pickle(tmp_path: Path, world: 
 # What the Hub refuses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -513,6 +515,7 @@ def test_a_config_that_names_no_installed_plugin_is_told(world: World, worker: W
 # Without a network, without room, and together
 
 
+@pytest.mark.slow
 def test_without_a_network_the_cache_will_do(world: World, worker: Worker, start: Callable[..., Worker]) -> None:
     world.repository("someone/moving", 50)
     worker.load("sketch.offline")
@@ -527,6 +530,7 @@ def test_without_a_network_the_cache_will_do(world: World, worker: Worker, start
     assert "not in the cache, and HF_HUB_OFFLINE is set" in offline.refusal("hf-hub:someone/plain@v1")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_leaves_nothing_behind(
     world: World, worker: Worker, start: Callable[..., Worker]
 ) -> None:
@@ -538,6 +542,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
     assert worker.load("sketch.full")["bias"] == bias(5)
 
 
+@pytest.mark.slow
 def test_two_processes_may_fetch_one_file_at_once(world: World, worker: Worker, start: Callable[..., Worker]) -> None:
     both = [worker, start()]
     for one in both:

@@ -10,6 +10,7 @@ import pytest
 MAIN = "import sys; sys.argv = ['artgan', *{}]; from artgan.cli import main; main()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "forbidden"),
     [

@@ -69,6 +69,7 @@ def test_the_command_paints_and_says_what_runs_the_model(photo: Path, tmp_path: 
     assert np.abs(painted - by_torch).max() <= 1  # a number near a half is rounded
 
 
+@pytest.mark.slow
 def test_models_are_listed_shown_and_compared(photo: Path, tmp_path: Path) -> None:
     listed = command("models")
     assert listed.returncode == 0
@@ -82,6 +83,7 @@ def test_models_are_listed_shown_and_compared(photo: Path, tmp_path: Path) -> No
     assert images.measure(sheet)[1] > 4 * 120
 
 
+@pytest.mark.slow
 def test_a_brush_of_another_painter_and_a_photo_in_tiles(photo: Path, tmp_path: Path) -> None:
     for name, options in (("brush", ["--brush", "vangogh"]), ("tiles", ["--brush", "none", "--tile", "32"])):
         done = command("paint", photo, "-o", tmp_path / f"{name}.png", *options)

@@ -39,6 +39,7 @@ def painted(folder: Path, *words: str) -> np.ndarray:
         return np.asarray(painting)
 
 
+@pytest.mark.slow
 def test_options_on_the_command_line_are_those_of_python(folder: Path) -> None:
     model, photo = artgan.load(PLAIN), folder / "photo.png"
     np.testing.assert_array_equal(painted(folder), model.paint(photo))

@@ -214,6 +214,7 @@ def test_models_tells_where_each_is_and_filters(tmp_path: Path, mine: dict[str, 
     assert "noise-to-image" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_show_prints_a_card_to_read_or_to_parse(tmp_path: Path, mine: dict[str, str]) -> None:
     text = run("show", "monet", cwd=tmp_path).stdout
     parsed = json.loads(run("show", "monet", "--format", "json", cwd=tmp_path).stdout)

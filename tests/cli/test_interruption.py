@@ -96,6 +96,7 @@ def interrupted(*arguments: str, folder: Path) -> tuple[str, str]:
     return out, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "made"), [("slow.keeps", ["a", "b"]), ("slow.drops", ["a"])])
 def test_ctrl_c_keeps_what_is_painted_and_tells_it(folder: Path, model: str, made: list[str]) -> None:
     out, err = interrupted("paint", ".", "-o", "out", "--model", model, "--format", "json", folder=folder)
@@ -117,6 +118,7 @@ def test_ctrl_c_without_json_and_after_a_failure(folder: Path) -> None:
     assert last == "artgan: interrupted"
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_comparison_leaves_no_sheet(folder: Path) -> None:
     _, err = interrupted("compare", "b.png", "--models", "slow.keeps", "-o", "sheet.png", folder=folder)
     assert err == "artgan: interrupted\n"

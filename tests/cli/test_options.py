@@ -266,6 +266,7 @@ def help_for(*arguments: str, **environment: str) -> str:
     return " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_help_of_a_model_shows_its_options_wherever_it_comes_from(folder: Path) -> None:
     card = json.dumps({"plugin": "wash", "config": {}})
     Path("mine").mkdir()

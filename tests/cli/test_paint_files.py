@@ -75,6 +75,7 @@ def test_a_phones_folder(tmp_path: Path) -> None:
         assert inverted(written, folder / f"IMG_{name}") < 4
 
 
+@pytest.mark.slow
 def test_a_film_on_the_command_line(tmp_path: Path) -> None:
     films.write(tmp_path / "a.mp4", [films.pattern(n) for n in range(4)], sound="aac")
     options = ("-o", "b.webm", "--codec", "vp9", "--quality", "60", "--format", "json")
@@ -250,6 +251,7 @@ def write_anything(folder: Path, count: int, seed: int) -> None:
         path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_folder_of_anything(tmp_path: Path) -> None:
     write_anything(tmp_path / "in", 120, seed=0)
     painted, named = check_folder(tmp_path / "in", tmp_path / "out")

@@ -50,6 +50,7 @@ def test_from_pipe_to_pipe_in_the_format_of_the_photo(format: str) -> None:
             assert np.array_equal(np.asarray(painting), np.asarray(expected))
 
 
+@pytest.mark.slow
 def test_one_end_may_be_a_file(tmp_path: Path) -> None:
     data = stored(picture(), "PNG")
     (tmp_path / "photo.png").write_bytes(data)
@@ -121,6 +122,7 @@ def watching(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent in another way on Windows")
 def test_watching_paints_what_is_there_and_what_arrives_until_ctrl_c(
     tmp_path: Path, watching: Callable[[], subprocess.Popen[str]]

@@ -44,6 +44,7 @@ def pixels(path: str | Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.mark.slow
 def test_an_artist_of_one_picture(folder: Path) -> None:
     """Saved, listed, shown, painted with, drawn, removed."""
     none = run("styles")
@@ -92,6 +93,7 @@ def test_rows_of_a_comparison_are_told_apart(tmp_path: Path, monkeypatch: pytest
     }
 
 
+@pytest.mark.slow
 def test_styles_are_compared_like_models(folder: Path) -> None:
     save_style("mine", ["waves.jpg"])
     words = ("photos/0000.png", "--models", "cyclegan.monet-fine,mine,roses.png", "--style", "waves.jpg")
@@ -134,6 +136,7 @@ def test_a_style_that_cannot_be_is_one_line(folder: Path, words: tuple[str, ...]
     assert not Path("painted.png").exists()
 
 
+@pytest.mark.slow
 def test_style_pictures_are_options_of_the_base(folder: Path) -> None:
     """Several with weights, a folder, regions, and the options of every model."""
     labels = Image.new("RGB", (64, 48), "red")

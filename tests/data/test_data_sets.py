@@ -131,6 +131,7 @@ def test_a_set_works_in_other_processes(kind: str, tmp_path: Path) -> None:
     assert np.asarray(pictures[0]).tolist() == here[0]
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_gets_a_pickled_set(tmp_path: Path) -> None:
     pictures = open_pictures(MAKERS["s.tar.gz"](tmp_path))
     loader = DataLoader(
@@ -769,6 +770,7 @@ def test_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
     assert "cannot be fetched from the Hub and is not in the cache" in absent
 
 
+@pytest.mark.slow
 def test_faults_of_data_sets_of_the_hub(hub: Hub, hub_cache: Path) -> None:
     faults = {
         "hf-hub:org/absent": "no such data set on the Hub, or it is private",

@@ -134,6 +134,7 @@ def test_the_page_needs_nothing_from_outside_and_escapes_names(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["<i>set & more", "report.html"]
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path: Path) -> None:
     save_set(tmp_path / "set")
 

@@ -84,6 +84,7 @@ def left(page: Served) -> list[str]:
 # One request
 
 
+@pytest.mark.slow
 def test_one_request_paints_a_photo(page: Served, photo: Path, painted: np.ndarray[Any, np.dtype[np.int64]]) -> None:
     answer = httpx.post(f"{page.url}paint", content=photo.read_bytes(), timeout=120)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
@@ -157,6 +158,7 @@ def ask(client: Client, photos: list[Any], **given: Any) -> Any:
     return client.submit(photos, *{**values, **given}.values(), api_name="/paint")
 
 
+@pytest.mark.slow
 def test_photos_are_painted_and_those_that_fail_are_named(
     client: Client, photo: Path, painted: np.ndarray[Any, np.dtype[np.int64]], tmp_path: Path
 ) -> None:
@@ -198,6 +200,7 @@ def test_pictures_from_noise(client: Client) -> None:
         assert archive.namelist() == ["noise-00.png", "noise-01.png"]
 
 
+@pytest.mark.slow
 def test_who_waits_sees_a_position_and_who_cancels_stops_the_work(page: Served, client: Client, photo: Path) -> None:
     job = ask(client, [handle_file(str(photo))] * 20)
 
@@ -277,6 +280,7 @@ def test_a_foreign_page_and_a_foreign_name_are_refused(page: Served) -> None:
     assert httpx.post(f"{page.url}paint", headers={"Origin": "http://evil.example"}, content=b"x").status_code == 403
 
 
+@pytest.mark.slow
 def test_who_leaves_in_the_middle_leaves_nothing(page: Served) -> None:
     jpeg = io.BytesIO()
     Image.effect_noise((700, 500), 90).convert("RGB").resize((4800, 3600)).save(jpeg, "JPEG", quality=40)

@@ -139,6 +139,7 @@ def test_a_saved_style_paints_and_is_shown_by_its_pictures(
     assert images.decode_bytes(again.example(painter), "example").rgb.size == (384, 384)  # the example, painted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several", "variations", "way"])
 def test_pictures_from_noise(studio: Studio, kind: str, tmp_path: Path) -> None:
     name = next(iter(offer().noise))

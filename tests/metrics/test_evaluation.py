@@ -323,6 +323,7 @@ def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> No
         load_extractor(name, {name: tmp_path / "other.safetensors"})
 
 
+@pytest.mark.slow
 def test_a_report_has_what_works_and_why_the_rest_is_missing(real: Path, fake: Path, tmp_path: Path) -> None:
     """What the command prints, for Python: no failure stops another result."""
     (tmp_path / "empty").mkdir()

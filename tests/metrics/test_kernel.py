@@ -92,6 +92,7 @@ def test_kid_of_one_distribution_is_0_on_average() -> None:
     assert min(values) < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(40, 40), (100, 40)])
 def test_interval_is_of_the_spread_over_fresh_pictures(n: int, m: int) -> None:
     values, errors = [], []

@@ -145,6 +145,7 @@ def test_order_is_nothing() -> None:
     assert first.octaves == pytest.approx(second.octaves)
 
 
+@pytest.mark.slow
 def test_pictures_are_not_kept() -> None:
     seen: list[weakref.ref[Image.Image]] = []
 

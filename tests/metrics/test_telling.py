@@ -156,6 +156,7 @@ def test_it_is_the_classifiers_accuracy_and_no_more_than_200_pictures_are_used()
     assert score.value == pytest.approx(found.accuracy, abs=0.02)  # the folds differ, by the groups' order
 
 
+@pytest.mark.slow
 def test_the_command_tells_without_a_network(tmp_path: Path) -> None:
     real, fake = noise(tmp_path / "real", 12, seed=0), noise(tmp_path / "fake", 12, seed=1, rough=8)
     words = ["--real", real, "--fake", fake, "--photos", real, "--metrics", "told-filters,photo-left", "--size", "64"]

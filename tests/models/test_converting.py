@@ -666,6 +666,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path, paint: Callable[..., No
 # ---- the command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["net.pth"], ["net.pth", "--to", "model"]])
 def test_a_wrong_call_ends_with_status_2_and_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "net.pth").write_bytes(pickle.dumps(Trap(tmp_path / "trap")))

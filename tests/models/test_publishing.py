@@ -416,6 +416,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         terminal.close()
 
 
+@pytest.mark.slow
 def test_without_push_it_is_told_what_would_be_uploaded(terminal: Terminal, saved: Path) -> None:
     terminal.hub.requests.clear()
     status, out, err = terminal.run("publish", saved, "--repo", "someone/dry", token="")
@@ -429,6 +430,7 @@ def test_without_push_it_is_told_what_would_be_uploaded(terminal: Terminal, save
     assert not terminal.hub.requests
 
 
+@pytest.mark.slow
 def test_with_push_it_is_uploaded_in_one_commit_and_loads_from_there(
     terminal: Terminal, saved: Path, tmp_path: Path
 ) -> None:

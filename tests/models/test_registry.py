@@ -485,6 +485,7 @@ MALFORMED = st.one_of(
 )
 
 
+@pytest.mark.slow
 def test_whatever_is_malformed_is_told_on_one_line(tmp_path: Path) -> None:
     told: dict[str, str] = {}
 

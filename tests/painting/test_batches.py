@@ -134,6 +134,7 @@ def test_paintings_that_the_target_holds_are_skipped_unread(
     assert found["out/0001.png"] == paintings["0001.png"]
 
 
+@pytest.mark.slow
 def test_an_object_is_not_replaced_unless_asked_for(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], paintings: dict[str, bytes]
 ) -> None:
@@ -197,6 +198,7 @@ def test_what_cannot_be_opened_ends_the_call_in_one_line(
     assert SECRET not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_name_is_named(model: artgan.Model, s3: Any, buckets: tuple[str, str]) -> None:
     source, target = buckets
     s3.put_object(Bucket=source, Key="in//hidden.png", Body=picture())
@@ -238,6 +240,7 @@ def test_a_data_set_of_the_hub_becomes_a_folder(tmp_path: Path) -> None:
 # ---- tar sets
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_tar_set_and_that_a_folder(
     model: artgan.Model, photos: Path, paintings: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +359,7 @@ def test_two_pictures_of_one_painting(model: artgan.Model, tmp_path: Path) -> No
 # ---- what is refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -56,6 +56,7 @@ brushes = st.builds(
 
 
 class TestWindows:
+    @pytest.mark.slow
     @settings(max_examples=15, deadline=None)
     @given(st.data(), brushes, st.integers(1, 900), st.integers(1, 900), st.integers(-5, 2**70))
     def test_are_the_pixels_of_the_whole(self, data, brush, width, height, seed):
@@ -67,6 +68,7 @@ class TestWindows:
         window = (left, top, right, bottom)
         np.testing.assert_array_equal(strokes.draw((width, height), window), whole[top:bottom, left:right])
 
+    @pytest.mark.slow
     def test_of_a_large_picture_have_bristles_and_are_the_pixels_of_the_whole(self):
         picture = scene(1500, 1100)
         whole = underpaint(picture, Brush())
@@ -167,6 +169,7 @@ class TestPainting:
         assert underpaint(plain, Brush()).reshape(-1, 3).std(0).min() > 2
         assert underpaint(plain, Brush(hue=0, saturation=0, lightness=0)).reshape(-1, 3).std(0).max() < 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("size", [(1, 1), (2, 300), (10_000, 20), (3, 5000), (64, 64)])
     @pytest.mark.parametrize("color", [0, 128, 255])
     def test_of_plain_pictures_is_plain(self, size, color):

@@ -78,6 +78,7 @@ def timeless(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [replace(verdict, seconds=0.0) for verdict in verdicts]
 
 
+@pytest.mark.slow
 def test_folders_and_tar_sets_become_what_they_become_on_one_machine(
     model: artgan.Model, cluster: Cluster, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_films_change_their_format(tmp_path: Path, name: str, sound: str) -> Non
     assert notes == ([again] if name == "b.webm" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop", "manner"),
     [
@@ -117,6 +118,7 @@ def test_a_film_in_two_sittings_is_the_same(tmp_path: Path, stop: int, manner: M
     assert not path.with_name("b.mp4.part").exists()
 
 
+@pytest.mark.slow
 def test_another_painting_begins_anew(tmp_path: Path) -> None:
     source = films.write(tmp_path / "a.mp4", [pattern(n) for n in range(6)])
     path = tmp_path / "b.mp4"

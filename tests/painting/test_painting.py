@@ -811,6 +811,7 @@ def test_whoever_stops_early_leaves_no_thread_and_no_half_painting(tmp_path):
     assert all(images.decode(path).size == (6, 5) for path in written)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
     noise(400, 300).save(tmp_path / "a.bmp")
     jobs = (Job(tmp_path / "a.bmp", tmp_path / f"{i % 2}.bmp") for i in range(400))

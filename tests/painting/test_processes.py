@@ -37,6 +37,7 @@ def model() -> artgan.Model:
     return artgan.load("monet", runtime="onnxruntime")
 
 
+@pytest.mark.slow
 def test_the_results_are_those_of_one_process(photos: Path, model: Any, tmp_path: Path) -> None:
     manner, own = model.painting({"stroke_size": 2.0})
     how: dict[str, Any] = {"manner": manner, "options": own, "saving": Saving(quality=80)}
@@ -61,6 +62,7 @@ def _slow_work(network: Network, jobs: Any, how: Any, pipe: Any) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_fails_its_pictures_alone(
     photos: Path, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

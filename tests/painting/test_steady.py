@@ -102,6 +102,7 @@ def test_the_first_frame_is_the_still_picture_to_the_byte(photo: Pixels, manner:
     assert np.array_equal(steadily([frame], manner)[0], alone(frame, manner))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("pan", 3), ("zoom", 3), ("still", 3)])
 def test_strokes_stick_to_what_they_paint(photo: Pixels, name: str, least: float) -> None:
     if name == "still":
@@ -114,6 +115,7 @@ def test_strokes_stick_to_what_they_paint(photo: Pixels, name: str, least: float
         assert steady < 0.1 < 1.2 * warping_error(frames, motion)
 
 
+@pytest.mark.slow
 def test_what_a_network_adds_does_not_flicker(photo: Pixels) -> None:
     frames, motion = pan(photo, 1.0, 0.0, 5)
     for manner in (PLAIN, BRUSHED):
@@ -140,6 +142,7 @@ def moving(photo: Pixels, count: int) -> list[Pixels]:
     return frames
 
 
+@pytest.mark.slow
 def test_what_moves_leaves_no_trail(photo: Pixels) -> None:
     frames = moving(photo, 9)
     made = steadily(frames, BRUSHED)
@@ -164,6 +167,7 @@ def test_a_film_does_not_melt_as_it_moves_on(photo: Pixels) -> None:
         assert sharpness[0] > 0.8 * sharpness[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", [PLAIN, COLORED], ids=["plain", "colored"])
 def test_a_film_goes_on_from_its_state(photo: Pixels, manner: Manner) -> None:
     frames, _ = pan(photo, 1.5, 0.5, 4)

@@ -107,6 +107,7 @@ def means(image: Image.Image) -> np.ndarray:
 # ---- the same however it is divided
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(180, 120), (60, 44), (33, 330)])
 @pytest.mark.parametrize("manner", MANNERS.values(), ids=MANNERS)
 @pytest.mark.usefixtures("small_finish")
@@ -137,6 +138,7 @@ def test_without_a_brush_tiles_and_strips_are_the_whole(tmp_path: Path, manner: 
         np.testing.assert_array_equal(array(strips), array(tiles))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 150),
@@ -209,6 +211,7 @@ def test_windows_cover_a_picture_once() -> None:
 # ---- what is painted
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90))
 def test_a_small_painting_is_what_the_network_makes_of_the_under_painting(width: int, height: int) -> None:
@@ -302,6 +305,7 @@ def test_a_palette_draws_colors_to_itself(brush: Brush | None) -> None:
 # ---- pictures of any kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "photo",
     [
@@ -383,6 +387,7 @@ def test_what_is_no_picture_is_told() -> None:
 # ---- batches and files
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_finish")
 def test_pictures_of_a_batch_are_painted_in_one_call_and_as_alone() -> None:
     photos = [CHINA.resize((150, 100)), FLOWER.resize((150, 100))]

@@ -146,6 +146,7 @@ def damaged(text: str, damage: str) -> bytes:
     return "\n".join([text, *lines]).encode() + b"\xff\xfe"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [*((name,) for name in FILES), FILES[1:]])
 def test_a_page_comes_out_whatever_is_missing(tmp_path: Path, names: tuple[str, ...]) -> None:
     run = make_run(tmp_path / "run", sheets=(20,))
@@ -156,6 +157,7 @@ def test_a_page_comes_out_whatever_is_missing(tmp_path: Path, names: tuple[str, 
     assert page.steps == [20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "half a line", "odd"])
 @pytest.mark.parametrize("names", [FILES, FILES[1:]])
 def test_a_page_comes_out_whatever_is_half_written(tmp_path: Path, names: tuple[str, ...], damage: str) -> None:
@@ -279,6 +281,7 @@ def artgan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     one, other, out = make_run(tmp_path / "one"), make_run(tmp_path / "other"), tmp_path / "page.html"
     done = artgan("compare", one, other, "-o", out)
@@ -303,6 +306,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert Page(out).steps
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_torch(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     code = (

@@ -50,6 +50,7 @@ def apart(one: Image.Image, other: Image.Image) -> float:
     return float(np.sqrt(np.square(np.asarray(one, float) - np.asarray(other, float)).mean()))
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_network_is_found(generator: DCGANGenerator, vgg: VGG19) -> None:
     [photo] = sample(generator, 1, seed=1000)
     found = find_like(generator, photo, vgg, steps=STEPS)

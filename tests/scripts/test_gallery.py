@@ -104,6 +104,7 @@ def test_the_sheets_have_each_photo_by_each_model_and_step(tmp_path: Path, scrip
         assert page.quantization == Image.open(saved).quantization
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "skimage.py").touch()  # hides scikit-image where it is installed
 

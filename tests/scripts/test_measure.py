@@ -230,6 +230,7 @@ def test_color_moved_sees_colors_and_not_strokes(script: ModuleType) -> None:
     assert script.color_moved(photo, photo + 0.1) == pytest.approx(12.75, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_wrong_folder_is_one_line() -> None:
     done = measure("monet", "--photos", ROOT, "--paintings", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")

@@ -615,6 +615,7 @@ def test_a_plugin_of_any_style_passes(check: Check) -> None:
         assert outcomes[test][0] == "passed"
 
 
+@pytest.mark.slow
 def test_a_plugin_without_weights_passes_with_the_options_of_its_test_class(check: Check) -> None:
     outcomes = check(RUB, ALL - {TORCH}, options=RUBBED)
     assert not failures(outcomes)
@@ -631,6 +632,7 @@ def test_a_plugin_without_weights_passes_with_the_options_of_its_test_class(chec
     assert not [told for _, told in outcomes.values() if "cannot be tested, see" in told]
 
 
+@pytest.mark.slow
 def test_without_pytest_the_kit_says_so_and_the_rest_works() -> None:
     code = """
 import sys
@@ -1239,6 +1241,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_plugin_fails_for_its_own_reason(check: Check, name: str) -> None:
     fault = FAULTS[name]

@@ -90,6 +90,7 @@ def test_the_code_is_formatted_linted_and_typed() -> None:
     run(sys.executable, "-m", "mypy", "--strict", *(folder / "src" for folder in folders), cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_its_networks_learn_the_colors_of_the_paintings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blue photos become as orange as the paintings are, and stay as bright or dark as they were."""
     monkeypatch.syspath_prepend(str(write_plugin("learner") / "src"))

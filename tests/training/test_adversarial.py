@@ -227,6 +227,7 @@ def test_spectral_norm_is_one() -> None:
     assert any(name.endswith("_u") for name in network.state_dict())  # a checkpoint has the vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
 def test_augmentation_passes_the_gradient_on(names: tuple[str, ...]) -> None:
     torch.manual_seed(0)

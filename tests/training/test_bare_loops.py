@@ -12,6 +12,7 @@ from support.bare_loops import bare_translator, run_and_bare_loop, step_of_a_run
 CYCLEGAN = {"width": 8, "blocks": 2, "upsample": "resize", "skip": True, "pool": 0, "identity_every": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_steps_of_a_translator_are_those_of_a_bare_loop(tmp_path: Path) -> None:
     torch.manual_seed(1)
@@ -29,6 +30,7 @@ def test_steps_of_a_translator_are_those_of_a_bare_loop(tmp_path: Path) -> None:
     assert (mine - theirs).abs().mean() < 0.02 * (theirs - before).abs().mean()
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.parametrize(
     ("plugin", "values"),

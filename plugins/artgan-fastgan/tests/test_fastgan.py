@@ -87,6 +87,7 @@ def test_the_losses_are_their_formulas(discriminator: str) -> None:
     assert ("auxiliary/pictures" in figures) == (discriminator == "self-supervised")
 
 
+@pytest.mark.slow
 def test_a_self_supervised_discriminator_learns_to_reconstruct() -> None:
     subject = trainer(discriminator="self-supervised", lr_discriminator=2e-3, diffaugment="")
     losses = [float(subject.step({"pictures": pictures()}, i)["auxiliary/pictures"]) for i in range(40)]
@@ -126,6 +127,7 @@ def test_vgg19_and_the_random_projections_never_change() -> None:
         assert not torch.equal(parameter, trained[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_statistics_of_a_saved_average_are_those_of_its_own_pictures(tmp_path: Path) -> None:
     """Of what enters its batch norms; those of training are of other weights, and come back with the next step."""

@@ -174,6 +174,7 @@ def given(folder: Path, **changed: Any) -> list[str]:
     return words({"style": folder / "style.png", "vgg19": folder / "vgg19.safetensors", **LITTLE, **changed})
 
 
+@pytest.mark.slow
 def test_painting_on_the_command_line_is_painting_in_python(folder: Path, work: Path) -> None:
     styles = [folder / "style.png", f"{folder / 'photo.png'}:0.3"]
     done = processes.artgan("paint", "photo.png", "-m", "gatys", *given(folder, style=styles), cwd=work)
@@ -185,6 +186,7 @@ def test_painting_on_the_command_line_is_painting_in_python(folder: Path, work: 
     assert images.decode(work / "photo-gatys.png").rgb.tobytes() == painted.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "status", "told"),
     [
@@ -237,6 +239,7 @@ def test_ctrl_c_writes_the_picture_so_far(folder: Path, work: Path, cache: Path)
 # ---- the file of VGG-19
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_file_for_all_commands(folder: Path, work: Path, cache: Path) -> None:
     words = [word for word in given(folder) if "vgg19" not in word]
     found = {}
@@ -249,6 +252,7 @@ def test_the_environment_names_the_file_for_all_commands(folder: Path, work: Pat
     assert found["option"] == found["variable"]
 
 
+@pytest.mark.slow
 def test_without_file_and_network_it_fails_at_once_with_the_option(folder: Path, work: Path, tmp_path: Path) -> None:
     words = [word for word in given(folder) if "vgg19" not in word]
     unreachable = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}

@@ -179,6 +179,7 @@ def test_every_recipe_is_compared() -> None:
     assert PUBLISHED.keys() == RECIPES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", PUBLISHED)
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.numerical
@@ -240,6 +241,7 @@ def tiny_objective(formula: str, guide: Tensor | None = None) -> Objective:
     return Objective(network, formula, {"deep": photo["deep"]}, targets, weights, (1.0, 3.0, 1e-4, 1e-3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_the_gradient_of_each_formula_is_that_of_finite_differences(formula: str) -> None:
     painting = picture(8, 8, seed=3).double().requires_grad_()

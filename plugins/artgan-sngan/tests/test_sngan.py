@@ -136,6 +136,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "size"), TABLES)
 def test_the_feature_maps_are_those_of_the_papers_tables(architecture: str, size: int) -> None:
     (channels, side), up, down = TABLES[architecture, size]

@@ -129,6 +129,7 @@ def test_a_painting_is_that_of_pytorch_at_any_size(runtime: str) -> None:
         assert np.abs(np.asarray(mine, int) - np.asarray(theirs, int)).max() <= 1  # a number near a half is rounded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", OTHERS)
 @pytest.mark.usefixtures("warm")
 @pytest.mark.numerical
@@ -194,12 +195,14 @@ def test_a_network_is_exported_once_for_all_runtimes(home: Path, exports: list[P
     assert kept.suffix == ".onnx"
 
 
+@pytest.mark.slow
 def test_other_weights_or_another_key_are_another_file(home: Path, exports: list[Path]) -> None:
     for generator, key in ((Plain(), "x"), (Plain(1), "x"), (Plain(), "y")):
         accelerate(generator, "onnxruntime", key=key)
     assert len(exports) == len([*home.iterdir()]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "damage"),
     [("onnxruntime", "emptied"), ("onnxruntime", "another network's"), ("openvino", "cut")],
@@ -300,6 +303,7 @@ def test_the_command_paints_by_a_runtime_and_names_them_all(
     assert done.stderr == ("artgan: unknown runtime 'tensorflow'; known: torch, onnxruntime, openvino\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "runtime", "extra"),
     [

@@ -127,6 +127,7 @@ def test_an_exported_network_makes_what_pytorch_makes_at_sizes_it_was_not_export
         assert (made - wanted).abs().max() <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_holds_and_nothing_of_where_it_was_made(small: ResNetGenerator, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     about = {"plugin": "cyclegan", "config": {"width": 4}, "license": {"weights": "cc0-1.0"}}
@@ -160,12 +161,14 @@ def test_a_generator_in_half_precision_is_exported_in_float32_and_stays_as_it_is
         assert (run_by_onnxruntime(path)(x) - small.float()(x)).abs().max() <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_what_does_not_agree_with_pytorch_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"differs from PyTorch by|cannot export|does not run"):
         export_onnx(Stubborn(), tmp_path / "network.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_network_that_is_not_finite_is_not_written(small: ResNetGenerator, tmp_path: Path) -> None:
     with torch.no_grad():
         small.model[1].bias.fill_(math.nan)  # type: ignore[union-attr, operator]  # a convolution
@@ -179,6 +182,7 @@ def test_a_model_that_optimises_the_picture_is_refused(tmp_path: Path) -> None:
         export_onnx(artgan.load("gatys").generator, tmp_path / "gatys.onnx")
 
 
+@pytest.mark.slow
 def test_a_file_that_exists_is_replaced_on_request_only(small: ResNetGenerator, tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
     path.write_bytes(b"mine")
@@ -276,6 +280,7 @@ def test_the_command_writes_the_file_and_says_how_near_it_is(tmp_path: Path) -> 
     assert again.stderr == f"artgan: {out}: exists already; give another name, or --overwrite\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

@@ -248,6 +248,7 @@ def run_all(data: bytes, first: int, count: int, reached: Any) -> None:
     reached.value = first + count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [150, pytest.param(20_000, marks=pytest.mark.exhaustive)])
 def test_no_mutated_file_ends_the_process(data: bytes, count: int) -> None:
     """Files whose hash would be right, as of somebody who means harm: what check_onnx lets through is run."""

@@ -187,6 +187,7 @@ def test_more_steps_make_the_last_phase_longer_and_no_other(pictures: Path, tmp_
         made(values, 6)[0].load_state_dict({"phase_steps": 2})
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_before_its_networks_have_grown_is_refused(tmp_path: Path, pictures: Path) -> None:
     given = ["--pictures", pictures, "-o", tmp_path / "run", "--size", "32", "--batch", "2", "--steps", "349"]
     done = processes.artgan("train", "dcgan", *given, "--multiscale", "progressive", "--phase-steps", "100")
@@ -195,6 +196,7 @@ def test_a_run_that_ends_before_its_networks_have_grown_is_refused(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_networks_that_grow_are_not_compiled(tmp_path: Path, pictures: Path) -> None:
     with pytest.raises(ConfigError, match="--compile: growing networks"):
         run(GROWING, pictures, tmp_path / "run", steps=14, compile=True)
