@@ -33,22 +33,25 @@ esac
 [ $# -gt 0 ] || set -- tests plugins
 
 corners=("SSE41 default 1 0" "AVX2 avx2 2 1" "AVX512_CORE avx2 4 0")
-configurations=("${corners[@]}")
-if [ "$choice" = pairs ]; then
-    configurations+=("SSE41 avx2 2 1" "SSE41 avx2 4 0" "AVX2 default 1 0" "AVX2 default 4 1" "AVX512_CORE avx2 1 1"
-        "AVX512_CORE default 2 0")
-elif [ "$choice" = all ]; then
-    configurations=()
-    for isa in SSE41 AVX2 AVX512_CORE; do
-        for aten in default avx2; do
-            for threads in 1 2 4; do
-                for seed in 0 1; do
-                    configurations+=("$isa $aten $threads $seed")
+case $choice in
+    short) configurations=("${corners[@]}") ;;
+    pairs)
+        configurations=("${corners[@]}" "SSE41 avx2 2 1" "SSE41 avx2 4 0" "AVX2 default 1 0" "AVX2 default 4 1"
+            "AVX512_CORE avx2 1 1" "AVX512_CORE default 2 0")
+        ;;
+    all)
+        configurations=()
+        for isa in SSE41 AVX2 AVX512_CORE; do
+            for aten in default avx2; do
+                for threads in 1 2 4; do
+                    for seed in 0 1; do
+                        configurations+=("$isa $aten $threads $seed")
+                    done
                 done
             done
         done
-    done
-fi
+        ;;
+esac
 
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT

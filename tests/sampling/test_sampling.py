@@ -103,15 +103,12 @@ def test_a_loop_goes_through_its_pictures_and_back_to_the_first(generator: DCGAN
         list(loop(generator, [4], 5))
 
 
-def assert_these_are(frames: Sequence[Image.Image], expected: Sequence[Image.Image]) -> None:
-    """In lightness, as far as compression and palettes allow: close, and none is clearly closer to another one.
-
-    The second next frame is 5 levels away; the first frames of an AVIF file came out 0.8 closer to the next one.
-    """
+def assert_these_are(frames: Sequence[Image.Image], expected: Sequence[Image.Image], slack: float = 0.5) -> None:
+    """In lightness, as far as compression and palettes allow: close, and none closer to another one by ``slack``."""
     ours, theirs = (np.stack([np.asarray(each.convert("L"), float) for each in row]) for row in (frames, expected))
     differences = np.abs(ours[:, None] - theirs).mean((2, 3))
     assert differences.shape == (len(expected), len(expected))
-    assert (differences.diagonal() < differences.min(1) + 2).all()
+    assert (differences.diagonal() < differences.min(1) + slack).all()
     assert differences.diagonal().max() < 4
 
 
@@ -132,7 +129,8 @@ def test_an_animation_has_the_frames_of_the_loop(generator: DCGANGenerator, tmp_
             frames.append(frame.convert("RGB"))
         assert durations == [40] * 12
         assert animated.info.get("loop", 0) == 0, "repeated without end"
-    assert_these_are(frames, expected)
+    # The first frame of an AVIF file came out 0.8 closer to the next one; the one after that is 5 away.
+    assert_these_are(frames, expected, slack=2 if name == "a.avif" else 0.5)
     assert name != "a.png" or [apart(*pair) for pair in zip(frames, expected, strict=True)] == [0] * 12
 
 

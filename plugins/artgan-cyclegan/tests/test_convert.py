@@ -295,7 +295,7 @@ def difference(folder: Path, theirs: Callable[[Tensor], Tensor], *size: int) -> 
     with torch.no_grad():
         wanted, made = theirs(x), artgan.load(f"local-dir:{folder}")(x)
     assert wanted.shape == made.shape == x.shape
-    assert wanted.std() > 0.01  # a constant would prove nothing
+    assert wanted.std() > 0.05  # a constant would prove nothing
     return float((made - wanted).abs().max())
 
 
@@ -331,7 +331,7 @@ def test_a_resnet_paints_as_it_did(tmp_path: Path, name: str) -> None:
     assert config.items() <= done.config.items()
     assert done.parameters == sum(parameter.numel() for parameter in network.parameters())
     for size in ((64, 64), (48, 80)):
-        assert difference(tmp_path / "model", network, *size) <= 1e-4
+        assert difference(tmp_path / "model", network, *size) <= 1e-5
     check_painting(tmp_path / "model")
 
 
@@ -420,7 +420,7 @@ def test_a_resnet_with_other_norms_paints_as_it_did(tmp_path: Path, name: str) -
     assert config.items() <= done.config.items()
     assert ("norm" in done.config) == ("norm" in config or "batch" in name)
     for size in ((32, 32), (48, 80)):
-        assert difference(tmp_path / "model", network, *size) <= 1e-4
+        assert difference(tmp_path / "model", network, *size) <= 1e-5
 
 
 @pytest.mark.parametrize("channels", [(1, 1), (1, 3), (3, 1)])
@@ -436,7 +436,7 @@ def test_a_network_of_gray_pictures_sees_luma_and_paints_gray(tmp_path: Path, ch
             x = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
         return network(x).expand(-1, 3, -1, -1)
 
-    assert difference(tmp_path / "model", theirs, 32, 48) <= 1e-4
+    assert difference(tmp_path / "model", theirs, 32, 48) <= 1e-5
     gray = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8))
     painting = np.asarray(artgan.load(f"local-dir:{tmp_path / 'model'}").paint(gray), float)
     with torch.no_grad():
@@ -454,7 +454,7 @@ def test_what_the_weights_do_not_show_is_said_and_can_be_set(tmp_path: Path) -> 
     assert "bilinear is assumed: --set upsample=resize if it is by nearest neighbors" in done.assumed
     assert difference(tmp_path / "assumed", network, 32, 32) > 1e-2
     convert(tmp_path / "net.pth", tmp_path / "set", settings={"upsample": "resize"})
-    assert difference(tmp_path / "set", network, 32, 32) <= 1e-4
+    assert difference(tmp_path / "set", network, 32, 32) <= 1e-5
     for settings, told in (({"upsample": "cubic"}, "must be one of"), ({"upsampel": "resize"}, "upsample")):
         with pytest.raises(ConfigError, match=told):
             convert(tmp_path / "net.pth", tmp_path / "other", settings=settings)
@@ -496,7 +496,7 @@ def test_fast_neural_style_paints_as_it_did(
         assert made.max() > 255 or made.min() < 0
         return (made.clamp(0, 255) / 127.5 - 1).expand(-1, 3, -1, -1)
 
-    for size in ((32, 32), (48, 80)):
+    for size in ((32, 32), (48, 80)):  # its values go through 255: by processor they differ by up to 1.6e-5
         assert difference(tmp_path / "model", theirs, *size) <= 1e-4
     check_painting(tmp_path / "model")
 
@@ -584,7 +584,7 @@ FORMS: dict[str, Callable[[Path, dict[str, Tensor]], None]] = {
 def test_a_checkpoint_may_have_many_forms(tmp_path: Path, network: nn.Module, form: str) -> None:
     FORMS[form](tmp_path / form, dict(network.state_dict()))
     assert convert(tmp_path / form, tmp_path / "model").layout == "cyclegan"
-    assert difference(tmp_path / "model", network, 32, 48) <= 1e-4
+    assert difference(tmp_path / "model", network, 32, 48) <= 1e-5
 
 
 def test_half_precision_becomes_float32(tmp_path: Path, network: nn.Module) -> None:
@@ -611,7 +611,7 @@ def test_one_of_several_generators_is_chosen(tmp_path: Path, network: nn.Module)
         convert(tmp_path / "iter.pth", tmp_path / "model", key="generators.monet")
     assert not (tmp_path / "model").exists()
     convert(tmp_path / "iter.pth", tmp_path / "model", key="state_dict.generators.monet.")
-    assert difference(tmp_path / "model", other, 32, 32) <= 1e-4
+    assert difference(tmp_path / "model", other, 32, 32) <= 1e-5
 
 
 def test_one_of_two_unets_is_chosen(tmp_path: Path) -> None:
@@ -623,7 +623,7 @@ def test_one_of_two_unets_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="choose one by --key: generator_g, generator_f"):
         convert(tmp_path / "net.npz", tmp_path / "model")
     convert(tmp_path / "net.npz", tmp_path / "model", key="generator_f")
-    assert difference(tmp_path / "model", network, 256, 256) <= 1e-4
+    assert difference(tmp_path / "model", network, 256, 256) <= 1e-5
 
 
 # ---- what is refused
@@ -690,7 +690,7 @@ def test_statistics_are_dropped_of_the_authors_files_alone(tmp_path: Path) -> No
     old = {name: value for name, value in batch.state_dict().items() if not name.endswith("tracked")}
     torch.save(old, tmp_path / "batch.pth")
     convert(tmp_path / "batch.pth", tmp_path / "batch")
-    assert difference(tmp_path / "batch", batch, 32, 32) <= 1e-4
+    assert difference(tmp_path / "batch", batch, 32, 32) <= 1e-5
 
 
 def test_half_a_norm_and_different_norms_are_told(tmp_path: Path) -> None:
@@ -756,11 +756,11 @@ def test_without_filters_nearest_neighbors_are_assumed(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "net.pth")
     done = convert(tmp_path / "net.pth", tmp_path / "model")
     assert "nearest is assumed: --set upsample=bilinear-zeros if it is by bilinear interpolation, " in done.assumed
-    assert difference(tmp_path / "model", network, 32, 32) <= 1e-4
+    assert difference(tmp_path / "model", network, 32, 32) <= 1e-5
     network = ResNet(4, 3, up="bilinear, zeros").eval()
     torch.save(network.state_dict(), tmp_path / "net.pth")
     convert(tmp_path / "net.pth", tmp_path / "zeros", settings={"upsample": "bilinear-zeros"})
-    assert difference(tmp_path / "zeros", network, 32, 48) <= 1e-4
+    assert difference(tmp_path / "zeros", network, 32, 48) <= 1e-5
 
 
 def test_our_own_resize_convolutions_are_not_taken_for_transposed_ones(tmp_path: Path) -> None:
@@ -803,7 +803,7 @@ def test_the_command_converts_and_says_what_it_saw(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{folder}\n")
     assert done.stderr.startswith(f"artgan: {file} is cyclegan's layout cut (")
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
-    assert difference(folder, network, 40, 64) <= 1e-4
+    assert difference(folder, network, 40, 64) <= 1e-5
     card = json.loads((folder / "config.json").read_text())
     assert card["license"] == {"weights": "CC-BY-4.0"}
     assert card["training"]["converted_from"] == "latest_net_G.pth"
