@@ -95,7 +95,7 @@ class MultiscaleGenerator(NoiseGenerator):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile what :meth:`pictures` and :meth:`forward` share, in place."""
-        self._drawn = torch.compile(self._drawn, *args, **kwargs)  # type: ignore[method-assign]
+        self._drawn = torch.compile(self._drawn, *args, **kwargs)  # type: ignore[method-assign]  # by its compiled self
 
 
 class MultiscaleDiscriminator(Discriminator):
