@@ -1,5 +1,5 @@
 """Seeds of the tests of numbers, which ``ARTGAN_TEST_SEED`` shifts (``scripts/portable.sh`` runs them with several),
-and where compiled networks are kept.
+where compiled networks are kept, and which of the conformance kit's tests are slow.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ COMPILED = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}_{vers
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(COMPILED))
 
 SHIFT = 1000 * int(os.environ.get("ARTGAN_TEST_SEED", "0"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The conformance kit marks nothing, as its tests are other people's too."""
+    for item in items:
+        if item.name == "test_a_resumed_run_ends_as_one_that_never_stopped":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

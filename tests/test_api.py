@@ -152,6 +152,7 @@ def test_the_homes_share_no_name() -> None:
     assert not set(artgan.plugin.__all__) & set(artgan.toolkit.__all__)
 
 
+@pytest.mark.slow
 def test_the_core_uses_neither_home() -> None:
     """They are for others: the core knows where things are, and cycles of imports stay away."""
     for path in sorted(CORE.rglob("*.py")):
@@ -214,6 +215,7 @@ def options(*classes: type) -> set[str]:
     return {field.name for cls in classes for field in fields(cls)}
 
 
+@pytest.mark.slow
 def test_the_core_names_no_plugin_and_none_of_its_models_options_or_domains() -> None:
     plugins = [load_plugin(name) for name in NAMES]
     aliases = {entry.alias for entry in read_file(ROOT / "registry.yaml").entries.values() if entry.alias}
@@ -253,6 +255,7 @@ OLD_OR_OTHERS = re.compile(
 """Old names that still load, libvips' names, and a paper's title."""
 
 
+@pytest.mark.slow
 def test_names_and_texts_are_in_american_spelling() -> None:
     sources = [CORE, *CORE.parents[1].glob("plugins/*/src"), CORE.parents[1] / "docs", CORE.parents[1] / "scripts"]
     pages = [page for root in sources for end in ("py", "jinja", "html", "md") for page in root.rglob(f"*.{end}")]

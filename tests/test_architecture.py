@@ -83,6 +83,7 @@ def test_imports_go_down(module: str) -> None:
     assert not up, f"{module} imports {', '.join(sorted(up))}, which are not below it"
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_a_detour() -> None:
     assert not list(circles({module: imports(module) for module in MODULES}))
 

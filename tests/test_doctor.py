@@ -125,7 +125,7 @@ def test_a_hub_that_cannot_be_reached_is_told_and_no_fault(monkeypatch: pytest.M
     assert found.found.startswith("http://127.0.0.1:9: cannot be reached (")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_program_calls_an_unreachable_hub_a_note_with_status_0() -> None:
     done = started_artgan("doctor", HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")
     assert done.returncode == 0, done.stdout

@@ -231,6 +231,7 @@ class Inverter(Generator):
         return -x
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(1, 700), st.integers(1, 700))
 def test_pictures_of_any_size_come_back_in_their_size(width: int, height: int) -> None:

@@ -569,11 +569,12 @@ except WeightsError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         ({}, "no such model on the Hub"),
-        pytest.param({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set", marks=pytest.mark.slow),
+        pytest.param({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_feature_network_that_cannot_be_fetched_says_which_file_to_give(

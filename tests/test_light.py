@@ -60,6 +60,7 @@ def test_the_bundled_painters_have_an_exported_form() -> None:
     assert {read_registry().entries[name].alias for name in PAINTERS} == {"cezanne", "monet", "vangogh"}
 
 
+@pytest.mark.slow
 def test_the_command_paints_and_says_what_runs_the_model(photo: Path, tmp_path: Path) -> None:
     done = command("paint", photo, "-o", tmp_path / "painting.png", "-v")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'painting.png'}\n")
@@ -93,6 +94,7 @@ def test_a_brush_of_another_painter_and_a_photo_in_tiles(photo: Path, tmp_path: 
         assert np.abs(np.asarray(tiles, int) - whole).max() <= 1
 
 
+@pytest.mark.slow
 def test_python_paints_and_imports_nothing_that_is_absent(photo: Path) -> None:
     code = """
 import artgan
@@ -108,6 +110,7 @@ print(sorted(loaded & {"torch", "timm", "accelerate", "matplotlib", "jinja2", "a
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -122,6 +125,7 @@ def test_what_needs_more_says_what_to_install(arguments: list[str], told: str, t
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_what_runs_models_and_calls_nothing_a_fault_that_a_light_installation_lacks() -> None:
     code = """
 from importlib import metadata

@@ -231,7 +231,7 @@ def opened(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_paint(execute: Execute, kaggle: Path, tmp_path: Path) -> None:
     vgg19 = plain_vgg.write(tmp_path / "vgg19.safetensors", "vgg19", "conv5_1")
     outputs = execute("paint", COUNT=2, VGG19=str(vgg19), SIZE=64, ITERATIONS=1, OUT="my paintings")

@@ -50,6 +50,7 @@ def test_options_on_the_command_line_are_those_of_python(folder: Path) -> None:
     np.testing.assert_array_equal(painted(folder, *words.split()), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -75,6 +76,7 @@ def test_a_bad_option_is_one_line_and_status_2(folder: Path, words: str, told: s
         assert not (folder / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_compare_paints_with_the_same_options(folder: Path) -> None:
     sheets = []
     for number, words in enumerate(([], ["--brush", "hand.json"], ["--brush", "hand.json", "--seed", "1"])):
@@ -85,6 +87,7 @@ def test_compare_paints_with_the_same_options(folder: Path) -> None:
     assert len(set(sheets)) == 3
 
 
+@pytest.mark.slow
 def test_help_names_the_ranges(folder: Path) -> None:
     for command in ("paint", "compare"):
         told = " ".join(run(folder, command, "--help").stdout.replace("│", " ").split())

@@ -65,6 +65,7 @@ def test_a_folder_with_a_broken_picture_is_painted_and_the_broken_one_named(tmp_
     assert files(tmp_path / "photos-monet") == {"a.png", "b.png", "deep/c.png"}
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
     photo(tmp_path / "a.png")
     (tmp_path / "a-monet.png").write_text("precious")
@@ -285,6 +286,7 @@ def test_plugins_and_doctor(tmp_path: Path) -> None:
     assert plainly.returncode == 2  # this model has no exported form, which would do without the plugin
 
 
+@pytest.mark.slow
 def test_compare_draws_a_sheet_and_names_what_failed(tmp_path: Path) -> None:
     photo(tmp_path / "a.png", (64, 48))
     photo(tmp_path / "b.png", (40, 60))
@@ -299,6 +301,7 @@ def test_compare_draws_a_sheet_and_names_what_failed(tmp_path: Path) -> None:
     assert "exists already" in again.stderr
 
 
+@pytest.mark.slow
 def test_compare_paints_the_photo_at_the_size_of_the_sheet(tmp_path: Path) -> None:
     """The painting on the sheet is that of the photo shrunk by Lanczos' filter."""
     large = Image.radial_gradient("L").resize((400, 300)).convert("RGB")

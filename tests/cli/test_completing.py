@@ -190,6 +190,7 @@ def test_a_list_is_completed_after_its_last_comma_without_repetition() -> None:
     assert not {"fid,kid,fid", "fid,kid,kid"} & set(candidates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "candidates"),
     [
@@ -203,6 +204,7 @@ def test_what_depends_on_a_model_or_a_plugin(folder: Path, line: str, candidates
     assert offered(folder, line) == candidates
 
 
+@pytest.mark.slow
 def test_a_broken_registry_prints_nothing_into_the_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "registry.yaml").write_text("schema: [")
     broken = {"ARTGAN_REGISTRY": str(tmp_path / "registry.yaml")}

@@ -36,6 +36,7 @@ def refusal(hidden: str, *words: str | Path, cwd: Path = ROOT) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugin", "words"),
     [
@@ -59,6 +60,7 @@ def test_without_any_plugin_all_are_named(words: str) -> None:
     assert 'pip install "artgan[anystyle,cyclegan,dcgan,fastgan,gatys,sngan]"' in refusal(BARE, *words.split())
 
 
+@pytest.mark.slow
 def test_a_folder_whose_plugin_is_missing_names_both(tmp_path: Path) -> None:
     shutil.copy(
         ROOT / "plugins/artgan-dcgan/src/artgan_dcgan/weights/monet.safetensors", tmp_path / "model.safetensors"

@@ -188,6 +188,7 @@ def test_a_model_of_what_is_trained_cannot_do_without_weights(folder: Path, monk
     assert str(caught.value) == "cyclegan.mine: mine.yaml names no weights, which a model of cyclegan needs"
 
 
+@pytest.mark.slow
 def test_models_without_weights_are_listed_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = processes.artgan("models", "--format", "json")
     assert {m["name"]: m["availability"] for m in json.loads(listed.stdout)}["wash.two"] == "no weights"
@@ -245,6 +246,7 @@ def test_what_is_wrong_on_the_command_line_ends_with_2(folder: Path, arguments: 
     assert not list(folder.glob("photo-*"))
 
 
+@pytest.mark.slow
 def test_a_model_that_lacks_an_option_says_so_on_one_line(folder: Path) -> None:
     lacking = "wash paints in the colors of a picture: give --style FILE"
     for words in (["paint", "photo.png", "--model", "wash"], ["compare", "photo.png", "--models", "wash,monet"]):
@@ -285,6 +287,7 @@ def test_the_help_of_a_model_shows_its_options_wherever_it_comes_from(folder: Pa
             assert "--power" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["-m", "monet"], ["-m", "nothing"], ["-m", "local-dir:nowhere"]])
 def test_without_options_of_its_own_the_help_is_as_ever(folder: Path, arguments: list[str]) -> None:
     told = help_for("paint", *arguments)

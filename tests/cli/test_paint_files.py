@@ -47,6 +47,7 @@ def inverted(path: Path, source: Path) -> float:
     return float(np.abs(np.asarray(images.decode(path).rgb) - right).mean())
 
 
+@pytest.mark.slow
 def test_a_phones_folder(tmp_path: Path) -> None:
     folder = tmp_path / "phone"
     folder.mkdir()
@@ -120,6 +121,7 @@ def test_pictures_that_cannot_be_read_are_failures(tmp_path: Path) -> None:
     assert told[2:] == ["artgan: 2 of 3 failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif", ".avif"])
 def test_an_animation_is_painted_whole_or_its_first_frame_is_and_that_is_said(tmp_path: Path, suffix: str) -> None:
     first, *rest = frames()
@@ -139,6 +141,7 @@ def test_an_animation_is_painted_whole_or_its_first_frame_is_and_that_is_said(tm
     assert images.decode(tmp_path / "b.jpg").size == SIZE
 
 
+@pytest.mark.slow
 def test_metadata_by_default_without_and_with_the_place(tmp_path: Path) -> None:
     tags = Image.Exif()
     tags[0x0112], tags[0x8298], tags[0x8825] = 6, "(c) Jane", {1: "N", 2: (48.0, 4.0, 30.0)}
@@ -186,6 +189,7 @@ def test_quality_acts_on_every_lossy_format(tmp_path: Path) -> None:
         assert sizes[0] < sizes[1] / 2, suffix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.tga", "v1.2"])
 def test_an_unknown_suffix_is_refused_before_anything_is_painted(tmp_path: Path, name: str) -> None:
     photo(tmp_path / "a.jpg")

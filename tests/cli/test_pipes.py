@@ -38,6 +38,7 @@ def paint(*words: str | Path, data: bytes = b"", status: int = 0) -> tuple[bytes
     return done.stdout, done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
 def test_from_pipe_to_pipe_in_the_format_of_the_photo(format: str) -> None:
     data = stored(picture(), format)
@@ -60,6 +61,7 @@ def test_one_end_may_be_a_file(tmp_path: Path) -> None:
     assert piped == (tmp_path / "out.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_no_picture_is_named_and_nothing_is_written() -> None:
     out, said = paint("-", "-o", "-", data=b"nonsense", status=1)
     assert out == b""
@@ -67,6 +69,7 @@ def test_what_is_no_picture_is_named_and_nothing_is_written() -> None:
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -83,6 +86,7 @@ def test_what_pipes_cannot_hold_is_refused(words: list[str], told: str) -> None:
     assert told in said
 
 
+@pytest.mark.slow
 def test_an_address_is_refused_with_what_to_do_and_without_secrets() -> None:
     _, said = paint("https://someone:secret@example.com/a/photo.jpg?token=secret", status=1)
     assert said.startswith("artgan: https://example.com/a/photo.jpg: is a URL, but artgan reads only files; download")

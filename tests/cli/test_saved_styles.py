@@ -161,6 +161,7 @@ def test_style_pictures_are_options_of_the_base(folder: Path) -> None:
     assert np.abs(found - roses)[right].mean() < np.abs(found - waves)[right].mean()
 
 
+@pytest.mark.slow
 def test_a_style_that_fails_is_named_and_the_rest_is_drawn(folder: Path) -> None:
     save_style("mine", ["waves.jpg"])
     save_style("other", ["roses.png"])

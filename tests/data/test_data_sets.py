@@ -529,6 +529,7 @@ def seed_of(kind: str) -> bytes:
         return MAKERS[kind](Path(folder)).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "suffix"),
     [("s.zip", ".zip"), ("s.tar", ".tar"), ("s.tar.gz", ".tgz"), ("s.tar.xz", ".tar.xz"), ("s.tfrec", ".tfrec")],
@@ -544,6 +545,7 @@ def test_hostile_bytes(kind: str, suffix: str) -> None:
     check()
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.one_of(st.binary(max_size=300), mutated(b"\n\x10\n\x0e\n\x05image\x12\x05\n\x03\n\x01x")))
 def test_hostile_examples(data: bytes) -> None:

@@ -116,6 +116,7 @@ def test_the_round_canvases_of_monet_are_found() -> None:
 # ---- the page
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_from_outside_and_escapes_names(tmp_path: Path) -> None:
     folder = save_set(tmp_path / "<i>set & more")
     evil = "<script>alert(1)<" + '∕script>" onerror=".png'

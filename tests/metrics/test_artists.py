@@ -59,6 +59,7 @@ def test_an_artist_with_few_pictures_weighs_as_much_as_one_with_many() -> None:
     assert report.balanced_accuracy == pytest.approx(np.mean([report.confusion[i][i] / (5000, 500)[i] for i in (0, 1)]))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report() -> None:
     classes = {"a": cloud(20, 0, 0), "b": cloud(20, 0.5, 1)}
     assert classify(classes, {"x": cloud(5, 0, 2)}, seed=3) == classify(classes, {"x": cloud(5, 0, 2)}, seed=3)

@@ -453,6 +453,7 @@ def test_a_wrong_call_is_one_line(options: list[str], told: str, real: Path, fak
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_scores_that_cannot_be_had_are_told(real: Path, fake: Path, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"nonsense")
     words = ["evaluate", "--real", real, "--fake", fake, "--inception", tmp_path / "w.pth"]

@@ -92,6 +92,7 @@ def test_a_published_file_is_read_as_timm_reads_it(small_dinov2: dict[str, Tenso
     assert expected[:, extractor.parts["class token"]].shape == expected.shape
 
 
+@pytest.mark.slow
 def test_it_sees_patches_one_by_one(small_dinov2: dict[str, Tensor], tmp_path: Path) -> None:
     weights = {"dinov2": tmp_path / "model.safetensors"}
     save_file(small_dinov2, weights["dinov2"])

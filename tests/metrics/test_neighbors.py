@@ -425,6 +425,7 @@ def test_pictures_near_to_those_learned_from_show_in_the_gap() -> None:
     assert honest.interval[0] < 1 < honest.interval[1]
 
 
+@pytest.mark.slow
 def test_the_gap_is_about_1_over_many_draws_and_its_interval_holds_1_as_often_as_it_says() -> None:
     gaps = [held_out_gap(kind(60, 3 * i), kind(60, 3 * i + 1), kind(60, 3 * i + 2), draws=200) for i in range(60)]
     assert np.mean([gap.ratio for gap in gaps]) == pytest.approx(1, abs=0.02)

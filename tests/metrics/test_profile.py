@@ -189,6 +189,7 @@ def test_a_profile_is_json() -> None:
     assert read["lightness"]["deviation"] == 0
 
 
+@pytest.mark.slow
 def test_the_drawing_shows_the_palettes(tmp_path: Path) -> None:
     path = tmp_path / "profiles.png"
     path.write_bytes(b"old")
@@ -201,6 +202,7 @@ def test_the_drawing_shows_the_palettes(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["profiles.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_names_of_sets_are_any(tmp_path: Path) -> None:
     """Paths, that is: with dollars (a formula to matplotlib), underscores in front (left out of legends), and long."""
@@ -221,6 +223,7 @@ def test_a_drawing_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         draw(some(), tmp_path / "absent" / "profiles.png")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "vangogh").is_dir(), reason=f"no real pictures at {DATA}")
 def test_van_goghs_strokes_and_colors_are_stronger_than_monets() -> None:
     def of(folder: str) -> Profile:

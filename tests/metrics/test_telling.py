@@ -92,6 +92,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 @NUMERICAL
 def test_folders_are_told_apart_as_far_as_they_differ(tmp_path: Path) -> None:
     real = noise(tmp_path / "real", 80, seed=0)

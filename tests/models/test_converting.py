@@ -544,6 +544,7 @@ def little_memory() -> Iterator[None]:
     assert peak < 50e6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 def test_a_pickle_of_very_many_harmless_names_is_refused(tmp_path: Path) -> None:
     names = b"".join(b"ctorch.nn\nName%d\n" % number for number in range(20_000))

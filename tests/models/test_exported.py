@@ -29,6 +29,8 @@ from artgan.models.runtimes.exporting import TOLERANCE
 
 pytest.importorskip("onnxscript", reason='needs pip install "artgan[onnx]"')
 
+pytestmark = pytest.mark.slow  # an export takes seconds
+
 PAINTERS = [name for name, entry in read_registry().entries.items() if entry.exported]
 
 
@@ -108,7 +110,6 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "photo").is_dir(), reason="needs the photos of shared/data")
 def test_a_quantized_model_is_a_model_too(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
@@ -204,6 +205,7 @@ def test_an_unknown_runtime_is_told() -> None:
 # ---- the Hub
 
 
+@pytest.mark.exhaustive
 def test_an_exported_model_is_published_and_loaded_from_the_hub_by_who_has_no_plugin(
     made: Path, folder: Path, tmp_path: Path
 ) -> None:

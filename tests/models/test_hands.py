@@ -126,6 +126,7 @@ def test_a_registered_brush_is_the_models(registry: Any) -> None:
     assert same(model.paint(PHOTO), load("cyclegan.monet-fine").paint(under))
 
 
+@pytest.mark.slow
 def test_a_card_shows_the_brushwork(registry: Any) -> None:
     registry({"brush": FEW})
     shown = processes.artgan("show", "strokes").stdout
@@ -259,6 +260,7 @@ def test_a_brush_is_read_from_a_file_and_leaves_the_palette(tmp_path: Path, name
     assert found.palette.to_dict() == PALETTE.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "values", "told"),
     [
@@ -307,6 +309,7 @@ def test_a_file_that_is_no_brush_is_told(tmp_path: Path, content: str, told: str
 # ---- Model.paint
 
 
+@pytest.mark.slow
 def test_options_are_keywords_of_paint(folder: Path) -> None:
     model = load(f"local-dir:{folder}")
     usual = model.paint(PHOTO)

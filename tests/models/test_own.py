@@ -77,6 +77,7 @@ def test_the_registry_comes_first(models: Path) -> None:
     assert registry.entry("mine").name == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("card", "told"),
     [

@@ -83,6 +83,7 @@ def test_a_saved_model_is_in_the_hubs_layout(saved: Path) -> None:
         assert part in text
 
 
+@pytest.mark.slow
 def test_the_example_is_what_the_model_paints(saved: Path) -> None:
     given, shown = (Image.open(saved / name) for name in FILES[3:])
     assert given.size == shown.size
@@ -461,6 +462,7 @@ def test_with_push_it_is_uploaded_in_one_commit_and_loads_from_there(
     assert len(repository.commits) == 2
 
 
+@pytest.mark.slow
 def test_what_is_to_be_private_does_not_become_public(terminal: Terminal, saved: Path) -> None:
     terminal.hub.add("someone/open", {".gitattributes": b""})
     status, _, err = terminal.run("publish", saved, "--repo", "someone/open", "--private", "--push")

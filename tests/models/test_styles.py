@@ -46,6 +46,7 @@ def card(name: str) -> dict[str, Any]:
     return json.loads((Path("data/artgan/models") / name / "config.json").read_text())  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pictures", "scale", "facts"),
     [
@@ -168,6 +169,7 @@ def test_without_such_a_model_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
         style_model(read_registry())
 
 
+@pytest.mark.slow
 def test_a_style_is_removed_and_nothing_else(base: Path) -> None:
     save_style("mine", ["waves.jpg"])
     shutil.copytree("data/artgan/models/mine", "data/artgan/models/model")

@@ -75,7 +75,7 @@ class Reader:
         return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_page_on_plugins_works_from_top_to_bottom(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     programs = make_venv(tmp_path / "venv", build(tmp_path_factory.getbasetemp() / "wheels"))
     folder = tmp_path / "page"

@@ -181,6 +181,7 @@ def commands(page: Path, section: str = "") -> Iterator[list[str]]:
         yield words[: next((place for place, word in enumerate(words) if word in ("<", ">", "|")), None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_on_a_page_have_the_options_that_it_names(page: Path) -> None:
     for words in commands(page):
@@ -228,7 +229,7 @@ def test_python_on_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         ("README.md", "On the command line", 4),
         ("docs/painting.md", "Painting", 5),
         ("docs/painting.md", "Strokes and colors", 7),
-        ("docs/noise.md", "Pictures from noise", 5),
+        pytest.param("docs/noise.md", "Pictures from noise", 5, marks=pytest.mark.exhaustive),
     ],
 )
 def test_commands_on_a_page_run(page: str, section: str, number: int, tmp_path: Path) -> None:

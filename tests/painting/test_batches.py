@@ -105,6 +105,7 @@ def picture(color: tuple[int, int, int] = (200, 30, 30)) -> bytes:
 # ---- object stores
 
 
+@pytest.mark.slow
 def test_a_bucket_becomes_what_a_folder_becomes(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], paintings: dict[str, bytes]
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_bucket_becomes_what_a_folder_becomes(
     assert all(v.size == (64, 48) and v.output == f"s3://{target}/out/{v.input[-8:]}" for v in verdicts)
 
 
+@pytest.mark.slow
 def test_paintings_that_the_target_holds_are_skipped_unread(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], paintings: dict[str, bytes]
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_folder_without_a_name_is_named(model: artgan.Model, s3: Any, buckets:
     assert f"passed over 1 (a folder without a name): s3://{source}/in" in list(listing.passed_over.lines())
 
 
+@pytest.mark.slow
 def test_an_object_that_cannot_be_fetched_fails_alone(
     model: artgan.Model, s3: Any, buckets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

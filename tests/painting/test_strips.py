@@ -249,7 +249,7 @@ print(json.dumps({"peaks": peaks, "held": [name for name in held if "artgan" in 
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path) -> None:
     """36 megapixels more would be 108 MB, twice, in 8 bits."""

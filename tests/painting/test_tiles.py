@@ -115,6 +115,7 @@ def test_tiles_of_every_resnet_are_those_of_the_whole_picture(upsample: str, dow
         assert difference(generator, photo(*size), side) < 1e-4
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     width=st.integers(1, 150),

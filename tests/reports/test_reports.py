@@ -88,6 +88,7 @@ class Page(HTMLParser):
         self.words += data + " "
 
 
+@pytest.mark.slow
 def test_a_page_tells_the_run_and_refers_to_nothing_outside(tmp_path: Path) -> None:
     path = write_run_report(make_run(tmp_path / "monet"))
     assert path == tmp_path / "monet" / "report.html"
@@ -188,6 +189,7 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     assert "script" not in page.tags
 
 
+@pytest.mark.slow
 def test_names_from_files_are_text(tmp_path: Path) -> None:
     hostile = "<script>alert('&')</script>"
     run = make_run(tmp_path / hostile.replace("/", "|"), domain=hostile)
@@ -203,6 +205,7 @@ def test_names_from_files_are_text(tmp_path: Path) -> None:
         assert "$\\frac{$" in page.text
 
 
+@pytest.mark.slow
 def test_the_sheets_are_bounded_in_number_and_size(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", sheets=tuple(range(1, 98)))
     noise = np.random.default_rng(0).integers(0, 256, (600, 2000, 3), dtype=np.uint8)
@@ -222,6 +225,7 @@ def test_the_sheets_are_bounded_in_number_and_size(tmp_path: Path) -> None:
     assert largest < sheets[98].stat().st_size / 2
 
 
+@pytest.mark.slow
 def test_a_long_log_makes_no_larger_page(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     rng = np.random.default_rng(0)

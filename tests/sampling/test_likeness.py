@@ -74,6 +74,7 @@ def test_a_seed_among_those_compared_is_found_at_once(generator: DCGANGenerator,
     assert found.score <= found.scores[0] < 0.01 * found.scores[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "low", "high"), [("uniform(-1,1)", -1, 1), ("gamma(2,1)", 0, math.inf)])
 def test_a_vector_stays_where_the_noise_is(
     generator: DCGANGenerator, vgg: VGG19, noise: str, low: float, high: float

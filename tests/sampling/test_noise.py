@@ -89,6 +89,7 @@ def test_spellings(text: str) -> None:
     assert Noise.parse(text) == Noise("normal", (0.0, 1.0))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_any_text_parses_or_is_refused(text: str) -> None:
     try:

@@ -44,6 +44,7 @@ def test_the_energy_distance_is_scipys(script: dict[str, Any]) -> None:
     assert script["energy_distance"](a[:200], a[200:]) == pytest.approx(0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_told_is_the_share_of_the_labels_that_is_explained(script: dict[str, Any]) -> None:
     """Two Gaussians a distance d apart: labels of -1 and 1 are explained to d^2 / (4 + d^2)."""
     generator = torch.Generator().manual_seed(0)

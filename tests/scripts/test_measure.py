@@ -194,6 +194,7 @@ def test_a_classifier_that_has_seen_what_is_kept_aside_is_not_asked(sets: Path) 
     assert "taken-for" not in done.stdout
 
 
+@pytest.mark.slow
 @needs_data
 def test_a_photo_in_other_colors_is_a_copy_and_a_painting_is_none(sets: Path, script: ModuleType) -> None:
     monet = artgan.load("monet")

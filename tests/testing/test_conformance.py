@@ -600,6 +600,7 @@ def test_a_sound_plugin_passes(check: Check, files: Files, skipped: set[str]) ->
     assert not [told for _, told in outcomes.values() if "cannot be tested, see" in told]
 
 
+@pytest.mark.slow
 def test_a_plugin_without_training_passes_and_says_what_does_not_apply(check: Check) -> None:
     outcomes = check(ETCH, ALL - SLOW)
     assert not failures(outcomes)
@@ -608,6 +609,7 @@ def test_a_plugin_without_training_passes_and_says_what_does_not_apply(check: Ch
     assert outcomes["test_generate_is_for_use"][0] == "passed"
 
 
+@pytest.mark.slow
 def test_a_plugin_of_any_style_passes(check: Check) -> None:
     outcomes = check(WASH, ALL - SLOW)
     assert not failures(outcomes)

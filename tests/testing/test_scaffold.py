@@ -80,7 +80,7 @@ def test_a_new_plugin_installs_passes_its_tests_trains_and_paints(
         assert all(option in help for option in ("--photos", "--paintings", "--blocks", "--lambda-content", "--r1"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(np.__version__ < "2", reason="mypy's verdict is that of the libraries' types, which came later")
 def test_the_code_is_formatted_linted_and_typed() -> None:
     """By ruff's default settings, and by mypy as this repository is typed: ``make lint`` has filled the cache."""

@@ -151,6 +151,7 @@ def test_features_teach_too(teacher: str) -> None:
     assert float(figures[14]["features/student"]) < float(figures[0]["features/student"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "told"),
     [

@@ -224,11 +224,12 @@ def noise(install_plugin: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("plugin", "processes", "kills"),
     [
-        ("cyclegan", 1, 5),
+        ("cyclegan", 1, 2),
         ("noise", 2, 2),
         *(
             pytest.param(plugin, processes, kills, marks=pytest.mark.exhaustive)
             for plugin, processes, kills in (
+                ("cyclegan", 1, 5),
                 ("cyclegan", 2, 2),
                 ("noise", 1, 5),
                 *((plugin, *times) for plugin in ("cyclegan", "noise") for times in ((1, 20), (2, 6))),

@@ -242,7 +242,7 @@ class Sketcher(Trainer):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_strangers_domains_can_be_studied(
     install_plugin: Callable[..., Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_run_keeps_its_brushwork_and_resumes_exactly(folders: list[str], brush
     assert "cannot resume with another brushwork" in done.stderr
 
 
+@pytest.mark.slow
 def test_bad_brushwork_is_told_before_a_run_begins(folders: list[str], tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("brush: {layers: 20}")

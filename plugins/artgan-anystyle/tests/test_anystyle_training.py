@@ -95,7 +95,7 @@ def test_styles_are_varied_as_asked() -> None:
     assert (made[0] - made[1]).abs().mean() > 1e-2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_comes_nearer_to_the_style(vgg19: Path) -> None:
     torch.manual_seed(0)
     plain = {"made_up": 0.0, "recolored": 0.0, "magnified": 0.0, "scales": 1}

@@ -527,6 +527,7 @@ def test_a_changed_fast_neural_style_is_told(tmp_path: Path) -> None:
 COLOR = torch.ones(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["Keras'", "none"])
 @pytest.mark.parametrize("norm", [("scale", "offset", 1e-5), ("gamma", "beta", 1e-3)])
 @pytest.mark.numerical
@@ -596,6 +597,7 @@ def test_half_precision_becomes_float32(tmp_path: Path, network: nn.Module) -> N
     assert all(torch.equal(converted[key], half[key].float()) for key in half)
 
 
+@pytest.mark.slow
 def test_one_of_several_generators_is_chosen(tmp_path: Path, network: nn.Module) -> None:
     other = MMResNet(4, 2).eval()
     state = {f"generators.photo.{key}": value for key, value in MMResNet(4, 2).state_dict().items()}

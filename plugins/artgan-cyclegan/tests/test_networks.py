@@ -101,6 +101,7 @@ def test_a_generator_keeps_size_and_range(upsample: str, downsample: str, skip: 
     torch.testing.assert_close(alone, paintings[1:2], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

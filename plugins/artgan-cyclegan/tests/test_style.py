@@ -32,6 +32,7 @@ def test_it_is_the_energy_distance() -> None:
     assert 2 * float(memory.loss([made[:, None]])) + within[0] - within[1] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_it_draws_to_all_real_pictures_and_not_to_their_mean() -> None:
     """Two kinds of real pictures: what began as one kind becomes both."""
@@ -184,7 +185,7 @@ def test_the_losses_of_a_finisher_are_their_formulas(vgg19: Path) -> None:
     assert float(figures["discriminator/paintings"]) == pytest.approx(float(hinge), rel=1e-2)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.numerical
 def test_a_heavier_style_loss_paints_nearer_to_the_paintings(vgg19: Path) -> None:
     """Photos are dark, paintings bright: 20 steps, with and without."""

@@ -100,6 +100,7 @@ def test_observing_once_gives_the_same_losses_as_observing_again() -> None:
         torch.testing.assert_close(loss, theirs[name])
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_generators_learn_in_the_last_of_several_rounds() -> None:
     subject = trainer(discriminator_steps=3, identity_every=2)
@@ -110,6 +111,7 @@ def test_generators_learn_in_the_last_of_several_rounds() -> None:
     assert all("discriminator/photos" in figures for figures in seen)
 
 
+@pytest.mark.slow
 def test_identity_counts_on_its_steps_only() -> None:
     subject = trainer(identity_every=4)
     named = [any(name.startswith("identity") for name in subject.step(batch(), index)) for index in range(8)]

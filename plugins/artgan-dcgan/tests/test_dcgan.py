@@ -41,12 +41,14 @@ class NetworkTests(TrainerTests, DiscriminatorTests, GeneratorTests):
     training = TestDCGAN.training
 
 
+@pytest.mark.slow
 class TestProgressive(NetworkTests):
     """Networks that grow while the kit trains them."""
 
     config: Mapping[str, Any] = {**TestDCGAN.config, "multiscale": "progressive"}
 
 
+@pytest.mark.slow
 class TestMultiscaleGradients(NetworkTests):
     """All resolutions at once."""
 
@@ -200,6 +202,7 @@ def test_every_size_has_its_resolutions(size: int, kernel: int, multiscale: str)
     assert discriminator.judge(discriminator.shown(pictures))[0].shape == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "width", "kernel"), [(64, 64, 4), (64, 128, 5), (128, 16, 4)])
 def test_the_number_of_parameters_is_that_of_the_table(size: int, width: int, kernel: int) -> None:
     """Counted from the shapes: kernels, two numbers a channel for each batch norm, biases beside pictures and logit."""

@@ -37,6 +37,7 @@ def vgg19(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
+@pytest.mark.slow
 class TestProjected(PluginTests):
     """The kit's checks."""
 
@@ -64,6 +65,7 @@ def pictures(count: int = 2) -> torch.Tensor:
     return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discriminator", ["projected", "self-supervised"])
 def test_the_losses_are_their_formulas(discriminator: str) -> None:
     """Hinge losses on the same generated pictures, before either network is updated."""
@@ -94,6 +96,7 @@ def test_a_self_supervised_discriminator_learns_to_reconstruct() -> None:
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
+@pytest.mark.slow
 def test_a_step_passes_vgg19_and_updates_spectral_norms_twice() -> None:
     subject = trainer()
     discriminator = subject.networks.discriminators["pictures"]
@@ -113,6 +116,7 @@ def test_with_more_discriminator_steps_the_generator_learns_in_the_last() -> Non
     assert "generator/pictures" in subject.step({"pictures": pictures()}, 1)
 
 
+@pytest.mark.slow
 def test_vgg19_and_the_random_projections_never_change() -> None:
     subject = trainer(lr=1e-2)
     discriminator = subject.networks.discriminators["pictures"]

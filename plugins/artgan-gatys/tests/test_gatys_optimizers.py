@@ -217,6 +217,7 @@ def test_the_loss_never_rises(dimensions: int, condition: float, scale: float, h
     assert optimizer.loss < first
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     border=st.floats(1e-3, 1.5),

@@ -113,6 +113,7 @@ def refusal(kind: type[ArtganError], paint: Paint, photo: Tensor, **options: Any
 # ---- sizes
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(height=st.integers(16, 70), width=st.integers(16, 70), recipe=st.sampled_from(["artgan", "gatys2016"]))
 def test_a_painting_has_the_photos_size(paint: Paint, height: int, width: int, recipe: str) -> None:
@@ -151,6 +152,7 @@ def test_a_photo_that_is_smaller_is_worked_at_as_it_is(paint: Paint, worked: lis
     assert worked == [(24, 20)] * 3
 
 
+@pytest.mark.slow
 def test_scales_so_coarse_that_the_layers_see_nothing_are_left_out(
     paint: Paint, worked: list[tuple[int, int]], five: Path
 ) -> None:
@@ -301,6 +303,7 @@ def test_the_same_seed_gives_the_same_painting(paint: Paint) -> None:
     assert torch.equal(state, torch.get_rng_state())  # others' chance is left alone
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_without_content_noise_becomes_a_texture_of_the_style(paint: Paint, weights: Path, style: str) -> None:
     photo = picture(32, 32)

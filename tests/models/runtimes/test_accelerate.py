@@ -163,6 +163,7 @@ def test_a_runtime_takes_over_what_a_generator_says_of_itself() -> None:
     assert isinstance(accelerate(generator, "torch"), TorchNetwork)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_openvino_cannot_hold_statistics_and_so_paints_no_tiles_where_there_are_norms() -> None:
     assert accelerate(network(), "openvino").reach is None
@@ -187,6 +188,7 @@ def test_tiles_by_onnxruntime_are_those_of_pytorch(statistics: Any) -> None:
 # ---- the cache
 
 
+@pytest.mark.slow
 def test_a_network_is_exported_once_for_all_runtimes(home: Path, exports: list[Path]) -> None:
     for runtime in (*OTHERS, *OTHERS):
         accelerate(Plain(), runtime, key="x")
@@ -205,7 +207,11 @@ def test_other_weights_or_another_key_are_another_file(home: Path, exports: list
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "damage"),
-    [("onnxruntime", "emptied"), ("onnxruntime", "another network's"), ("openvino", "cut")],
+    [
+        pytest.param("onnxruntime", "emptied", marks=pytest.mark.exhaustive),
+        ("onnxruntime", "another network's"),
+        ("openvino", "cut"),
+    ],
 )
 def test_a_file_that_is_damaged_or_another_networks_is_made_anew(
     home: Path, exported: tuple[Path, Path], exports: list[Path], runtime: str, damage: str
@@ -223,6 +229,7 @@ def test_a_file_that_is_damaged_or_another_networks_is_made_anew(
     assert len(exports) == 1, "it is whole now"
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_to_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exports: list[Path]
 ) -> None:
@@ -258,7 +265,7 @@ def test_two_processes_at_once_do_not_harm_one_another(home: Path, tmp_path: Pat
 # ---- a loaded model
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("warm")
 def test_a_model_starts_a_runtime_once_and_can_be_copied_afterwards() -> None:
     model = artgan.load("monet")
@@ -288,6 +295,7 @@ def test_what_a_runtime_cannot_do_is_told_in_one_line(
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_the_command_paints_by_a_runtime_and_names_them_all(
     shared_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,9 +315,9 @@ def test_the_command_paints_by_a_runtime_and_names_them_all(
 @pytest.mark.parametrize(
     ("missing", "runtime", "extra"),
     [
-        ("onnxruntime", "onnxruntime", "onnxruntime"),
+        pytest.param("onnxruntime", "onnxruntime", "onnxruntime", marks=pytest.mark.exhaustive),
         ("onnx", "onnxruntime", '"artgan[onnx]"'),
-        ("openvino", "openvino", '"artgan[openvino]"'),
+        pytest.param("openvino", "openvino", '"artgan[openvino]"', marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_runtime_that_is_not_installed_is_told_with_the_extra_that_brings_it(
@@ -339,7 +347,7 @@ def test_a_runtime_that_is_not_installed_is_told_with_the_extra_that_brings_it(
     assert f"pip install {extra}" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_openvino_tells_nobody_that_it_is_used(shared_home: Path, tmp_path: Path) -> None:
     """Its telemetry is never imported, no connection is tried, nothing is asked, no file is left in the home."""
     picture(30, 30).save(tmp_path / "photo.png")

@@ -23,6 +23,7 @@ from artgan.models.runtimes.onnx_file import OPERATORS, Facts, check_onnx, read_
 from artgan.models.runtimes.onnxruntime import OnnxNetwork
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "artgan[onnx]"')
+pytestmark = pytest.mark.slow  # an export takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +249,6 @@ def run_all(data: bytes, first: int, count: int, reached: Any) -> None:
     reached.value = first + count
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [150, pytest.param(20_000, marks=pytest.mark.exhaustive)])
 def test_no_mutated_file_ends_the_process(data: bytes, count: int) -> None:
     """Files whose hash would be right, as of somebody who means harm: what check_onnx lets through is run."""
