@@ -47,7 +47,7 @@ def test_fetched_archives_are_found_and_can_be_opened(kaggle: Path, tmp_path: Pa
             Image.new("RGB", (16, 16), color).save(picture)
             archive.write(picture, f"vangogh2photo/{folder}/1.png")
     for kind, color in (("paintings", colors["trainA"]), ("photos", colors["trainB"])):
-        location = find_set(kind, tmp_path)  # type: ignore[arg-type]
+        location = find_set(kind, tmp_path)  # type: ignore[arg-type]  # one of its literals
         assert location is not None
         pictures = open_pictures(location)
         assert len(pictures) == 1
@@ -63,7 +63,7 @@ def test_what_kaggle_attached_comes_before_what_was_fetched(kaggle: Path, tmp_pa
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="photos and paintings, and no 'films'"):
-        find_set("films", tmp_path)  # type: ignore[arg-type]
+        find_set("films", tmp_path)  # type: ignore[arg-type]  # the point of the test
 
 
 def test_crops_are_parts_of_the_sample_photos(tmp_path: Path) -> None:

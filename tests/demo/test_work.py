@@ -38,7 +38,7 @@ def test_one_at_a_time_in_order(worker: Worker) -> None:
 
     tasks = [worker.start(first)]
     for number in (2, 3):
-        tasks.append(worker.start(lambda task, number=number: seen.append(number) or number))  # type: ignore[misc]
+        tasks.append(worker.start(lambda task, number=number: seen.append(number) or number))  # type: ignore[misc]  # append returns None
     assert [worker.before(task) for task in tasks] == [0, 1, 2]
     tasks[1].stop()
     assert [worker.before(tasks[0]), worker.before(tasks[2])] == [0, 1]

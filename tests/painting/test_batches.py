@@ -83,7 +83,7 @@ def paint(model: artgan.Model, source: Any, target: Any, rules: Rules = PLAIN) -
 
 def members(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+        return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]  # all are files
 
 
 def write_tar(path: Path, files: dict[str, bytes]) -> Path:

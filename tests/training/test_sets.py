@@ -392,7 +392,10 @@ def test_a_stop_shows_where_it_was_and_leaves_no_trace_once_resumed(
     options = parse(
         TrainingOptions, values | {"metrics": "style-filters", "metrics_every": 6, "metrics_on": 4}, where="training"
     )
-    run: Callable[..., Path | None] = lambda out, **more: loop.train(plugin, config, options, sets, out, **more)  # noqa: E731
+
+    def run(out: Path, **more: Any) -> Path | None:
+        return loop.train(plugin, config, options, sets, out, **more)
+
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(whole)
     with monkeypatch.context() as patched:

@@ -68,7 +68,7 @@ def judged(trainer: MultiscaleTrainer) -> list[Sequence[Tensor]]:
         seen.append([scale.detach().clone() for scale in observed])
         return judge(observed)
 
-    trainer.discriminator.judge = noted  # type: ignore[method-assign]
+    trainer.discriminator.judge = noted  # type: ignore[method-assign]  # a spy
     return seen
 
 
