@@ -20,6 +20,7 @@ if sys.platform != "win32":
             "artgan.reports.run",
             "artgan.training.loop",
             "artgan_cyclegan.trainer",
+            "timm",
             "torch._dynamo",  # every optimizer imports it
             "torch.utils.tensorboard",
         ]

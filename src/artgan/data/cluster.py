@@ -91,6 +91,8 @@ class Cluster:
     """
 
     def __init__(self, address: str | None = None, *, processes: int = 1) -> None:
+        if address is not None:
+            _check_address(address)  # before Ray's import, which takes seconds
         try:
             # Read when Ray is imported: sends no statistics, and says nothing on the terminal.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -99,8 +101,6 @@ class Cluster:
             import ray.data
         except ImportError as error:
             raise ConfigError(f'--engine ray needs Ray: pip install "artgan[ray]" ({one_line(error)})') from None
-        if address is not None:
-            _check_address(address)
         self._ray = ray
         self._address = address
         self._processes = processes

@@ -7,11 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.vgg import VGG
 from torch import Size, Tensor, nn
 from torch.func import functional_call
 
@@ -87,6 +85,8 @@ def build_network(
         WeightsError: the file cannot be read, lacks a layer or belongs to another network; or the Hub cannot be
             reached.
     """
+    import timm  # takes longer than to tell that a style is missing
+
     if ":" in name:  # timm would load code and weights from there; a model card must not choose that
         raise ConfigError(f"network {name!r}: must be the name of one of timm's networks")
     try:
@@ -150,6 +150,8 @@ def trace(network: FeatureNetwork, wanted: Sequence[str], height: int, width: in
 
 def _paths(network: nn.Module) -> dict[str, str]:
     """The names of a network's layers, and the paths of their modules."""
+    from timm.models.vgg import VGG
+
     if not isinstance(network, VGG):
         leaves = {name: name for name, module in network.named_modules() if name and not list(module.children())}
         blocks = {name: name for name, module in network.named_modules() if name and name not in leaves}
