@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PHOTO ?=
-# Two workers more than there are cores, as many tests wait for processes; each has one thread, so that results do not
+# One worker more than there are cores, as many tests wait for processes; each has one thread, so that results do not
 # depend on the number of cores.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 2, 10))")
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 10))")
 # Bytecode is kept, whatever the environment says: the tests start hundreds of processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 

@@ -453,6 +453,8 @@ def test_a_checkpoint_returns_what_it_took(tmp_path: Path) -> None:
     assert torch.equal(found["a"][0]["exp_avg"], shared)
     assert found["b"][1:] == [1.5, None, "x"]
     assert torch.equal(found["rng"], state["rng"])
+    # Dot products of tensors that begin elsewhere may be rounded differently.
+    assert [t.data_ptr() % 64 for t in (found["a"][0]["exp_avg"], found["a"][0]["step"], found["b"][0])] == [0, 0, 0]
     with pytest.raises(TrainingError, match="has no part process-1"):
         checkpoint.load(newest, "process-1")
     with pytest.raises(TrainingError, match="no checkpoint"):

@@ -47,7 +47,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state_dict` gave."""
+        """Take back what :meth:`state_dict` gave.
+
+        Tensors are copied: on some processors the rounding of a dot product depends on where in memory they begin, and
+        those of a file begin anywhere.
+        """
 
     def _at(self, point: Tensor) -> tuple[float, Tensor]:
         self.evaluations += 1
@@ -153,8 +157,8 @@ class LBFGS(Optimizer):
         """Take back what :meth:`state_dict` gave."""
         self.reach = float(state["reach"])
         count = len(state) // 2
-        self.steps = [state[f"step{i}"] for i in range(count)]
-        self.changes = [state[f"change{i}"] for i in range(count)]
+        self.steps = [state[f"step{i}"].clone() for i in range(count)]
+        self.changes = [state[f"change{i}"].clone() for i in range(count)]
 
 
 class Adam(Optimizer):
@@ -199,7 +203,7 @@ class Adam(Optimizer):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self.here, self.slope, self.mean, self.square = (state[k] for k in ("here", "slope", "mean", "square"))
+        self.here, self.slope, self.mean, self.square = (state[k].clone() for k in ("here", "slope", "mean", "square"))
         self.count, self.lr = int(state["numbers"][0]), float(state["numbers"][1])
 
 
