@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
+from support import processes
 from torch import Tensor, nn
 
 import artgan
@@ -790,9 +790,8 @@ def test_arrays_out_of_order_are_told(tmp_path: Path) -> None:
 # ---- the command
 
 
-def artgan_convert(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "artgan", "convert", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+def artgan_convert(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return processes.artgan("convert", *arguments)
 
 
 @pytest.mark.slow

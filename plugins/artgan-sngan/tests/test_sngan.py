@@ -137,7 +137,10 @@ TABLES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("architecture", "size"), TABLES)
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [pytest.param(*key, marks=pytest.mark.exhaustive) if key == ("resnet", 128) else key for key in TABLES],
+)
 def test_the_feature_maps_are_those_of_the_papers_tables(architecture: str, size: int) -> None:
     (channels, side), up, down = TABLES[architecture, size]
     networks = build(SNGANConfig(size=size, architecture=architecture))

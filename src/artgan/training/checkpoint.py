@@ -147,8 +147,8 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 def _restore(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, dict):
         if _TENSOR in value:
-            # A copy, which begins where PyTorch's tensors do: on some processors the rounding of a dot product depends on
-            # that, and tensors of a file begin anywhere.
+            # A copy, which begins where PyTorch's tensors do: tensors of a file begin anywhere, and on some processors
+            # the rounding of a dot product depends on it.
             return tensors[value[_TENSOR]].clone()
         return {key: _restore(item, tensors) for key, item in value["$items"]}
     if isinstance(value, list):
