@@ -171,8 +171,8 @@ def main() -> None:
     for photo_name, photo in list(photos().items())[: chosen.photos]:
         for name, film in films(photo, chosen.frames):
             steady, single = steadily(film.frames), [alone(frame) for frame in film.frames]
-            before, apart, after = (warping_error(each, film.motion) for each in (film.frames, single, steady))
-            figures = (before, apart, after)
+            of_film, of_single, of_steady = (warping_error(each, film.motion) for each in (film.frames, single, steady))
+            figures = (of_film, of_single, of_steady)
             totals.setdefault(name, []).append(figures)
             print(f"{photo_name:10} {name:16} {show(figures)}", flush=True)
             if chosen.sheets:
