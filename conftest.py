@@ -19,10 +19,18 @@ os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(COMPILED))
 SHIFT = 1000 * int(os.environ.get("ARTGAN_TEST_SEED", "0"))
 
 
+SLOW = {
+    "test_a_resumed_run_ends_as_one_that_never_stopped",
+    "test_photos_are_painted_over_strokes",
+    "test_the_command_line_shows_every_option",
+    "test_the_command_line_shows_every_painting_option",
+}
+"""The conformance kit's; it marks nothing itself, as its tests are run by other projects too."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The conformance kit marks nothing, as its tests are other people's too."""
     for item in items:
-        if item.name == "test_a_resumed_run_ends_as_one_that_never_stopped":
+        if item.name in SLOW:
             item.add_marker(pytest.mark.slow)
 
 

@@ -74,6 +74,7 @@ def test_the_top_can_be_taken_in_at_a_glance() -> None:
     assert set(modules) | set(packages) == set().union(*layers()) - {"__init__", "__main__"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down(module: str) -> None:
     level = {name: number for number, layer in enumerate(layers()) for name in layer}

@@ -241,6 +241,7 @@ def test_pictures_of_any_size_come_back_in_their_size(width: int, height: int) -
     assert painting.tobytes() == bytes(255 - value for value in photo.tobytes())
 
 
+@pytest.mark.slow
 def test_reading_in_threads_leaves_the_filters_of_warnings_alone(recwarn: pytest.WarningsRecorder) -> None:
     """warnings.catch_warnings() in two threads at once may leave everything ignored for good."""
     broken = file_bytes(Image.new("RGB", (4, 2)), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff garbage")

@@ -452,6 +452,7 @@ def test_where_the_hub_has_a_lasting_fault_the_cache_will_do(world: World, worke
 # Files that are not what they should be
 
 
+@pytest.mark.slow
 def test_a_connection_cut_at_half_is_resumed(world: World, worker: Worker) -> None:
     world.hub.fault("GET /cdn/", times=1, cut=len(weights(9, WIDE)) // 2)
     assert worker.load("sketch.cut")["bias"] == bias(9)

@@ -86,6 +86,7 @@ def test_commands_are_found() -> None:
     assert {command.split()[1] for command in commands()} >= {"paint", "compare", "sample", "study", "train", "publish"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_a_command_has_the_options_that_are_given(command: str) -> None:
     words = shlex.split(re.sub(r"\{[^}]*\}", "1", command.split(" > ")[0]), comments=True)

@@ -57,6 +57,7 @@ def on_a_terminal(code: str, *, notebook: bool = False) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.decode())
 
 
+@pytest.mark.slow
 def test_a_bar_within_a_bar_is_drawn_below_it_with_its_note() -> None:
     lines = on_a_terminal(TWO_BARS).replace("\r", "\n").split("\n")
     outer = [line for line in lines if line.startswith("pictures [all]")]

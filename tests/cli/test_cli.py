@@ -52,6 +52,7 @@ def test_a_photo_becomes_a_painting_of_its_size_beside_it(tmp_path: Path) -> Non
         assert painting.tobytes() != original.tobytes()
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_broken_picture_is_painted_and_the_broken_one_named(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "deep/c.png"):
         photo(tmp_path / "photos" / name)
@@ -90,6 +91,7 @@ def huge_png(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
+@pytest.mark.slow
 def test_bad_inputs_each_give_one_line_and_no_file(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("hello")
@@ -245,6 +247,7 @@ def test_show_prints_a_card_to_read_or_to_parse(tmp_path: Path, mine: dict[str, 
     assert "did you mean monet" in missing.stderr
 
 
+@pytest.mark.slow
 def test_a_faulty_registry_file_is_told_on_one_line(tmp_path: Path) -> None:
     bad = tmp_path / "settings" / "artgan" / "registry.yaml"
     bad.parent.mkdir(parents=True)

@@ -212,6 +212,7 @@ def test_a_broken_registry_prints_nothing_into_the_line(folder: Path, tmp_path: 
     assert text == ""
 
 
+@pytest.mark.slow
 def test_completion_imports_neither_torch_nor_numpy(folder: Path) -> None:
     code = "import sys; sys.argv[0] = 'artgan'; from artgan.cli import main; main()"
     variables = {COMPLETING: "complete_bash", "COMP_WORDS": "artgan show mon", "COMP_CWORD": "2"}

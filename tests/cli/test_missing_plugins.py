@@ -55,6 +55,7 @@ def test_a_missing_plugin_says_how_to_install_it(plugin: str, words: str) -> Non
     assert said.endswith(f"pip install -e plugins/artgan-{plugin}")  # the tests run in a checkout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["convert FILE --to OUT", "study noise -o OUT"])
 def test_without_any_plugin_all_are_named(words: str) -> None:
     assert 'pip install "artgan[anystyle,cyclegan,dcgan,fastgan,gatys,sngan]"' in refusal(BARE, *words.split())

@@ -207,6 +207,7 @@ def test_models_without_weights_are_listed_as_such(folder: Path, monkeypatch: py
 # On the command line
 
 
+@pytest.mark.slow
 def test_options_are_given_on_the_command_line(folder: Path) -> None:
     done = processes.artgan("paint", "photo.png", "-mwash", "--style", "red.png", "--style=blue.png", "--share", "1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "photo-wash.png\n", "")
@@ -219,6 +220,7 @@ def test_options_are_given_on_the_command_line(folder: Path) -> None:
     assert color(folder / "o/photo.png") == (128, 128, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -110,6 +110,7 @@ def test_many_of_a_kind_are_counted_and_in_json_the_list_holds_paintings_alone(t
     assert told == ["artgan: passed over 9 (not a picture): p/0.txt, p/1.txt, p/2.txt and 6 more"]
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_read_are_failures(tmp_path: Path) -> None:
     photo(tmp_path / "p" / "a.jpg")
     (tmp_path / "p" / "b.heic").write_bytes(b"no picture")

@@ -619,6 +619,7 @@ def test_a_record_as_the_specification_has_it(tmp_path: Path) -> None:
     assert pictures.size_in_bytes(1) == 4
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
 def test_records_come_back_as_written(pictures: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:

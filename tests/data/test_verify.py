@@ -247,6 +247,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_exit_status_and_output(tmp_path: Path) -> None:
     folder = save_set(tmp_path / "set")
     motif(99).convert("L").save(folder / "gray\n.png")

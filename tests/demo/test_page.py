@@ -122,6 +122,7 @@ def test_what_cannot_be_painted_is_answered_by_a_sentence(
     assert left(page) == []
 
 
+@pytest.mark.slow
 def test_a_photo_of_too_many_bytes_or_pixels(page: Served) -> None:
     answer = httpx.post(f"{page.url}paint", content=bytes(51 * 2**20), timeout=120)
     assert (answer.status_code, answer.text) == (400, "the photo is larger than the limit of 50 MB\n")
@@ -182,6 +183,7 @@ def test_photos_are_painted_and_those_that_fail_are_named(
         assert np.array_equal(pixels(io.BytesIO(archive.read("IMG 1-monet.png"))), painted)
 
 
+@pytest.mark.slow
 def test_an_error_is_one_plain_sentence(client: Client, tmp_path: Path) -> None:
     with pytest.raises(AppError, match=r"^Choose a photo first, or use the example photo\.$"):
         ask(client, []).result(60)
@@ -235,6 +237,7 @@ def test_a_path_in_a_name_leads_nowhere(page: Served, photo: Path) -> None:
     assert left(page) == []
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_too_large_or_breaks_off_leaves_nothing(page: Served, photo: Path) -> None:
     url = f"{page.url}gradio_api/upload"
     answer = httpx.post(url, files={"files": ("large.png", bytes(51 * 2**20))}, timeout=60)

@@ -41,6 +41,7 @@ def painter() -> Painter:
     return offer().painters["vangogh"]
 
 
+@pytest.mark.slow
 def test_a_painting_is_the_model_s_own(studio: Studio, photo: Path, painter: Painter, tmp_path: Path) -> None:
     order = Order(painter, stroke_size=2.0, strength=0.7, palette=0.9)
     [painted] = studio.paint([photo], order, tmp_path)
@@ -56,6 +57,7 @@ def test_a_painting_is_the_model_s_own(studio: Studio, photo: Path, painter: Pai
         assert np.abs(difference).mean() < 6  # as JPEG keeps it
 
 
+@pytest.mark.slow
 def test_kept_colors_have_no_palette(studio: Studio, photo: Path, painter: Painter, tmp_path: Path) -> None:
     [painted] = studio.paint([photo], Order(painter, palette=0.5, keep_colors=True), tmp_path)
     expected = artgan.load("vangogh", runtime="onnxruntime").paint(photo, keep_colors=True)
@@ -116,6 +118,7 @@ def test_a_style_is_asked_for_and_bounded(photo: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_saved_style_paints_and_is_shown_by_its_pictures(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

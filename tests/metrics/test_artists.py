@@ -23,6 +23,7 @@ def cloud(n: int, center: float, seed: int) -> Tensor:
     return torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + center
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest() -> None:
     classes = {"blue": cloud(20, -4, 0), "red": cloud(30, 4, 1), "gray": cloud(15, 0, 2)}
@@ -39,6 +40,7 @@ def test_artists_that_differ_are_told_apart_and_others_are_taken_for_the_nearest
     assert report.sets["one"].shares["red"].probability > 0.6  # 0.89 to 0.97, by the seed
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_nothing_is_told_from_noise() -> None:
     """Many numbers and few pictures, all of one kind: a picture that had a part in its own judgement would be known."""
@@ -50,6 +52,7 @@ def test_nothing_is_told_from_noise() -> None:
     assert np.sum(report.confusion) == 120
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_an_artist_with_few_pictures_weighs_as_much_as_one_with_many() -> None:
     classes = {"many": cloud(5000, 0, 0), "few": cloud(500, 0.8, 1)}

@@ -392,6 +392,7 @@ def test_a_broken_picture_is_told_and_the_rest_scored(real: Path, fake: Path) ->
     assert "000.png" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_set_that_cannot_be_read_stops_no_other(real: Path, fake: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     words = ["evaluate", "--real", real, "--metrics", "style-filters", "--size", "64", "--fake", tmp_path / "empty"]

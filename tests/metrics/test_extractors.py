@@ -69,6 +69,7 @@ def small_dinov2(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_a_published_file_is_read_as_timm_reads_it(small_dinov2: dict[str, Tensor], tmp_path: Path) -> None:
     import timm
 

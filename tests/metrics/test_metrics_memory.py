@@ -34,6 +34,7 @@ def features(count: int, seed: int, *, width: int = 30) -> Tensor:
     return torch.randn(count, width, generator=torch.Generator().manual_seed(seed)).abs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "score",
     [

@@ -488,6 +488,7 @@ def test_neither_the_order_of_rows_nor_a_rotation_matters(name: str) -> None:
     assert values(evaluate(real @ rotation, fake @ rotation)) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("size", [1, 7, 49])
 def test_the_size_of_batches_does_not_matter(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,7 @@ def test_the_middle_square_is_looked_at() -> None:
     assert profile([wide]).contrast.mean == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_profiled_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one picture"):
         profile([])

@@ -679,6 +679,7 @@ def test_a_wrong_call_ends_with_status_2_and_no_traceback(tmp_path: Path, argume
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
+@pytest.mark.slow
 def test_help_waits_for_no_torch() -> None:
     code = (
         "import sys; sys.argv = ['artgan', 'convert', '--help']\n"

@@ -192,6 +192,7 @@ def test_two_files_of_one_level_do_not_rename_one_model_twice(
     assert str(caught.value) == f"ARTGAN_REGISTRY: {paths[1]}: deprecated: ink.old: is in {paths[0]} already"
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_an_old_name_once_on_one_line(tmp_path: Path) -> None:
     new = {"use": "cyclegan.monet", "removed_in": "99.0"}
     path = tmp_path / "r.yaml"

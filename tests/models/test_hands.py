@@ -118,6 +118,7 @@ def test_a_published_model_says_what_to_register(folder: Path) -> None:
     assert found == {"brush": BRUSH.to_dict(), "palette": 0.7}
 
 
+@pytest.mark.slow
 def test_a_registered_brush_is_the_models(registry: Any) -> None:
     registry({"brush": FEW})
     model = load("strokes")

@@ -61,6 +61,7 @@ def test_what_a_model_is_for_is_what_its_plugin_is_for(models: Path) -> None:
     assert read_registry().entry("dreams").task == "noise-to-image"
 
 
+@pytest.mark.slow
 def test_a_model_that_another_process_saves_meanwhile_is_found(models: Path) -> None:
     assert "later" not in read_registry().entries
     (models / "mine").rename(models / "later")
@@ -133,6 +134,7 @@ def test_names_that_not_every_system_keeps_are_refused(name: str) -> None:
         check_name(name, read_registry())
 
 
+@pytest.mark.slow
 @given(st.text(alphabet=st.characters(max_codepoint=0x17F), max_size=8))
 def test_a_name_that_is_accepted_is_one_on_every_system(name: str) -> None:
     try:

@@ -517,6 +517,7 @@ def schema() -> Any:
     return json.loads((ROOT / "src" / "artgan" / "models" / "registry.schema.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_schema_is_one_that_other_programs_can_use() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     validator = jsonschema.Draft202012Validator(schema())

@@ -65,6 +65,7 @@ _SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
 _DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool])
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(_NAMES), st.tuples(_SHAPES, _DTYPES)))
 @example({f"a_{part}": ((3,) if part == "orig" else (1,), torch.float32) for part in ("orig", "u", "v")})
 def test_parts_of_any_shapes_raise_nothing_and_touch_nothing_else(

@@ -76,6 +76,7 @@ def test_a_saved_style_paints_as_its_pictures_do(
     assert str(Path.cwd()) not in (folder / "config.json").read_text()  # no paths of this machine
 
 
+@pytest.mark.slow
 def test_a_folder_is_a_style_too(base: Path) -> None:
     write_pictures(Path("artist"), 5)
     save_style("artist", ["artist"])
@@ -83,6 +84,7 @@ def test_a_folder_is_a_style_too(base: Path) -> None:
     assert np.array_equal(painted("artist"), painted("anystyle", style=("artist",)))
 
 
+@pytest.mark.slow
 def test_a_saved_style_still_takes_others(base: Path) -> None:
     save_style("mine", ["waves.jpg"])
     assert np.array_equal(painted("mine", style=("roses.png",)), painted("anystyle", style=("roses.png",)))
@@ -166,6 +168,7 @@ def test_what_a_plugin_finds_is_checked(
     assert not Path("data").exists()
 
 
+@pytest.mark.slow
 def test_without_such_a_model_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTGAN_DISABLE_PLUGINS", "*")
     with pytest.raises(ConfigError, match="no model here paints in the style of any picture in one pass"):
@@ -213,6 +216,7 @@ def test_a_thumbnail_is_small_and_tells_nothing(tmp_path: Path) -> None:
     assert np.abs(right - (40, 40, 200)).max() < 12
 
 
+@pytest.mark.slow
 def test_the_sheet_has_each_style_with_what_it_paints(base: Path) -> None:
     save_style("roses", ["roses.png"])
     save_style("waves", ["waves.jpg"])

@@ -210,6 +210,7 @@ def _parse(words: list[str]) -> None:
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/painting.md"])
 def test_python_on_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(_desk(tmp_path))

@@ -272,6 +272,7 @@ def test_a_folder_becomes_a_tar_set_and_that_a_folder(
         }
 
 
+@pytest.mark.slow
 def test_a_tar_file_that_is_there_is_skipped_and_its_failures_are_named_again(
     model: artgan.Model, tmp_path: Path
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_tar_file_that_is_there_is_skipped_and_its_failures_are_named_again(
     )
 
 
+@pytest.mark.slow
 def test_a_tar_file_of_other_pictures_is_not_taken_for_theirs(model: artgan.Model, tmp_path: Path) -> None:
     source = write_pictures(tmp_path / "photos", 3)
     paint(model, source, tmp_path / "m.tar")
@@ -335,6 +337,7 @@ def test_no_name_in_an_archive_leads_out_of_the_target(model: artgan.Model, tmp_
 # ---- folders
 
 
+@pytest.mark.slow
 def test_a_folder_in_batches_is_a_folder_painted_at_once(
     model: artgan.Model, photos: Path, paintings: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

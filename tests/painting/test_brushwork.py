@@ -85,6 +85,7 @@ class TestWindows:
 
 
 class TestReduced:
+    @pytest.mark.slow
     @settings(max_examples=20, deadline=None)
     @given(st.integers(1, 700), st.integers(1, 1200), st.lists(st.integers(0, 1200), max_size=5))
     def test_strips_give_what_the_whole_gives(self, width, height, cuts):
@@ -113,11 +114,13 @@ class TestReduced:
 
 
 class TestPainting:
+    @pytest.mark.slow
     def test_is_decided_by_the_seed(self):
         picture = scene(300, 200)
         np.testing.assert_array_equal(underpaint(picture, Brush(), 3), underpaint(picture, Brush(), 3))
         assert (underpaint(picture, Brush(), 3) != underpaint(picture, Brush(), 4)).mean() > 0.5
 
+    @pytest.mark.slow
     def test_is_the_same_at_any_size(self):
         for bristles, least, most in ((0.0, 0.985, 6), (14.0, 0.975, 9)):  # only the large one has bristles to be seen
             small, large = (underpaint(scene(side, side), Brush(bristles=bristles)) for side in (256, 1024))
@@ -305,6 +308,7 @@ class TestScript:
         spec.loader.exec_module(script)
         return script.main([str(argument) for argument in arguments])
 
+    @pytest.mark.slow
     def test_paints_a_folder_and_goes_on_where_it_was(self, tmp_path):
         photos = tmp_path / "photos"
         photos.mkdir()

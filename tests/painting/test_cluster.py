@@ -145,6 +145,7 @@ def test_another_model_on_a_node_ends_the_call(
     assert os.listdir(tmp_path / "out") == []  # what the nodes looked for is removed too
 
 
+@pytest.mark.slow
 def test_a_folder_that_a_node_does_not_see_is_told(tmp_path: Path) -> None:
     with Location(str(tmp_path)).seen_from_everywhere() as check:
         pickle.loads(pickle.dumps(check))()

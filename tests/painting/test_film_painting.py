@@ -224,6 +224,7 @@ def test_without_the_extra_the_message_says_what_to_install(tmp_path: Path, monk
     assert result.error == f'{film}: is a video; artgan paint paints it: pip install "artgan[video]"'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".gif", ".png", pytest.param(".webp", marks=pytest.mark.exhaustive)])
 def test_animations_are_painted_steadily(tmp_path: Path, suffix: str) -> None:
     random = np.random.default_rng(0)

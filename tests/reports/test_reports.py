@@ -245,6 +245,7 @@ def test_a_few_extreme_losses_do_not_flatten_the_others() -> None:
     assert reports._limits(np.ones(5)) == (1, 1, False)
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_what_differs(tmp_path: Path) -> None:
     one = make_run(tmp_path / "a" / "monet", lr=1e-3, sheets=(10, 30))
     other = make_run(tmp_path / "b" / "monet", seed=1, sheets=(20, 40))

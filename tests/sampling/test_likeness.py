@@ -85,6 +85,7 @@ def test_a_vector_stays_where_the_noise_is(
     assert found.score < found.scores[0]
 
 
+@pytest.mark.slow
 def test_the_sheet_and_the_vector(
     generator: DCGANGenerator, vgg: VGG19, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

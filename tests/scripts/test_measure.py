@@ -238,6 +238,7 @@ def test_a_wrong_folder_is_one_line() -> None:
     assert done.stderr == "measure.py: nowhere: no such folder or file\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -124,6 +124,7 @@ def test_the_commented_model_of_its_registry_is_valid() -> None:
     assert entry.weights.bundled == "artgan_dot_painting/weights/seurat.safetensors"
 
 
+@pytest.mark.slow
 def test_it_says_what_to_do_next_on_standard_error() -> None:
     done = new_plugin("pointillism", "-o", "my plugin")
     assert (done.returncode, done.stdout) == (0, "my plugin\n")
@@ -155,6 +156,7 @@ def test_a_name_is_taken_however_its_words_are_joined(install_plugin: object) ->
         write_plugin("dot-painting")
 
 
+@pytest.mark.slow
 def test_a_bad_name_is_one_line_and_exit_status_2(inside: Path) -> None:
     done = new_plugin("Dots")
     assert (done.returncode, done.stdout) == (2, "")
@@ -180,6 +182,7 @@ def test_an_empty_folder_is_filled_and_stays_the_same(inside: Path) -> None:
     assert {path.name for path in inside.iterdir()} == {"pyproject.toml", "README.md", "src", "tests"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the operating system")
 def test_a_full_disk_leaves_nothing_behind(inside: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))"

@@ -68,6 +68,7 @@ def test_a_palette_moves_the_colors(brushwork: Path) -> None:
     assert not np.array_equal(with_palette(pixels, np.random.default_rng(0)), without(pixels, np.random.default_rng(0)))
 
 
+@pytest.mark.slow
 def test_only_the_prepared_domain_changes_and_a_batch_depends_on_its_number_alone() -> None:
     pictures = [scene(n) for n in range(3)]
 
@@ -83,6 +84,7 @@ def test_only_the_prepared_domain_changes_and_a_batch_depends_on_its_number_alon
     assert torch.equal(prepared[5].pictures["photos"], painted["photos"])
 
 
+@pytest.mark.slow
 def test_squares_for_scores_are_prepared_the_same_way_every_time() -> None:
     pictures, painter = [scene(n) for n in range(4)], Underpainter(Brushwork(Brush()))
     whole = center_crops(pictures, 3, 32, preparation=painter)

@@ -471,6 +471,7 @@ def painting_transformer(width: int, blocks: int, channels: int = 3) -> nn.Modul
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", [False, True])
 @pytest.mark.parametrize(("width", "blocks", "channels"), [(32, 5, 3), (4, 2, 3), (4, 5, 1)])
 @pytest.mark.numerical

@@ -146,6 +146,7 @@ def test_random_projections_keep_the_features_variance() -> None:
         assert 0.6 < float(mixed.var()) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "sides"), [(64, (5, 5, 5, 1)), (128, (5, 5, 5, 5)), (256, (5, 5, 5, 5))])
 def test_heads_look_at_four_levels_and_the_pixels(vgg19: VGG19, size: int, sides: tuple[int, ...]) -> None:
     discriminator = ProjectedDiscriminator(vgg19, size, 4)
@@ -182,6 +183,7 @@ def test_features_that_are_a_thousand_times_larger_are_judged_alike(vgg19: VGG19
         torch.testing.assert_close(one, other, atol=0.02, rtol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_decoders_reconstruct_the_whole_and_the_right_quarter(size: int) -> None:
     """With decoders that return constants, the loss is the mean distance of the whole and a quarter from them."""

@@ -193,6 +193,7 @@ def test_lbfgs_learns_the_curvature_of_a_loss_of_any_size(scale: float) -> None:
     assert scaled.loss / scale < 1.5 * once.loss < 0.1 * float(function(start))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     dimensions=st.integers(1, 8),

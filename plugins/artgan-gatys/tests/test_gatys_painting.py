@@ -441,6 +441,7 @@ def halves(height: int, width: int, left: tuple[int, int, int], right: tuple[int
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_each_region_is_painted_from_its_own_style(paint: Paint, tmp_path: Path) -> None:
     """The photo's red half from the style that is red in its mask, an orange one; the blue half from a green one."""
@@ -797,6 +798,7 @@ def states(cache: Path) -> list[Path]:
     return [path for path in cache.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("evaluations", [3, 9, 15, 17, 26])
 @pytest.mark.numerical
@@ -833,6 +835,7 @@ def test_a_stopped_synthesis_goes_on_to_the_same_painting(
     assert not warnings(caplog)
 
 
+@pytest.mark.slow
 def test_it_may_be_stopped_again_and_again(paint: Paint, stop: Stop, cache: Path) -> None:
     photo = picture(24, 32)
     whole = paint(photo, iterations=12)
@@ -865,6 +868,7 @@ def test_files_that_come_and_go_beside_it_do_not_matter(
     assert len(evaluations) < 6  # it did not begin anew
 
 
+@pytest.mark.slow
 def test_the_state_of_other_work_is_not_taken(
     paint: Paint, stop: Stop, cache: Path, tmp_path: Path, style: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -906,6 +910,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_state_is_not_taken(
     paint: Paint, stop: Stop, cache: Path, caplog: pytest.LogCaptureFixture, kind: str
@@ -934,6 +939,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_more(
     assert "cannot be written, so there will be nothing to resume" in warnings(caplog)[0]
 
 
+@pytest.mark.slow
 def test_an_interruption_between_two_scales_can_be_resumed(
     paint: Paint, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -977,6 +983,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return seen
 
 
+@pytest.mark.slow
 def test_work_that_took_long_comes_back_at_once_and_again(
     paint: Paint, cache: Path, monkeypatch: pytest.MonkeyPatch, evaluations: list[None]
 ) -> None:
@@ -998,6 +1005,7 @@ def test_work_that_took_long_comes_back_at_once_and_again(
     assert not states(cache)  # it was short
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_folder_goes_on_where_it_was_interrupted(
     generator: GatysGenerator,

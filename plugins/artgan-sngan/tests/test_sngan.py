@@ -40,6 +40,7 @@ class TestJoyOfPainting(PluginTests):
     training: Mapping[str, Any] = {"size": 32, "batch": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multiscale", ["progressive", "msg"])
 @pytest.mark.parametrize(("architecture", "size"), [(name, size) for name, sizes in SIZES.items() for size in sizes])
 def test_every_size_has_its_resolutions(architecture: str, size: int, multiscale: str) -> None:
@@ -152,6 +153,7 @@ def test_the_feature_maps_are_those_of_the_papers_tables(architecture: str, size
     assert blocks(discriminator, generator(noise)) == down
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "size"), TABLES)
 def test_the_number_of_parameters_is_that_of_the_tables(architecture: str, size: int) -> None:
     """Counted from the tables' shapes by hand."""

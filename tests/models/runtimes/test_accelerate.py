@@ -278,6 +278,7 @@ def test_a_model_starts_a_runtime_once_and_can_be_copied_afterwards() -> None:
     assert np.abs(np.asarray(twin.paint(photo, runtime="onnxruntime"), int) - plain).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "runtime", "error", "why"),
     [

@@ -44,6 +44,7 @@ def test_a_fade_in_begins_with_one_part_and_ends_with_the_whole(growth: Growth, 
         assert growth.level(start + fade - 2) < phase
 
 
+@pytest.mark.slow
 @given(schedules)
 def test_growth_is_complete_when_it_says_so(growth: Growth) -> None:
     last = growth.resolutions - 1
