@@ -167,12 +167,11 @@ def main() -> None:
         return [np.asarray(painter.paint(decode(frame))) for frame in frames]
 
     print(f"{'photo':10} {'film':16} {'input':>6} {'alone':>6} {'steady':>6} {'ratio':>6}")
-    totals: dict[str, list[tuple[float, float, float]]] = {}
+    totals: dict[str, list[tuple[float, ...]]] = {}
     for photo_name, photo in list(photos().items())[: chosen.photos]:
         for name, film in films(photo, chosen.frames):
             steady, single = steadily(film.frames), [alone(frame) for frame in film.frames]
-            of_film, of_single, of_steady = (warping_error(each, film.motion) for each in (film.frames, single, steady))
-            figures = (of_film, of_single, of_steady)
+            figures = tuple(warping_error(each, film.motion) for each in (film.frames, single, steady))
             totals.setdefault(name, []).append(figures)
             print(f"{photo_name:10} {name:16} {show(figures)}", flush=True)
             if chosen.sheets:

@@ -327,7 +327,13 @@ def test_an_alias_used_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [50, 100, 150, 200, 400, 800])
+@pytest.mark.parametrize(
+    "depth",
+    [
+        depth if depth in (50, 100, 150, 200, 400, 800) else pytest.param(depth, marks=pytest.mark.exhaustive)
+        for depth in range(50, 1000, 50)
+    ],
+)
 def test_a_deeply_nested_card_is_read_whole_or_refused(tmp_path: Path, depth: int) -> None:
     nested = "[" * depth + "]" * depth
     text = yaml.safe_dump(document(ink__wash=model(config={"x": "HERE"}))).replace("HERE", nested)

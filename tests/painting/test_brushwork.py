@@ -179,6 +179,10 @@ class TestPainting:
             *((size, color) for size in ((1, 1), (2, 300), (64, 64)) for color in (0, 128, 255)),
             ((10_000, 20), 128),
             ((3, 5000), 255),
+            *(
+                pytest.param(size, color, marks=pytest.mark.exhaustive)
+                for size, color in (((10_000, 20), 0), ((10_000, 20), 255), ((3, 5000), 0), ((3, 5000), 128))
+            ),
         ],
     )
     def test_of_plain_pictures_is_plain(self, size, color):

@@ -315,9 +315,11 @@ def test_a_palette_draws_colors_to_itself(brush: Brush | None) -> None:
         Image.new("L", (70, 50), 128),
         CHINA.resize((1, 120)),
         CHINA.resize((400, 4)),
+        pytest.param(CHINA.resize((1, 300)), marks=pytest.mark.exhaustive),
+        pytest.param(CHINA.resize((2000, 4)), marks=pytest.mark.exhaustive),
         CHINA.resize((70, 50)).convert("L"),
     ],
-    ids=["1x1", "black", "white", "gray", "column", "row", "black-and-white"],
+    ids=["1x1", "black", "white", "gray", "column", "row", "long column", "long row", "black-and-white"],
 )
 @pytest.mark.parametrize("manner", MANNERS.values(), ids=MANNERS)
 def test_odd_pictures_are_painted(photo: Image.Image, manner: Manner) -> None:

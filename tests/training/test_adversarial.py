@@ -229,9 +229,10 @@ def test_spectral_norm_is_one() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [("color",), ("translation",), ("cutout",), ("color", "translation", "cutout")])
-def test_augmentation_passes_the_gradient_on(names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6), pytest.param((3, 3, 8, 8), marks=pytest.mark.exhaustive)])
+def test_augmentation_passes_the_gradient_on(names: tuple[str, ...], shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    pictures = (torch.rand(2, 3, 5, 6, dtype=torch.float64) * 2 - 1).requires_grad_()
+    pictures = (torch.rand(shape, dtype=torch.float64) * 2 - 1).requires_grad_()
 
     def seeded(x: Tensor) -> Tensor:
         torch.manual_seed(1)

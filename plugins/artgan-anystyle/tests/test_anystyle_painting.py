@@ -10,7 +10,7 @@ import pytest
 import torch
 from artgan_anystyle.config import AnyStyleConfig
 from artgan_anystyle.generator import AnyStyleGenerator, build_generator
-from artgan_anystyle.networks import opponent
+from artgan_anystyle.networks import StyledBlock, opponent
 from PIL import Image
 from support.spots import some_pictures
 
@@ -27,7 +27,8 @@ def generator() -> AnyStyleGenerator:
     torch.manual_seed(1)
     made = build_generator(SMALL).eval().requires_grad_(False)
     for block in made.painter.blocks:
-        torch.nn.init.kaiming_normal_(block.second.weight)  # type: ignore[union-attr]  # a StyledBlock
+        assert isinstance(block, StyledBlock)
+        torch.nn.init.kaiming_normal_(block.second.weight)
     return made
 
 

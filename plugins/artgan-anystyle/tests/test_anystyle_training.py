@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from artgan_anystyle.config import AnyStyleConfig
-from artgan_anystyle.generator import build
+from artgan_anystyle.generator import AnyStyleGenerator, build
 from artgan_anystyle.losses import content_distance, gram, gram_distance, moments_distance, sliced_distance
 from artgan_anystyle.networks import StyleEncoder
 from artgan_anystyle.styles import magnified, recolored, textures
@@ -112,8 +112,9 @@ def test_training_begins_with_the_photo_in_the_styles_colors() -> None:
     torch.manual_seed(0)
     photos, styles = some_pictures(2, 64, 64, seed=1) / 2, some_pictures(2, 64, 64, seed=2) / 2
     generator = build(AnyStyleConfig(width=8, blocks=1, encoder_width=4, code=16)).generators["paintings"].eval()
-    torch.nn.init.zeros_(generator.painter.output.weight)  # type: ignore[arg-type,union-attr]  # of the painter
-    made = generator.paint(photos, [(generator.encoder(styles), None)])  # type: ignore[operator]  # an AnyStyleGenerator
+    assert isinstance(generator, AnyStyleGenerator)
+    torch.nn.init.zeros_(generator.painter.output.weight)
+    made = generator.paint(photos, [(generator.encoder(styles), None)])
     assert torch.allclose(made.mean((2, 3)), styles.mean((2, 3)), atol=2e-2)
     assert torch.allclose(made.std((2, 3)), styles.std((2, 3)), rtol=0.1)
     correlation = torch.corrcoef(torch.stack([made[0, 0].flatten(), photos[0, 0].flatten()]))[0, 1]

@@ -186,6 +186,7 @@ def test_the_losses_of_a_finisher_are_their_formulas(vgg19: Path) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_heavier_style_loss_paints_nearer_to_the_paintings(vgg19: Path) -> None:
     """Photos are dark, paintings bright: 20 steps, with and without."""

@@ -150,6 +150,7 @@ def test_a_file_says_what_it_holds_and_nothing_of_where_it_was_made(small: ResNe
 
 
 @pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_generator_in_half_precision_is_exported_in_float32_and_stays_as_it_is(
     small: ResNetGenerator, tmp_path: Path

@@ -96,7 +96,8 @@ def build_network(
         raise ConfigError(f"network {name!r}: timm cannot build it ({one_line(error)})") from None
     for module in network.modules():
         if hasattr(module, "inplace"):
-            setattr(module, "inplace", False)  # noqa: B010  # it would overwrite the previous features
+            # It would overwrite the previous features.
+            setattr(module, "inplace", False)  # noqa: B010  # to mypy, attributes of modules are tensors
         for key, child in module.named_children():
             if pooling == "avg" and isinstance(child, nn.MaxPool2d):
                 setattr(module, key, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
