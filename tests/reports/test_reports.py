@@ -245,6 +245,19 @@ def test_a_few_extreme_losses_do_not_flatten_the_others() -> None:
     assert reports._limits(np.ones(5)) == (1, 1, False)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 2.5e-4, 0.0123, 1, 9999, -12345, 3e9, -4e120])
+def test_all_text_of_a_plot_is_within_it(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(reports, "figure_svg", lambda figure, **_: drawn.append(figure))
+    for spread, last in ((0, 7), (1e-7, 200_000), (0.3, 123_456_789)):
+        curve = {step * last // 7: scale * (1 + spread * step) for step in range(1, 8)}
+        reports._plot("loss", {"loss": curve}, {"loss": "#000"}, smooth=True)
+    for figure in drawn:
+        text, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert 0 <= text.x0 < text.x1 <= width
+        assert 0 <= text.y0 < text.y1 <= height
+
+
 @pytest.mark.slow
 def test_a_comparison_shows_what_differs(tmp_path: Path) -> None:
     one = make_run(tmp_path / "a" / "monet", lr=1e-3, sheets=(10, 30))

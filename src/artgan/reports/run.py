@@ -24,6 +24,8 @@ _SHEETS = 40  # per page, however long the run
 _SHEET_BYTES = 150_000  # larger sheets are shrunk
 _SHEET_SIDE = 1024
 _LEFT_OUT = 50  # pictures that are listed
+_PLOT = (4.6, 2.5)  # inches
+_AXES = (0.155, 0.19, 0.805, 0.74)  # left, bottom, width and height within it, with room for labels
 _LAST_LINES = 10  # of the log, averaged for the last losses in a comparison
 _COLORS = (
     "#1f77b4",
@@ -294,8 +296,8 @@ def _plot(
     """Curves by step in a small plot; ``smooth`` adds a moving mean, and draws the logged values faintly."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 2.5))
-    axes = figure.subplots()
+    figure = Figure(figsize=_PLOT)
+    axes = figure.add_axes(_AXES)
     everything = []
     for name, curve in curves.items():
         steps, values = _thinned(curve)
@@ -311,9 +313,10 @@ def _plot(
     axes.grid(color="#ddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.locator_params(nbins=5)  # most of the time is spent on ticks
+    axes.ticklabel_format(axis="y", scilimits=(-3, 4))  # labels that have room
     axes.set_xlabel("step")
     legend = [(name, color) for name, color in colors.items() if name in curves]
-    return _Plot(title, figure_svg(figure), legend, cut)
+    return _Plot(title, figure_svg(figure, crop=False), legend, cut)
 
 
 def _thinned(curve: Curve) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
