@@ -4,6 +4,7 @@ where compiled networks are kept, and which of the conformance kit's tests are s
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import tempfile
@@ -20,12 +21,21 @@ SHIFT = 1000 * int(os.environ.get("ARTGAN_TEST_SEED", "0"))
 
 
 SLOW = {
+    "test_models_make_the_picture_of_their_check",
     "test_a_resumed_run_ends_as_one_that_never_stopped",
     "test_photos_are_painted_over_strokes",
     "test_the_command_line_shows_every_option",
     "test_the_command_line_shows_every_painting_option",
 }
 """The conformance kit's; it marks nothing itself, as its tests are run by other projects too."""
+
+
+gc.disable()  # what is imported and collected stays: looking through it takes seconds in each worker
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -131,6 +131,7 @@ def test_two_writers_of_one_name_do_not_disturb_each_other(tmp_path: Path) -> No
     assert content(tmp_path) == {"x": b"first"}
 
 
+@pytest.mark.slow
 def test_whoever_reads_meanwhile_sees_a_whole_file(tmp_path: Path) -> None:
     """Two processes and a thread write, each its own text, and every look finds one of them in full."""
     texts = [letter * 100_000 for letter in (b"a", b"b", b"c")]

@@ -31,6 +31,7 @@ from gradio_client.exceptions import AppError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.slow  # the page takes ten seconds to start
 in_a_browser = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver on the path, which show the page"
 )
@@ -84,7 +85,6 @@ def left(page: Served) -> list[str]:
 # One request
 
 
-@pytest.mark.slow
 def test_one_request_paints_a_photo(page: Served, photo: Path, painted: np.ndarray[Any, np.dtype[np.int64]]) -> None:
     answer = httpx.post(f"{page.url}paint", content=photo.read_bytes(), timeout=120)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
@@ -122,7 +122,6 @@ def test_what_cannot_be_painted_is_answered_by_a_sentence(
     assert left(page) == []
 
 
-@pytest.mark.slow
 def test_a_photo_of_too_many_bytes_or_pixels(page: Served) -> None:
     answer = httpx.post(f"{page.url}paint", content=bytes(51 * 2**20), timeout=120)
     assert (answer.status_code, answer.text) == (400, "the photo is larger than the limit of 50 MB\n")
@@ -159,7 +158,6 @@ def ask(client: Client, photos: list[Any], **given: Any) -> Any:
     return client.submit(photos, *{**values, **given}.values(), api_name="/paint")
 
 
-@pytest.mark.slow
 def test_photos_are_painted_and_those_that_fail_are_named(
     client: Client, photo: Path, painted: np.ndarray[Any, np.dtype[np.int64]], tmp_path: Path
 ) -> None:
@@ -183,7 +181,6 @@ def test_photos_are_painted_and_those_that_fail_are_named(
         assert np.array_equal(pixels(io.BytesIO(archive.read("IMG 1-monet.png"))), painted)
 
 
-@pytest.mark.slow
 def test_an_error_is_one_plain_sentence(client: Client, tmp_path: Path) -> None:
     with pytest.raises(AppError, match=r"^Choose a photo first, or use the example photo\.$"):
         ask(client, []).result(60)
@@ -202,7 +199,6 @@ def test_pictures_from_noise(client: Client) -> None:
         assert archive.namelist() == ["noise-00.png", "noise-01.png"]
 
 
-@pytest.mark.slow
 def test_who_waits_sees_a_position_and_who_cancels_stops_the_work(page: Served, client: Client, photo: Path) -> None:
     job = ask(client, [handle_file(str(photo))] * 20)
 
@@ -237,7 +233,6 @@ def test_a_path_in_a_name_leads_nowhere(page: Served, photo: Path) -> None:
     assert left(page) == []
 
 
-@pytest.mark.slow
 def test_an_upload_that_is_too_large_or_breaks_off_leaves_nothing(page: Served, photo: Path) -> None:
     url = f"{page.url}gradio_api/upload"
     answer = httpx.post(url, files={"files": ("large.png", bytes(51 * 2**20))}, timeout=60)
@@ -283,7 +278,6 @@ def test_a_foreign_page_and_a_foreign_name_are_refused(page: Served) -> None:
     assert httpx.post(f"{page.url}paint", headers={"Origin": "http://evil.example"}, content=b"x").status_code == 403
 
 
-@pytest.mark.slow
 def test_who_leaves_in_the_middle_leaves_nothing(page: Served) -> None:
     jpeg = io.BytesIO()
     Image.effect_noise((700, 500), 90).convert("RGB").resize((4800, 3600)).save(jpeg, "JPEG", quality=40)
@@ -366,7 +360,6 @@ def choose(browser: Any, selector: str, *files: Path) -> None:
     assert eventually(lambda: all(file.stem[:4] in one(browser, selector).text for file in files))
 
 
-@pytest.mark.slow
 @in_a_browser
 def test_a_first_painting_in_two_clicks(
     page: Served, browser: Any, photo: Path, painted: np.ndarray[Any, np.dtype[np.int64]], tmp_path: Path

@@ -5,6 +5,7 @@ The processes are forked from a server that has imported what a training needs, 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -70,6 +71,7 @@ def as_if_started() -> None:
 
 
 def _main(words: list[str], environment: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
+    gc.freeze()  # what the server has imported is not looked through again
     import torch
 
     from artgan.cli import main

@@ -153,6 +153,7 @@ def test_a_painting_stays_what_it_is_when_the_next_is_painted_and_when_several_t
         assert all((one - right).abs().max() <= TOLERANCE for one in several)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm")
 def test_a_runtime_takes_over_what_a_generator_says_of_itself() -> None:
     generator = network()

@@ -235,6 +235,7 @@ def test_a_file_that_artgan_did_not_export_is_not_quantised(tmp_path: Path, cont
         quantize(path, tmp_path / "int8.onnx", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_the_psnr_that_is_told_is_that_of_photos_that_were_not_calibrated_with(exact: Path, tmp_path: Path) -> None:
     """The photos 0, 3, 6 are measured; computed here from pictures as a user would."""
