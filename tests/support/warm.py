@@ -17,11 +17,13 @@ from pathlib import Path
 _SERVER = """
 import atexit, gc, importlib, json, os, runpy, select, site, socket, sys, sysconfig, threading, traceback
 
+gc.disable()
 for name in ("torch", "torch._dynamo", "torch.utils.tensorboard", "timm", "accelerate", "pytest"):
     importlib.import_module(name)
 assert not any(name.startswith("artgan") for name in sys.modules)
 sys.path.pop(0)  # the current folder, which `python -c` puts there
 gc.freeze()  # or each fork would copy the memory that its garbage collection looks at
+gc.enable()
 listener = socket.socket(fileno=int(sys.argv[1]))
 while True:
     if listener not in select.select([listener, 0], [], [])[0]:
