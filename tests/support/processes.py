@@ -67,11 +67,11 @@ def started_artgan(
 
 def as_if_started() -> None:
     """Forget the server: what a program starts has none of its own, and dies with it."""
+    gc.freeze()  # what the server has imported is not looked through again
     multiprocessing.set_start_method(None, force=True)
 
 
 def _main(words: list[str], environment: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
-    gc.freeze()  # what the server has imported is not looked through again
     import torch
 
     from artgan.cli import main

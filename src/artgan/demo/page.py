@@ -426,8 +426,9 @@ def _uploads(label: str, inside: Path, *, several: bool, height: int) -> gr.File
             return []
         return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
 
-    component.async_move_resource_to_block_cache = take_what_is_inside  # type: ignore[assignment, method-assign]  # so
-    component.preprocess = paths  # type: ignore[method-assign]  # likewise
+    # Gradio calls both as attributes of the component: replacing them changes this one alone.
+    component.async_move_resource_to_block_cache = take_what_is_inside  # type: ignore[assignment, method-assign]
+    component.preprocess = paths  # type: ignore[method-assign]
     return component
 
 
